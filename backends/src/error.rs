@@ -1,0 +1,210 @@
+//! Why a backend could not finish a generation.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+/// Why a backend could not finish a generation, cut by what the gateway can do about it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackendError {
+    /// No slot, queue full, or an upstream's 429 or 503 "overloaded".
+    #[error("at capacity")]
+    Overloaded {
+        /// When to come back, if it said so.
+        retry_after: Option<Duration>,
+    },
+    /// The prompt does not fit.
+    #[error("the prompt has {got} tokens and the context window holds {limit}")]
+    PromptTooLong {
+        /// Tokens of the prompt.
+        got: usize,
+        /// Tokens that fit.
+        limit: usize,
+    },
+    /// A field of the request asks for what this backend cannot do.
+    #[error("`{param}`: {reason}")]
+    Unsupported {
+        /// The request field.
+        param: &'static str,
+        /// What is wrong and what would be accepted.
+        reason: String,
+    },
+    /// No connection.
+    #[error("could not connect")]
+    Connect(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Nothing came within the deadline of a phase.
+    #[error("timed out waiting for {phase}")]
+    Timeout {
+        /// What was waited for.
+        phase: Phase,
+    },
+    /// The upstream answered with a status that is no success.
+    #[error("answered with status {status}")]
+    Status {
+        /// The HTTP status.
+        status: u16,
+        /// Its body, bounded, for an error that is the caller's own fault.
+        body: Bytes,
+        /// When to come back, if it said so.
+        retry_after: Option<Duration>,
+    },
+    /// The stream broke, was malformed, or ended without its terminal event.
+    #[error("broken stream: {reason}")]
+    BrokenStream {
+        /// What was wrong with it.
+        reason: String,
+    },
+    /// An error of the backend itself.
+    #[error("failed: {reason}")]
+    Internal {
+        /// What failed.
+        reason: String,
+    },
+}
+
+/// A phase of an attempt with a deadline of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// TCP and TLS.
+    Connect,
+    /// Response headers.
+    Headers,
+    /// The first content.
+    FirstToken,
+    /// The next bytes.
+    Idle,
+    /// The whole answer.
+    Total,
+}
+
+impl std::fmt::Display for Phase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Connect => "a connection",
+            Self::Headers => "response headers",
+            Self::FirstToken => "the first token",
+            Self::Idle => "the next bytes",
+            Self::Total => "the whole answer",
+        })
+    }
+}
+
+/// Whose fault an error is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The request is wrong; it would fail elsewhere too, or needs another model.
+    Caller,
+    /// The backend failed.
+    Backend,
+    /// We failed.
+    Us,
+}
+
+/// The failure classes that a policy's `attempts.on` speaks of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// `connect`
+    Connect,
+    /// `timeout`
+    Timeout,
+    /// `429`
+    TooManyRequests,
+    /// `5xx`
+    ServerError,
+    /// `bad_stream`
+    BadStream,
+    /// `auth`: the upstream refuses our credentials.
+    Auth,
+    /// `context_too_long`
+    ContextTooLong,
+    /// `caller`: the request itself is wrong.
+    Caller,
+}
+
+impl BackendError {
+    /// The failure class.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Overloaded { .. } => Class::TooManyRequests,
+            Self::PromptTooLong { .. } => Class::ContextTooLong,
+            Self::Unsupported { .. } => Class::Caller,
+            Self::Connect(_) | Self::Timeout { phase: Phase::Connect } => Class::Connect,
+            Self::Timeout { .. } => Class::Timeout,
+            Self::Status { status, .. } => match status {
+                401..=403 => Class::Auth,
+                408 => Class::Timeout,
+                429 => Class::TooManyRequests,
+                400..=499 => Class::Caller,
+                _ => Class::ServerError,
+            },
+            Self::BrokenStream { .. } => Class::BadStream,
+            Self::Internal { .. } => Class::ServerError,
+        }
+    }
+
+    /// Whose fault it is.
+    pub fn fault(&self) -> Fault {
+        match self.class() {
+            Class::ContextTooLong | Class::Caller => Fault::Caller,
+            _ => Fault::Backend,
+        }
+    }
+
+    /// Whether another candidate may succeed where this one failed.
+    ///
+    /// A request that is wrong in itself fails everywhere; one that is too long or asks for something that
+    /// this backend lacks may fit elsewhere.
+    pub fn try_next(&self) -> bool {
+        !matches!(self, Self::Status { .. } if self.class() == Class::Caller)
+    }
+
+    /// A stable code for clients, metrics and logs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Overloaded { .. } => "backend.overloaded",
+            Self::PromptTooLong { .. } => "context_length_exceeded",
+            Self::Unsupported { .. } => "backend.unsupported",
+            Self::Connect(_) => "backend.connect",
+            Self::Timeout { .. } => "backend.timeout",
+            Self::Status { .. } => match self.class() {
+                Class::Auth => "backend.auth",
+                Class::TooManyRequests => "backend.overloaded",
+                Class::Timeout => "backend.timeout",
+                Class::Caller => "backend.refused",
+                _ => "backend.failed",
+            },
+            Self::BrokenStream { .. } => "backend.broken_stream",
+            Self::Internal { .. } => "backend.internal",
+        }
+    }
+
+    /// When to come back, if the backend said so.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Overloaded { retry_after } | Self::Status { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_tells_whose_fault_it_is_and_whether_to_go_on() {
+        let at = |status| BackendError::Status { status, body: Bytes::new(), retry_after: None };
+        for (status, class, next) in [
+            (400, Class::Caller, false),
+            (401, Class::Auth, true),
+            (404, Class::Caller, false),
+            (408, Class::Timeout, true),
+            (429, Class::TooManyRequests, true),
+            (500, Class::ServerError, true),
+            (529, Class::ServerError, true),
+        ] {
+            assert_eq!((at(status).class(), at(status).try_next()), (class, next), "{status}");
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! What a generation gives back, piece by piece.
+
+use bytes::Bytes;
+
+use crate::Usage;
+
+/// One piece of a generation.
+///
+/// A local engine sends [`Event::Delta`]s, one [`Event::Finish`] a choice, then one [`Event::Usage`].
+/// An upstream that speaks the caller's API sends [`Event::Frame`]s when the answer is streamed and one
+/// [`Event::Whole`] when it is not, whose bytes are forwarded untouched.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// Text of a choice.
+    Delta(Delta),
+    /// A choice ended.
+    Finish {
+        /// The choice.
+        index: u32,
+        /// Why it ended.
+        reason: FinishReason,
+    },
+    /// Token counts of the whole request; the last event of a local generation.
+    Usage(Usage),
+    /// One server-sent event of an upstream, delimiter included.
+    Frame(Frame),
+    /// The whole body of an upstream's answer that is not streamed.
+    Whole(Frame),
+}
+
+/// Text that a choice gained, with the tokens it came from.
+#[derive(Clone, Debug, Default)]
+pub struct Delta {
+    /// The choice.
+    pub index: u32,
+    /// Valid text; a code point split over tokens is held back until it is whole. May be empty.
+    pub text: String,
+    /// One entry a token, when asked for.
+    pub logprobs: Vec<TokenLogprob>,
+}
+
+/// A token with its log-probability and its rivals.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TokenLogprob {
+    /// The token that was taken.
+    pub chosen: Alternative,
+    /// The most probable tokens at this place, best first, as many as asked for.
+    pub top: Vec<Alternative>,
+}
+
+/// A token and how probable it was.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Alternative {
+    /// Id in the model's vocabulary.
+    pub id: u32,
+    /// The bytes that the token stands for; not always valid UTF-8.
+    pub bytes: Vec<u8>,
+    /// Natural logarithm of its probability before temperature and filters. `None` for the first token of an
+    /// echoed prompt, which nothing predicts.
+    pub logprob: Option<f32>,
+}
+
+/// Why a choice ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FinishReason {
+    /// The model ended its turn or met a stop sequence.
+    Stop,
+    /// The token limit or the context window was reached.
+    Length,
+    /// The model asks for a tool.
+    ToolCalls,
+    /// A filter ended it.
+    ContentFilter,
+}
+
+impl FinishReason {
+    /// The word of OpenAI's chat API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Length => "length",
+            Self::ToolCalls => "tool_calls",
+            Self::ContentFilter => "content_filter",
+        }
+    }
+}
+
+/// Bytes of an upstream with what the gateway needs to know of them.
+#[derive(Clone, Debug, Default)]
+pub struct Frame {
+    /// The bytes as they came: a server-sent event with its blank line, or a JSON body.
+    pub bytes: Bytes,
+    /// Whether it carries content for the caller (text, a tool call, reasoning).
+    pub content: bool,
+    /// Whether a choice ended in it: it has a `finish_reason`.
+    pub finished: bool,
+    /// Token counts found in it.
+    pub usage: Option<Usage>,
+    /// Whether it holds nothing but usage (`choices` is empty): the chunk that `include_usage` asks for.
+    pub usage_only: bool,
+    /// Whether it is the `[DONE]` that ends a stream.
+    pub done: bool,
+}

@@ -1,0 +1,85 @@
+//! What a place is where a model can run, and what passes between it and the gateway.
+//!
+//! Holds the [`Backend`] trait, the [`Request`] that goes in, the [`Event`]s that come out, [`Usage`] and
+//! [`BackendError`]. It does no I/O and knows no engine, no host and no HTTP: an in-process engine and a
+//! remote host look the same from here.
+
+#![forbid(unsafe_code)]
+
+mod error;
+mod event;
+mod load;
+mod payload;
+mod request;
+mod usage;
+
+use std::{borrow::Borrow, fmt, future::Future, pin::Pin, sync::Arc};
+
+use futures_core::Stream;
+
+pub use error::{BackendError, Class, Fault, Phase};
+pub use event::{Alternative, Delta, Event, FinishReason, Frame, TokenLogprob};
+pub use load::{Load, Probe};
+pub use payload::{Payload, PayloadError};
+pub use request::{Api, Input, Message, Part, Prompt, Request, Sampling, ToolUse};
+pub use usage::Usage;
+
+/// A boxed future, as object-safe async methods return.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The events of one generation, in order. Ends after the last event; an `Err` is always the last item.
+pub type EventStream = Pin<Box<dyn Stream<Item = Result<Event, BackendError>> + Send>>;
+
+/// Somewhere a model can run: an upstream API, or an engine in this process.
+///
+/// [`Backend::generate`] returns once the backend has taken the request (an upstream: once its response
+/// headers are there and say success), not when the first token is there. Dropping the future or the stream
+/// cancels the generation and gives its slot back; that holds in every phase.
+pub trait Backend: Send + Sync + fmt::Debug {
+    /// The id of the deployment that this backend serves.
+    fn id(&self) -> &BackendId;
+
+    /// What this backend knows now, without waiting: health, queue, cached prefix.
+    fn load(&self, probe: &Probe<'_>) -> Load;
+
+    /// Takes a request and answers with the stream of its events.
+    ///
+    /// # Errors
+    /// Whatever went wrong before the request was taken; nothing has been generated then, so another
+    /// candidate may be tried where [`BackendError::try_next`] says so.
+    fn generate(&self, request: Arc<Request>) -> BoxFuture<'_, Result<EventStream, BackendError>>;
+}
+
+/// The id of a deployment: a model served at a place.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BackendId(Arc<str>);
+
+impl BackendId {
+    /// Wraps an id; the configuration has checked its characters.
+    pub fn new(id: impl Into<Arc<str>>) -> Self {
+        Self(id.into())
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for BackendId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`", self.0)
+    }
+}
+
+impl fmt::Display for BackendId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Borrow<str> for BackendId {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}

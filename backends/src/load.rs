@@ -1,0 +1,26 @@
+//! What a backend knows about itself at this moment.
+
+/// What is asked of a backend before it is chosen.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Probe<'a> {
+    /// The canonical prompt tokens, for a backend that can match them with its cache; empty if not known.
+    pub tokens: &'a [u32],
+}
+
+/// A backend's state now. Read without waiting, so it may be a moment old.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// Whether it takes requests.
+    pub healthy: bool,
+    /// Requests that it works on.
+    pub running: u32,
+    /// Requests that wait for a slot.
+    pub queued: u32,
+    /// Leading tokens of the probe that need no prefill; zero when not known.
+    pub cached_prefix: u32,
+}
+
+impl Load {
+    /// A backend that takes requests and has none.
+    pub const IDLE: Self = Self { healthy: true, running: 0, queued: 0, cached_prefix: 0 };
+}

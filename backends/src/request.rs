@@ -1,0 +1,162 @@
+//! A request as the gateway hands it to a backend: what the caller asked for, decoded once.
+
+use crate::Payload;
+
+/// One request for a generation.
+///
+/// `payload` holds the caller's own bytes, for an upstream that speaks the same API; the other fields hold
+/// what those bytes say, for an engine that does not.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The gateway's id of the request, for upstream logs.
+    pub id: String,
+    /// The API the caller speaks.
+    pub api: Api,
+    /// The caller's bytes.
+    pub payload: Payload,
+    /// What to continue.
+    pub input: Input,
+    /// How to choose tokens.
+    pub sampling: Sampling,
+    /// At most this many tokens a choice; the rest of the context window if `None`.
+    pub max_tokens: Option<u32>,
+    /// Texts that end a choice; not part of the answer.
+    pub stop: Vec<String>,
+    /// Number of choices (`n`), at least 1.
+    pub choices: u32,
+    /// Whether the answer is streamed.
+    pub stream: bool,
+    /// Whether the caller asked for the usage chunk of a stream.
+    pub include_usage: bool,
+    /// Log-probabilities: `None` if not asked for, else how many rivals a token (may be 0).
+    pub logprobs: Option<u8>,
+    /// Completions only: the prompt is part of the answer.
+    pub echo: bool,
+}
+
+/// A client API of the generation kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Api {
+    /// `POST /v1/chat/completions`
+    Chat,
+    /// `POST /v1/completions`
+    Completions,
+}
+
+impl Api {
+    /// The path below a host's base address.
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Chat => "/chat/completions",
+            Self::Completions => "/completions",
+        }
+    }
+}
+
+/// What to continue.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A conversation.
+    Chat {
+        /// The turns, oldest first.
+        messages: Vec<Message>,
+        /// The caller's `tools` as JSON text, if any.
+        tools: Option<String>,
+        /// Values for the chat template (`chat_template_kwargs`) as JSON text, if any.
+        template_kwargs: Option<String>,
+    },
+    /// One or more prompts, each continued on its own: choice `i * choices + j` is the `j`-th of prompt `i`.
+    Prompts(Vec<Prompt>),
+}
+
+/// A prompt of the completions API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Prompt {
+    /// Text, to be tokenized.
+    Text(String),
+    /// Token ids of the model's own vocabulary.
+    Tokens(Vec<u32>),
+}
+
+/// One turn of a conversation.
+#[derive(Clone, Debug, Default)]
+pub struct Message {
+    /// `system`, `developer`, `user`, `assistant`, `tool`, or what the caller wrote.
+    pub role: String,
+    /// Its content, in order. Empty where the caller sent null or nothing.
+    pub content: Vec<Part>,
+    /// The author's name, if given.
+    pub name: Option<String>,
+    /// Reasoning text that came with an assistant turn.
+    pub reasoning: Option<String>,
+    /// Tool calls of an assistant turn.
+    pub tool_calls: Vec<ToolUse>,
+    /// The call that a `tool` turn answers.
+    pub tool_call_id: Option<String>,
+}
+
+impl Message {
+    /// The text of the turn, parts joined by nothing; other media are left out.
+    pub fn text(&self) -> String {
+        self.content.iter().filter_map(|part| if let Part::Text(text) = part { Some(text.as_str()) } else { None }).collect()
+    }
+}
+
+/// A piece of a turn's content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Text.
+    Text(String),
+    /// Something that is not text, by the `type` the caller gave (`image_url`, `input_audio`, `file`, ...).
+    Other(String),
+}
+
+/// A tool call in the conversation so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToolUse {
+    /// Its id.
+    pub id: String,
+    /// The function.
+    pub name: String,
+    /// Its arguments as the JSON text the model wrote.
+    pub arguments: String,
+}
+
+/// How the next token is chosen. The defaults are OpenAI's.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sampling {
+    /// 0 takes the most probable token.
+    pub temperature: f32,
+    /// Keeps the smallest set of tokens whose probabilities sum to this.
+    pub top_p: f32,
+    /// Keeps this many tokens; 0 keeps all.
+    pub top_k: u32,
+    /// Keeps tokens at least this share as probable as the best; 0 keeps all.
+    pub min_p: f32,
+    /// Subtracted once for each time a token was generated.
+    pub frequency_penalty: f32,
+    /// Subtracted once if a token was generated.
+    pub presence_penalty: f32,
+    /// Divides (or multiplies, below zero) the logits of tokens seen in prompt or answer; 1 does nothing.
+    pub repetition_penalty: f32,
+    /// Added to the logits of tokens.
+    pub logit_bias: Vec<(u32, f32)>,
+    /// The same seed and request give the same answer on the same engine; random if `None`.
+    pub seed: Option<u64>,
+}
+
+impl Default for Sampling {
+    fn default() -> Self {
+        Self {
+            temperature: 1.0,
+            top_p: 1.0,
+            top_k: 0,
+            min_p: 0.0,
+            frequency_penalty: 0.0,
+            presence_penalty: 0.0,
+            repetition_penalty: 1.0,
+            logit_bias: Vec::new(),
+            seed: None,
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! The binary `pointsman`.
+
+fn main() {}
