@@ -1,1 +1,7 @@
-//! native
+//! Our own engine: runs GGUF models inside the gateway process.
+
+pub mod gguf;
+pub mod tokenizer;
+
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;

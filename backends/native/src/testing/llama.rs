@@ -1,0 +1,177 @@
+//! A llama-shaped model with random weights and a small vocabulary.
+
+use rand_chacha::{
+    ChaCha8Rng,
+    rand_core::{RngCore, SeedableRng},
+};
+
+use crate::gguf::TensorType;
+
+use super::{Meta, Writer, quantise};
+
+/// Which tokenizer the model has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Vocabulary {
+    /// SentencePiece-like: bytes, letters, a few words with scores.
+    Spm,
+    /// Byte-level BPE: bytes and a few merges, split as GPT-2 does.
+    Bpe,
+}
+
+/// What to build. Sizes must suit `kind`: rows of a K-quant are multiples of 256.
+#[derive(Clone, Debug)]
+pub struct Llama {
+    /// Type of the matrices; norms are always F32.
+    pub kind: TensorType,
+    /// Layers.
+    pub layers: u32,
+    /// Width of the residual stream.
+    pub width: u32,
+    /// Query heads.
+    pub heads: u32,
+    /// Key and value heads.
+    pub kv_heads: u32,
+    /// Width of the feed-forward layer.
+    pub feed_forward: u32,
+    /// Context window in tokens.
+    pub context: u32,
+    /// The tokenizer.
+    pub vocabulary: Vocabulary,
+    /// Whether the output shares the embedding's weights.
+    pub tied: bool,
+    /// Seed of the weights.
+    pub seed: u64,
+}
+
+impl Default for Llama {
+    fn default() -> Self {
+        Self {
+            kind: TensorType::F32,
+            layers: 2,
+            width: 64,
+            heads: 4,
+            kv_heads: 2,
+            feed_forward: 96,
+            context: 256,
+            vocabulary: Vocabulary::Spm,
+            tied: false,
+            seed: 1,
+        }
+    }
+}
+
+/// A chat template that shows where turns begin and end.
+const TEMPLATE: &str = "{{ bos_token }}{% for message in messages %}<|{{ message.role }}|>\n\
+    {{ message.content }}</s>\n{% endfor %}{% if add_generation_prompt %}<|assistant|>\n{% endif %}";
+
+const WORDS: [&str; 12] = ["the", "▁the", "▁a", "▁model", "in", "ing", "▁is", "er", "▁licence", "re", "on", "▁hello"];
+
+impl Llama {
+    /// The bytes of the file.
+    pub fn build(&self) -> Vec<u8> {
+        self.writer().finish()
+    }
+
+    /// The file in the making, for tests that damage it or add to it.
+    pub fn writer(&self) -> Writer {
+        let mut file = Writer::default();
+        let head = self.width / self.heads;
+        file.set("general.architecture", Meta::Text("llama".into()))
+            .set("general.name", Meta::Text("random".into()))
+            .set("general.license", Meta::Text("apache-2.0".into()))
+            .set("llama.context_length", Meta::U32(self.context))
+            .set("llama.embedding_length", Meta::U32(self.width))
+            .set("llama.block_count", Meta::U32(self.layers))
+            .set("llama.feed_forward_length", Meta::U32(self.feed_forward))
+            .set("llama.attention.head_count", Meta::U32(self.heads))
+            .set("llama.attention.head_count_kv", Meta::U32(self.kv_heads))
+            .set("llama.attention.layer_norm_rms_epsilon", Meta::F32(1e-5))
+            .set("llama.rope.dimension_count", Meta::U32(head))
+            .set("llama.rope.freq_base", Meta::F32(10_000.0));
+        let vocabulary = match self.vocabulary {
+            Vocabulary::Spm => spm(&mut file),
+            Vocabulary::Bpe => bpe(&mut file),
+        };
+        file.set("llama.vocab_size", Meta::U32(vocabulary))
+            .set("tokenizer.chat_template", Meta::Text(TEMPLATE.into()));
+        self.weights(&mut file, vocabulary, head);
+        file
+    }
+
+    fn weights(&self, file: &mut Writer, vocabulary: u32, head: u32) {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+        let (width, keys, inner) = (self.width, self.kv_heads * head, self.feed_forward);
+        let mut matrix = |file: &mut Writer, name: &str, row: u32, rows: u32| {
+            // Unit variance at the output of a product with unit input; the embedding itself has unit variance.
+            let scale = if name == "token_embd.weight" { 3f32.sqrt() } else { (3.0 / row as f32).sqrt() };
+            let weights: Vec<f32> = (0..row * rows).map(|_| unit(&mut rng) * scale).collect();
+            let dims = [u64::from(row), u64::from(rows)];
+            file.tensor(name, self.kind, &dims, quantise(self.kind, &weights));
+        };
+        matrix(file, "token_embd.weight", width, vocabulary);
+        for layer in 0..self.layers {
+            for (name, row, rows) in [
+                ("attn_q", width, self.heads * head),
+                ("attn_k", width, keys),
+                ("attn_v", width, keys),
+                ("attn_output", self.heads * head, width),
+                ("ffn_gate", width, inner),
+                ("ffn_up", width, inner),
+                ("ffn_down", inner, width),
+            ] {
+                matrix(file, &format!("blk.{layer}.{name}.weight"), row, rows);
+            }
+        }
+        if !self.tied {
+            matrix(file, "output.weight", width, vocabulary);
+        }
+        let mut norm = |file: &mut Writer, name: &str| {
+            let weights: Vec<f32> = (0..width).map(|_| 1.0 + 0.1 * unit(&mut rng)).collect();
+            file.tensor(name, TensorType::F32, &[u64::from(width)], quantise(TensorType::F32, &weights));
+        };
+        for layer in 0..self.layers {
+            norm(file, &format!("blk.{layer}.attn_norm.weight"));
+            norm(file, &format!("blk.{layer}.ffn_norm.weight"));
+        }
+        norm(file, "output_norm.weight");
+    }
+}
+
+/// A number from -1 to 1.
+fn unit(rng: &mut ChaCha8Rng) -> f32 {
+    (rng.next_u32() >> 8) as f32 / (1 << 23) as f32 - 1.0
+}
+
+/// Writes the vocabulary and answers with its size.
+fn spm(file: &mut Writer) -> u32 {
+    let mut tokens: Vec<(String, f32, i32)> = vec![("<unk>".into(), 0.0, 2), ("<s>".into(), 0.0, 3), ("</s>".into(), 0.0, 3)];
+    tokens.extend((0..=255u8).map(|byte| (format!("<0x{byte:02X}>"), 0.0, 6)));
+    // Longer pieces score higher, so that merges prefer them.
+    tokens.extend(WORDS.iter().map(|word| (word.to_string(), -20.0 + word.chars().count() as f32, 1)));
+    tokens.extend(["th", "he", "▁t", "▁l", "▁h", "mo"].map(|pair| (pair.into(), -30.0, 1)));
+    tokens.push(("▁".into(), -40.0, 1));
+    tokens.extend((b'!'..=b'~').map(|byte| (char::from(byte).to_string(), -50.0, 1)));
+    file.set("tokenizer.ggml.model", Meta::Text("llama".into()))
+        .set("tokenizer.ggml.tokens", Meta::Texts(tokens.iter().map(|t| t.0.clone()).collect()))
+        .set("tokenizer.ggml.scores", Meta::F32s(tokens.iter().map(|t| t.1).collect()))
+        .set("tokenizer.ggml.token_type", Meta::I32s(tokens.iter().map(|t| t.2).collect()))
+        .set("tokenizer.ggml.unknown_token_id", Meta::U32(0))
+        .set("tokenizer.ggml.bos_token_id", Meta::U32(1))
+        .set("tokenizer.ggml.eos_token_id", Meta::U32(2));
+    tokens.len() as u32
+}
+
+fn bpe(file: &mut Writer) -> u32 {
+    let merges = ["t h", "th e", "Ġ the", "i n", "in g", "Ġ a", "e r", "h e", "Ġ m", "l l", "he ll", "hell o"];
+    let mut tokens: Vec<(String, i32)> = vec![("<s>".into(), 3), ("</s>".into(), 3)];
+    tokens.extend((0..=255).map(|byte| (crate::tokenizer::byte_char(byte).to_string(), 1)));
+    tokens.extend(merges.map(|merge| (merge.replace(' ', ""), 1)));
+    file.set("tokenizer.ggml.model", Meta::Text("gpt2".into()))
+        .set("tokenizer.ggml.pre", Meta::Text("gpt-2".into()))
+        .set("tokenizer.ggml.tokens", Meta::Texts(tokens.iter().map(|t| t.0.clone()).collect()))
+        .set("tokenizer.ggml.token_type", Meta::I32s(tokens.iter().map(|t| t.1).collect()))
+        .set("tokenizer.ggml.merges", Meta::Texts(merges.map(str::to_owned).to_vec()))
+        .set("tokenizer.ggml.bos_token_id", Meta::U32(0))
+        .set("tokenizer.ggml.eos_token_id", Meta::U32(1));
+    tokens.len() as u32
+}
