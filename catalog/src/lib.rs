@@ -1,1 +1,37 @@
-//! catalog
+//! What Pointsman knows about open models, and whether a use of one is allowed.
+//!
+//! Data lives in `data/` as YAML that people read and edit: one row per model, licence, host, server, quantization and
+//! price. [`Catalog::builtin`] holds it; a company adds its own rows with [`Catalog::with_overlays`]. [`decide`] turns a
+//! model and a [`Use`] into a [`Decision`] with its reason.
+//!
+//! Fail closed: what the catalog does not know is denied, and `None` never means "no restriction".
+//!
+//! Not here: clocks, I/O, HTTP, routing. Nothing in this crate is legal advice.
+
+#![forbid(unsafe_code)]
+
+mod builtin;
+mod catalog;
+mod check;
+mod decide;
+mod host;
+mod license;
+mod load;
+mod model;
+mod price;
+mod problem;
+mod quantization;
+mod server;
+mod tier;
+
+pub use catalog::Catalog;
+pub use decide::{Decision, Exposure, Outcome, Purpose, Use, decide};
+pub use host::{Auth, Dialect, Host, HostKind, Paths, StreamUsage};
+pub use license::{Applies, License, LicenseText, Obligation, ObligationKind, Territory};
+pub use load::overlay_schema;
+pub use model::{Availability, Differs, Kind, Modalities, Modality, Model};
+pub use price::{ListingStatus, Price, Relation};
+pub use problem::Problem;
+pub use quantization::Quantization;
+pub use server::{Server, ServerKind};
+pub use tier::Tier;

@@ -1,0 +1,254 @@
+//! The rows and how to find them.
+//!
+//! Immutable once built. Building never fails here: `crate::check` has looked at the rows before.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+use sha2::{Digest, Sha256};
+
+use crate::decide::Verdicts;
+use crate::load::{self, Rows};
+use crate::{Host, License, Model, Price, Problem, Quantization, Server, builtin};
+
+/// Models, licences, hosts, servers, quantizations and prices. Share it in an [`Arc`].
+#[derive(Clone, Debug)]
+pub struct Catalog {
+    rows: Rows,
+    models: HashMap<String, usize>,
+    licenses: HashMap<String, usize>,
+    hosts: HashMap<String, usize>,
+    servers: HashMap<String, usize>,
+    quantizations: HashMap<String, usize>,
+    /// Lower-case repositories, names and aliases; `None` where more than one model goes by it.
+    names: HashMap<String, Option<usize>>,
+    /// By host, then by the model's name there: the newest row.
+    prices: HashMap<String, HashMap<String, usize>>,
+    /// By host, then by catalog model: rows still offered, the closest relation first.
+    offers: HashMap<String, HashMap<String, Vec<usize>>>,
+    digest: String,
+}
+
+impl Catalog {
+    /// The catalog that is built into the program. Parsed once.
+    pub fn builtin() -> Arc<Catalog> {
+        static BUILTIN: OnceLock<Arc<Catalog>> = OnceLock::new();
+        // A test loads it, so a broken data file cannot get as far as a release.
+        BUILTIN
+            .get_or_init(|| Arc::new(builtin::load().unwrap_or_else(|problems| panic!("{}", list(&problems)))))
+            .clone()
+    }
+
+    /// This catalog and the rows of `files`, each a name for messages and a YAML text. Rows are added; none is replaced.
+    ///
+    /// Returns every problem of every file. The text is not trusted: it is bounded in size, depth and aliases.
+    pub fn with_overlays(&self, files: &[(String, String)]) -> Result<Catalog, Vec<Problem>> {
+        let files: Vec<_> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+        let rows = load::load(Some(self), &files)?;
+        Ok(Catalog::new(rows, digest(Some(&self.digest), &files)))
+    }
+
+    pub(crate) fn from_files(files: &[(&str, &str)]) -> Result<Catalog, Vec<Problem>> {
+        let rows = load::load(None, files)?;
+        Ok(Catalog::new(rows, digest(None, files)))
+    }
+
+    fn new(mut rows: Rows, digest: String) -> Catalog {
+        let licenses = index(rows.licenses.iter().map(|license| &license.id));
+        for model in &mut rows.models {
+            model.verdicts = Verdicts::of(model, |id| licenses.get(id).map(|at| &rows.licenses[*at]));
+        }
+        Catalog {
+            models: index(rows.models.iter().map(|model| &model.id)),
+            hosts: index(rows.hosts.iter().map(|host| &host.id)),
+            servers: index(rows.servers.iter().map(|server| &server.id)),
+            quantizations: index(rows.quantizations.iter().map(|quantization| &quantization.id)),
+            names: names(&rows.models),
+            prices: prices(&rows.prices),
+            offers: offers(&rows.prices),
+            licenses,
+            rows,
+            digest,
+        }
+    }
+
+    /// The model with this id.
+    pub fn model(&self, id: &str) -> Option<&Model> {
+        self.models.get(id).map(|at| &self.rows.models[*at])
+    }
+
+    /// The model that goes by `name`: its id, else its repository, else a name or alias that no other model shares.
+    /// Case does not matter.
+    pub fn resolve(&self, name: &str) -> Option<&Model> {
+        if let Some(model) = self.model(name) {
+            return Some(model);
+        }
+        let at = (*self.names.get(&name.to_lowercase())?)?;
+        self.rows.models.get(at)
+    }
+
+    /// The ids of up to `n` models whose id, repository, name or alias looks most like `name`; the nearest first.
+    pub fn nearest(&self, name: &str, n: usize) -> Vec<&str> {
+        let name: String = name.chars().take(MAX_NAME).collect::<String>().to_lowercase();
+        let mut scored: Vec<(f64, &str)> = self
+            .rows
+            .models
+            .iter()
+            .map(|model| (likeness(&name, model), model.id.as_str()))
+            .filter(|(score, _)| *score >= LIKE_ENOUGH)
+            .collect();
+        scored.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
+        scored.into_iter().take(n).map(|(_, id)| id).collect()
+    }
+
+    /// Every model, in the order of the data files.
+    pub fn models(&self) -> impl Iterator<Item = &Model> {
+        self.rows.models.iter()
+    }
+
+    /// The licence with this id.
+    pub fn license(&self, id: &str) -> Option<&License> {
+        self.licenses.get(id).map(|at| &self.rows.licenses[*at])
+    }
+
+    /// Every licence.
+    pub fn licenses(&self) -> impl Iterator<Item = &License> {
+        self.rows.licenses.iter()
+    }
+
+    /// The host with this id.
+    pub fn host(&self, id: &str) -> Option<&Host> {
+        self.hosts.get(id).map(|at| &self.rows.hosts[*at])
+    }
+
+    /// Every host.
+    pub fn hosts(&self) -> impl Iterator<Item = &Host> {
+        self.rows.hosts.iter()
+    }
+
+    /// The server with this id.
+    pub fn server(&self, id: &str) -> Option<&Server> {
+        self.servers.get(id).map(|at| &self.rows.servers[*at])
+    }
+
+    /// Every server.
+    pub fn servers(&self) -> impl Iterator<Item = &Server> {
+        self.rows.servers.iter()
+    }
+
+    /// The quantization with this id.
+    pub fn quantization(&self, id: &str) -> Option<&Quantization> {
+        self.quantizations.get(id).map(|at| &self.rows.quantizations[*at])
+    }
+
+    /// Every quantization.
+    pub fn quantizations(&self) -> impl Iterator<Item = &Quantization> {
+        self.rows.quantizations.iter()
+    }
+
+    /// Every price.
+    pub fn prices(&self) -> impl Iterator<Item = &Price> {
+        self.rows.prices.iter()
+    }
+
+    /// The newest price of the model that `host` calls `name_at_host`.
+    pub fn price(&self, host: &str, name_at_host: &str) -> Option<&Price> {
+        self.prices.get(host)?.get(name_at_host).map(|at| &self.rows.prices[*at])
+    }
+
+    /// Prices of `host` for a catalog model that are still offered, the closest relation first.
+    pub fn offers(&self, host: &str, model: &str) -> Vec<&Price> {
+        let rows = self.offers.get(host).and_then(|models| models.get(model));
+        rows.into_iter().flatten().map(|at| &self.rows.prices[*at]).collect()
+    }
+
+    /// SHA-256 in hex over all data that went in: equal digests mean equal decisions.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    pub(crate) fn rows(&self) -> &Rows {
+        &self.rows
+    }
+}
+
+/// Longer names are cut before they are compared, which takes time that grows with their length.
+const MAX_NAME: usize = 96;
+
+/// Below this likeness a suggestion would only confuse.
+const LIKE_ENOUGH: f64 = 0.45;
+
+fn likeness(name: &str, model: &Model) -> f64 {
+    let names = std::iter::once(&model.id).chain(&model.repo).chain(&model.aliases).chain([&model.name]);
+    names.map(|known| strsim::normalized_damerau_levenshtein(name, &known.to_lowercase())).fold(0.0, f64::max)
+}
+
+fn index<'a>(ids: impl Iterator<Item = &'a String>) -> HashMap<String, usize> {
+    ids.enumerate().map(|(at, id)| (id.clone(), at)).collect()
+}
+
+fn names(models: &[Model]) -> HashMap<String, Option<usize>> {
+    let mut names: HashMap<String, Option<usize>> = HashMap::new();
+    let add_all = |names: &mut HashMap<String, Option<usize>>, pick: fn(&Model) -> Vec<&String>| {
+        let mut round: HashMap<String, Option<usize>> = HashMap::new();
+        for (at, model) in models.iter().enumerate() {
+            for name in pick(model) {
+                let slot = round.entry(name.to_lowercase()).or_insert(Some(at));
+                if *slot != Some(at) {
+                    *slot = None;
+                }
+            }
+        }
+        // What an earlier round settled stays.
+        for (name, at) in round {
+            names.entry(name).or_insert(at);
+        }
+    };
+    add_all(&mut names, |model| vec![&model.id]);
+    add_all(&mut names, |model| model.repo.iter().collect());
+    add_all(&mut names, |model| std::iter::once(&model.name).chain(&model.aliases).collect());
+    names
+}
+
+fn prices(prices: &[Price]) -> HashMap<String, HashMap<String, usize>> {
+    let mut by_host: HashMap<String, HashMap<String, usize>> = HashMap::new();
+    for (at, price) in prices.iter().enumerate() {
+        let newest = by_host.entry(price.host.clone()).or_default().entry(price.name.clone()).or_insert(at);
+        if prices[*newest].as_of < price.as_of {
+            *newest = at;
+        }
+    }
+    by_host
+}
+
+fn offers(prices: &[Price]) -> HashMap<String, HashMap<String, Vec<usize>>> {
+    let mut by_host: HashMap<String, HashMap<String, Vec<usize>>> = HashMap::new();
+    for (at, price) in prices.iter().enumerate().filter(|(_, price)| price.is_offered()) {
+        if let Some(model) = &price.model {
+            by_host.entry(price.host.clone()).or_default().entry(model.clone()).or_default().push(at);
+        }
+    }
+    for rows in by_host.values_mut().flat_map(HashMap::values_mut) {
+        // Among equals, a row without doubtful figures goes first, then one that does not end.
+        rows.sort_by_key(|at| {
+            let price = &prices[*at];
+            (price.relation, price.suspect.len(), price.status)
+        });
+    }
+    by_host
+}
+
+fn digest(base: Option<&str>, files: &[(&str, &str)]) -> String {
+    let mut hash = Sha256::new();
+    let parts = base.into_iter().chain(files.iter().flat_map(|(name, text)| [*name, *text]));
+    for part in parts {
+        // The length keeps two parts from being read as one.
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn list(problems: &[Problem]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,258 @@
+//! YAML text to rows. Unknown keys are refused, and the text is bounded in every way.
+//!
+//! One file may hold rows of every kind. Rows are read without their places; only when something is wrong is the text
+//! read again with them (`place_of`), so that a good catalog loads fast.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_saphyr::Spanned;
+
+use crate::{Catalog, Host, License, Model, Price, Problem, Quantization, Server, check};
+
+/// A catalog file. The same shape serves the built-in data and a company's own.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Rows {
+    /// Models.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) models: Vec<Model>,
+    /// Licences.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) licenses: Vec<License>,
+    /// Hosts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) hosts: Vec<Host>,
+    /// Servers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) servers: Vec<Server>,
+    /// Quantizations.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) quantizations: Vec<Quantization>,
+    /// Prices.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) prices: Vec<Price>,
+}
+
+impl Rows {
+    pub(crate) fn append(&mut self, more: Rows) {
+        self.models.extend(more.models);
+        self.licenses.extend(more.licenses);
+        self.hosts.extend(more.hosts);
+        self.servers.extend(more.servers);
+        self.quantizations.extend(more.quantizations);
+        self.prices.extend(more.prices);
+    }
+}
+
+/// The JSON Schema of a catalog file, for editors.
+pub fn overlay_schema() -> schemars::Schema {
+    let mut schema = schemars::schema_for!(Rows);
+    schema.insert("title".to_owned(), "Pointsman catalog file".into());
+    schema
+}
+
+/// The rows of `base` and of `files`, or every problem that was found.
+pub(crate) fn load(base: Option<&Catalog>, files: &[(&str, &str)]) -> Result<Rows, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let mut parsed = Vec::new();
+    for (name, text) in files {
+        match parse(name, text) {
+            Ok(rows) => parsed.push(check::File { name, text, rows }),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    problems.extend(check::check(base.map(Catalog::rows), &parsed));
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let mut rows = base.map(Catalog::rows).cloned().unwrap_or_default();
+    for file in parsed {
+        rows.append(file.rows);
+    }
+    Ok(rows)
+}
+
+/// A file larger than this is refused before it is read.
+const MAX_BYTES: usize = 4 << 20;
+
+fn parse(name: &str, text: &str) -> Result<Rows, Problem> {
+    let problem = |message: String| Problem {
+        code: "catalog-syntax",
+        message,
+        file: name.to_owned(),
+        line: 0,
+        column: 0,
+        hint: None,
+    };
+    if text.len() > MAX_BYTES {
+        return Err(Problem {
+            code: "catalog-too-large",
+            hint: Some("split it into several files".to_owned()),
+            ..problem(format!("the file has {} bytes; at most {MAX_BYTES} are read", text.len()))
+        });
+    }
+    let rows: Result<Option<Rows>, _> = serde_saphyr::from_str_with_options(text, options());
+    match rows {
+        Ok(rows) => Ok(rows.unwrap_or_default()),
+        Err(error) => {
+            let at = error.location();
+            let (code, message, hint) = describe(error.without_snippet());
+            Err(Problem {
+                code,
+                hint,
+                line: at.map_or(0, |at| at.line()),
+                column: at.map_or(0, |at| at.column()),
+                ..problem(message)
+            })
+        }
+    }
+}
+
+/// What a YAML error says, in our words where it is one that people run into.
+fn describe(error: &serde_saphyr::Error) -> (&'static str, String, Option<String>) {
+    match error {
+        serde_saphyr::Error::SerdeUnknownField { field, expected, .. } => {
+            let nearest = expected
+                .iter()
+                .map(|known| (strsim::normalized_damerau_levenshtein(field, known), *known))
+                .filter(|(score, _)| *score > 0.5)
+                .max_by(|a, b| a.0.total_cmp(&b.0));
+            let hint = match nearest {
+                Some((_, known)) => format!("did you mean `{known}`?"),
+                None => format!("expected one of: {}", expected.join(", ")),
+            };
+            ("unknown-key", format!("there is no key `{}` here", cut(field)), Some(hint))
+        }
+        serde_saphyr::Error::SerdeMissingField { field, .. } => {
+            ("missing-key", format!("the key `{field}` is missing"), Some(format!("add `{field}` to this row")))
+        }
+        serde_saphyr::Error::Budget { .. } => (
+            "catalog-too-complex",
+            "the file asks for more nodes, depth or aliases than a catalog needs".to_owned(),
+            Some("write the rows out, without anchors".to_owned()),
+        ),
+        other => {
+            let text = other.to_string();
+            // The first line has the cause; the place is told apart.
+            let cause = text.lines().next().unwrap_or_default();
+            let cause = cause.rsplit_once(" at line ").map_or(cause, |(cause, _)| cause);
+            ("catalog-syntax", cut(cause), None)
+        }
+    }
+}
+
+fn cut(text: &str) -> String {
+    const MOST: usize = 200;
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+fn options() -> serde_saphyr::Options {
+    let budget = serde_saphyr::budget! {
+        max_reader_input_bytes: Some(MAX_BYTES),
+        max_events: 500_000,
+        max_nodes: 200_000,
+        max_depth: 16,
+        max_documents: 1,
+        // Rows are written out; an anchor saves little and costs a reader much.
+        max_anchors: 64,
+        max_aliases: 64,
+        max_recorded_anchor_events: 10_000,
+        max_recorded_anchor_bytes: 1 << 20,
+        max_merge_keys: 64,
+    };
+    serde_saphyr::options! { budget: budget, with_snippet: false }
+}
+
+/// Where in a file a row, or one value of it, stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) list: List,
+    pub(crate) row: usize,
+    pub(crate) key: Key,
+}
+
+/// The lists of a file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum List {
+    Models,
+    Licenses,
+    Hosts,
+    Servers,
+    Quantizations,
+    Prices,
+}
+
+/// The values that a problem can point at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Key {
+    Id,
+    License,
+    AlsoLicense(usize),
+    Tier,
+    Replacement,
+    Host,
+    Model,
+    Allows,
+    BaseUrl,
+    Server(usize),
+}
+
+/// The line and column of `place`, from 1; 0 and 0 where the text cannot be read so.
+pub(crate) fn place_of(text: &str, place: Place) -> (u64, u64) {
+    let places: Option<Places> = serde_saphyr::from_str_with_options(text, options()).unwrap_or_default();
+    let places = places.unwrap_or_default();
+    let list = match place.list {
+        List::Models => &places.models,
+        List::Licenses => &places.licenses,
+        List::Hosts => &places.hosts,
+        List::Servers => &places.servers,
+        List::Quantizations => &places.quantizations,
+        List::Prices => &places.prices,
+    };
+    let Some(row) = list.get(place.row) else { return (0, 0) };
+    let at = |spanned: &Option<Spanned<String>>| spanned.as_ref().map(|spanned| spanned.referenced);
+    let value = match place.key {
+        Key::Id => at(&row.value.id),
+        Key::License => at(&row.value.license),
+        Key::AlsoLicense(n) => row.value.also_licenses.get(n).map(|spanned| spanned.referenced),
+        Key::Tier => row.value.tier.as_ref().map(|spanned| spanned.referenced),
+        Key::Replacement => at(&row.value.replacement),
+        Key::Host => at(&row.value.host),
+        Key::Model => at(&row.value.model),
+        Key::Allows => row.value.allows.as_ref().map(|spanned| spanned.referenced),
+        Key::BaseUrl => at(&row.value.base_url),
+        Key::Server(n) => row.value.servers.get(n).map(|spanned| spanned.referenced),
+    };
+    let at = value.unwrap_or(row.referenced);
+    (at.line(), at.column())
+}
+
+/// A file again, only what problems point at, with places.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Places {
+    models: Vec<Spanned<PlacedRow>>,
+    licenses: Vec<Spanned<PlacedRow>>,
+    hosts: Vec<Spanned<PlacedRow>>,
+    servers: Vec<Spanned<PlacedRow>>,
+    quantizations: Vec<Spanned<PlacedRow>>,
+    prices: Vec<Spanned<PlacedRow>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct PlacedRow {
+    id: Option<Spanned<String>>,
+    license: Option<Spanned<String>>,
+    also_licenses: Vec<Spanned<String>>,
+    tier: Option<Spanned<u8>>,
+    replacement: Option<Spanned<String>>,
+    host: Option<Spanned<String>>,
+    model: Option<Spanned<String>>,
+    base_url: Option<Spanned<String>>,
+    allows: Option<Spanned<Vec<String>>>,
+    servers: Vec<Spanned<String>>,
+}
