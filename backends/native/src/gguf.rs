@@ -254,8 +254,7 @@ fn place(tensors: &mut [Info], data: u64, size: u64) -> Result<(), Error> {
             return Err(Error::Malformed { offset: size, reason });
         };
         if let Some(before) = before.map(|before| &tensors[before]).filter(|before| before.end as u64 > start) {
-            let reason =
-                format!("tensors `{}` and `{}` overlap", before.name.escape_debug(), info.name.escape_debug());
+            let reason = format!("tensors `{}` and `{}` overlap", before.name.escape_debug(), info.name.escape_debug());
             return Err(Error::Malformed { offset: start, reason });
         }
         // Both are at most `size`, the length of a slice.

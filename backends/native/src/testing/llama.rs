@@ -92,8 +92,7 @@ impl Llama {
             Vocabulary::Spm => spm(&mut file),
             Vocabulary::Bpe => bpe(&mut file),
         };
-        file.set("llama.vocab_size", Meta::U32(vocabulary))
-            .set("tokenizer.chat_template", Meta::Text(TEMPLATE.into()));
+        file.set("llama.vocab_size", Meta::U32(vocabulary)).set("tokenizer.chat_template", Meta::Text(TEMPLATE.into()));
         self.weights(&mut file, vocabulary, head);
         file
     }
@@ -144,7 +143,8 @@ fn unit(rng: &mut ChaCha8Rng) -> f32 {
 
 /// Writes the vocabulary and answers with its size.
 fn spm(file: &mut Writer) -> u32 {
-    let mut tokens: Vec<(String, f32, i32)> = vec![("<unk>".into(), 0.0, 2), ("<s>".into(), 0.0, 3), ("</s>".into(), 0.0, 3)];
+    let mut tokens: Vec<(String, f32, i32)> =
+        vec![("<unk>".into(), 0.0, 2), ("<s>".into(), 0.0, 3), ("</s>".into(), 0.0, 3)];
     tokens.extend((0..=255u8).map(|byte| (format!("<0x{byte:02X}>"), 0.0, 6)));
     // Longer pieces score higher, so that merges prefer them.
     tokens.extend(WORDS.iter().map(|word| (word.to_string(), -20.0 + word.chars().count() as f32, 1)));
