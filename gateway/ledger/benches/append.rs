@@ -47,11 +47,14 @@ fn main() {
         "{:>9}  {:>11}  {:>25}  {:>25}  {:>10}",
         "appenders", "records/s", "call p50/p99 us", "durable p50/p99 us", "CPU us"
     );
-    for appenders in [1, 32, 256] {
-        run(appenders, time, Wait::EachRecord);
+    for pace in [Options::default().pace, Duration::ZERO] {
+        println!("groups under load at least {pace:?} apart:");
+        for appenders in [1, 32, 256] {
+            run(appenders, time, pace, Wait::EachRecord);
+        }
     }
     println!("not waiting for tickets, except when the queue is full:");
-    run(2, time, Wait::WhenFull);
+    run(2, time, Options::default().pace, Wait::WhenFull);
 }
 
 #[derive(Clone, Copy)]
@@ -60,9 +63,9 @@ enum Wait {
     WhenFull,
 }
 
-fn run(appenders: u64, time: Duration, wait: Wait) {
+fn run(appenders: u64, time: Duration, pace: Duration, wait: Wait) {
     let dir = Dir::new();
-    let (ledger, _) = Ledger::open(&dir.0, Options::default()).expect("opens");
+    let (ledger, _) = Ledger::open(&dir.0, Options { pace, ..Options::default() }).expect("opens");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().expect("a runtime");
     let (started, cpu) = (Instant::now(), cpu_time());
     let tasks: Vec<_> = (0..appenders)

@@ -1,8 +1,9 @@
 //! The one thread that writes: takes what is queued, writes it, syncs it once, resolves its tickets.
 //!
-//! There is no timer. While one group is being synced the next one gathers, so groups grow with the load, and a
-//! record that arrives at an idle log is written at once. When the queue runs empty a mark is written (see
-//! [`crate::frame`]), so that damage to the newest group can be told from a torn tail.
+//! While one group is being synced the next one gathers, so groups grow with the load, and a record that arrives at
+//! an idle log is written at once. A sync costs tens of microseconds of CPU, though, whatever it holds; so after a
+//! group that shows load the next may gather a little longer (`Options::pace`). When the queue runs empty a mark is
+//! written (see [`crate::frame`]), so that damage to the newest group can be told from a torn tail.
 //!
 //! After a failed write or sync nothing is tried again: a kernel may drop the pages it could not write and report
 //! success on the next sync. The log stays failed until it is opened anew, which reads back what is really there.
@@ -13,6 +14,8 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     sync::Arc,
+    thread,
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -21,6 +24,9 @@ use crate::{
     segment,
     ticket::Base,
 };
+
+/// A group of this many records shows load: fewer callers than this are better served by an early sync.
+const BUSY_RECORDS: u64 = 8;
 
 /// A buffer that one burst made large is not kept for the next.
 const SPARE_BYTES: usize = 1 << 20;
@@ -70,6 +76,7 @@ pub(crate) struct Writer<D> {
     /// Records that are durable; the number of the next one to write.
     pub(crate) durable: u64,
     pub(crate) segment_bytes: u64,
+    pub(crate) pace: Duration,
 }
 
 impl<D: Disk> Writer<D> {
@@ -89,7 +96,11 @@ impl<D: Disk> Writer<D> {
         while let Some(first) = self.queue.wait(&mut spare) {
             let mut next = Some(first);
             while let Some(batch) = next {
+                let (start, busy) = (Instant::now(), batch.records >= BUSY_RECORDS);
                 spare = self.commit(batch)?;
+                if busy {
+                    thread::sleep(self.pace.saturating_sub(start.elapsed()));
+                }
                 next = self.queue.take(&mut spare);
             }
             self.write(&frame::mark(self.durable))?;
