@@ -77,7 +77,7 @@ impl Catalog {
         self.models.get(id).map(|at| &self.rows.models[*at])
     }
 
-    /// The model that goes by `name`: its id, else its repository, else a name or alias that no other model shares.
+    /// The model that goes by `name`: its id, else its repository, its name, or an alias that no other model shares.
     /// Case does not matter.
     pub fn resolve(&self, name: &str) -> Option<&Model> {
         if let Some(model) = self.model(name) {
@@ -206,7 +206,8 @@ fn names(models: &[Model]) -> HashMap<String, Option<usize>> {
     };
     add_all(&mut names, |model| vec![&model.id]);
     add_all(&mut names, |model| model.repo.iter().collect());
-    add_all(&mut names, |model| std::iter::once(&model.name).chain(&model.aliases).collect());
+    add_all(&mut names, |model| vec![&model.name]);
+    add_all(&mut names, |model| model.aliases.iter().collect());
     names
 }
 
