@@ -1,1 +1,41 @@
-//! kernels
+//! The numeric loops of local inference: slices in, slices out, nothing else.
+//!
+//! Every operation is one module: a public function that checks its slices and picks a version by [`Isa`], a
+//! `scalar` version that says what the operation means, and `avx2` / `avx512` versions that must agree with it.
+//! Holding an [`Isa`] is the proof that the CPU can run its tier, so the only `unsafe` is the call at dispatch
+//! (the `dispatch!` macro) and the loads and stores (`simd`).
+//!
+//! Knows nothing of models, files, caches or threads: callers split rows between threads, and a row's result does
+//! not depend on how they split.
+
+// The one crate of the workspace that may: each block says why it holds.
+#![allow(unsafe_code)]
+
+mod attend;
+mod columns;
+mod dequantize;
+mod exp;
+mod format;
+mod isa;
+mod matmul;
+mod norm;
+mod quantize;
+mod rope;
+mod silu;
+#[cfg(target_arch = "x86_64")]
+mod simd;
+mod softmax;
+#[cfg(test)]
+mod testing;
+
+pub use attend::weighted_sum_f16;
+pub use columns::{Columns, Q8x32, Q8x256};
+pub use dequantize::{dequantize_row, encode_f16};
+pub use format::{Activation, Format};
+pub use isa::{Isa, Tier, UnknownTier};
+pub use matmul::{Matrix, matmul};
+pub use norm::rms_norm;
+pub use quantize::{quantize_q8x32, quantize_q8x256};
+pub use rope::rope_adjacent;
+pub use silu::silu_mul;
+pub use softmax::softmax;
