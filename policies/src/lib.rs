@@ -1,1 +1,45 @@
-//! policies
+//! Policies: from policy text, catalog and facts to who serves a request, and why.
+//!
+//! [`compile`] turns YAML into a [`PolicySet`] or says everything that is wrong with it, each at its line with a hint
+//! ([`Diagnostic`]). [`plan`] turns the [`Facts`] of a request and a [`Snapshot`] of the world into a [`Plan`]: ordered
+//! candidates with their scores and licence decisions, everyone who was rejected and why, and a [`Verdict`]. The same
+//! function serves traffic, `explain`, policy tests and the audit replay.
+//!
+//! Pure: no clock, no I/O, no HTTP, no threads. Time, health and statistics come in as facts.
+//!
+//! # How candidates are ordered
+//!
+//! - The first route whose `match` takes the request decides. A model asked for by its own name that no route takes has
+//!   the implicit route `direct`: every deployment of that model.
+//! - `candidates` is read in stages. `any` stands for every deployment that the list does not name, and is a stage of
+//!   its own; what is named before it comes first, what is named after it comes last. The demo model, where `any` or
+//!   another wildcard reaches it, comes after everything.
+//! - Within a stage the order of the list decides, or the score where the route has `prefer`; the list then breaks ties.
+//! - What is not known never counts as 0: see [`Score`].
+
+#![forbid(unsafe_code)]
+
+mod attempts;
+mod bind;
+mod cases;
+mod compile;
+mod diag;
+mod facts;
+mod parse;
+mod plan;
+mod quality;
+mod read;
+mod route;
+mod set;
+mod table;
+mod yaml;
+
+pub use attempts::{Attempts, Deadlines, FailureClass, FailureClasses};
+pub use cases::{TestResult, run_tests};
+pub use compile::{Source, compile};
+pub use diag::{Code, Diagnostic, Report, Severity};
+pub use facts::{Capabilities, Capability, Deployment, Facts, Live, Needs, Place, Snapshot};
+pub use plan::{
+    Candidate, CandidateReport, Cause, Factor, Plan, PlanReport, Reason, Rejected, RejectedReport, Score, Verdict, plan,
+};
+pub use set::{DIRECT, PolicySet};

@@ -1,0 +1,342 @@
+//! What is wrong with a policy, said so that it can be put right at once.
+//!
+//! A [`Diagnostic`] has a stable code ([`Code`]), the place in the file, the text under the caret, and a hint.
+//! A [`Report`] holds every problem of a compilation. Rendering is plain text or colour; JSON is the same fields.
+//! Knows nothing of what a policy means.
+
+use std::{fmt, ops::Range};
+
+use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
+use serde::Serialize;
+
+/// A report holds at most this many diagnostics; a file with more is told so.
+pub(crate) const MAX_DIAGNOSTICS: usize = 200;
+
+/// A source line longer than this is named but not quoted.
+const MAX_QUOTED_LINE: usize = 1_000;
+
+/// Whether a policy with this problem may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// It may not.
+    Error,
+    /// It may, but part of it has no effect.
+    Warning,
+}
+
+macro_rules! codes {
+    ($($(#[doc = $doc:literal])+ $name:ident = $text:literal,)+) => {
+        /// Every kind of problem. The text form is stable: scripts may match on it.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Code {
+            $($(#[doc = $doc])+ $name,)+
+        }
+
+        impl Code {
+            /// Every code, in the order of this list.
+            pub const ALL: &'static [Code] = &[$(Code::$name),+];
+
+            /// The stable kebab-case form.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Code::$name => $text,)+ }
+            }
+
+            /// One sentence on what the code means.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Code::$name => concat!($($doc),+).trim_ascii(),)+ }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The text is not YAML.
+    YamlSyntax = "yaml-syntax",
+    /// The file, its nesting or its aliases exceed the limits that keep checking fast.
+    YamlLimit = "yaml-limit",
+    /// A key is not part of the policy language.
+    UnknownKey = "unknown-key",
+    /// A key stands twice in one mapping.
+    DuplicateKey = "duplicate-key",
+    /// A required key is absent.
+    MissingKey = "missing-key",
+    /// A value has another shape than the key asks for.
+    WrongType = "wrong-type",
+    /// A value has the right shape but is not one of those the key accepts.
+    WrongValue = "wrong-value",
+    /// The file asks for a version of the language that this build does not read.
+    UnsupportedVersion = "unsupported-version",
+    /// A range has its lower end above its upper end, so nothing can be in it.
+    EmptyRange = "empty-range",
+    /// Two routes have the same name.
+    DuplicateRoute = "duplicate-route",
+    /// A candidate names no model of the catalog and no deployment.
+    UnknownModel = "unknown-model",
+    /// A candidate names a host that the catalog does not have.
+    UnknownHost = "unknown-host",
+    /// A candidate names a model family that the catalog does not have.
+    UnknownFamily = "unknown-family",
+    /// A licence id is not in the catalog.
+    UnknownLicense = "unknown-license",
+    /// A test names a route that no file has.
+    UnknownRoute = "unknown-route",
+    /// A candidate stands twice in one list; the second has no effect.
+    DuplicateCandidate = "duplicate-candidate",
+    /// An earlier route takes every request that this one matches.
+    UnreachableRoute = "unreachable-route",
+    /// No deployment serves this candidate, so it can never be chosen.
+    NoDeployment = "no-deployment",
+    /// There are more problems than a report holds.
+    TooManyProblems = "too-many-problems",
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One problem at one place.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Diagnostic {
+    /// The stable code, as [`Code::as_str`] gives it.
+    pub code: &'static str,
+    /// Whether it stops the policy from being used.
+    pub severity: Severity,
+    /// What is wrong.
+    pub message: String,
+    /// The file, as the caller named it.
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
+    /// The column in characters, from 1.
+    pub column: usize,
+    /// The bytes of the file that it is about.
+    pub span: Range<usize>,
+    /// What to write under the caret.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub label: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    /// The source line, quoted by [`Diagnostic::render`].
+    #[serde(skip)]
+    quoted: Option<Quoted>,
+}
+
+/// A source line and the bytes of it to underline.
+#[derive(Clone, Debug, PartialEq)]
+struct Quoted {
+    line: String,
+    marked: Range<usize>,
+}
+
+impl Diagnostic {
+    /// A problem at `span` of the text of `file`, for a crate that checks files of its own kind and has codes of its
+    /// own; `label` stands under the caret.
+    pub fn new(
+        severity: Severity,
+        code: &'static str,
+        (file, text): (&str, &str),
+        span: Range<usize>,
+        message: String,
+        label: String,
+    ) -> Self {
+        File::new(file, text).state(severity, code, &span, message, label)
+    }
+
+    /// The diagnostic as text, with its source line and a caret; `color` adds terminal colours.
+    pub fn render(&self, color: bool) -> String {
+        let level = match self.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+        };
+        let mut group = level.primary_title(self.message.as_str()).id(self.code).elements(Vec::<Origin<'_>>::new());
+        group = match &self.quoted {
+            Some(Quoted { line, marked }) => {
+                let mark = AnnotationKind::Primary.span(marked.clone());
+                let mark = if self.label.is_empty() { mark } else { mark.label(self.label.as_str()) };
+                let snippet = Snippet::source(line.as_str()).line_start(self.line).path(self.file.as_str());
+                group.element(snippet.annotation(mark))
+            }
+            None => group.element(Origin::path(self.file.as_str()).line(self.line).char_column(self.column)),
+        };
+        if let Some(hint) = &self.hint {
+            group = group.element(Level::HELP.with_name("hint").message(hint.as_str()));
+        }
+        let renderer = if color { Renderer::styled() } else { Renderer::plain() };
+        renderer.render(&[group])
+    }
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(false))
+    }
+}
+
+/// Every problem of a compilation, in the order of the files.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Report {
+    /// The problems.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+impl Report {
+    /// Whether any of them stops the policy from being used.
+    pub fn has_errors(&self) -> bool {
+        self.diagnostics.iter().any(|d| d.severity == Severity::Error)
+    }
+
+    /// Whether there is nothing to say.
+    pub fn is_empty(&self) -> bool {
+        self.diagnostics.is_empty()
+    }
+
+    /// All of them as text, one after the other.
+    pub fn render(&self, color: bool) -> String {
+        self.diagnostics.iter().map(|d| d.render(color)).collect::<Vec<_>>().join("\n\n")
+    }
+
+    /// All of them as JSON: `{"diagnostics": [...]}`.
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({ "diagnostics": self.diagnostics })
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(false))
+    }
+}
+
+impl std::error::Error for Report {}
+
+/// One file while it is being checked: turns spans into lines and columns, and collects what is wrong.
+#[derive(Debug)]
+pub(crate) struct File<'a> {
+    name: &'a str,
+    text: &'a str,
+    line_starts: Vec<usize>,
+}
+
+impl<'a> File<'a> {
+    pub(crate) fn new(name: &'a str, text: &'a str) -> Self {
+        let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Self { name, text, line_starts }
+    }
+
+    /// A problem at `span`; `label` stands under the caret.
+    pub(crate) fn diagnose(
+        &self,
+        severity: Severity,
+        code: Code,
+        span: &Range<usize>,
+        message: String,
+        label: String,
+    ) -> Diagnostic {
+        self.state(severity, code.as_str(), span, message, label)
+    }
+
+    fn state(
+        &self,
+        severity: Severity,
+        code: &'static str,
+        span: &Range<usize>,
+        message: String,
+        label: String,
+    ) -> Diagnostic {
+        let start = self.boundary(span.start);
+        let end = self.boundary(span.end).max(start);
+        let line_index = self.line_starts.partition_point(|&s| s <= start) - 1;
+        let line_start = self.line_starts[line_index];
+        let line = self.text[line_start..].split('\n').next().unwrap_or("").trim_end_matches('\r');
+        let from = (start - line_start).min(line.len());
+        let to = (end - line_start).clamp(from, line.len());
+        let quoted = (line.len() <= MAX_QUOTED_LINE).then(|| Quoted { line: line.to_owned(), marked: from..to });
+        Diagnostic {
+            code,
+            severity,
+            message,
+            file: self.name.to_owned(),
+            line: line_index + 1,
+            column: line[..from].chars().count() + 1,
+            span: start..end,
+            label,
+            hint: None,
+            quoted,
+        }
+    }
+
+    /// The nearest character boundary at or below `at`.
+    fn boundary(&self, at: usize) -> usize {
+        self.text.floor_char_boundary(at.min(self.text.len()))
+    }
+}
+
+/// The problems found so far, bounded.
+#[derive(Debug, Default)]
+pub(crate) struct Problems {
+    found: Vec<Diagnostic>,
+    left_off: bool,
+}
+
+impl Problems {
+    pub(crate) fn push(&mut self, diagnostic: Diagnostic) {
+        if self.found.len() < MAX_DIAGNOSTICS {
+            self.found.push(diagnostic);
+        } else if !self.left_off {
+            self.left_off = true;
+            self.found.push(Diagnostic {
+                code: Code::TooManyProblems.as_str(),
+                message: format!("more than {MAX_DIAGNOSTICS} problems; the rest is left off"),
+                label: String::new(),
+                hint: Some("put these right and check again".to_owned()),
+                ..diagnostic
+            });
+        }
+    }
+
+    pub(crate) fn has_errors(&self) -> bool {
+        self.found.iter().any(|d| d.severity == Severity::Error)
+    }
+
+    pub(crate) fn into_report(self) -> Report {
+        Report { diagnostics: self.found }
+    }
+}
+
+/// The name of `known` that looks most like `name`, if any does.
+pub(crate) fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    known
+        .into_iter()
+        .map(|k| (strsim::jaro_winkler(&name.to_ascii_lowercase(), &k.to_ascii_lowercase()), k))
+        .filter(|(likeness, _)| *likeness >= 0.8)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, k)| k)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_and_kebab_case_and_each_has_a_sentence() {
+        let texts: HashSet<_> = Code::ALL.iter().map(|c| c.as_str()).collect();
+        assert_eq!(texts.len(), Code::ALL.len());
+        for code in Code::ALL {
+            assert!(code.as_str().chars().all(|c| c.is_ascii_lowercase() || c == '-'), "{code}");
+            assert!(code.meaning().ends_with('.') && !code.meaning().starts_with(' '), "{code}: {}", code.meaning());
+        }
+    }
+
+    #[test]
+    fn a_column_counts_characters_and_not_bytes() {
+        let file = File::new("f", "a: 1\nkö: bad\n");
+        let d = file.diagnose(Severity::Error, Code::WrongValue, &(10..13), String::new(), String::new());
+        assert_eq!((d.line, d.column), (2, 5));
+    }
+}

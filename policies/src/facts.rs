@@ -1,0 +1,285 @@
+//! What a plan is made from: the request's facts, the deployments, and how they are now.
+
+use std::fmt;
+
+use catalog::{Catalog, Use};
+
+use crate::PolicySet;
+
+/// What the gateway knows of a request when it asks for a plan.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// The caller's team.
+    pub team: Option<String>,
+    /// The context (the product or purpose) that the caller's key stands for.
+    pub context: Option<String>,
+    /// The use that the licence decision is about.
+    pub use_: Use,
+    /// The value of `model` in the request.
+    pub model_asked: String,
+    /// The language of the last user turn, ISO 639-1; `None` where it could not be told.
+    pub language: Option<String>,
+    /// The prompt's size, an estimate.
+    pub prompt_tokens: u64,
+    /// The most tokens that the caller wants back.
+    pub max_tokens: Option<u64>,
+    /// What the request asks of a model beyond text.
+    pub needs: Needs,
+    /// Whether the answer is to be streamed.
+    pub stream: bool,
+}
+
+/// What a request asks of a model beyond text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Needs {
+    /// It offers tools.
+    pub tools: bool,
+    /// It asks for an answer in a JSON schema.
+    pub json_schema: bool,
+    /// It holds an image.
+    pub image: bool,
+    /// It holds sound.
+    pub audio: bool,
+    /// It asks for log-probabilities.
+    pub logprobs: bool,
+}
+
+impl Needs {
+    /// What is needed, as capabilities.
+    pub fn capabilities(self) -> Capabilities {
+        let flags = [
+            (self.tools, Capability::Tools),
+            (self.json_schema, Capability::JsonSchema),
+            (self.image, Capability::Image),
+            (self.audio, Capability::Audio),
+            (self.logprobs, Capability::Logprobs),
+        ];
+        flags.into_iter().filter(|(needed, _)| *needed).map(|(_, capability)| capability).collect()
+    }
+}
+
+/// Something that not every model or place can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Capability {
+    /// `tools`: calls functions.
+    Tools,
+    /// `json_schema`: answers in a given schema.
+    JsonSchema,
+    /// `image`: reads images.
+    Image,
+    /// `audio`: hears sound.
+    Audio,
+    /// `logprobs`: tells log-probabilities.
+    Logprobs,
+    /// `reasoning`: thinks before it answers.
+    Reasoning,
+}
+
+impl Capability {
+    /// Every capability.
+    pub const ALL: [Capability; 6] =
+        [Self::Tools, Self::JsonSchema, Self::Image, Self::Audio, Self::Logprobs, Self::Reasoning];
+
+    /// The word of the policy language and of the catalog.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tools => "tools",
+            Self::JsonSchema => "json_schema",
+            Self::Image => "image",
+            Self::Audio => "audio",
+            Self::Logprobs => "logprobs",
+            Self::Reasoning => "reasoning",
+        }
+    }
+
+    /// The capability of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|c| c.as_str() == name)
+    }
+}
+
+impl fmt::Display for Capability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A set of capabilities.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct Capabilities(u8);
+
+impl Capabilities {
+    /// Whether `capability` is in the set.
+    pub fn contains(self, capability: Capability) -> bool {
+        self.0 & (1 << capability as u8) != 0
+    }
+
+    /// Whether every capability of `other` is in the set.
+    pub fn covers(self, other: Self) -> bool {
+        other.0 & !self.0 == 0
+    }
+
+    /// The first capability that both sets have.
+    pub fn first_common(self, other: Self) -> Option<Capability> {
+        Self(self.0 & other.0).iter().next()
+    }
+
+    /// Whether the set has nothing in it.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The capabilities of the set.
+    pub fn iter(self) -> impl Iterator<Item = Capability> {
+        Capability::ALL.into_iter().filter(move |c| self.contains(*c))
+    }
+
+    /// Those of `names` that this build knows; other words say nothing here.
+    pub(crate) fn known(names: &[String]) -> Self {
+        names.iter().filter_map(|name| Capability::named(name)).collect()
+    }
+
+    pub(crate) fn insert(&mut self, capability: Capability) {
+        self.0 |= 1 << capability as u8;
+    }
+}
+
+impl FromIterator<Capability> for Capabilities {
+    fn from_iter<I: IntoIterator<Item = Capability>>(capabilities: I) -> Self {
+        let mut set = Self::default();
+        capabilities.into_iter().for_each(|c| set.insert(c));
+        set
+    }
+}
+
+impl fmt::Debug for Capabilities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter()).finish()
+    }
+}
+
+/// A model served at a place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Deployment {
+    /// Its name in the configuration.
+    pub id: String,
+    /// The catalog id of the model.
+    pub model: String,
+    /// Where it runs.
+    pub place: Place,
+    /// Where requests are processed, as the configuration says it.
+    pub region: Option<String>,
+    /// What the place keeps of a request: `none`, or as the configuration says it.
+    pub retention: Option<String>,
+    /// Bits a weight.
+    pub quantization_bits: Option<f32>,
+    /// The context window at this place, where it differs from the model's.
+    pub context_tokens: Option<u64>,
+    /// USD per million prompt tokens.
+    pub input_usd_per_million: Option<f64>,
+    /// USD per million answer tokens.
+    pub output_usd_per_million: Option<f64>,
+    /// Everything that the place can do beyond text. Empty: not known, the catalog's word on the model holds.
+    pub capabilities: Vec<String>,
+}
+
+impl Deployment {
+    /// A deployment of which nothing is known but what and where it is.
+    pub fn new(id: impl Into<String>, model: impl Into<String>, place: Place) -> Self {
+        Self {
+            id: id.into(),
+            model: model.into(),
+            place,
+            region: None,
+            retention: None,
+            quantization_bits: None,
+            context_tokens: None,
+            input_usd_per_million: None,
+            output_usd_per_million: None,
+            capabilities: Vec::new(),
+        }
+    }
+}
+
+/// Where a model runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In this process.
+    Local {
+        /// The engine.
+        engine: String,
+    },
+    /// At a company that serves models, by catalog id.
+    Host(String),
+    /// On a server that the operator runs, by catalog id of its kind.
+    Server(String),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local { engine } => write!(f, "local {engine}"),
+            Self::Host(id) => write!(f, "host {id}"),
+            Self::Server(id) => write!(f, "server {id}"),
+        }
+    }
+}
+
+/// How a deployment is at this moment.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Live {
+    /// Whether requests may go there.
+    pub healthy: bool,
+    /// Requests in progress.
+    pub running: u32,
+    /// Requests waiting.
+    pub queued: u32,
+    /// Time to the first token, milliseconds.
+    pub ttft_ms: Option<f32>,
+    /// Time per further token, milliseconds.
+    pub tpot_ms: Option<f32>,
+    /// The share of recent attempts that failed, 0 to 1.
+    pub error_rate: f32,
+    /// Tokens of this request's prompt that are cached there.
+    pub cached_prefix_tokens: u32,
+}
+
+impl Default for Live {
+    /// Healthy, idle, not yet measured.
+    fn default() -> Self {
+        Self {
+            healthy: true,
+            running: 0,
+            queued: 0,
+            ttft_ms: None,
+            tpot_ms: None,
+            error_rate: 0.0,
+            cached_prefix_tokens: 0,
+        }
+    }
+}
+
+/// Everything beside the request that a plan depends on, taken at one moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Snapshot<'a> {
+    /// The catalog that the policies were compiled with.
+    pub catalog: &'a Catalog,
+    /// The policies.
+    pub policies: &'a PolicySet,
+    /// The deployments that the policies were compiled with, in the same order.
+    pub deployments: &'a [Deployment],
+    /// How they are, in the same order. A deployment without an entry counts as healthy, idle and not yet measured.
+    pub live: &'a [Live],
+}
+
+impl From<Capabilities> for Needs {
+    fn from(capabilities: Capabilities) -> Self {
+        Self {
+            tools: capabilities.contains(Capability::Tools),
+            json_schema: capabilities.contains(Capability::JsonSchema),
+            image: capabilities.contains(Capability::Image),
+            audio: capabilities.contains(Capability::Audio),
+            logprobs: capabilities.contains(Capability::Logprobs),
+        }
+    }
+}

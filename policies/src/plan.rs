@@ -1,0 +1,215 @@
+//! Who serves a request, in which order, and why: the one function behind serving, `explain`, tests and audit.
+//!
+//! A candidate must meet what the route requires (checked when it was compiled), what the request needs, what the
+//! licence allows for this use, and be healthy. Those left are ordered by stage, then by score. Nothing here reads a
+//! clock or does I/O: the same facts and snapshot give the same plan.
+
+mod report;
+mod score;
+mod verdict;
+
+use std::sync::Arc;
+
+use catalog::{Decision, decide};
+
+use crate::{
+    Attempts, Capabilities, Capability, Facts, Live, Snapshot,
+    set::{Entry, Route},
+    table::Row,
+};
+
+pub use report::{CandidateReport, PlanReport, RejectedReport};
+pub use score::{Factor, Reason, Score};
+pub use verdict::Verdict;
+
+/// Who serves a request, and why.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// The route that took the request; `direct` where a model was asked for by its own name.
+    pub route: Option<Arc<str>>,
+    /// Who may serve it, best first.
+    pub candidates: Vec<Candidate>,
+    /// How they are worked through.
+    pub attempts: Attempts,
+    /// Whether there is a candidate, and else why not.
+    pub verdict: Verdict,
+    /// Those that this request, its licences or their health ruled out.
+    ruled_out: Vec<Rejected>,
+    /// Those that no request on this route can use.
+    never: Arc<[Rejected]>,
+}
+
+/// A deployment that may serve the request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Candidate {
+    /// Its index in the snapshot.
+    pub deployment: usize,
+    /// The catalog id of its model.
+    pub model: Arc<str>,
+    /// How it was ranked within its stage; higher is better.
+    pub score: f64,
+    /// Why its licence allows the use, and what it asks for.
+    pub decision: Decision,
+    /// What the score was made of.
+    pub made_of: Score,
+}
+
+/// A deployment or model that may not serve the request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rejected {
+    /// Its index in the snapshot; `None` where nothing serves the candidate.
+    pub deployment: Option<usize>,
+    /// The catalog id of its model, or the candidate as the route names it.
+    pub model: Arc<str>,
+    /// Why.
+    pub cause: Cause,
+}
+
+/// Why a deployment may not serve a request.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cause {
+    /// The route's `require` keeps it out.
+    Required {
+        /// `required-license`, `required-region` and so on.
+        code: &'static str,
+        /// What it has, and what the route asks for.
+        reason: Arc<str>,
+    },
+    /// No deployment serves it.
+    NotDeployed,
+    /// The prompt does not fit.
+    ContextTooLong {
+        /// Tokens of the prompt.
+        tokens: u64,
+        /// Tokens of its context window.
+        limit: u64,
+    },
+    /// It cannot do what the request needs.
+    Lacks(Capability),
+    /// Its licence forbids the use.
+    License(Decision),
+    /// It is not healthy.
+    Unhealthy,
+}
+
+impl Rejected {
+    /// The reason's stable kebab-case code.
+    pub fn code(&self) -> &'static str {
+        match &self.cause {
+            Cause::Required { code, .. } => code,
+            Cause::NotDeployed => "not-deployed",
+            Cause::ContextTooLong { .. } => "context-too-long",
+            Cause::Lacks(_) => "lacks-capability",
+            Cause::License(_) => "license",
+            Cause::Unhealthy => "unhealthy",
+        }
+    }
+
+    /// The reason in plain words.
+    pub fn reason(&self) -> String {
+        match &self.cause {
+            Cause::Required { reason, .. } => reason.to_string(),
+            Cause::NotDeployed => "no deployment serves it".to_owned(),
+            Cause::ContextTooLong { tokens, limit } => {
+                format!("the prompt has about {tokens} tokens and its context window holds {limit}")
+            }
+            Cause::Lacks(capability) => format!("it lacks `{capability}`, which the request needs"),
+            Cause::License(decision) => decision.reason.to_string(),
+            Cause::Unhealthy => "it is not healthy now".to_owned(),
+        }
+    }
+
+    /// The licence decision, where it is the cause.
+    pub fn decision(&self) -> Option<&Decision> {
+        match &self.cause {
+            Cause::License(decision) => Some(decision),
+            _ => None,
+        }
+    }
+}
+
+impl Plan {
+    /// Everything that was considered and may not serve.
+    pub fn rejected(&self) -> impl Iterator<Item = &Rejected> {
+        self.ruled_out.iter().chain(self.never.iter())
+    }
+
+    /// A plan without candidates.
+    fn refused(route: Option<&Route>, ruled_out: Vec<Rejected>, verdict: Verdict) -> Self {
+        Self {
+            route: route.map(|route| route.name.clone()),
+            candidates: Vec::new(),
+            attempts: route.map_or_else(Attempts::default, |route| route.attempts),
+            verdict,
+            ruled_out,
+            never: route.map(|route| route.out.clone()).unwrap_or_default(),
+        }
+    }
+}
+
+/// Who serves a request, and why.
+pub fn plan(facts: &Facts, snapshot: &Snapshot<'_>) -> Plan {
+    let needs = facts.needs.capabilities();
+    let Some(route) = snapshot.policies.route(snapshot.catalog, facts, needs) else {
+        return Plan::refused(None, Vec::new(), verdict::without_route(facts, snapshot));
+    };
+    let mut fit = Vec::with_capacity(route.entries.len());
+    let mut ruled_out = Vec::new();
+    for entry in &route.entries {
+        let row = &snapshot.policies.table.rows[entry.row as usize];
+        let served = &snapshot.policies.table.models[row.model];
+        let live = snapshot.live.get(row.deployment).copied().unwrap_or_default();
+        match admit(facts, needs, row, &live, || decide(snapshot.catalog, &served.model, &facts.use_)) {
+            Ok(decision) => fit.push(Fit { entry, row, live, decision }),
+            Err(cause) => {
+                ruled_out.push(Rejected { deployment: Some(row.deployment), model: served.id.clone(), cause });
+            }
+        }
+    }
+    if fit.is_empty() {
+        let verdict = verdict::without_candidate(facts, snapshot, &ruled_out, &route.out);
+        return Plan::refused(Some(route), ruled_out, verdict);
+    }
+    Plan {
+        route: Some(route.name.clone()),
+        candidates: score::order(fit, route.prefer, facts, &snapshot.policies.table),
+        attempts: route.attempts,
+        verdict: Verdict::Serve,
+        ruled_out,
+        never: route.out.clone(),
+    }
+}
+
+/// A deployment that may serve, not yet ranked.
+struct Fit<'a> {
+    entry: &'a Entry,
+    row: &'a Row,
+    live: Live,
+    decision: Decision,
+}
+
+/// The checks that depend on the request, cheapest and most telling first; health last, so that a deployment counts
+/// as down only where it would otherwise have served.
+fn admit(
+    facts: &Facts,
+    needs: Capabilities,
+    row: &Row,
+    live: &Live,
+    decide: impl FnOnce() -> Decision,
+) -> Result<Decision, Cause> {
+    if let Some(missing) = needs.first_common(row.lacks) {
+        return Err(Cause::Lacks(missing));
+    }
+    // A prompt that fills the window leaves no room for an answer.
+    if let Some(limit) = row.context_tokens.filter(|limit| facts.prompt_tokens >= *limit) {
+        return Err(Cause::ContextTooLong { tokens: facts.prompt_tokens, limit });
+    }
+    let decision = decide();
+    if !decision.outcome.allows() {
+        return Err(Cause::License(decision));
+    }
+    if !live.healthy {
+        return Err(Cause::Unhealthy);
+    }
+    Ok(decision)
+}

@@ -1,0 +1,229 @@
+//! The order of those that may serve.
+//!
+//! Stages come first; within a stage a candidate with room for the whole answer comes before one without; then, where
+//! the route has no `prefer`, the order of the list; then the score, the list, the configuration.
+//!
+//! A score is the weighted mean of factors between 0 and 1, times what load and errors leave of it. A factor that is
+//! not known counts as the mean of this plan's candidates whose factor is known, or 0.5 where none is: never as 0.
+
+use catalog::Decision;
+use serde::Serialize;
+
+use super::{Candidate, Fit};
+use crate::{Facts, Live, route::Prefer, table::Table};
+
+/// The price per million tokens at which the cost factor is one half, in USD.
+const HALF_COST_USD: f32 = 0.5;
+/// The time for a short answer at which the latency factor is one half, in milliseconds.
+const HALF_LATENCY_MS: f32 = 2_000.0;
+/// The tokens of that short answer, and of an answer whose length the caller does not limit.
+const SHORT_ANSWER: f32 = 128.0;
+const USUAL_ANSWER: u64 = 512;
+/// A score is halved by this many waiting requests.
+const HALF_QUEUE: f32 = 8.0;
+/// What an unknown factor counts where no candidate's is known.
+const UNKNOWN: f32 = 0.5;
+
+/// What a score was made of.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Score {
+    /// The stage: a later one is tried only after the earlier ones.
+    pub stage: u16,
+    /// The place of the candidate's entry in the list, from 0.
+    pub rank: u16,
+    /// Whether the list's order goes before the score: the route has no `prefer`.
+    pub by_list: bool,
+    /// Whether prompt and whole answer fit its context window, as far as known.
+    pub roomy: bool,
+    /// Estimated quality in the request's language.
+    pub quality: Factor,
+    /// The expected price: 1 is free.
+    pub cost: Factor,
+    /// The expected time: 1 is at once.
+    pub latency: Factor,
+    /// The share of the prompt that is cached there.
+    pub cached_prefix: Factor,
+    /// What waiting requests and recent errors leave of the score.
+    pub load: f32,
+}
+
+/// One factor of a score.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Factor {
+    /// Its weight.
+    pub weight: f32,
+    /// Between 0 and 1.
+    pub value: f32,
+    /// Whether it was known; else the value is the mean of the known ones.
+    pub known: bool,
+}
+
+/// One ground of a candidate's place.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Reason {
+    /// A stable kebab-case name.
+    pub code: &'static str,
+    /// In plain words.
+    pub text: String,
+}
+
+impl Candidate {
+    /// The grounds of its place, the weightiest first.
+    pub fn reasons(&self) -> Vec<Reason> {
+        let score = &self.made_of;
+        let mut reasons = Vec::new();
+        let mut add = |code, text| reasons.push(Reason { code, text });
+        match score.stage {
+            0 => {}
+            u16::MAX => add("demo", "the demo model, after everything else".to_owned()),
+            stage => add("stage", format!("stage {}", stage + 1)),
+        }
+        if score.by_list {
+            add("list-order", format!("entry {} of the list", u32::from(score.rank) + 1));
+        }
+        if !score.roomy {
+            add("little-room", "prompt and whole answer may not fit".to_owned());
+        }
+        let mut factors = [
+            ("quality", score.quality),
+            ("cost", score.cost),
+            ("latency", score.latency),
+            ("cached-prefix", score.cached_prefix),
+        ];
+        factors.sort_by(|a, b| b.1.weight.total_cmp(&a.1.weight));
+        for (code, factor) in factors {
+            if factor.weight > 0.0 {
+                let known = if factor.known { "" } else { " (not known)" };
+                add(code, format!("{} {:.2}{known}", code.replace('-', " "), factor.value));
+            }
+        }
+        if score.load < 1.0 {
+            add("load", format!("load and errors leave {:.2}", score.load));
+        }
+        reasons
+    }
+}
+
+/// Ranks those that may serve.
+pub(super) fn order(fit: Vec<Fit<'_>>, prefer: Option<Prefer>, facts: &Facts, table: &Table) -> Vec<Candidate> {
+    let weights = prefer.unwrap_or(Prefer::EVEN);
+    let language = table.language(facts.language.as_deref());
+    let answer_tokens = facts.max_tokens.unwrap_or(USUAL_ANSWER);
+    let mut means = Means::default();
+    let mut drafts: Vec<(Raw, Fit<'_>)> = Vec::with_capacity(fit.len());
+    for fit in fit {
+        let raw = Raw {
+            quality: table.quality(fit.row, language),
+            cost: cost(&fit, facts.prompt_tokens, answer_tokens),
+            latency: latency(&fit.live),
+            cached_prefix: cached(&fit.live, facts.prompt_tokens),
+        };
+        means.add(&raw);
+        drafts.push((raw, fit));
+    }
+    let mut candidates: Vec<Candidate> = Vec::with_capacity(drafts.len());
+    for (raw, Fit { entry, row, live, decision }) in drafts {
+        let made_of = Score {
+            stage: entry.stage,
+            rank: entry.rank,
+            by_list: prefer.is_none(),
+            roomy: row
+                .context_tokens
+                .is_none_or(|limit| facts.prompt_tokens.saturating_add(facts.max_tokens.unwrap_or(0)) <= limit),
+            quality: factor(weights.quality, raw.quality, means.quality),
+            cost: factor(weights.cost, raw.cost, means.cost),
+            latency: factor(weights.latency, raw.latency, means.latency),
+            cached_prefix: factor(weights.cached_prefix, Some(raw.cached_prefix), Mean::default()),
+            load: load(&live),
+        };
+        candidates.push(candidate(row.deployment, &table.models[row.model].id, made_of, decision));
+    }
+    candidates.sort_unstable_by(|a, b| {
+        let (x, y) = (&a.made_of, &b.made_of);
+        let listed = |score: &Score| if score.by_list { score.rank } else { 0 };
+        (x.stage, !x.roomy, listed(x))
+            .cmp(&(y.stage, !y.roomy, listed(y)))
+            .then_with(|| b.score.total_cmp(&a.score))
+            .then_with(|| (x.rank, a.deployment).cmp(&(y.rank, b.deployment)))
+    });
+    candidates
+}
+
+fn candidate(deployment: usize, model: &std::sync::Arc<str>, made_of: Score, decision: Decision) -> Candidate {
+    Candidate { deployment, model: model.clone(), score: f64::from(made_of.total()), decision, made_of }
+}
+
+impl Score {
+    /// The weighted mean, times what load and errors leave.
+    fn total(&self) -> f32 {
+        let factors = [self.quality, self.cost, self.latency, self.cached_prefix];
+        let weight: f32 = factors.iter().map(|f| f.weight).sum();
+        let sum: f32 = factors.iter().map(|f| f.weight * f.value).sum();
+        if weight > 0.0 { sum / weight * self.load } else { 0.0 }
+    }
+}
+
+/// The factors of one candidate, as far as known.
+struct Raw {
+    quality: Option<f32>,
+    cost: Option<f32>,
+    latency: Option<f32>,
+    cached_prefix: f32,
+}
+
+#[derive(Default)]
+struct Means {
+    quality: Mean,
+    cost: Mean,
+    latency: Mean,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Mean {
+    sum: f32,
+    count: f32,
+}
+
+impl Means {
+    fn add(&mut self, raw: &Raw) {
+        for (mean, value) in
+            [(&mut self.quality, raw.quality), (&mut self.cost, raw.cost), (&mut self.latency, raw.latency)]
+        {
+            if let Some(value) = value {
+                mean.sum += value;
+                mean.count += 1.0;
+            }
+        }
+    }
+}
+
+fn factor(weight: f32, value: Option<f32>, mean: Mean) -> Factor {
+    let usual = if mean.count > 0.0 { mean.sum / mean.count } else { UNKNOWN };
+    Factor { weight, value: value.unwrap_or(usual), known: value.is_some() }
+}
+
+/// From the price of this request, per million of its tokens.
+fn cost(fit: &Fit<'_>, prompt_tokens: u64, answer_tokens: u64) -> Option<f32> {
+    let (input, output) = (fit.row.input_usd?, fit.row.output_usd?);
+    let (prompt, answer) = (prompt_tokens as f32, answer_tokens as f32);
+    let per_million = (input * prompt + output * answer) / (prompt + answer).max(1.0);
+    Some(HALF_COST_USD / (HALF_COST_USD + per_million))
+}
+
+/// From the expected time of a short answer.
+fn latency(live: &Live) -> Option<f32> {
+    let known = |ms: f32| ms.is_finite() && ms >= 0.0;
+    let first = live.ttft_ms.filter(|ms| known(*ms))?;
+    let further = live.tpot_ms.filter(|ms| known(*ms)).unwrap_or(0.0);
+    Some(HALF_LATENCY_MS / (HALF_LATENCY_MS + first + SHORT_ANSWER * further))
+}
+
+fn cached(live: &Live, prompt_tokens: u64) -> f32 {
+    (live.cached_prefix_tokens as f32 / prompt_tokens.max(1) as f32).min(1.0)
+}
+
+/// Errors count squared, so that a backend which fails fast attracts nothing.
+fn load(live: &Live) -> f32 {
+    let good = if live.error_rate.is_nan() { 0.0 } else { 1.0 - live.error_rate.clamp(0.0, 1.0) };
+    good * good * HALF_QUEUE / (HALF_QUEUE + live.queued as f32)
+}

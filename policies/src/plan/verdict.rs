@@ -1,0 +1,181 @@
+//! Why a request has no candidate, in the order in which it helps the caller to know.
+
+use std::{cmp::Reverse, sync::Arc};
+
+use catalog::{Availability, Decision, Kind, Model, decide};
+
+use super::{Cause, Rejected};
+use crate::{Facts, Snapshot};
+
+/// Names that an answer suggests at most.
+const MAX_NAMES: usize = 5;
+
+/// Whether a request has a candidate, and else why not.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// There is a candidate.
+    Serve,
+    /// Nothing goes by the name that was asked for.
+    UnknownModel {
+        /// The names most like it, nearest first.
+        nearest: Vec<String>,
+    },
+    /// Whoever could have served is under a licence that forbids the use.
+    License {
+        /// The model that the decision is about: the first of them.
+        model: Arc<str>,
+        /// The denial: licence, rule, reason.
+        decision: Decision,
+        /// Models that are deployed and allowed for this use.
+        alternatives: Vec<String>,
+    },
+    /// Somebody could serve it, but nobody healthy.
+    Unavailable {
+        /// The models that are down.
+        models: Vec<Arc<str>>,
+    },
+    /// Nobody can serve it: the request asks for too much, or the route requires it.
+    NoneFits {
+        /// The code of the reason that came closest to serving, as [`Rejected::code`] gives it.
+        code: &'static str,
+        /// In plain words.
+        reason: String,
+        /// Models that are deployed and allowed for this use.
+        alternatives: Vec<String>,
+    },
+}
+
+impl Verdict {
+    /// A stable word for reports and policy tests.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Serve => "serve",
+            Self::UnknownModel { .. } => "unknown_model",
+            Self::License { .. } => "license",
+            Self::Unavailable { .. } => "unavailable",
+            Self::NoneFits { .. } => "none_fits",
+        }
+    }
+}
+
+/// No route takes the request, and no deployment goes by the name.
+pub(super) fn without_route(facts: &Facts, snapshot: &Snapshot<'_>) -> Verdict {
+    let asked = facts.model_asked.as_str();
+    let Some(model) = snapshot.catalog.resolve(asked).filter(|model| exists(model)) else {
+        return Verdict::UnknownModel { nearest: nearest(asked, snapshot) };
+    };
+    let alternatives = alternatives(facts, snapshot);
+    let decision = decide(snapshot.catalog, model, &facts.use_);
+    if !decision.outcome.allows() {
+        return Verdict::License { model: model.id.as_str().into(), decision, alternatives };
+    }
+    let reason = format!("`{}` is in the catalog, but no deployment serves it", model.id);
+    Verdict::NoneFits { code: "not-deployed", reason, alternatives }
+}
+
+/// A route takes the request, but none of its candidates may serve.
+pub(super) fn without_candidate(
+    facts: &Facts,
+    snapshot: &Snapshot<'_>,
+    ruled_out: &[Rejected],
+    never: &[Rejected],
+) -> Verdict {
+    let mut down: Vec<Arc<str>> = Vec::new();
+    for rejected in ruled_out.iter().filter(|r| r.cause == Cause::Unhealthy) {
+        if !down.contains(&rejected.model) {
+            down.push(rejected.model.clone());
+        }
+    }
+    if !down.is_empty() {
+        return Verdict::Unavailable { models: down };
+    }
+    let alternatives = alternatives(facts, snapshot);
+    for rejected in ruled_out {
+        if let Cause::License(decision) = &rejected.cause {
+            return Verdict::License { model: rejected.model.clone(), decision: decision.clone(), alternatives };
+        }
+    }
+    let longest = ruled_out.iter().filter_map(|r| match r.cause {
+        Cause::ContextTooLong { limit, .. } => Some(limit),
+        _ => None,
+    });
+    if let Some(limit) = longest.max() {
+        let tokens = facts.prompt_tokens;
+        let reason = format!(
+            "the prompt has about {tokens} tokens, and the longest context window among the candidates holds {limit}"
+        );
+        return Verdict::NoneFits { code: "context-too-long", reason, alternatives };
+    }
+    let closest = ruled_out.iter().chain(never.iter().filter(|r| r.cause != Cause::NotDeployed)).chain(never).next();
+    match closest {
+        Some(rejected) => {
+            let others = ruled_out.len() + never.len() - 1;
+            let others = match others {
+                0 => String::new(),
+                1 => "; 1 other candidate is out as well".to_owned(),
+                n => format!("; {n} other candidates are out as well"),
+            };
+            let reason = format!("`{}`: {}{others}", rejected.model, rejected.reason());
+            Verdict::NoneFits { code: rejected.code(), reason, alternatives }
+        }
+        None => Verdict::NoneFits {
+            code: "not-deployed",
+            reason: "no deployment serves any candidate of the route".to_owned(),
+            alternatives,
+        },
+    }
+}
+
+/// Whether there is such a model at all, so that its licence is worth talking about.
+fn exists(model: &Model) -> bool {
+    model.kind == Kind::Model && !matches!(model.availability, Availability::DoesNotExist | Availability::Project)
+}
+
+/// The names most like `asked`: of routes, deployments and the catalog, and what the catalog says to use instead.
+fn nearest(asked: &str, snapshot: &Snapshot<'_>) -> Vec<String> {
+    let instead = snapshot.catalog.resolve(asked).and_then(|model| model.replacement.as_deref());
+    let asked = asked.to_lowercase();
+    let ours = snapshot.policies.virtual_models().chain(snapshot.deployments.iter().map(|d| d.id.as_str()));
+    let mut names: Vec<(f64, &str)> = ours
+        .chain(snapshot.catalog.nearest(&asked, MAX_NAMES))
+        .map(|name| (strsim::jaro_winkler(&asked, &name.to_lowercase()), name))
+        .filter(|(likeness, _)| *likeness >= 0.7)
+        .collect();
+    names.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
+    let mut nearest: Vec<String> = Vec::new();
+    for name in instead.into_iter().chain(names.into_iter().map(|(_, name)| name)) {
+        if nearest.len() < MAX_NAMES && nearest.iter().all(|n| n != name) {
+            nearest.push(name.to_owned());
+        }
+    }
+    nearest
+}
+
+/// Models that are deployed, healthy, able and allowed for this use, best first; the demo model last.
+fn alternatives(facts: &Facts, snapshot: &Snapshot<'_>) -> Vec<String> {
+    let table = &snapshot.policies.table;
+    let needs = facts.needs.capabilities();
+    let language = table.language(facts.language.as_deref());
+    let mut able: Vec<_> = table
+        .rows
+        .iter()
+        .filter(|row| {
+            let live = snapshot.live.get(row.deployment).copied().unwrap_or_default();
+            let model = &table.models[row.model].model;
+            super::admit(facts, needs, row, &live, || decide(snapshot.catalog, model, &facts.use_)).is_ok()
+        })
+        .collect();
+    able.sort_by_key(|row| {
+        // Thousandths, so that the order is total.
+        let quality = table.quality(row, language).map(|quality| (quality * 1000.0) as u32);
+        (table.models[row.model].demo, Reverse(quality), row.deployment)
+    });
+    let mut names: Vec<String> = Vec::new();
+    for row in able {
+        let id = &table.models[row.model].id;
+        if names.len() < MAX_NAMES && names.iter().all(|name| **name != **id) {
+            names.push(id.to_string());
+        }
+    }
+    names
+}

@@ -1,0 +1,182 @@
+//! What is known of each deployment before any request: the part of a plan that a compilation can work out.
+//!
+//! One row a deployment, in the order of the configuration; a deployment whose model the catalog does not have has no
+//! row and serves nothing. Unknown stays `None`; it is never read as zero.
+
+use std::{collections::HashMap, sync::Arc};
+
+use catalog::{Catalog, Modality, Model};
+
+use crate::{Capabilities, Capability, Deployment, Place, quality};
+
+/// The rows, and the models that they serve.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Table {
+    pub(crate) rows: Vec<Row>,
+    pub(crate) models: Vec<Served>,
+    /// The languages that some served model names; others find no entry.
+    languages: HashMap<String, usize>,
+}
+
+/// A deployment.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    /// Its index in the configuration.
+    pub(crate) deployment: usize,
+    /// Its model's index in the table.
+    pub(crate) model: usize,
+    pub(crate) local: bool,
+    pub(crate) context_tokens: Option<u64>,
+    /// What it can do for certain.
+    pub(crate) has: Capabilities,
+    /// What it cannot do for certain. What is in neither set is not known.
+    pub(crate) lacks: Capabilities,
+    pub(crate) input_usd: Option<f32>,
+    pub(crate) output_usd: Option<f32>,
+    /// The share of the model's quality that its quantization leaves.
+    pub(crate) precision: f32,
+}
+
+/// A model that is deployed somewhere.
+#[derive(Clone, Debug)]
+pub(crate) struct Served {
+    pub(crate) id: Arc<str>,
+    pub(crate) model: Model,
+    /// The built-in demo model and its like: tried only when nothing else is left.
+    pub(crate) demo: bool,
+    /// Estimated quality in English, 0 to 1.
+    quality: Option<f32>,
+    /// By language of the table: the share of the quality that holds in it.
+    fluency: Box<[f32]>,
+}
+
+/// In a language that a model's list does not name.
+const FOREIGN: f32 = 0.6;
+/// In a language where the model has no list.
+const UNSTATED: f32 = 0.8;
+/// In a language that it names but is not strong in.
+const NAMED: f32 = 0.9;
+
+impl Table {
+    /// Works out a row for each of `deployments`.
+    pub(crate) fn new(catalog: &Catalog, deployments: &[Deployment]) -> Self {
+        let mut table = Self::default();
+        let mut served = HashMap::new();
+        for (at, deployment) in deployments.iter().enumerate() {
+            let Some(model) = catalog.model(&deployment.model) else { continue };
+            let index = *served.entry(deployment.model.as_str()).or_insert_with(|| {
+                table.models.push(Served::new(model));
+                table.models.len() - 1
+            });
+            table.rows.push(Row::new(at, deployment, index, model));
+        }
+        for language in table.models.iter().flat_map(|m| m.model.languages.iter().chain(&m.model.strong_languages)) {
+            let next = table.languages.len();
+            table.languages.entry(language.clone()).or_insert(next);
+        }
+        let mut names = vec![""; table.languages.len()];
+        table.languages.iter().for_each(|(name, at)| names[*at] = name);
+        let fluencies: Vec<Box<[f32]>> =
+            table.models.iter().map(|m| names.iter().map(|name| fluency(&m.model, name)).collect()).collect();
+        table.models.iter_mut().zip(fluencies).for_each(|(served, fluency)| served.fluency = fluency);
+        table
+    }
+
+    /// The place of `language` in the fluencies.
+    pub(crate) fn language(&self, language: Option<&str>) -> Language {
+        match language {
+            None => Language::Unknown,
+            Some(name) => self.languages.get(name).map_or(Language::NamedByNone, |at| Language::At(*at)),
+        }
+    }
+
+    /// The estimated quality of a deployment in a language.
+    pub(crate) fn quality(&self, row: &Row, language: Language) -> Option<f32> {
+        let served = &self.models[row.model];
+        let fluency = match language {
+            Language::Unknown => 1.0,
+            Language::At(at) => served.fluency[at],
+            Language::NamedByNone if served.model.languages.is_empty() => UNSTATED,
+            Language::NamedByNone => FOREIGN,
+        };
+        served.quality.map(|quality| quality * fluency * row.precision)
+    }
+}
+
+/// A request's language, as the table knows it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Language {
+    /// It could not be told.
+    Unknown,
+    /// Its place in the fluencies.
+    At(usize),
+    /// No served model names it.
+    NamedByNone,
+}
+
+impl Served {
+    fn new(model: &Model) -> Self {
+        Self {
+            id: model.id.as_str().into(),
+            demo: model.categories.iter().any(|category| category == "demo"),
+            quality: quality::estimate(model),
+            fluency: Box::default(),
+            model: model.clone(),
+        }
+    }
+}
+
+impl Row {
+    fn new(at: usize, deployment: &Deployment, model_index: usize, model: &Model) -> Self {
+        let all: Capabilities = Capability::ALL.into_iter().collect();
+        let (has, lacks) = if deployment.capabilities.is_empty() {
+            let reads = |modality| model.input().contains(&modality);
+            let mut has = Capabilities::known(&model.capabilities);
+            let mut lacks = Capabilities::default();
+            for (modality, capability) in [(Modality::Image, Capability::Image), (Modality::Audio, Capability::Audio)] {
+                if reads(modality) { has.insert(capability) } else { lacks.insert(capability) }
+            }
+            (has, lacks)
+        } else {
+            let has = Capabilities::known(&deployment.capabilities);
+            (has, all.iter().filter(|c| !has.contains(*c)).collect())
+        };
+        let local = matches!(deployment.place, Place::Local { .. });
+        // A local engine sends no bill; its price is known to be nothing unless the configuration says otherwise.
+        let price = |usd: Option<f64>| usd.map(|usd| usd as f32).or(local.then_some(0.0));
+        Self {
+            deployment: at,
+            model: model_index,
+            local,
+            context_tokens: deployment.context_tokens.or(model.context_tokens),
+            has,
+            lacks,
+            input_usd: price(deployment.input_usd_per_million),
+            output_usd: price(deployment.output_usd_per_million),
+            precision: precision(deployment.quantization_bits),
+        }
+    }
+}
+
+/// The share of quality that weights of so many bits keep: about 2 % are lost at 4 bits and 10 % at 3.
+fn precision(bits: Option<f32>) -> f32 {
+    match bits {
+        Some(bits) if bits < 3.0 => 0.75,
+        Some(bits) if bits < 4.0 => 0.9,
+        Some(bits) if bits < 6.0 => 0.98,
+        _ => 1.0,
+    }
+}
+
+fn fluency(model: &Model, language: &str) -> f32 {
+    let among = |languages: &[String]| languages.iter().any(|l| l == language);
+    if among(&model.strong_languages) {
+        1.0
+    } else if among(&model.languages) || model.languages.iter().any(|l| l == "mul") {
+        NAMED
+    } else if model.languages.is_empty() {
+        UNSTATED
+    } else {
+        FOREIGN
+    }
+}
