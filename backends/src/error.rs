@@ -134,6 +134,8 @@ impl BackendError {
             Self::Status { status, .. } => match status {
                 401..=403 => Class::Auth,
                 408 => Class::Timeout,
+                // The caller chose neither the address nor the model's name there: the deployment is out of date.
+                404 | 410 => Class::ServerError,
                 429 => Class::TooManyRequests,
                 400..=499 => Class::Caller,
                 _ => Class::ServerError,
@@ -198,7 +200,7 @@ mod tests {
         for (status, class, next) in [
             (400, Class::Caller, false),
             (401, Class::Auth, true),
-            (404, Class::Caller, false),
+            (404, Class::ServerError, true),
             (408, Class::Timeout, true),
             (429, Class::TooManyRequests, true),
             (500, Class::ServerError, true),

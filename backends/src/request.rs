@@ -34,6 +34,16 @@ pub struct Request {
     pub echo: bool,
 }
 
+impl Request {
+    /// How many choices the whole answer has: `choices` for a chat, that many a prompt for completions.
+    pub fn answers(&self) -> usize {
+        match &self.input {
+            Input::Chat { .. } => self.choices as usize,
+            Input::Prompts(prompts) => prompts.len() * self.choices as usize,
+        }
+    }
+}
+
 /// A client API of the generation kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Api {
