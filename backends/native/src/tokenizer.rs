@@ -1,5 +1,223 @@
-//! Text to tokens and back.
+//! Text to tokens and back, as the model's file says: SentencePiece-like or byte-level BPE.
+//!
+//! What a caller writes can never become a control token. [`Tokenizer::encode`] takes plain text and knows no
+//! control tokens at all; only [`Tokenizer::encode_markup`] does, and it is for text that the chat template
+//! wrote: `crate::template` keeps the caller's characters apart in it. Encoding takes O(n log n) time for
+//! any text, one word of many megabytes included.
 
-mod bytes;
+mod bpe;
+mod byte_chars;
+mod merge;
+mod pretokenise;
+mod special;
+mod spm;
+mod utf8;
+mod vocabulary;
 
-pub use bytes::byte_char;
+#[cfg(test)]
+mod tests;
+
+use crate::gguf::{self, File};
+
+pub use byte_chars::byte_char;
+pub use utf8::Utf8;
+pub use vocabulary::TokenType;
+
+use bpe::Bpe;
+use special::{Fragment, Specials};
+use spm::Spm;
+use vocabulary::Vocabulary;
+
+/// Why a file's tokenizer is not taken.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A key is missing or of the wrong type.
+    #[error(transparent)]
+    File(#[from] gguf::Error),
+    /// A kind of tokenizer that is not read yet.
+    #[error("tokenizer `{found}` is not read yet, expected `llama` or `gpt2`")]
+    UnknownModel {
+        /// What the file says.
+        found: String,
+    },
+    /// A way to split text that is not known. Guessing would give other tokens than the model learned.
+    #[error("text splitter `{found}` (tokenizer.ggml.pre) is not known, expected one of {expected}")]
+    UnknownSplitter {
+        /// What the file says.
+        found: String,
+        /// What is known.
+        expected: String,
+    },
+    /// The vocabulary contradicts itself.
+    #[error("the vocabulary is damaged: {reason}")]
+    Damaged {
+        /// How.
+        reason: String,
+    },
+}
+
+/// A model's tokenizer.
+#[derive(Debug)]
+pub struct Tokenizer {
+    vocabulary: Vocabulary,
+    specials: Specials,
+    model: Model,
+    add_bos: bool,
+    add_eos: bool,
+}
+
+#[derive(Debug)]
+enum Model {
+    Spm(Spm),
+    Bpe(Bpe),
+}
+
+impl Tokenizer {
+    /// Reads the tokenizer of a model file.
+    ///
+    /// # Errors
+    /// When it is missing, damaged, or of a kind that is not read yet.
+    pub fn from_file(file: &File) -> Result<Self, Error> {
+        let kind: &str = file.require("tokenizer.ggml.model")?;
+        let template = file.get::<&str>("tokenizer.chat_template")?.unwrap_or_default();
+        let (vocabulary, model, bos_by_default) = match kind {
+            "llama" => {
+                let vocabulary = Vocabulary::from_file(file, vocabulary::Spelling::Spaces)?;
+                let spm = Spm::from_file(file, &vocabulary)?;
+                (vocabulary, Model::Spm(spm), true)
+            }
+            "gpt2" => {
+                let vocabulary = Vocabulary::from_file(file, vocabulary::Spelling::Bytes)?;
+                let bpe = Bpe::from_file(file, &vocabulary)?;
+                let bos = bpe.adds_bos();
+                (vocabulary, Model::Bpe(bpe), bos)
+            }
+            other => return Err(Error::UnknownModel { found: other.to_owned() }),
+        };
+        let specials = Specials::new(&vocabulary, template)?;
+        Ok(Self {
+            add_bos: file.get("tokenizer.ggml.add_bos_token")?.unwrap_or(bos_by_default) && vocabulary.bos().is_some(),
+            add_eos: file.get("tokenizer.ggml.add_eos_token")?.unwrap_or(false) && vocabulary.eos().is_some(),
+            vocabulary,
+            specials,
+            model,
+        })
+    }
+
+    /// Number of tokens; ids are below it.
+    pub fn len(&self) -> usize {
+        self.vocabulary.len()
+    }
+
+    /// Whether there are no tokens; never true of a tokenizer that was read.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Plain text as tokens: no control tokens, whatever it says, and none added.
+    pub fn encode(&self, text: &str) -> Vec<u32> {
+        let mut out = Vec::new();
+        self.fragments(self.specials.in_text(text), text, |_| None, &mut out);
+        out
+    }
+
+    /// A prompt of plain text as the model expects it: [`Tokenizer::encode`] between the tokens that the file
+    /// says to add.
+    pub fn encode_prompt(&self, text: &str) -> Vec<u32> {
+        let mut out: Vec<u32> = self.bos().filter(|_| self.add_bos).into_iter().collect();
+        out.extend(self.encode(text));
+        out.extend(self.vocabulary.eos().filter(|_| self.add_eos));
+        out
+    }
+
+    /// Text of a chat template as tokens, control tokens included.
+    ///
+    /// `restore` gives the character that a stand-in in `text` stands for, or `None` for a character that is
+    /// itself. Stand-ins are put back only after control tokens were found.
+    pub fn encode_markup(&self, text: &str, restore: impl Fn(char) -> Option<char>) -> Vec<u32> {
+        let mut out = Vec::new();
+        self.fragments(self.specials.in_markup(text), text, restore, &mut out);
+        if let Some(bos) = self.bos().filter(|bos| self.add_bos && out.first() != Some(bos)) {
+            out.insert(0, bos);
+        }
+        out
+    }
+
+    fn fragments<'a>(
+        &self,
+        fragments: impl Iterator<Item = Fragment<'a>>,
+        text: &str,
+        restore: impl Fn(char) -> Option<char>,
+        out: &mut Vec<u32>,
+    ) {
+        out.reserve(text.len() / 4);
+        let mut after_special = true;
+        for fragment in fragments {
+            match fragment {
+                Fragment::Special(id) => out.push(id),
+                Fragment::Text(text) => {
+                    let text: String = text.chars().map(|char| restore(char).unwrap_or(char)).collect();
+                    match &self.model {
+                        Model::Spm(spm) => spm.encode(&self.vocabulary, &text, after_special, out),
+                        Model::Bpe(bpe) => bpe.encode(&self.vocabulary, &text, out),
+                    }
+                }
+            }
+            after_special = matches!(fragment, Fragment::Special(_));
+        }
+    }
+
+    /// The bytes that a token adds to an answer: none for a control token.
+    pub fn text(&self, id: u32) -> &[u8] {
+        if self.is_control(id) { &[] } else { self.spelling(id) }
+    }
+
+    /// The bytes of a token by itself, a control token's name included. Empty for an id that there is not.
+    pub fn spelling(&self, id: u32) -> &[u8] {
+        self.vocabulary.bytes(id)
+    }
+
+    /// Whether a token steers the model and is never part of a text.
+    pub fn is_control(&self, id: u32) -> bool {
+        self.vocabulary.kind(id) == Some(TokenType::Control)
+    }
+
+    /// Whether a token ends an answer.
+    pub fn is_end(&self, id: u32) -> bool {
+        self.vocabulary.is_end(id)
+    }
+
+    /// The token that starts a text, if the model has one.
+    pub fn bos(&self) -> Option<u32> {
+        self.vocabulary.bos()
+    }
+
+    /// The token that ends a text, if the model has one.
+    pub fn eos(&self) -> Option<u32> {
+        self.vocabulary.eos()
+    }
+
+    /// Bytes of the longest token: a text of `n` times that many bytes has at least `n` tokens.
+    pub fn longest(&self) -> usize {
+        self.vocabulary.longest()
+    }
+
+    /// Whether text that follows a control token, or nothing, starts with a space that the caller did not
+    /// write, and so must lose it when it is decoded.
+    pub fn adds_space(&self) -> bool {
+        matches!(&self.model, Model::Spm(spm) if spm.adds_space())
+    }
+
+    /// The characters that a control token of this model starts or ends with. A text that has none of them
+    /// cannot spell a control token, however it is cut or joined.
+    pub fn guarded(&self) -> &[char] {
+        self.specials.guarded()
+    }
+
+    /// The places in an assistant's text where it spells a token that is no control token but that the
+    /// template writes too, such as `</think>`.
+    pub fn spelled_by_assistants<'a>(&'a self, text: &'a str) -> impl Iterator<Item = std::ops::Range<usize>> + 'a {
+        self.specials.marks(text)
+    }
+}
