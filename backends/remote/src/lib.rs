@@ -1,1 +1,31 @@
-//! remote
+//! Models at hosts and servers that speak the OpenAI-compatible dialect.
+//!
+//! [`Remote`] is a [`Backend`](backends::Backend) for one model at one place, described by a [`Target`]: pure
+//! data, no host has code of its own. The caller's bytes go out with nothing changed but the model's name and
+//! `stream_options.include_usage`; the host's bytes come back as they are.
+//!
+//! Read in this order: `target` (what a place wants), `remote` (one exchange), `reader` (what a stream may look
+//! like), `report` (whose fault an error is). `tests/faults.rs` holds the outcome of every fault as a table.
+//!
+//! It sets no deadline but that of a connection, retries nothing and chooses nothing: all that is the gateway's.
+
+#![forbid(unsafe_code)]
+
+mod chunk;
+mod client;
+mod gauge;
+mod reader;
+mod remote;
+mod report;
+mod retry_after;
+mod secret;
+mod sse;
+mod stream;
+mod target;
+mod whole;
+
+pub use client::{Client, ClientError, ClientOptions};
+pub use reader::Reader;
+pub use remote::Remote;
+pub use secret::Secret;
+pub use target::{Auth, Limits, Parameter, Target, TargetError};

@@ -1,0 +1,120 @@
+//! The HTTP client that all hosts share: pools, TLS, and the time a connection may take to come about.
+//!
+//! Hides the library behind it. Follows no redirect (a key must not travel to another address), reads no proxy
+//! from the environment, and sets no deadline but that of a connection: the others belong to the gateway.
+
+use std::{sync::Arc, time::Duration};
+
+use rustls::crypto::ring;
+
+/// Settings of a [`Client`].
+#[derive(Clone, Debug)]
+pub struct ClientOptions {
+    /// The longest that TCP and TLS may take together.
+    pub connect_timeout: Duration,
+    /// How long an unused connection is kept. Below the 60 seconds after which common load balancers close
+    /// theirs, so that a request seldom meets a connection that is just being closed.
+    pub idle_timeout: Duration,
+    /// Unused connections kept for each host.
+    pub idle_per_host: usize,
+}
+
+impl Default for ClientOptions {
+    fn default() -> Self {
+        Self { connect_timeout: Duration::from_secs(10), idle_timeout: Duration::from_secs(50), idle_per_host: 256 }
+    }
+}
+
+/// A pool of connections to any number of hosts; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Client {
+    inner: reqwest::Client,
+    roots: Result<(), Arc<str>>,
+}
+
+/// The client could not be set up.
+#[derive(Debug, thiserror::Error)]
+#[error("the HTTP client could not be set up")]
+pub struct ClientError(#[source] reqwest::Error);
+
+impl Client {
+    /// Sets up a client that trusts the system's certificate authorities.
+    ///
+    /// A system that has none (a bare container) still gets a client: hosts at `http` addresses work, and
+    /// [`Remote::new`](crate::Remote::new) refuses those at `https` ones with the reason.
+    ///
+    /// # Errors
+    /// When the system's resolver settings cannot be read.
+    pub fn new(options: &ClientOptions) -> Result<Self, ClientError> {
+        // The TLS library takes the provider from the process; one that is already there may stay.
+        let _ = ring::default_provider().install_default();
+        match builder(options).build() {
+            Ok(inner) => Ok(Self { inner, roots: Ok(()) }),
+            Err(error) => {
+                let inner = builder(options).tls_certs_only([]).build().map_err(ClientError)?;
+                Ok(Self { inner, roots: Err(chain(&error).into()) })
+            }
+        }
+    }
+
+    /// Whether `https` addresses can be reached, and if not, why.
+    ///
+    /// # Errors
+    /// What went wrong with the system's certificate authorities.
+    pub fn trust(&self) -> Result<(), &str> {
+        match &self.roots {
+            Ok(()) => Ok(()),
+            Err(reason) => Err(reason),
+        }
+    }
+
+    pub(crate) fn http(&self) -> &reqwest::Client {
+        &self.inner
+    }
+}
+
+fn builder(options: &ClientOptions) -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .user_agent(concat!("pointsman/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(options.connect_timeout)
+        .pool_idle_timeout(options.idle_timeout)
+        .pool_max_idle_per_host(options.idle_per_host)
+        .tcp_nodelay(true)
+        .tcp_keepalive(Duration::from_secs(30))
+        // A caller that reads slowly holds back its own stream only: one connection has room for 64 of them.
+        .http2_initial_stream_window_size(1 << 20)
+        .http2_initial_connection_window_size(64 << 20)
+        .http2_keep_alive_interval(Duration::from_secs(20))
+        .http2_keep_alive_timeout(Duration::from_secs(10))
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .no_proxy()
+}
+
+/// An error with its causes in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        // Some libraries repeat their cause in their own message.
+        if !text.contains(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_of_errors_names_each_cause_once() {
+        let cause = std::io::Error::other("no route");
+        let error = std::io::Error::other(cause);
+        assert_eq!(chain(&error), "no route");
+    }
+}

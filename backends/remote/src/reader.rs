@@ -1,0 +1,298 @@
+//! Reads the events of an upstream's stream: bytes in, frames out. No I/O.
+//!
+//! Bytes are passed on as they came, in slices of the buffers they came in: neighbouring events of one buffer
+//! become one frame. Three kinds of events stand alone, so that the gateway can drop or hold them: the usage
+//! chunk, `[DONE]`, and the last one of a stream that lacks its blank line.
+//!
+//! - Comments, blank events and a byte order mark are left out: the gateway makes its own heartbeat.
+//! - An event whose data is no JSON is left out and logged; the stream goes on. A missing piece of text shows,
+//!   a stream that is thrown away costs a whole answer.
+//! - An event that reports an error ends the stream with that error.
+//! - A stream ends well if a choice ended before `[DONE]`, or if all choices ended before its end. Whatever
+//!   breaks after that took nothing from the answer. Any other end is an error: no `finish_reason` is made up.
+
+use std::collections::VecDeque;
+
+use backends::{Api, BackendError, Frame};
+use bytes::{Bytes, BytesMut};
+
+use crate::{
+    chunk::{self, Read},
+    report,
+    sse::{self, BOM, Search},
+};
+
+/// Turns the bytes of an upstream's stream into frames.
+#[derive(Debug)]
+pub struct Reader {
+    api: Api,
+    /// The bits of [`Reader::finished`] that a whole answer has.
+    wanted: u128,
+    /// The largest event that is held.
+    limit: usize,
+    /// The buffer that came last, read up to `at`.
+    buffer: Bytes,
+    at: usize,
+    /// The head of an event that began in an earlier buffer.
+    head: BytesMut,
+    search: Search,
+    /// Frames that are ready behind one that was given out.
+    ready: VecDeque<Result<Frame, BackendError>>,
+    /// The choices that have ended.
+    finished: u128,
+    skipped: u32,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Nothing read yet: a byte order mark may come.
+    Start,
+    /// Some event read.
+    Open,
+    /// `[DONE]`, an error, or the end was read.
+    Over,
+}
+
+/// What becomes of an event.
+enum Verdict {
+    /// It may share a frame with its neighbours.
+    Keep(Frame),
+    /// It has a frame of its own.
+    Alone(Frame),
+    /// It is left out.
+    Skip,
+    /// It ends the stream.
+    Fail(BackendError),
+}
+
+impl Reader {
+    /// A reader for an answer of so many choices, that holds at most `limit` bytes of an unfinished event.
+    pub fn new(api: Api, choices: u32, limit: usize) -> Self {
+        Self {
+            api,
+            wanted: u128::MAX >> (128 - choices.clamp(1, 128)),
+            limit,
+            buffer: Bytes::new(),
+            at: 0,
+            head: BytesMut::new(),
+            search: Search::START,
+            ready: VecDeque::new(),
+            finished: 0,
+            skipped: 0,
+            state: State::Start,
+        }
+    }
+
+    /// Takes the next bytes. Call [`Reader::next_frame`] until it has none before the next call.
+    pub fn push(&mut self, bytes: Bytes) {
+        debug_assert!(self.at == self.buffer.len(), "bytes pushed before the last ones were read");
+        (self.buffer, self.at) = (bytes, 0);
+    }
+
+    /// The upstream's bytes have ended, by themselves or because of `broken`.
+    pub fn close(&mut self, broken: Option<&str>) {
+        if self.state == State::Over {
+            return;
+        }
+        self.last_event();
+        if self.state == State::Over {
+            return;
+        }
+        self.state = State::Over;
+        if self.finished & self.wanted == self.wanted {
+            return;
+        }
+        let reason = match (broken, self.finished) {
+            (Some(cause), _) => format!("the connection broke before the answer was finished: {cause}"),
+            (None, 0) => "it ended without a `finish_reason`".into(),
+            (None, _) => "it ended before every choice had a `finish_reason`".into(),
+        };
+        self.ready.push_back(Err(BackendError::BrokenStream { reason }));
+    }
+
+    /// The next frame, the error that ends the stream, or `None` if more bytes are needed or nothing comes any more.
+    pub fn next_frame(&mut self) -> Option<Result<Frame, BackendError>> {
+        if let Some(frame) = self.ready.pop_front() {
+            return Some(frame);
+        }
+        if !self.head.is_empty()
+            && let Some(frame) = self.split_event()
+        {
+            return Some(frame);
+        }
+        // The head is empty from here on, or the buffer is.
+        self.whole_events()
+    }
+
+    /// How many events were left out because their data was no JSON.
+    pub fn skipped(&self) -> u32 {
+        self.skipped
+    }
+
+    /// Whether `[DONE]`, an error or the end of the bytes was read.
+    pub fn is_over(&self) -> bool {
+        self.state == State::Over
+    }
+
+    /// Completes the event that began in an earlier buffer.
+    fn split_event(&mut self) -> Option<Result<Frame, BackendError>> {
+        let rest = &self.buffer[self.at..];
+        let end = self.search.end(rest);
+        let length = end.unwrap_or(rest.len());
+        if self.head.len() + length > self.limit {
+            self.give_up();
+            return Some(Err(too_long(self.limit)));
+        }
+        self.head.extend_from_slice(&rest[..length]);
+        self.at += length;
+        end?;
+        let mut event = self.head.split().freeze();
+        if self.state == State::Start && event.starts_with(BOM) {
+            event = event.slice(BOM.len()..);
+        }
+        match self.judge(&event) {
+            Verdict::Keep(frame) | Verdict::Alone(frame) => Some(Ok(Frame { bytes: event, ..frame })),
+            Verdict::Skip => None,
+            Verdict::Fail(error) => Some(Err(error)),
+        }
+    }
+
+    /// The events that lie whole in the buffer, as one frame where they may share it.
+    fn whole_events(&mut self) -> Option<Result<Frame, BackendError>> {
+        // A handle of its own, as judging an event changes the reader.
+        let buffer = self.buffer.clone();
+        let mut start = self.at;
+        let mut shared = Frame::default();
+        while self.state != State::Over {
+            let mut from = self.at;
+            let Some(length) = self.search.end(&buffer[from..]) else { break };
+            self.at += length;
+            if self.state == State::Start && buffer[from..self.at].starts_with(BOM) {
+                from += BOM.len();
+                start = from;
+            }
+            let end = self.at;
+            let outcome = match self.judge(&buffer[from..end]) {
+                Verdict::Keep(frame) => {
+                    shared.content |= frame.content;
+                    shared.finished |= frame.finished;
+                    shared.usage = frame.usage.or(shared.usage);
+                    continue;
+                }
+                Verdict::Skip if from == start => {
+                    start = end;
+                    continue;
+                }
+                Verdict::Skip => None,
+                Verdict::Alone(frame) => Some(Ok(Frame { bytes: buffer.slice(from..end), ..frame })),
+                Verdict::Fail(error) => Some(Err(error)),
+            };
+            if from == start {
+                return outcome;
+            }
+            self.ready.extend(outcome);
+            shared.bytes = buffer.slice(start..from);
+            return Some(Ok(shared));
+        }
+        let end = self.at;
+        if self.state != State::Over {
+            // The search has gone through the rest, which therefore is the head of an event.
+            self.head.extend_from_slice(&buffer[end..]);
+        }
+        self.at = buffer.len();
+        (end > start).then(|| {
+            shared.bytes = buffer.slice(start..end);
+            Ok(shared)
+        })
+    }
+
+    /// Takes what is left at the end for an event, if it can be one: some hosts leave out the last blank line.
+    fn last_event(&mut self) {
+        let mut event = std::mem::take(&mut self.head);
+        let is_json_or_done = match sse::parse(&event).data {
+            Some(data) => is_done(&data) || !matches!(chunk::read(&data), Read::Bad),
+            None => false,
+        };
+        // A cut event is no fault of its own: the end of the stream is judged by what came before.
+        if !is_json_or_done {
+            return;
+        }
+        let line_ended = matches!(event.last(), Some(b'\n' | b'\r'));
+        event.extend_from_slice(if line_ended { b"\n" } else { b"\n\n" });
+        match self.judge(&event) {
+            Verdict::Keep(frame) | Verdict::Alone(frame) => {
+                self.ready.push_back(Ok(Frame { bytes: event.freeze(), ..frame }))
+            }
+            Verdict::Skip => {}
+            Verdict::Fail(error) => self.ready.push_back(Err(error)),
+        }
+    }
+
+    /// Decides what becomes of an event and remembers what it says.
+    fn judge(&mut self, event: &[u8]) -> Verdict {
+        self.state = State::Open;
+        let event = sse::parse(event);
+        let Some(data) = event.data else { return Verdict::Skip };
+        if is_done(&data) {
+            self.give_up();
+            if self.finished == 0 {
+                let reason = "`[DONE]` came without a `finish_reason`".into();
+                return Verdict::Fail(BackendError::BrokenStream { reason });
+            }
+            return Verdict::Alone(Frame { done: true, ..Frame::default() });
+        }
+        let chunk = match chunk::read(&data) {
+            Read::Chunk(chunk) => chunk,
+            Read::Other if event.error => return self.fail(&data),
+            // Not of a shape we know, so nothing says that the caller would not want it.
+            Read::Other => return Verdict::Keep(Frame { content: true, ..Frame::default() }),
+            Read::Bad if event.error => return self.fail(&data),
+            Read::Bad => {
+                self.skipped += 1;
+                // Once a stream: a host may send any number of them.
+                if self.skipped == 1 {
+                    tracing::warn!(bytes = data.len(), "an event that is no JSON was left out of a stream");
+                }
+                return Verdict::Skip;
+            }
+        };
+        let choices = chunk.choices.unwrap_or_default();
+        if event.error || chunk.is_error() || choices.failed {
+            return self.fail(&data);
+        }
+        self.finished |= choices.finished;
+        let usage_only = choices.count == 0 && chunk.usage.is_some();
+        let frame = Frame {
+            content: choices.content,
+            finished: choices.finished != 0,
+            usage: chunk.usage,
+            usage_only,
+            ..Frame::default()
+        };
+        if usage_only { Verdict::Alone(frame) } else { Verdict::Keep(frame) }
+    }
+
+    fn fail(&mut self, data: &[u8]) -> Verdict {
+        self.give_up();
+        Verdict::Fail(report::inside(data, self.api))
+    }
+
+    /// Reads nothing more.
+    fn give_up(&mut self) {
+        self.state = State::Over;
+        self.head = BytesMut::new();
+        self.at = self.buffer.len();
+    }
+}
+
+fn is_done(data: &[u8]) -> bool {
+    data.trim_ascii() == b"[DONE]"
+}
+
+fn too_long(limit: usize) -> BackendError {
+    BackendError::BrokenStream { reason: format!("an event is longer than {limit} bytes") }
+}
+
+#[cfg(test)]
+mod tests;

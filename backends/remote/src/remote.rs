@@ -1,0 +1,209 @@
+//! One model at one place, as a [`Backend`]: sends the request, judges the response's head, hands its body on.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use backends::{Api, Backend, BackendError, BackendId, BoxFuture, EventStream, Load, Phase, Probe, Request};
+use bytes::Bytes;
+use futures_util::stream;
+use http::{HeaderMap, HeaderValue, Method, header};
+
+use crate::{
+    Client,
+    client::chain,
+    gauge::Gauge,
+    reader::Reader,
+    report,
+    retry_after::retry_after,
+    stream::Events,
+    target::{Checked, Target, TargetError},
+    whole::{self, collect},
+};
+
+/// The most that is read of a body that reports an error.
+const ERROR_BODY: usize = 64 << 10;
+
+/// How long the body of an error may take: its status is known, and nobody should wait for its words.
+const ERROR_BODY_WAIT: Duration = Duration::from_secs(1);
+
+/// A model at a host or server that speaks the OpenAI-compatible dialect.
+#[derive(Debug)]
+pub struct Remote {
+    id: BackendId,
+    client: Client,
+    target: Target,
+    checked: Checked,
+    running: Gauge,
+}
+
+/// The form that an answer is to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Whole,
+    Stream,
+}
+
+impl Remote {
+    /// A backend for a target, with the connections of `client`. Connects to nothing yet.
+    ///
+    /// # Errors
+    /// When the target cannot be called as it stands; the message names the field.
+    pub fn new(id: BackendId, target: Target, client: &Client) -> Result<Self, TargetError> {
+        let checked = target.check(client)?;
+        Ok(Self { id, client: client.clone(), target, checked, running: Gauge::default() })
+    }
+
+    /// Asks the place for its list of models: whether it can be reached and takes the key. Generates nothing.
+    ///
+    /// # Errors
+    /// What a generation would have met. Not every place has a list; its absence (404) is no error here.
+    pub async fn check(&self) -> Result<(), BackendError> {
+        let mut ask = reqwest::Request::new(Method::GET, self.checked.models.clone());
+        *ask.headers_mut() = self.checked.headers.clone();
+        let response = self.client.http().execute(ask).await.map_err(not_sent)?;
+        match response.status().as_u16() {
+            200..300 | 404 | 405 => Ok(()),
+            _ => Err(refused(response, Api::Chat).await),
+        }
+    }
+
+    async fn send(&self, request: &Request) -> Result<EventStream, BackendError> {
+        self.target.fits(request)?;
+        let running = self.running.enter();
+        let form = if request.stream { Form::Stream } else { Form::Whole };
+        let body = request.payload.rewritten(&self.target.name, request.stream && self.target.asks_usage);
+        let response = self.client.http().execute(self.post(request, form, body)).await.map_err(not_sent)?;
+        if !response.status().is_success() {
+            return Err(refused(response, request.api).await);
+        }
+        let answered = answered(response.headers(), form)?;
+        let (api, limits) = (request.api, self.target.limits);
+        let body = reqwest::Body::from(response);
+        Ok(match (form, answered) {
+            (Form::Stream, Form::Stream) => {
+                let reader = Reader::new(api, request.choices.saturating_mul(prompts(request)), limits.event);
+                Box::pin(Events::new(reader, body, running))
+            }
+            (Form::Whole, Form::Whole) => Box::pin(stream::once(async move {
+                let answer = whole::answer(body, limits.whole, api).await;
+                drop(running);
+                answer
+            })),
+            (Form::Stream, Form::Whole) => return Err(error_body(body, api).await),
+            (Form::Whole, Form::Stream) => {
+                return Err(BackendError::BrokenStream {
+                    reason: "asked for a whole answer, the host sent a stream".into(),
+                });
+            }
+        })
+    }
+
+    fn post(&self, request: &Request, form: Form, body: Bytes) -> reqwest::Request {
+        let url = match request.api {
+            Api::Chat => &self.checked.chat,
+            Api::Completions => &self.checked.completions,
+        };
+        let mut post = reqwest::Request::new(Method::POST, url.clone());
+        let headers = post.headers_mut();
+        headers.clone_from(&self.checked.headers);
+        headers.insert(header::ACCEPT, HeaderValue::from_static(form.content_type()));
+        if let Ok(id) = HeaderValue::from_str(&request.id) {
+            headers.insert("x-request-id", id);
+        }
+        *post.body_mut() = Some(body.into());
+        post
+    }
+}
+
+impl Backend for Remote {
+    fn id(&self) -> &BackendId {
+        &self.id
+    }
+
+    /// Always healthy: whether a host answers well shows in its answers, which the gateway counts.
+    fn load(&self, _: &Probe<'_>) -> Load {
+        Load { running: self.running.now(), ..Load::IDLE }
+    }
+
+    fn generate(&self, request: Arc<Request>) -> BoxFuture<'_, Result<EventStream, BackendError>> {
+        Box::pin(async move { self.send(&request).await })
+    }
+}
+
+impl Form {
+    fn content_type(self) -> &'static str {
+        match self {
+            Self::Whole => "application/json",
+            Self::Stream => "text/event-stream",
+        }
+    }
+}
+
+/// The prompts of a request; each has its own choices.
+fn prompts(request: &Request) -> u32 {
+    match &request.input {
+        backends::Input::Chat { .. } => 1,
+        backends::Input::Prompts(prompts) => u32::try_from(prompts.len()).unwrap_or(u32::MAX),
+    }
+}
+
+/// The error of a request that got no response.
+fn not_sent(error: reqwest::Error) -> BackendError {
+    // An address may be private; the id of the backend says enough.
+    let error = error.without_url();
+    match (error.is_connect(), error.is_timeout()) {
+        (true, true) => BackendError::Timeout { phase: Phase::Connect },
+        (true, false) => BackendError::Connect(Box::new(error)),
+        (false, _) => BackendError::BrokenStream {
+            reason: format!("the connection broke before the response: {}", chain(&error)),
+        },
+    }
+}
+
+/// The error of a response whose status is no success.
+async fn refused(response: reqwest::Response, api: Api) -> BackendError {
+    let status = response.status().as_u16();
+    let wait = retry_after(response.headers(), SystemTime::now());
+    report::refused(status, wait, words(response.into()).await, api)
+}
+
+/// The error of a body that came where a stream was asked for.
+async fn error_body(body: reqwest::Body, api: Api) -> BackendError {
+    let body = words(body).await;
+    match crate::chunk::read(&body) {
+        crate::chunk::Read::Chunk(chunk) if chunk.is_error() => report::inside(&body, api),
+        _ => BackendError::BrokenStream { reason: "asked for a stream, the host sent a whole answer".into() },
+    }
+}
+
+/// The body of an error; nothing if it is too long, too slow or broken.
+async fn words(body: reqwest::Body) -> Bytes {
+    match tokio::time::timeout(ERROR_BODY_WAIT, collect(body, ERROR_BODY)).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(_)) | Err(_) => Bytes::new(),
+    }
+}
+
+/// The form of a successful response by its headers. One that names no type is taken for what was asked for.
+fn answered(headers: &HeaderMap, asked: Form) -> Result<Form, BackendError> {
+    let broken = |reason| Err(BackendError::BrokenStream { reason });
+    match headers.get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes) {
+        None | Some(b"identity" | b"") => {}
+        Some(_) => return broken("the answer is compressed, though that was not asked for".to_owned()),
+    }
+    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(asked) };
+    let text = value.to_str().unwrap_or_default();
+    let kind = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match kind.as_str() {
+        "text/event-stream" => Ok(Form::Stream),
+        "application/json" => Ok(Form::Whole),
+        json if json.starts_with("application/") && json.ends_with("+json") => Ok(Form::Whole),
+        _ => broken(format!(
+            "expected `{}`, the host sent `{}`",
+            asked.content_type(),
+            kind.chars().take(64).collect::<String>()
+        )),
+    }
+}

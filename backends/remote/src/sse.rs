@@ -1,0 +1,177 @@
+//! Where a server-sent event ends, and what its data is. Bytes in, places out; no JSON, no I/O.
+//!
+//! Lines end with LF, CR LF or CR, and a blank line ends an event, as the WHATWG specification says. An event
+//! may be split at any byte, inside a code point or between CR and LF: bytes are never decoded here.
+
+use std::borrow::Cow;
+
+use memchr::{memchr, memchr2};
+
+/// The byte order mark that a stream may begin with.
+pub(crate) const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// A search for the end of an event that may go on over several buffers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Search {
+    at_line_start: bool,
+    after_cr: bool,
+}
+
+impl Search {
+    pub(crate) const START: Self = Self { at_line_start: true, after_cr: false };
+
+    /// The length of the bytes that complete the event, blank line included; `None` if it goes on after them.
+    ///
+    /// Where a buffer ends between the CR and the LF of the blank line, the event ends with the CR, so that it
+    /// need not wait, and the LF counts as the first byte of the next event.
+    pub(crate) fn end(&mut self, bytes: &[u8]) -> Option<usize> {
+        let mut at = 0;
+        if self.after_cr && !bytes.is_empty() {
+            self.after_cr = false;
+            at = usize::from(bytes[0] == b'\n');
+        }
+        while let Some(length) = memchr2(b'\n', b'\r', &bytes[at..]) {
+            let blank = length == 0 && self.at_line_start;
+            let end = at + length;
+            at = end + 1;
+            if bytes[end] == b'\r' {
+                match bytes.get(at) {
+                    Some(b'\n') => at += 1,
+                    Some(_) => {}
+                    None => self.after_cr = true,
+                }
+            }
+            self.at_line_start = true;
+            if blank {
+                return Some(at);
+            }
+        }
+        if at < bytes.len() {
+            self.at_line_start = false;
+        }
+        None
+    }
+}
+
+/// What an event holds.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Event<'a> {
+    /// Its data lines, joined by LF; `None` if it has none (a comment, a blank line).
+    pub(crate) data: Option<Cow<'a, [u8]>>,
+    /// Whether its type is `error`.
+    pub(crate) error: bool,
+}
+
+/// Reads the fields of an event.
+pub(crate) fn parse(event: &[u8]) -> Event<'_> {
+    let mut parsed = Event { data: None, error: false };
+    for line in Lines(event) {
+        let (field, value) = match memchr(b':', line) {
+            Some(colon) => (&line[..colon], &line[colon + 1..]),
+            None => (line, &line[line.len()..]),
+        };
+        let value = value.strip_prefix(b" ").unwrap_or(value);
+        match field {
+            b"data" => match &mut parsed.data {
+                None => parsed.data = Some(Cow::Borrowed(value)),
+                Some(data) => {
+                    let data = data.to_mut();
+                    data.push(b'\n');
+                    data.extend_from_slice(value);
+                }
+            },
+            b"event" => parsed.error = value == b"error",
+            // `id`, `retry`, and what nobody has defined; a comment has an empty name.
+            _ => {}
+        }
+    }
+    parsed
+}
+
+/// The lines of a text, without their ends. An LF right after a CR makes an empty line, which means nothing
+/// inside an event.
+struct Lines<'a>(&'a [u8]);
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let end = memchr2(b'\n', b'\r', self.0).unwrap_or(self.0.len());
+        let line = &self.0[..end];
+        self.0 = self.0.get(end + 1..).unwrap_or_default();
+        Some(line)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Events of a stream that arrives in pieces of the given lengths.
+    fn events(stream: &[u8], pieces: &[usize]) -> Vec<Vec<u8>> {
+        let (mut search, mut event, mut events) = (Search::START, Vec::new(), Vec::new());
+        let mut rest = stream;
+        let mut sizes = pieces.iter().copied().cycle();
+        while !rest.is_empty() {
+            let (mut piece, after) = rest.split_at(sizes.next().unwrap_or(rest.len()).clamp(1, rest.len()));
+            rest = after;
+            while let Some(end) = search.end(piece) {
+                event.extend_from_slice(&piece[..end]);
+                events.push(std::mem::take(&mut event));
+                piece = &piece[end..];
+            }
+            event.extend_from_slice(piece);
+        }
+        events.push(event);
+        events
+    }
+
+    fn data(events: &[Vec<u8>]) -> Vec<Vec<u8>> {
+        events.iter().filter_map(|event| parse(event).data.map(Cow::into_owned)).collect()
+    }
+
+    #[test]
+    fn an_event_ends_at_the_blank_line_in_every_spelling() {
+        for end in ["\n", "\r\n", "\r"] {
+            let stream = format!("data: a{end}{end}: note{end}data:b{end}data: c{end}{end}");
+            let found = events(stream.as_bytes(), &[stream.len()]);
+            assert_eq!(data(&found), [b"a".to_vec(), b"b\nc".to_vec()], "{end:?}");
+            assert_eq!(found.len(), 3, "{end:?}: two events and nothing left");
+            assert!(found[2].is_empty());
+        }
+    }
+
+    #[test]
+    fn a_blank_line_split_between_cr_and_lf_does_not_hold_its_event_back() {
+        let mut search = Search::START;
+        assert_eq!(search.end(b"data: a\r\n\r"), Some(10));
+        assert_eq!(search.end(b"\ndata: b\r\n\r\n"), Some(12));
+    }
+
+    #[test]
+    fn one_space_after_the_colon_is_not_data() {
+        assert_eq!(parse(b"data:  x\n\n").data.as_deref(), Some(b" x".as_slice()));
+        assert_eq!(parse(b"data\n\n").data.as_deref(), Some(b"".as_slice()));
+        assert_eq!(parse(b": only a comment\n\n").data, None);
+        assert!(parse(b"event: error\ndata: {}\n\n").error);
+    }
+
+    proptest! {
+        #[test]
+        fn any_cut_of_a_stream_gives_the_same_data_and_the_same_bytes(
+            lines in prop::collection::vec(("(data: ?|data|: |id: |)[a-z{}é漢😀]{0,12}", "\n|\r\n|\r|\n\n|\r\n\r\n|\r\r"), 0..24),
+            pieces in prop::collection::vec(1..9usize, 1..12),
+        ) {
+            let stream: String = lines.into_iter().map(|(line, end)| line + &end).collect();
+            let whole = events(stream.as_bytes(), &[stream.len().max(1)]);
+            let cut = events(stream.as_bytes(), &pieces);
+            prop_assert_eq!(cut.concat(), stream.as_bytes());
+            prop_assert_eq!(data(&cut), data(&whole));
+        }
+    }
+}

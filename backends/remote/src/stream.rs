@@ -1,0 +1,82 @@
+//! A streamed answer: the body of a response driven through a [`Reader`].
+//!
+//! Dropping the stream drops the body, which closes the connection (or resets the HTTP/2 stream) and so cancels
+//! the generation at the host.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use backends::{BackendError, Event};
+use futures_core::Stream;
+use http_body::Body;
+
+use crate::{client::chain, gauge::Running, reader::Reader, whole::next_data};
+
+/// How long the end of a body may take once `[DONE]` has come, for the connection to be used again.
+const DRAIN: Duration = Duration::from_millis(250);
+
+/// The events of a streamed answer.
+pub(crate) struct Events {
+    reader: Reader,
+    /// `None` once nothing more is to be read.
+    body: Option<reqwest::Body>,
+    _running: Running,
+}
+
+impl Events {
+    pub(crate) fn new(reader: Reader, body: reqwest::Body, running: Running) -> Self {
+        Self { reader, body: Some(body), _running: running }
+    }
+}
+
+impl Stream for Events {
+    type Item = Result<Event, BackendError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        loop {
+            match this.reader.next_frame() {
+                Some(Ok(frame)) => {
+                    if frame.done
+                        && let Some(body) = this.body.take()
+                    {
+                        drain(body, cx);
+                    }
+                    return Poll::Ready(Some(Ok(Event::Frame(frame))));
+                }
+                Some(Err(error)) => {
+                    this.body = None;
+                    return Poll::Ready(Some(Err(error)));
+                }
+                None => {}
+            }
+            let Some(body) = &mut this.body else { return Poll::Ready(None) };
+            match ready!(Pin::new(body).poll_frame(cx)) {
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        this.reader.push(data);
+                    }
+                }
+                Some(Err(error)) => {
+                    this.body = None;
+                    this.reader.close(Some(&chain(&error)));
+                }
+                None => {
+                    this.body = None;
+                    this.reader.close(None);
+                }
+            }
+        }
+    }
+}
+
+/// Reads a body to its end, which is due, so that its connection goes back to the pool.
+fn drain(mut body: reqwest::Body, cx: &mut Context<'_>) {
+    // It mostly lies in the buffer already.
+    if Pin::new(&mut body).poll_frame(cx).is_pending() {
+        tokio::spawn(tokio::time::timeout(DRAIN, async move { while let Ok(Some(_)) = next_data(&mut body).await {} }));
+    }
+}

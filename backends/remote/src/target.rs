@@ -1,0 +1,271 @@
+//! Where a model is served and how that place wants to be called, as data.
+
+use backends::{BackendError, Input, Request};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use reqwest::Url;
+
+use crate::{Client, Secret};
+
+/// A model at a host or server that speaks the OpenAI-compatible dialect.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The address below which the API paths lie, such as `https://api.groq.com/openai/v1`.
+    pub base_url: String,
+    /// The model's name there.
+    pub name: String,
+    /// How the key is shown.
+    pub auth: Auth,
+    /// The key; `None` for a server that asks for none.
+    pub key: Option<Secret>,
+    /// Headers to send besides, such as an organisation to bill.
+    pub headers: Vec<(String, String)>,
+    /// Whether a stream is asked for its usage (`stream_options.include_usage`).
+    pub asks_usage: bool,
+    /// Parameters that the place refuses or ignores. A request that depends on one is not sent there.
+    pub lacks: Vec<Parameter>,
+    /// How much of an answer is held.
+    pub limits: Limits,
+}
+
+/// How a key is shown to a host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Auth {
+    /// `authorization: Bearer KEY`
+    Bearer,
+    /// The key as the value of this header.
+    Header(String),
+}
+
+/// A request parameter that some places lack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parameter {
+    /// `logprobs`, `top_logprobs`
+    Logprobs,
+    /// `logit_bias`
+    LogitBias,
+    /// `n` above 1
+    Choices,
+    /// `tools`
+    Tools,
+    /// `seed`
+    Seed,
+    /// `frequency_penalty`
+    FrequencyPenalty,
+    /// `presence_penalty`
+    PresencePenalty,
+}
+
+/// How much of an answer is held in memory, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// A whole answer.
+    pub whole: usize,
+    /// One event of a stream.
+    pub event: usize,
+}
+
+impl Default for Limits {
+    /// 64 MiB for an answer, 8 MiB for an event: images and audio come in them.
+    fn default() -> Self {
+        Self { whole: 64 << 20, event: 8 << 20 }
+    }
+}
+
+impl Target {
+    /// A place that wants nothing special: a bearer key if there is one, and it knows every parameter.
+    pub fn new(base_url: impl Into<String>, name: impl Into<String>, key: Option<Secret>) -> Self {
+        Self {
+            base_url: base_url.into(),
+            name: name.into(),
+            auth: Auth::Bearer,
+            key,
+            headers: Vec::new(),
+            asks_usage: true,
+            lacks: Vec::new(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// A target that cannot be called.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TargetError {
+    /// The address is none.
+    #[error("`base_url`: expected an address such as `https://host/v1`: {reason}")]
+    BaseUrl {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The name at the host is empty.
+    #[error("`name`: expected the model's name at the host, found an empty text")]
+    Name,
+    /// The key has characters that no header can carry.
+    #[error("`key`: expected printable characters without line breaks")]
+    Key,
+    /// A header cannot be sent.
+    #[error("`headers`: `{name}` is not a header that can be sent")]
+    Header {
+        /// Its name.
+        name: String,
+    },
+    /// The system has no certificate authorities.
+    #[error(
+        "`base_url`: no `https` address can be reached, as this system's certificate authorities cannot be read: {reason}"
+    )]
+    Trust {
+        /// What went wrong.
+        reason: String,
+    },
+}
+
+/// A checked target, in the form that a request needs.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    pub(crate) chat: Url,
+    pub(crate) completions: Url,
+    pub(crate) models: Url,
+    pub(crate) headers: HeaderMap,
+}
+
+impl Target {
+    pub(crate) fn check(&self, client: &Client) -> Result<Checked, TargetError> {
+        if self.name.is_empty() {
+            return Err(TargetError::Name);
+        }
+        let base = self.base(client)?;
+        let below = |path: &str| {
+            let mut url = base.clone();
+            url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
+            url
+        };
+        Ok(Checked {
+            chat: below(backends::Api::Chat.path()),
+            completions: below(backends::Api::Completions.path()),
+            models: below("/models"),
+            headers: self.all_headers()?,
+        })
+    }
+
+    fn base(&self, client: &Client) -> Result<Url, TargetError> {
+        let wrong = |reason: &str| TargetError::BaseUrl { reason: reason.into() };
+        let url = Url::parse(&self.base_url).map_err(|error| wrong(&error.to_string()))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(wrong(&format!("the scheme is `{}`, not `http` or `https`", url.scheme())));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(wrong("it holds a user name or password; give the key as `key`"));
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(wrong("it holds a `?` or a `#`"));
+        }
+        if url.scheme() == "https"
+            && let Err(reason) = client.trust()
+        {
+            return Err(TargetError::Trust {
+                reason: format!("{reason}; install `ca-certificates` or set SSL_CERT_FILE"),
+            });
+        }
+        Ok(url)
+    }
+
+    fn all_headers(&self) -> Result<HeaderMap, TargetError> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in &self.headers {
+            let wrong = |_| TargetError::Header { name: name.clone() };
+            let value = HeaderValue::from_str(value).map_err(|_| TargetError::Header { name: name.clone() })?;
+            headers.insert(header_name(name).map_err(wrong)?, value);
+        }
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        // A compressed stream would have to be unpacked to be read, and arrives in lumps.
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        if let Some(key) = &self.key {
+            let (name, text) = match &self.auth {
+                Auth::Bearer => (header::AUTHORIZATION, format!("Bearer {}", key.expose())),
+                Auth::Header(name) => {
+                    let name = header_name(name).map_err(|_| TargetError::Header { name: name.clone() })?;
+                    (name, key.expose().to_owned())
+                }
+            };
+            let mut value = HeaderValue::from_str(&text).map_err(|_| TargetError::Key)?;
+            value.set_sensitive(true);
+            headers.insert(name, value);
+        }
+        Ok(headers)
+    }
+
+    /// Says which parameter of a request this place lacks, before it is sent there in vain.
+    pub(crate) fn fits(&self, request: &Request) -> Result<(), BackendError> {
+        for parameter in &self.lacks {
+            let sampling = &request.sampling;
+            let (param, used) = match parameter {
+                Parameter::Logprobs => ("logprobs", request.logprobs.is_some()),
+                Parameter::LogitBias => ("logit_bias", !sampling.logit_bias.is_empty()),
+                Parameter::Choices => ("n", request.choices > 1),
+                Parameter::Tools => ("tools", matches!(&request.input, Input::Chat { tools: Some(_), .. })),
+                Parameter::Seed => ("seed", sampling.seed.is_some()),
+                Parameter::FrequencyPenalty => ("frequency_penalty", sampling.frequency_penalty != 0.0),
+                Parameter::PresencePenalty => ("presence_penalty", sampling.presence_penalty != 0.0),
+            };
+            if used {
+                return Err(BackendError::Unsupported { param, reason: "the host does not support it".into() });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn header_name(name: &str) -> Result<HeaderName, http::header::InvalidHeaderName> {
+    HeaderName::from_bytes(name.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ClientOptions;
+
+    fn check(target: &Target) -> Result<Checked, TargetError> {
+        target.check(&Client::new(&ClientOptions::default()).unwrap())
+    }
+
+    #[test]
+    fn paths_are_put_below_the_base_address_with_or_without_a_slash() {
+        for base in ["http://h:9/openai/v1", "http://h:9/openai/v1/"] {
+            let checked = check(&Target::new(base, "m", None)).unwrap();
+            assert_eq!(checked.chat.as_str(), "http://h:9/openai/v1/chat/completions");
+            assert_eq!(checked.completions.as_str(), "http://h:9/openai/v1/completions");
+            assert_eq!(checked.models.as_str(), "http://h:9/openai/v1/models");
+        }
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_called_is_refused_with_the_reason() {
+        for (base, reason) in [
+            ("api.example.com/v1", "relative URL"),
+            ("ftp://h/v1", "scheme is `ftp`"),
+            ("https://user:hunter2@h/v1", "give the key as `key`"),
+            ("https://h/v1?key=1", "holds a `?`"),
+        ] {
+            let error = check(&Target::new(base, "m", None)).unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_breaks_a_header_is_refused_without_being_shown() {
+        let target = Target::new("http://h/v1", "m", Some(Secret::new("sk-1\r\nx: y")));
+        assert_eq!(check(&target).unwrap_err(), TargetError::Key);
+    }
+
+    #[test]
+    fn the_key_goes_into_the_header_that_the_host_wants_and_prints_nowhere() {
+        let mut target = Target::new("http://h/v1", "m", Some(Secret::new("sk-1")));
+        assert_eq!(check(&target).unwrap().headers["authorization"], "Bearer sk-1");
+        target.auth = Auth::Header("x-api-key".into());
+        let checked = check(&target).unwrap();
+        assert_eq!(checked.headers["x-api-key"], "sk-1");
+        assert!(!checked.headers.contains_key("authorization"));
+        assert!(!format!("{target:?} {checked:?}").contains("sk-1"));
+    }
+}

@@ -1,0 +1,165 @@
+//! What goes over the wire when nothing fails: bytes out, bytes back, headers, connections.
+
+mod support;
+
+use std::time::Duration;
+
+use backends::{Backend, Event, Probe};
+use remote::{Auth, Secret, Target};
+use scripted::{Fault, Host, Script};
+use support::{Outcome, chat, completions, drive, remote, remote_to, run};
+
+#[tokio::test]
+async fn the_host_gets_the_callers_bytes_with_only_the_model_and_the_usage_option_changed() {
+    let host = Host::start(Script::default()).await.unwrap();
+    let body = r#"{ "temperature":1.50, "model" : "asked","unknown":{"z":[1,2]},"messages":[{"role":"user","content":"h\u00e9"}] }"#;
+    run(&remote(&host, "name-at-host"), chat(body)).await;
+    run(&remote(&host, "name-at-host"), chat(&body.replace(r#""temperature":1.50"#, r#""stream":true"#))).await;
+    let requests = host.requests();
+    let whole = std::str::from_utf8(&requests[0].body).unwrap();
+    assert_eq!(whole, body.replace("asked", "name-at-host"));
+    let streamed = std::str::from_utf8(&requests[1].body).unwrap();
+    let model = r#""model" : "name-at-host","stream_options":{"include_usage":true}"#;
+    assert_eq!(
+        streamed,
+        body.replace(r#""temperature":1.50"#, r#""stream":true"#).replace(r#""model" : "asked""#, model)
+    );
+}
+
+#[tokio::test]
+async fn each_api_has_its_path_and_the_key_goes_where_the_host_wants_it() {
+    let host = Host::start(Script::default()).await.unwrap();
+    let mut target = Target::new(host.base_url(), "m", Some(Secret::new("sk-test")));
+    target.headers = vec![("X-Title".into(), "Pointsman".into())];
+    run(&remote_to(target.clone()), chat(r#"{"model":"m","messages":[]}"#)).await;
+    target.auth = Auth::Header("api-key".into());
+    run(&remote_to(target), completions(r#"{"model":"m","prompt":"a","stream":true}"#)).await;
+    let requests = host.requests();
+    let header = |at: usize, name: &str| requests[at].headers.get(name).map(|value| value.to_str().unwrap().to_owned());
+    assert_eq!(requests[0].path, "/v1/chat/completions");
+    assert_eq!(requests[1].path, "/v1/completions");
+    assert_eq!(header(0, "authorization").as_deref(), Some("Bearer sk-test"));
+    assert_eq!((header(1, "authorization"), header(1, "api-key").as_deref()), (None, Some("sk-test")));
+    assert_eq!(header(0, "x-title").as_deref(), Some("Pointsman"));
+    assert_eq!(header(0, "x-request-id").as_deref(), Some("req-test"));
+    assert_eq!(header(0, "content-type").as_deref(), Some("application/json"));
+    assert_eq!(header(0, "accept-encoding").as_deref(), Some("identity"));
+    assert_eq!(
+        (header(0, "accept").unwrap(), header(1, "accept").unwrap()),
+        ("application/json".into(), "text/event-stream".into())
+    );
+    assert!(header(0, "user-agent").unwrap().starts_with("pointsman/"));
+}
+
+#[tokio::test]
+async fn the_caller_gets_the_hosts_bytes() {
+    let host = Host::start(Script { chunks: 7, ..Script::default() }).await.unwrap();
+    let remote = remote(&host, "m");
+    for request in [chat, completions] {
+        let body = r#"{"model":"m","messages":[{"role":"user","content":"日本 😀"}],"prompt":"x"}"#;
+        let mut outcomes = Vec::new();
+        for body in [body.to_owned(), body.replacen('{', r#"{"stream":true,"#, 1)] {
+            let outcome = run(&remote, request(&body)).await;
+            assert_eq!(outcome.error, None);
+            let received = host.requests().pop().unwrap();
+            assert_eq!(outcome.bytes, support::raw(&host, &received.path, received.body).await, "{}", received.path);
+            outcomes.push(outcome);
+        }
+        let [whole, streamed] = &outcomes[..] else { unreachable!() };
+        assert_eq!(whole.usage.unwrap().completion_tokens, 7);
+        assert_eq!(streamed.usage, whole.usage);
+    }
+}
+
+#[tokio::test]
+async fn one_byte_at_a_time_gives_the_same_bytes() {
+    let host = Host::start(Script::default()).await.unwrap();
+    let remote = remote(&host, "m");
+    for body in [
+        r#"{"model":"m","messages":[{"role":"user","content":"日本 😀"}]}"#,
+        r#"{"stream":true,"model":"m","messages":[{"role":"user","content":"日本 😀"}]}"#,
+    ] {
+        let plain = run(&remote, chat(body)).await;
+        host.script_next(Fault::Drip);
+        let dripped = run(&remote, chat(body)).await;
+        assert_eq!((dripped.error, plain.error), (None, None));
+        assert_eq!(dripped.bytes, plain.bytes);
+        assert_eq!(dripped.usage, plain.usage);
+    }
+}
+
+#[tokio::test]
+async fn a_finished_stream_gives_its_connection_back() {
+    let host = Host::start(Script::default()).await.unwrap();
+    let remote = remote(&host, "m");
+    for _ in 0..20 {
+        // The body ends after the caller has stopped reading, which is at `[DONE]`.
+        host.script_next(Fault::LateEnd(5));
+        let mut events = remote.generate(chat(r#"{"stream":true,"model":"m","messages":[]}"#)).await.unwrap();
+        loop {
+            match support::next(&mut events).await {
+                Some(Ok(Event::Frame(frame))) if frame.done => break,
+                Some(Ok(_)) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        drop(events);
+        host.until_running(0).await;
+    }
+    // The next request may come before the last connection is back, so a second one is no fault; a third
+    // would mean that finished streams throw theirs away.
+    assert!(host.connections() <= 2, "{} connections", host.connections());
+}
+
+#[tokio::test]
+async fn load_counts_the_requests_under_way() {
+    let host = Host::start(Script::default()).await.unwrap();
+    let remote = remote(&host, "m");
+    host.script_next(Fault::StallAfter(1));
+    let events = remote.generate(chat(r#"{"stream":true,"model":"m","messages":[]}"#)).await.unwrap();
+    assert_eq!(remote.load(&Probe::default()).running, 1);
+    drop(events);
+    assert_eq!(remote.load(&Probe::default()).running, 0);
+}
+
+#[tokio::test]
+async fn a_place_that_lacks_a_parameter_is_not_asked_for_it() {
+    let host = Host::start(Script::default()).await.unwrap();
+    let mut target = Target::new(host.base_url(), "m", None);
+    target.lacks = vec![remote::Parameter::Choices];
+    let mut request = support::request(backends::Api::Chat, r#"{"model":"m","n":2,"messages":[]}"#);
+    request.choices = 2;
+    let Outcome { error, .. } = drive(remote_to(target).generate(request.into()).await).await;
+    assert_eq!(error.as_deref(), Some("`n`: the host does not support it"));
+    assert!(host.requests().is_empty());
+}
+
+#[tokio::test]
+async fn check_tells_a_good_key_from_a_refused_one_and_from_no_host() {
+    let host = Host::start(Script::default()).await.unwrap();
+    let remote = remote(&host, "m");
+    remote.check().await.unwrap();
+    host.shutdown().await;
+    assert!(matches!(remote.check().await, Err(backends::BackendError::Connect(_))));
+}
+
+#[tokio::test]
+async fn a_connection_that_does_not_come_about_in_time_is_a_connect_timeout() {
+    // A listener whose queue is full answers no further handshake.
+    let listener = tokio::net::TcpSocket::new_v4().unwrap();
+    listener.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = listener.listen(1).unwrap();
+    let addr = listener.local_addr().unwrap();
+    let mut queued = Vec::new();
+    while let Ok(Ok(socket)) =
+        tokio::time::timeout(Duration::from_millis(50), tokio::net::TcpStream::connect(addr)).await
+    {
+        queued.push(socket);
+    }
+    let options = remote::ClientOptions { connect_timeout: Duration::from_millis(50), ..Default::default() };
+    let client = remote::Client::new(&options).unwrap();
+    let target = Target::new(format!("http://{addr}/v1"), "m", None);
+    let remote = remote::Remote::new(backends::BackendId::new("r"), target, &client).unwrap();
+    let outcome = run(&remote, chat(r#"{"model":"m","messages":[]}"#)).await;
+    assert_eq!(outcome.error.as_deref(), Some("timed out waiting for a connection"));
+}

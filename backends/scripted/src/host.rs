@@ -1,0 +1,286 @@
+//! The host itself: a listener, its connections, and what a test can see of them.
+
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response};
+use http_body_util::{BodyExt, Limited};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+};
+use serde_json::{Value, json};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::{JoinHandle, JoinSet},
+};
+
+use crate::{
+    answer::{self, Api},
+    ask::Ask,
+    fault::Fault,
+    gauge::{Gauge, Open},
+    play::Play,
+    reply::{Prebuilt, Reply, reply, sized},
+    script::Script,
+};
+
+/// The most that a request body may hold.
+const BODY_LIMIT: usize = 256 << 20;
+
+/// A request as the host received it.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// Its method.
+    pub method: Method,
+    /// Its path.
+    pub path: String,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body, byte for byte.
+    pub body: Bytes,
+}
+
+/// A running host. Dropping it closes its listener and every connection.
+#[derive(Debug)]
+pub struct Host {
+    addr: SocketAddr,
+    state: Arc<State>,
+    task: JoinHandle<()>,
+}
+
+/// What all connections of a host share.
+struct State {
+    script: Script,
+    prebuilt: Option<Prebuilt>,
+    requests: Mutex<VecDeque<Recorded>>,
+    next: Mutex<VecDeque<Fault>>,
+    gauge: Gauge,
+    connections: AtomicUsize,
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State")
+            .field("script", &self.script)
+            .field("running", &self.gauge.now())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Host {
+    /// Starts a host on a free loopback port.
+    ///
+    /// # Errors
+    /// When no port can be bound.
+    pub async fn start(script: Script) -> io::Result<Self> {
+        let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await?;
+        let addr = listener.local_addr()?;
+        let state = Arc::new(State::new(script));
+        let task = tokio::spawn(accept(listener, state.clone()));
+        Ok(Self { addr, state, task })
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The base address for a client, without a slash at its end.
+    pub fn base_url(&self) -> String {
+        format!("http://{}/v1", self.addr)
+    }
+
+    /// The requests so far, oldest first, as many as [`Script::record`] keeps.
+    pub fn requests(&self) -> Vec<Recorded> {
+        locked(&self.state.requests).iter().cloned().collect()
+    }
+
+    /// Makes the next generation fail so, whatever model it names. Several calls queue up.
+    pub fn script_next(&self, fault: Fault) {
+        locked(&self.state.next).push_back(fault);
+    }
+
+    /// Requests that are open now: not fully answered and not given up by the client.
+    pub fn running(&self) -> usize {
+        self.state.gauge.now()
+    }
+
+    /// Waits until exactly `wanted` requests are open.
+    pub async fn until_running(&self, wanted: usize) {
+        self.state.gauge.until(wanted).await;
+    }
+
+    /// Connections accepted so far.
+    pub fn connections(&self) -> usize {
+        self.state.connections.load(Ordering::Relaxed)
+    }
+
+    /// Stops listening and breaks every connection; returns once both are done.
+    pub async fn shutdown(mut self) {
+        self.task.abort();
+        let _ = (&mut self.task).await;
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Serves a script on a listener until the future is dropped.
+pub async fn serve(listener: TcpListener, script: Script) {
+    accept(listener, Arc::new(State::new(script))).await;
+}
+
+async fn accept(listener: TcpListener, state: Arc<State>) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((socket, _)) => {
+                    state.connections.fetch_add(1, Ordering::Relaxed);
+                    connections.spawn(connection(socket, state.clone()));
+                }
+                // Out of file descriptors, most likely: an open connection has to end first.
+                Err(_) => drop(connections.join_next().await),
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+async fn connection(socket: TcpStream, state: Arc<State>) {
+    // Each event has to leave at once, as it would from a host that generates.
+    let _ = socket.set_nodelay(true);
+    let service = service_fn(move |request| {
+        let state = state.clone();
+        async move { state.answer(request).await }
+    });
+    // An error is a client that went away or a cut that the script asked for.
+    let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(socket), service).await;
+}
+
+/// Ends a connection without a response.
+#[derive(Debug)]
+struct HungUp;
+
+impl std::fmt::Display for HungUp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("hung up by the script")
+    }
+}
+
+impl std::error::Error for HungUp {}
+
+impl State {
+    fn new(script: Script) -> Self {
+        Self {
+            prebuilt: script.fast.then(|| Prebuilt::new(&script)),
+            script,
+            requests: Mutex::default(),
+            next: Mutex::default(),
+            gauge: Gauge::new(),
+            connections: AtomicUsize::new(0),
+        }
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Play>, HungUp> {
+        let open = self.gauge.open();
+        let (head, body) = request.into_parts();
+        let body = match Limited::new(body, BODY_LIMIT).collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(_) => return Ok(refuse(400, "the request body is broken or too large", open)),
+        };
+        let (method, path) = (head.method.clone(), head.uri.path().to_owned());
+        self.record(Recorded { method: head.method, path: path.clone(), headers: head.headers, body: body.clone() });
+        let api = match (method, path.as_str()) {
+            (Method::POST, "/v1/chat/completions") => Api::Chat,
+            (Method::POST, "/v1/completions") => Api::Completions,
+            (Method::GET, "/v1/models") => return Ok(sized(200, self.models().to_string().into(), open)),
+            _ => {
+                return Ok(refuse(
+                    404,
+                    "no such path; there are /v1/chat/completions, /v1/completions and /v1/models",
+                    open,
+                ));
+            }
+        };
+        self.generate(api, &body, open).await
+    }
+
+    async fn generate(&self, api: Api, body: &[u8], open: Open) -> Result<Response<Play>, HungUp> {
+        if let Some(prebuilt) = &self.prebuilt {
+            return Ok(prebuilt.reply(api, streamed(body), open));
+        }
+        let Ok(ask) = serde_json::from_slice::<Ask>(body) else {
+            return Ok(refuse(400, "the request body is no JSON object of the expected fields", open));
+        };
+        let fault = locked(&self.next).pop_front().or_else(|| ask.model.parse().ok());
+        match reply(api, &ask, fault, &self.script, open) {
+            Reply::Response(delay, response) => {
+                if !delay.is_zero() {
+                    tokio::time::sleep(delay).await;
+                }
+                Ok(response)
+            }
+            Reply::HangUp => Err(HungUp),
+            Reply::Silent(open) => {
+                let never: Infallible = std::future::pending().await;
+                drop(open);
+                match never {}
+            }
+        }
+    }
+
+    fn record(&self, request: Recorded) {
+        if self.script.record == 0 {
+            return;
+        }
+        let mut requests = locked(&self.requests);
+        if requests.len() == self.script.record {
+            requests.pop_front();
+        }
+        requests.push_back(request);
+    }
+
+    fn models(&self) -> Value {
+        let rows: Vec<Value> = self
+            .script
+            .models
+            .iter()
+            .map(|id| json!({"id": id, "object": "model", "created": 1_700_000_000, "owned_by": "scripted"}))
+            .collect();
+        json!({"object": "list", "data": rows})
+    }
+}
+
+fn refuse(status: u16, message: &str, open: Open) -> Response<Play> {
+    sized(status, answer::error(message, "invalid_request_error", Value::Null).to_string().into(), open)
+}
+
+/// Reads `stream` alone, skipping the rest of the body.
+fn streamed(body: &[u8]) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Mode {
+        #[serde(default)]
+        stream: bool,
+    }
+    serde_json::from_slice::<Mode>(body).is_ok_and(|mode| mode.stream)
+}
+
+/// A lock whose holders never panic half way through a change.
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
