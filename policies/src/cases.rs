@@ -98,7 +98,8 @@ impl CaseText {
             if catalog.model(name).is_some() || deployments.iter().any(|d| d.id == *name) {
                 continue;
             }
-            let near = nearest(name, deployments.iter().map(|d| d.id.as_str()).chain(catalog.nearest(name, 1)));
+            let near = nearest(name, deployments.iter().map(|d| d.id.as_str()));
+            let near = near.or_else(|| catalog.nearest(name, 1).first().copied());
             let message = format!("test `{}` names a model the catalog does not have", self.name);
             unknown(&mut reader, Code::UnknownModel, at, message, "no model with this id", near);
         }

@@ -106,6 +106,9 @@ impl Checker<'_> {
         let binder = Binder::new(&table, self.deployments);
         let mut names: HashMap<&str, &RouteText> = HashMap::new();
         for (at, route) in routes.iter().enumerate() {
+            if problems.full() {
+                return;
+            }
             self.name(route, &mut names, problems);
             self.licenses(route, problems);
             self.candidates(route, &binder, problems);
@@ -114,6 +117,9 @@ impl Checker<'_> {
             }
         }
         for case in texts.iter().flat_map(|text| &text.cases) {
+            if problems.full() {
+                return;
+            }
             let reader = Reader { file: &self.files[case.source], problems };
             case.check(reader, self.catalog, self.deployments, |name| names.contains_key(name));
         }
@@ -153,6 +159,9 @@ impl Checker<'_> {
         let builtin = self.sources[route.source].builtin;
         let mut seen: Vec<&Selector> = Vec::new();
         for Spanned { value: selector, at } in &route.candidates {
+            if problems.full() {
+                return;
+            }
             let name = &route.name.value;
             if seen.contains(&selector) {
                 let message = format!("route `{name}` names the candidate `{selector}` twice");
@@ -187,7 +196,7 @@ impl Checker<'_> {
                     Some(model) => format!("the catalog id of that model is `{}`", model.id),
                     None => {
                         let ids = self.deployments.iter().map(|d| d.id.as_str());
-                        let near = nearest(id, ids.chain(catalog.nearest(id, 1)));
+                        let near = nearest(id, ids).or_else(|| catalog.nearest(id, 1).first().copied());
                         did_you_mean(near, "`pointsman catalog list` prints every id")
                     }
                 };

@@ -10,7 +10,7 @@ use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
 use serde::Serialize;
 
 /// A report holds at most this many diagnostics; a file with more is told so.
-pub(crate) const MAX_DIAGNOSTICS: usize = 200;
+pub(crate) const MAX_DIAGNOSTICS: usize = 100;
 
 /// A source line longer than this is named but not quoted.
 const MAX_QUOTED_LINE: usize = 1_000;
@@ -298,6 +298,11 @@ impl Problems {
         }
     }
 
+    /// Whether nothing more will be reported, so that looking further is in vain.
+    pub(crate) fn full(&self) -> bool {
+        self.left_off
+    }
+
     pub(crate) fn has_errors(&self) -> bool {
         self.found.iter().any(|d| d.severity == Severity::Error)
     }
@@ -307,12 +312,20 @@ impl Problems {
     }
 }
 
+/// Names at least this much alike are worth suggesting.
+pub(crate) const LIKE_ENOUGH: f64 = 0.8;
+
+/// How much two names look alike, from 0 to 1; case does not count.
+pub(crate) fn likeness(a: &str, b: &str) -> f64 {
+    strsim::jaro_winkler(&a.to_lowercase(), &b.to_lowercase())
+}
+
 /// The name of `known` that looks most like `name`, if any does.
 pub(crate) fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     known
         .into_iter()
-        .map(|k| (strsim::jaro_winkler(&name.to_ascii_lowercase(), &k.to_ascii_lowercase()), k))
-        .filter(|(likeness, _)| *likeness >= 0.8)
+        .map(|k| (likeness(name, k), k))
+        .filter(|(likeness, _)| *likeness >= LIKE_ENOUGH)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, k)| k)
 }

@@ -5,7 +5,10 @@ use std::{cmp::Reverse, sync::Arc};
 use catalog::{Availability, Decision, Kind, Model, decide};
 
 use super::{Cause, Rejected};
-use crate::{Facts, Snapshot};
+use crate::{
+    Facts, Snapshot,
+    diag::{LIKE_ENOUGH, likeness},
+};
 
 /// Names that an answer suggests at most.
 const MAX_NAMES: usize = 5;
@@ -134,16 +137,13 @@ fn exists(model: &Model) -> bool {
 /// The names most like `asked`: of routes, deployments and the catalog, and what the catalog says to use instead.
 fn nearest(asked: &str, snapshot: &Snapshot<'_>) -> Vec<String> {
     let instead = snapshot.catalog.resolve(asked).and_then(|model| model.replacement.as_deref());
-    let asked = asked.to_lowercase();
     let ours = snapshot.policies.virtual_models().chain(snapshot.deployments.iter().map(|d| d.id.as_str()));
-    let mut names: Vec<(f64, &str)> = ours
-        .chain(snapshot.catalog.nearest(&asked, MAX_NAMES))
-        .map(|name| (strsim::jaro_winkler(&asked, &name.to_lowercase()), name))
-        .filter(|(likeness, _)| *likeness >= 0.7)
-        .collect();
-    names.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
+    let mut ours: Vec<(f64, &str)> = ours.map(|name| (likeness(asked, name), name)).collect();
+    ours.retain(|(likeness, _)| *likeness >= LIKE_ENOUGH);
+    ours.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
+    let names = ours.into_iter().map(|(_, name)| name).chain(snapshot.catalog.nearest(asked, MAX_NAMES));
     let mut nearest: Vec<String> = Vec::new();
-    for name in instead.into_iter().chain(names.into_iter().map(|(_, name)| name)) {
+    for name in instead.into_iter().chain(names) {
         if nearest.len() < MAX_NAMES && nearest.iter().all(|n| n != name) {
             nearest.push(name.to_owned());
         }

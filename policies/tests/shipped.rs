@@ -1,0 +1,67 @@
+//! The policy files that ship with Pointsman load without a word, and their own tests hold.
+
+use catalog::Catalog;
+use policies::{Deployment, Place, Snapshot, Source, compile, run_tests};
+
+const DEFAULT: &str = include_str!("../../config/policies/default.yaml");
+const EXAMPLES: [(&str, &str); 2] = [
+    ("support-bot.yaml", include_str!("../../config/policies/examples/support-bot.yaml")),
+    ("research-lab.yaml", include_str!("../../config/policies/examples/research-lab.yaml")),
+];
+
+fn demo() -> [Deployment; 1] {
+    [Deployment::new("demo", "pointsman-demo", Place::Local { engine: "native".to_owned() })]
+}
+
+#[track_caller]
+fn holds(sources: &[Source]) -> usize {
+    let (catalog, deployments) = (Catalog::builtin(), demo());
+    let (set, report) = compile(sources, &catalog, &deployments).unwrap_or_else(|report| panic!("{report}"));
+    assert!(report.is_empty(), "{report}");
+    let results = run_tests(&Snapshot { catalog: &catalog, policies: &set, deployments: &deployments, live: &[] });
+    let failed: Vec<_> = results.iter().filter(|result| !result.passed()).collect();
+    assert!(failed.is_empty(), "{failed:#?}");
+    results.len()
+}
+
+#[test]
+fn the_default_policies_load_and_their_tests_hold() {
+    assert!(holds(&[Source::builtin("default.yaml", DEFAULT)]) > 10);
+}
+
+#[test]
+fn the_examples_load_before_the_default_policies_and_their_tests_hold() {
+    for (name, text) in EXAMPLES {
+        assert!(holds(&[Source::builtin(name, text), Source::builtin("default.yaml", DEFAULT)]) > 10, "{name}");
+    }
+}
+
+#[test]
+fn the_virtual_models_are_those_of_the_documentation() {
+    let (set, _) = compile(&[Source::builtin("default.yaml", DEFAULT)], &Catalog::builtin(), &demo()).unwrap();
+    let mut names: Vec<_> = set.virtual_models().collect();
+    names.sort_unstable();
+    assert_eq!(names, ["auto", "chat", "cheap", "chinese", "code", "fast", "japanese", "korean", "reasoning"]);
+}
+
+#[test]
+fn a_test_that_does_not_hold_says_what_came_instead() {
+    let text = "\
+version: 1
+routes: [{name: all, match: {model: auto}, candidates: [any]}]
+tests:
+  - {name: wrong, request: {model: auto}, expect: {first: qwen3-32b, route: direct, never: pointsman-demo}}
+";
+    let (catalog, deployments) = (Catalog::builtin(), demo());
+    let (set, _) = compile(&[Source::new("p.yaml", text)], &catalog, &deployments).unwrap();
+    let snapshot = Snapshot { catalog: &catalog, policies: &set, deployments: &deployments, live: &[] };
+    let results = run_tests(&snapshot);
+    assert_eq!(
+        results[0].failures,
+        [
+            "expected the route `direct`, got `all`",
+            "expected `qwen3-32b` first, got `pointsman-demo`",
+            "expected `pointsman-demo` never, got it as candidate 1",
+        ]
+    );
+}
