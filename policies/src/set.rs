@@ -68,11 +68,23 @@ impl PolicySet {
         self.routes.iter().map(|route| &*route.name)
     }
 
+    /// Whether any route that could take a request for `model` by `team` looks at its language. Telling the language
+    /// of a text costs more than the whole plan, so a gateway does it only then.
+    pub fn asks_language(&self, catalog: &Catalog, model: &str, team: Option<&str>) -> bool {
+        let names = [Some(model), self.id(catalog, model)];
+        self.index.candidates(names, team).any(|at| self.routes[at].when.language.is_some())
+    }
+
+    /// The catalog's id of a name that is neither in a route nor a deployment's own: a repository or an alias.
+    fn id<'c>(&self, catalog: &'c Catalog, asked: &str) -> Option<&'c str> {
+        let known = self.index.models.contains_key(asked) || self.direct.contains_key(asked);
+        if known { None } else { catalog.resolve(asked).map(|model| model.id.as_str()) }
+    }
+
     /// The route that takes a request.
     pub(crate) fn route(&self, catalog: &Catalog, facts: &Facts, needs: Capabilities) -> Option<&Route> {
         let asked = facts.model_asked.as_str();
-        let known = self.index.models.contains_key(asked) || self.direct.contains_key(asked);
-        let id = if known { None } else { catalog.resolve(asked).map(|model| model.id.as_str()) };
+        let id = self.id(catalog, asked);
         let team = facts.team.as_deref();
         let found = self.index.candidates([Some(asked), id], team).find(|at| self.routes[*at].when.takes(facts, needs));
         found.map(|at| &self.routes[at]).or_else(|| self.direct.get(asked).or_else(|| self.direct.get(id?)))
