@@ -1,0 +1,188 @@
+//! What this gateway is to do: YAML text -> `Raw` (what was written) -> [`Config`] (what is meant, all of it valid).
+//!
+//! [`load`] reads one file and everything it names - the company's catalog, the policies, the keys - and answers
+//! with a [`Config`] or with *every* problem it found, each with file, line, column and a hint. [`zero`] is the
+//! configuration of a machine with no file at all. Both read the environment through [`Environment`], so that a
+//! test states the environment it means.
+//!
+//! Nothing here opens a socket, starts an engine or knows a request. A relative path is relative to the file that
+//! names it. Values of the environment, and secrets least of all, appear in no message.
+
+mod address;
+mod contexts;
+pub(crate) mod decode;
+mod deployments;
+mod environment;
+mod found;
+mod limits;
+mod load;
+mod raw;
+pub(crate) mod report;
+mod schema;
+pub(crate) mod source;
+mod units;
+mod watch;
+pub(crate) mod yaml;
+mod zero;
+
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use catalog::Catalog;
+use policies::PolicySet;
+use remote::Secret;
+
+pub use self::{
+    environment::Environment,
+    load::load,
+    schema::schema,
+    watch::{Watch, WatchError, Watched, watch},
+    zero::zero,
+};
+use crate::keys::{Grant, Keys};
+
+/// A whole configuration, checked: a listener may be bound and an engine started on the strength of it.
+#[derive(Debug)]
+pub struct Config {
+    /// The file it came from; none in the zero-config mode.
+    pub file: Option<PathBuf>,
+    /// Where clients are served.
+    pub listen: SocketAddr,
+    /// Where health, metrics, reload and the console are served: never the clients' listener.
+    pub admin: SocketAddr,
+    /// Where the ledger lives.
+    pub data_dir: PathBuf,
+    /// The bounds of the clients' listener.
+    pub limits: Limits,
+    /// Every place a model can run, in the order in which policies see them.
+    pub deployments: Vec<Deployment>,
+    /// Hosts that are known but not used, and what would make them live.
+    pub not_live: Vec<NotLive>,
+    /// The uses that requests can be made for, by name.
+    pub contexts: Contexts,
+    /// The teams, by name.
+    pub teams: Teams,
+    /// Who is let in.
+    pub access: Access,
+    /// The built-in catalog with the company's own entries over it.
+    pub catalog: Arc<Catalog>,
+    /// The compiled policies.
+    pub policies: Arc<PolicySet>,
+    /// SHA-256, in hex, over every text that went in: which configuration a ledger record was decided under.
+    pub digest: String,
+    /// Every file whose change should be followed by a reload.
+    pub watched: Vec<Watched>,
+}
+
+/// What the command line says over the file.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// `--listen`
+    pub listen: Option<SocketAddr>,
+    /// `--admin`
+    pub admin: Option<SocketAddr>,
+    /// `--data-dir`
+    pub data_dir: Option<PathBuf>,
+}
+
+/// The bounds of the clients' listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The largest request body, counted while it streams in.
+    pub body_bytes: u64,
+    /// The largest request head.
+    pub header_bytes: usize,
+    /// How long a request head may take to arrive.
+    pub header_timeout: Duration,
+    /// Connections open at once.
+    pub connections: usize,
+    /// How long running requests may go on once the gateway is told to stop.
+    pub drain_timeout: Duration,
+}
+
+/// A model served at a place: what policies see of it, and what it takes to reach it.
+#[derive(Clone, Debug)]
+pub struct Deployment {
+    /// What `policies::plan` chooses by.
+    pub facts: policies::Deployment,
+    /// USD per million prompt tokens that the place had in its cache.
+    pub cached_input_usd_per_million: Option<f64>,
+    /// Where it runs.
+    pub target: Target,
+}
+
+/// Where a deployment runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// In this process, by our own engine.
+    Native {
+        /// The weights.
+        weights: Weights,
+        /// The context window to allocate for, if not the model's own.
+        context_tokens: Option<u64>,
+    },
+    /// Behind an OpenAI-compatible HTTP address.
+    Remote {
+        /// The catalog's id of the host; none for a server of one's own.
+        host: Option<String>,
+        /// The address that paths such as `/chat/completions` are appended to; no slash at its end.
+        base_url: String,
+        /// The key to present.
+        key: Option<Secret>,
+        /// The model's name there.
+        name: String,
+    },
+}
+
+/// Where an engine in this process gets a model's weights.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Weights {
+    /// The demo model that is part of the binary.
+    BuiltIn,
+    /// A GGUF file.
+    File(PathBuf),
+}
+
+/// A host that could serve and does not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotLive {
+    /// The catalog's id of the host.
+    pub host: String,
+    /// What would make it live, such as "set GROQ_API_KEY".
+    pub why: String,
+}
+
+/// A use that requests are made for: what the licence decision is taken on.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// Its name.
+    pub name: String,
+    /// The legal entity that uses the model.
+    pub entity: Option<String>,
+    /// The facts of the use.
+    pub use_: catalog::Use,
+}
+
+/// Contexts by name.
+pub type Contexts = BTreeMap<String, Arc<Context>>;
+
+/// Teams by name.
+pub type Teams = BTreeMap<String, Team>;
+
+/// A group of people or services that hold keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Team {
+    /// The contexts that the team's keys may be made for.
+    pub contexts: Vec<String>,
+}
+
+/// Who is let in.
+#[derive(Debug)]
+pub enum Access {
+    /// Whoever reaches the listener, which is a loopback address: the zero-config mode only.
+    Open(Grant),
+    /// Who presents a key of this file.
+    Keys(Keys),
+}

@@ -1,0 +1,438 @@
+//! Deployments as they are written: what is missing is filled in from the catalog, what contradicts it is reported.
+
+use std::{collections::HashSet, ops::Range};
+
+use catalog::{Catalog, Model, Price, Relation};
+use policies::Place;
+use remote::Secret;
+
+use super::{
+    Deployment, Target, Weights,
+    address::BaseUrl,
+    decode::Spanned,
+    load::Reading,
+    raw::RawDeployment,
+    report::{Problem, list, nearest},
+};
+
+/// The catalog id of the model whose weights are part of the binary.
+pub(super) const DEMO_MODEL: &str = "pointsman-demo";
+/// Bits a weight of the demo model (Q8_0).
+pub(super) const DEMO_BITS: f32 = 8.5;
+
+/// The deployments that are in order. With `catalog_is_whole` false a model may be in a file that could not be read, so
+/// that it is unknown is not reported.
+pub(super) fn check(
+    reading: &mut Reading<'_>,
+    written: &[Spanned<RawDeployment>],
+    catalog: &Catalog,
+    catalog_is_whole: bool,
+) -> Vec<Deployment> {
+    let mut seen = HashSet::new();
+    let mut deployments = Vec::new();
+    for Spanned { value: raw, at, .. } in written {
+        let id = &raw.id;
+        let good_id = is_id(&id.value);
+        if !good_id {
+            let problem = Problem::error("bad-name", format!("{} cannot be the id of a deployment", id.shown()))
+                .hint("up to 128 letters, digits, `.`, `_`, `-` and `/`");
+            reading.note(problem, id.at.clone());
+        } else if !seen.insert(&id.value) {
+            let problem = Problem::error("duplicate-id", format!("there are two deployments `{}`", id.value))
+                .label("again here")
+                .hint("give each its own id");
+            reading.note(problem, id.at.clone());
+        }
+        let mut one = One { reading: &mut *reading, raw, at, catalog };
+        let model = one.model(catalog_is_whole);
+        let deployment = match one.place() {
+            Some(Chosen::Host(id)) => one.at_host(id, model),
+            Some(Chosen::Server(id)) => one.at_server(id, model),
+            Some(Chosen::Engine(name)) => one.in_engine(name, model),
+            None => None,
+        };
+        deployments.extend(deployment.filter(|_| good_id));
+    }
+    deployments
+}
+
+/// Letters, digits, `.`, `_`, `-`, `/`, and `:` as in model tags.
+fn is_id(id: &str) -> bool {
+    (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-/:".contains(&b))
+}
+
+/// The one of the three places that a deployment names.
+enum Chosen<'a> {
+    Host(&'a Spanned<String>),
+    Server(&'a Spanned<String>),
+    Engine(&'a Spanned<String>),
+}
+
+/// One deployment being checked.
+struct One<'a, 'r> {
+    reading: &'a mut Reading<'r>,
+    raw: &'a RawDeployment,
+    at: &'a Range<usize>,
+    catalog: &'a Catalog,
+}
+
+impl<'a> One<'a, '_> {
+    fn note(&mut self, problem: Problem, at: &Range<usize>) {
+        self.reading.note(problem, at.clone());
+    }
+
+    fn model(&mut self, catalog_is_whole: bool) -> Option<&'a Model> {
+        let written = &self.raw.model;
+        let model = self.catalog.model(&written.value);
+        if model.is_some() || !catalog_is_whole {
+            return model;
+        }
+        let name = self.raw.id.value.as_str();
+        let problem =
+            Problem::error("unknown-model", format!("deployment `{name}` serves a model the catalog does not have"))
+                .label("no model with this id");
+        // A name that people use - an alias, a repository - may be exactly one model.
+        let near = self
+            .catalog
+            .resolve(&written.value)
+            .map_or_else(|| self.catalog.nearest(&written.value, 3), |model| vec![model.id.as_str()]);
+        let hint = if near.is_empty() {
+            "describe it in a file of `catalog`; `pointsman catalog list` prints every id".to_owned()
+        } else {
+            format!("did you mean {}? otherwise describe it in a file of `catalog`", list(near))
+        };
+        self.note(problem.hint(hint), &written.at);
+        None
+    }
+
+    fn place(&mut self) -> Option<Chosen<'a>> {
+        let raw = self.raw;
+        match (&raw.host, &raw.server, &raw.engine) {
+            (Some(host), None, None) => Some(Chosen::Host(host)),
+            (None, Some(server), None) => Some(Chosen::Server(server)),
+            (None, None, Some(engine)) => Some(Chosen::Engine(engine)),
+            (None, None, None) => {
+                let problem =
+                    Problem::error("no-place", format!("deployment `{}` does not say where it runs", raw.id.value))
+                        .hint("add one of `host: groq`, `server: vllm`, `engine: native`");
+                self.note(problem, self.at);
+                None
+            }
+            _ => {
+                let problem =
+                    Problem::error("two-places", format!("deployment `{}` says twice where it runs", raw.id.value))
+                        .hint(
+                            "keep one of `host`, `server` and `engine`, and make a deployment of its own for the other",
+                        );
+                self.note(problem, self.at);
+                None
+            }
+        }
+    }
+
+    /// Notes each of the keys that is there and has no meaning at the chosen place.
+    fn refuse(&mut self, place: &str, keys: &[(&str, Option<&Range<usize>>)]) {
+        for (key, at) in keys {
+            if let Some(at) = at {
+                let problem =
+                    Problem::error("misplaced-key", format!("`{key}` says nothing about {place}")).hint("remove it");
+                self.note(problem, at);
+            }
+        }
+    }
+
+    fn at_host(&mut self, id: &'a Spanned<String>, model: Option<&'a Model>) -> Option<Deployment> {
+        let raw = self.raw;
+        self.refuse("a host", &[("path", raw.path.as_ref().map(|path| &path.at))]);
+        let key = self.key();
+        let base_url = self.base_url();
+        let Some(host) = self.catalog.host(&id.value) else {
+            let hosts: Vec<_> = self.catalog.hosts().map(|host| host.id.as_str()).collect();
+            let problem = Problem::error("unknown-host", format!("there is no host {} in the catalog", id.shown()));
+            let hint = match nearest(&id.value, hosts.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("the hosts are {}; for a server of your own write `server:`", list(hosts)),
+            };
+            self.note(problem.hint(hint), &id.at);
+            return None;
+        };
+        if key.is_none() && raw.key.is_none() && raw.key_file.is_none() {
+            let variable = host.key_env.first().map_or("HOST_API_KEY", String::as_str);
+            let problem =
+                Problem::error("no-key", format!("deployment `{}` has no key for {}", raw.id.value, host.name))
+                    .hint(format!("add `key: \"${{{variable}}}\"`, or `key_file` with the file that holds it"));
+            self.note(problem, self.at);
+        }
+        let model = model?;
+        let offer = offer(self.catalog, &host.id, &model.id);
+        let name = match (&raw.name, offer) {
+            (Some(name), _) => name.value.clone(),
+            (None, Some(offer)) => offer.name.clone(),
+            (None, None) => {
+                let problem = Problem::error(
+                    "name-required",
+                    format!("the catalog does not know what {} calls `{}`", host.name, model.id),
+                );
+                let example = host.example_model.as_deref().unwrap_or("the name that its documentation gives");
+                self.note(problem.hint(format!("add `name:`, for example `{example}`")), self.at);
+                return None;
+            }
+        };
+        let base_url = match base_url {
+            Some(base_url) => base_url?.text,
+            None => host.base_url.clone(),
+        };
+        let listed = self.catalog.price(&host.id, &name);
+        let mut deployment = self.deployment(model, Place::Host(host.id.clone()), listed);
+        deployment.facts.region = deployment.facts.region.or_else(|| host.region.clone());
+        deployment.facts.retention = deployment.facts.retention.or_else(|| host.retention.clone());
+        deployment.target = Target::Remote { host: Some(host.id.clone()), base_url, key: Some(key?), name };
+        Some(deployment)
+    }
+
+    fn at_server(&mut self, id: &'a Spanned<String>, model: Option<&'a Model>) -> Option<Deployment> {
+        let raw = self.raw;
+        self.refuse("a server", &[("path", raw.path.as_ref().map(|path| &path.at))]);
+        let key = self.key();
+        let base_url = self.base_url();
+        let Some(server) = self.catalog.server(&id.value) else {
+            let servers: Vec<_> = self.catalog.servers().map(|server| server.id.as_str()).collect();
+            let problem = Problem::error("unknown-server", format!("there is no server {} in the catalog", id.shown()));
+            let hint = match nearest(&id.value, servers.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("the servers are {}", list(servers)),
+            };
+            self.note(problem.hint(hint), &id.at);
+            return None;
+        };
+        let base_url = match (base_url, server.default_port) {
+            (Some(base_url), _) => base_url?.text,
+            (None, Some(port)) => {
+                let path = server.base_path.as_deref().unwrap_or("/v1");
+                format!("http://127.0.0.1:{port}{}", path.trim_end_matches('/'))
+            }
+            (None, None) => {
+                let problem =
+                    Problem::error("missing-key", format!("a deployment at {} needs the key `base_url`", server.name))
+                        .hint("for example `base_url: \"http://127.0.0.1:9000/v1\"`");
+                self.note(problem, self.at);
+                return None;
+            }
+        };
+        let model = model?;
+        // Most servers go by the repository of the weights unless they are told another name.
+        let name = match (&raw.name, &model.repo) {
+            (Some(name), _) => name.value.clone(),
+            (None, Some(repo)) => repo.clone(),
+            (None, None) => model.id.clone(),
+        };
+        let key = match (raw.key.is_some() || raw.key_file.is_some(), key) {
+            (true, None) => return None,
+            (_, key) => key,
+        };
+        let mut deployment = self.deployment(model, Place::Server(server.id.clone()), None);
+        deployment.target = Target::Remote { host: None, base_url, key, name };
+        Some(deployment)
+    }
+
+    fn in_engine(&mut self, name: &'a Spanned<String>, model: Option<&'a Model>) -> Option<Deployment> {
+        let raw = self.raw;
+        self.refuse(
+            "an engine in this process",
+            &[
+                ("name", raw.name.as_ref().map(|name| &name.at)),
+                ("key", raw.key.as_ref().map(|key| &key.at)),
+                ("key_file", raw.key_file.as_ref().map(|file| &file.at)),
+                ("base_url", raw.base_url.as_ref().map(|url| &url.at)),
+            ],
+        );
+        if !matches!(name.value.as_str(), "native" | "auto") {
+            let problem = Problem::error("unknown-engine", format!("this build has no engine {}", name.shown()))
+                .hint("the engines are `native`, and `auto` for the best of this build");
+            self.note(problem, &name.at);
+            return None;
+        }
+        let model = model?;
+        let weights = match &raw.path {
+            Some(path) => Weights::File(self.weights(path)?),
+            None if model.id == DEMO_MODEL => Weights::BuiltIn,
+            None => {
+                let problem =
+                    Problem::error("missing-key", format!("an engine that runs `{}` needs the key `path`", model.id))
+                        .hint("`path: models/FILE.gguf`; only the demo model is built in");
+                self.note(problem, self.at);
+                return None;
+            }
+        };
+        let mut deployment = self.deployment(model, Place::Local { engine: "native".to_owned() }, None);
+        if weights == Weights::BuiltIn {
+            deployment.facts.quantization_bits = Some(DEMO_BITS);
+        }
+        local(&mut deployment, model);
+        deployment.target = Target::Native { weights, context_tokens: raw.context.as_ref().map(|tokens| tokens.value) };
+        Some(deployment)
+    }
+
+    fn weights(&mut self, path: &Spanned<String>) -> Option<std::path::PathBuf> {
+        let found = self.reading.path(&path.value);
+        if found.is_file() {
+            return Some(found);
+        }
+        let problem = Problem::error("unreadable-file", "there is no such file of weights")
+            .label(if path.from_environment { String::new() } else { found.display().to_string() })
+            .hint("a relative path is relative to this file");
+        self.note(problem, &path.at);
+        None
+    }
+
+    /// The key, if there is one that is in order. A key in the file itself is refused: files are copied and committed.
+    fn key(&mut self) -> Option<Secret> {
+        let raw = self.raw;
+        match (&raw.key, &raw.key_file) {
+            (Some(key), Some(_)) => {
+                let problem =
+                    Problem::error("two-keys", format!("deployment `{}` has `key` and `key_file`", raw.id.value));
+                self.note(problem.hint("keep one of them"), &key.at);
+                None
+            }
+            (Some(key), None) if !key.from_environment => {
+                let problem = Problem::error("literal-key", "a key may not stand in a configuration file")
+                    .label("not from the environment")
+                    .hint("write `key: \"${NAME}\"` and set the variable, or `key_file` with the file that holds it");
+                self.note(problem, &key.at);
+                None
+            }
+            (Some(key), None) => self.secret(&key.value, "the environment variable", &key.at),
+            (None, Some(file)) => {
+                let source = self.reading.named_file(file, "key file")?;
+                self.secret(&source.text, "the key file", &file.at)
+            }
+            (None, None) => None,
+        }
+    }
+
+    fn secret(&mut self, text: &str, from: &str, at: &Range<usize>) -> Option<Secret> {
+        let text = text.trim();
+        // What a header cannot carry would fail at every request, so it fails here.
+        if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Some(Secret::new(text));
+        }
+        let problem = Problem::error("bad-key", format!("{from} does not hold one key"))
+            .hint("a key is one line of letters, digits and signs, without spaces");
+        self.note(problem, at);
+        None
+    }
+
+    /// The address that is written: none if there is none, none within if it is not in order.
+    fn base_url(&mut self) -> Option<Option<BaseUrl>> {
+        let written = self.raw.base_url.as_ref()?;
+        let sends_key = self.raw.key.is_some() || self.raw.key_file.is_some();
+        match BaseUrl::parse(&written.value) {
+            Ok(url) if sends_key && !url.encrypted && !url.loopback => {
+                let problem = Problem::error("unencrypted-key", "the key would travel unencrypted")
+                    .label("`http` beyond this machine")
+                    .hint("use `https`; plain `http` with a key is for loopback addresses only");
+                self.note(problem, &written.at);
+                Some(None)
+            }
+            Ok(url) => Some(Some(url)),
+            Err(why) => {
+                let problem = Problem::error("address", format!("{} is not a base address: {why}", written.shown()))
+                    .hint("for example https://api.example.com/v1");
+                self.note(problem, &written.at);
+                Some(None)
+            }
+        }
+    }
+
+    /// What policies see, from the file and then from the price list of the host.
+    fn deployment(&mut self, model: &Model, place: Place, listed: Option<&Price>) -> Deployment {
+        let raw = self.raw;
+        let mut facts = policies::Deployment::new(raw.id.value.as_str(), model.id.as_str(), place);
+        facts.region = raw.region.as_ref().map(|region| region.value.clone());
+        facts.retention = raw.retention.as_ref().map(|retention| retention.value.clone());
+        facts.quantization_bits = raw.quantization_bits.as_ref().and_then(|bits| {
+            let fits = bits.value.is_finite() && (1.0..=32.0).contains(&bits.value);
+            if !fits {
+                let problem = Problem::error("out-of-range", "`quantization_bits` is not a number of bits a weight");
+                self.note(problem.label("expected 1 to 32"), &bits.at);
+            }
+            fits.then_some(bits.value as f32)
+        });
+        facts.context_tokens = match &raw.context {
+            Some(written) => {
+                self.context(written, model);
+                Some(written.value)
+            }
+            None => {
+                listed.and_then(|listed| trusted(listed, "context", listed.context_tokens)).or(model.context_tokens)
+            }
+        };
+        let mut cached = None;
+        match &raw.price {
+            Some(price) => {
+                facts.input_usd_per_million = self.amount(&price.input_usd_per_million);
+                facts.output_usd_per_million = self.amount(&price.output_usd_per_million);
+                cached = price.cached_input_usd_per_million.as_ref().and_then(|amount| self.amount(amount));
+            }
+            None => {
+                if let Some(listed) = listed {
+                    facts.input_usd_per_million = trusted(listed, "price", listed.input_usd_per_million);
+                    facts.output_usd_per_million = trusted(listed, "price", listed.output_usd_per_million);
+                    cached = trusted(listed, "price", listed.cached_input_usd_per_million);
+                }
+            }
+        }
+        // The place is filled in by who called; until then it is the demo model's.
+        let target = Target::Native { weights: Weights::BuiltIn, context_tokens: None };
+        Deployment { facts, cached_input_usd_per_million: cached, target }
+    }
+
+    fn context(&mut self, written: &Spanned<u64>, model: &Model) {
+        let longest = model.context_tokens.max(model.context_extended_tokens);
+        if written.value == 0 {
+            let problem = Problem::error("out-of-range", "a context window of nothing").label("expected 1 or more");
+            self.note(problem, &written.at);
+        } else if let Some(longest) = longest.filter(|longest| written.value > *longest) {
+            let problem = Problem::warning("long-context", format!("`{}` is made for {longest} tokens", model.id))
+                .label("longer than the model's window")
+                .hint("answers on longer prompts are likely to be poor");
+            self.note(problem, &written.at);
+        }
+    }
+
+    fn amount(&mut self, written: &Spanned<f64>) -> Option<f64> {
+        if written.value.is_finite() && written.value >= 0.0 {
+            return Some(written.value);
+        }
+        let problem = Problem::error("out-of-range", "a price is not negative").label("expected 0 or more");
+        self.note(problem, &written.at);
+        None
+    }
+}
+
+/// What holds for every model that runs in this process: nobody else sees the prompt and nobody is paid by the token.
+pub(super) fn local(deployment: &mut Deployment, model: &Model) {
+    let facts = &mut deployment.facts;
+    facts.retention = facts.retention.take().or_else(|| Some("none".to_owned()));
+    facts.input_usd_per_million = facts.input_usd_per_million.or(Some(0.0));
+    facts.output_usd_per_million = facts.output_usd_per_million.or(Some(0.0));
+    // The engine gives log-probabilities and takes no tools, images or sound, whatever the model was trained for.
+    facts.capabilities = ["logprobs", "reasoning"]
+        .into_iter()
+        .filter(|&name| name == "logprobs" || model.capabilities.iter().any(|known| known == name))
+        .map(str::to_owned)
+        .collect();
+}
+
+/// The best row of a host's list that is this very model, perhaps quantized. Another checkpoint of its line is another
+/// model with perhaps another licence, and never stands in for it.
+pub(super) fn offer<'c>(catalog: &'c Catalog, host: &str, model: &str) -> Option<&'c Price> {
+    let offers = catalog.offers(host, model);
+    offers.into_iter().find(|price| matches!(price.relation, Relation::Exact | Relation::Variant))
+}
+
+/// A figure of a price list, unless the list's figure looks like a placeholder.
+pub(super) fn trusted<T>(listed: &Price, what: &str, figure: Option<T>) -> Option<T> {
+    figure.filter(|_| !listed.suspect.iter().any(|suspect| suspect == what))
+}

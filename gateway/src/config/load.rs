@@ -1,0 +1,307 @@
+//! Reads a configuration file and everything that it names, and reports everything that is wrong with any of it.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use catalog::Catalog;
+use policies::{Diagnostic, PolicySet, Report};
+use sha2::{Digest, Sha256};
+
+use super::{
+    Access, Config, Environment, Overrides, Watched, contexts,
+    decode::{self, Spanned},
+    deployments, environment, found, limits,
+    raw::Raw,
+    report::{Problem, Problems},
+    source::Source,
+    yaml,
+};
+use crate::keys::Keys;
+
+/// Where clients are served unless the configuration says otherwise.
+pub(super) const LISTEN: &str = "127.0.0.1:8080";
+/// Where health, metrics and administration are served unless the configuration says otherwise.
+pub(super) const ADMIN: &str = "127.0.0.1:8081";
+/// Where the ledger lives unless the configuration says otherwise.
+pub(super) const DATA_DIR: &str = "pointsman-data";
+
+/// The name that stands for the built-in policies in the list of policy files.
+const BUILT_IN: &str = "default";
+/// Their text.
+const DEFAULT_POLICIES: &str = include_str!("../../../config/policies/default.yaml");
+
+/// Reads `file` and the catalog, policies and keys that it names.
+///
+/// The report beside a configuration holds warnings.
+///
+/// # Errors
+/// Every problem that was found, if any of them is an error.
+pub fn load(file: &Path, overrides: &Overrides, environment: &Environment) -> Result<(Config, Report), Report> {
+    let mut problems = Problems::default();
+    let config = Source::read(file, "configuration")
+        .map_err(|problem| problems.push(problem))
+        .ok()
+        .and_then(|source| Reading::new(file, source, environment, &mut problems).config(overrides));
+    finished(config, problems)
+}
+
+/// The configuration and its warnings, or the problems that rule it out.
+pub(super) fn finished(config: Option<Config>, problems: Problems) -> Result<(Config, Report), Report> {
+    match config {
+        Some(config) if !problems.has_errors() => Ok((config, problems.into_report())),
+        _ => Err(problems.into_report()),
+    }
+}
+
+/// One configuration file being read.
+pub(super) struct Reading<'a> {
+    pub(super) source: Source,
+    pub(super) environment: &'a Environment,
+    pub(super) problems: &'a mut Problems,
+    pub(super) watched: Vec<Watched>,
+    file: PathBuf,
+}
+
+impl<'a> Reading<'a> {
+    fn new(file: &Path, source: Source, environment: &'a Environment, problems: &'a mut Problems) -> Self {
+        let watched = vec![Watched::new(file, Some(&source.text))];
+        Self { source, environment, problems, watched, file: file.to_owned() }
+    }
+
+    /// A path of the file, from where the file is.
+    pub(super) fn path(&self, path: &str) -> PathBuf {
+        self.file.parent().unwrap_or(Path::new("")).join(path)
+    }
+
+    /// Notes a problem of a place in this file.
+    pub(super) fn note(&mut self, problem: Problem, at: std::ops::Range<usize>) {
+        let diagnostic = problem.at(&self.source, at);
+        self.problems.push(diagnostic);
+    }
+
+    /// Reads a file that this one names, and has it watched also if it cannot be read: it may come.
+    pub(super) fn named_file(&mut self, path: &Spanned<String>, what: &str) -> Option<Source> {
+        let found = self.path(&path.value);
+        let read = Source::read(&found, what);
+        self.watched.push(Watched::new(&found, read.as_ref().ok().map(|source| &*source.text)));
+        match read {
+            Ok(source) => Some(source),
+            Err(Diagnostic { message, hint, .. }) => {
+                let problem = Problem::error("unreadable-file", message).label(found.display().to_string());
+                self.note(hint.into_iter().fold(problem, Problem::hint), path.at.clone());
+                None
+            }
+        }
+    }
+
+    fn config(mut self, overrides: &Overrides) -> Option<Config> {
+        let mut tree = yaml::parse(&self.source, self.problems)?;
+        environment::expand(&mut tree, &self.source, self.environment, self.problems);
+        let raw: Raw = decode::decode(&mut tree, &self.source, self.problems)?;
+
+        let listen = match overrides.listen {
+            Some(listen) => Some(listen),
+            None => self.address(raw.listen.as_ref(), LISTEN),
+        };
+        let admin = match overrides.admin {
+            Some(admin) => Some(admin),
+            None => self.address(raw.admin.as_ref(), ADMIN),
+        };
+        if let (Some(listen), Some(admin), Some(written)) = (listen, admin, &raw.admin) {
+            if listen == admin && listen.port() != 0 {
+                let problem = Problem::error("same-address", format!("`admin` and `listen` are both {listen}"))
+                    .hint("administration has a listener of its own: give it another port");
+                self.note(problem, written.at.clone());
+            }
+        }
+        let data_dir = match (&overrides.data_dir, &raw.data_dir) {
+            (Some(dir), _) => dir.clone(),
+            (None, Some(dir)) => self.path(&dir.value),
+            (None, None) => self.path(DATA_DIR),
+        };
+
+        let (catalog, catalog_is_whole) = self.catalog(&raw.catalog);
+        let mut deployments = deployments::check(&mut self, &raw.deployments, &catalog, catalog_is_whole);
+        let mut not_live = Vec::new();
+        if raw.discover {
+            let found = found::hosts(&catalog, self.environment, self.problems);
+            // What the file says about a deployment wins over what was found.
+            deployments.extend(
+                found
+                    .deployments
+                    .into_iter()
+                    .filter(|d| !raw.deployments.iter().any(|written| written.value.id.value == d.facts.id)),
+            );
+            not_live = found.not_live;
+        }
+        let contexts = contexts::contexts(&mut self, &raw, &tree);
+        let teams = contexts::teams(&mut self, &raw, &tree);
+        let limits = limits::check(&mut self, &raw.limits);
+        let (policies, digest) = self.policies(raw.policies.as_deref(), &catalog, &deployments);
+        let access = self.keys(raw.keys.as_ref(), &contexts, &teams);
+
+        Some(Config {
+            file: Some(self.file),
+            listen: listen?,
+            admin: admin?,
+            data_dir,
+            limits: limits?,
+            deployments,
+            not_live,
+            contexts,
+            teams,
+            access: access?,
+            catalog,
+            policies: Arc::new(policies?),
+            digest,
+            watched: self.watched,
+        })
+    }
+
+    fn address(&mut self, written: Option<&Spanned<String>>, default: &str) -> Option<SocketAddr> {
+        let text = written.map_or(default, |written| &written.value);
+        match (text.parse(), written) {
+            (Ok(address), _) => Some(address),
+            (Err(_), Some(written)) => {
+                let problem = Problem::error("address", format!("{} is not an address", written.shown()))
+                    .label("expected an IP address and a port")
+                    .hint("for example 127.0.0.1:8080, 0.0.0.0:8080 or [::1]:8080");
+                self.note(problem, written.at.clone());
+                None
+            }
+            (Err(_), None) => None,
+        }
+    }
+
+    /// The catalog with the company's files over it, and whether all of them could be read.
+    fn catalog(&mut self, files: &[Spanned<String>]) -> (Arc<Catalog>, bool) {
+        let builtin = Catalog::builtin();
+        let sources: Vec<Source> = files.iter().filter_map(|file| self.named_file(file, "catalog file")).collect();
+        if files.is_empty() {
+            return (builtin, true);
+        }
+        let texts: Vec<_> = sources.iter().map(|s| (s.name.to_string(), s.text.to_string())).collect();
+        match builtin.with_overlays(&texts) {
+            Ok(catalog) => (Arc::new(catalog), sources.len() == files.len()),
+            Err(found) => {
+                for problem in found {
+                    self.problems.push(of_catalog(problem, &sources));
+                }
+                (builtin, false)
+            }
+        }
+    }
+
+    fn policies(
+        &mut self,
+        files: Option<&[Spanned<String>]>,
+        catalog: &Catalog,
+        deployments: &[super::Deployment],
+    ) -> (Option<PolicySet>, String) {
+        let sources: Vec<policies::Source> = match files {
+            None => vec![default_policies()],
+            Some([]) => {
+                let problem = Problem::error("no-policies", "`policies` names no file, so nothing could be routed")
+                    .hint("name a policy file, or leave the key out for the built-in policies");
+                self.problems.push(problem.at(&self.source, 0..0));
+                return (None, String::new());
+            }
+            Some(files) => files.iter().filter_map(|file| self.policy_file(file)).collect(),
+        };
+        let digest = digest(&self.source, catalog, &sources);
+        if sources.len() < files.map_or(1, <[_]>::len) {
+            return (None, digest);
+        }
+        (compiled(&sources, catalog, deployments, self.problems), digest)
+    }
+
+    fn policy_file(&mut self, file: &Spanned<String>) -> Option<policies::Source> {
+        if file.value == BUILT_IN {
+            return Some(default_policies());
+        }
+        let source = self.named_file(file, "policy file")?;
+        Some(policies::Source::new(&*source.name, &*source.text))
+    }
+
+    fn keys(
+        &mut self,
+        path: Option<&Spanned<String>>,
+        contexts: &super::Contexts,
+        teams: &super::Teams,
+    ) -> Option<Access> {
+        let Some(path) = path else {
+            let problem =
+                Problem::error("keys-required", "the configuration names no `keys` file, so nobody may be let in")
+                    .hint("add `keys: keys.yaml`, then `pointsman keys new --team T --context C` writes the first key");
+            self.problems.push(problem.at(&self.source, 0..0));
+            return None;
+        };
+        let file = self.path(&path.value);
+        if !file.exists() {
+            self.watched.push(Watched::new(&file, None));
+            let problem = Problem::warning("no-keys", "the keys file does not exist yet, so every request is refused")
+                .label(file.display().to_string())
+                .hint("`pointsman keys new --team T --context C` writes the first key");
+            self.note(problem, path.at.clone());
+            return Some(Access::Keys(Keys::none()));
+        }
+        let source = self.named_file(path, "keys file")?;
+        Keys::load(&source, contexts, teams, self.problems).map(Access::Keys)
+    }
+}
+
+/// The built-in policies.
+pub(super) fn default_policies() -> policies::Source {
+    policies::Source::builtin("policies/default.yaml", DEFAULT_POLICIES)
+}
+
+/// Compiles policies; their problems join the others.
+pub(super) fn compiled(
+    sources: &[policies::Source],
+    catalog: &Catalog,
+    deployments: &[super::Deployment],
+    problems: &mut Problems,
+) -> Option<PolicySet> {
+    let deployments: Vec<_> = deployments.iter().map(|deployment| deployment.facts.clone()).collect();
+    match policies::compile(sources, catalog, &deployments) {
+        Ok((policies, warnings)) => {
+            problems.append(warnings);
+            Some(policies)
+        }
+        Err(report) => {
+            problems.append(report);
+            None
+        }
+    }
+}
+
+/// SHA-256 over all that decides a request: the configuration, the catalog and the policies.
+pub(super) fn digest(config: &Source, catalog: &Catalog, policies: &[policies::Source]) -> String {
+    let mut hasher = Sha256::new();
+    for text in std::iter::once(&*config.text)
+        .chain([catalog.digest()])
+        .chain(policies.iter().map(|policy| policy.text.as_str()))
+    {
+        // Each text with its length, so that moving a line from one file to the next is a change.
+        hasher.update((text.len() as u64).to_le_bytes());
+        hasher.update(text);
+    }
+    crate::keys::hex(&hasher.finalize())
+}
+
+/// A problem of a catalog file, with the line that it is about.
+fn of_catalog(problem: catalog::Problem, sources: &[Source]) -> Diagnostic {
+    let source = sources.iter().find(|source| *source.name == *problem.file).cloned();
+    let source = source.unwrap_or_else(|| Source::new(problem.file.as_str(), ""));
+    let line_start =
+        source.text.split_inclusive('\n').take((problem.line as usize).saturating_sub(1)).map(str::len).sum::<usize>();
+    let line = source.text[line_start..].lines().next().unwrap_or_default();
+    let start = line.char_indices().nth((problem.column as usize).saturating_sub(1)).map_or(line.len(), |(at, _)| at);
+    let word = line[start..].find([' ', ',', '}', ']', ':']).unwrap_or(line.len() - start);
+    let stated = Problem::error(problem.code, problem.message);
+    let stated = problem.hint.into_iter().fold(stated, Problem::hint);
+    stated.at(&source, line_start + start..line_start + start + word)
+}

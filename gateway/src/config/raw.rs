@@ -1,0 +1,183 @@
+//! What a configuration file says, key by key, before anything is looked up: the one list of keys, from which decoding
+//! and the JSON Schema both come. A doc comment here is what an editor shows.
+
+use std::collections::BTreeMap;
+
+use catalog::{Exposure, Purpose};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{
+    decode::Spanned,
+    units::{Bytes, Span},
+};
+
+/// The configuration of a Pointsman gateway.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename = "the configuration", deny_unknown_fields)]
+#[schemars(rename = "Pointsman configuration")]
+pub(super) struct Raw {
+    /// Address and port that clients are served on. Default: 127.0.0.1:8080.
+    #[serde(default)]
+    pub(super) listen: Option<Spanned<String>>,
+    /// Address and port of health, metrics and administration, never the clients' own. Default: 127.0.0.1:8081.
+    #[serde(default)]
+    pub(super) admin: Option<Spanned<String>>,
+    /// Folder of the ledger. Default: pointsman-data.
+    #[serde(default)]
+    pub(super) data_dir: Option<Spanned<String>>,
+    /// Policy files, in the order in which their routes are tried; `default` stands for the built-in policies, which are
+    /// also what an absent list means.
+    #[serde(default)]
+    pub(super) policies: Option<Vec<Spanned<String>>>,
+    /// Catalog files: the company's own models, licences and prices, over the built-in catalog.
+    #[serde(default)]
+    pub(super) catalog: Vec<Spanned<String>>,
+    /// Whether every host whose key variable is set gets a deployment for each model that it is known to offer.
+    #[serde(default)]
+    pub(super) discover: bool,
+    /// Models served at places. Policies speak of models; the plan picks deployments.
+    #[serde(default)]
+    pub(super) deployments: Vec<Spanned<RawDeployment>>,
+    /// Legal entities, by name.
+    #[serde(default)]
+    pub(super) entities: BTreeMap<String, RawEntity>,
+    /// Uses that requests are made for, by name: what licences are decided on.
+    #[serde(default)]
+    pub(super) contexts: BTreeMap<String, Spanned<RawContext>>,
+    /// Teams, by name.
+    #[serde(default)]
+    pub(super) teams: BTreeMap<String, RawTeam>,
+    /// File of the admission keys, written by `pointsman keys`.
+    #[serde(default)]
+    pub(super) keys: Option<Spanned<String>>,
+    /// Bounds of the clients' listener.
+    #[serde(default)]
+    pub(super) limits: RawLimits,
+}
+
+/// A model served at a place: exactly one of `host`, `server` and `engine`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename = "a deployment", deny_unknown_fields)]
+#[schemars(rename = "Deployment")]
+pub(super) struct RawDeployment {
+    /// Its name, unique in this file: letters, digits, `.`, `_`, `-` and `/`.
+    pub(super) id: Spanned<String>,
+    /// Catalog id of the model.
+    pub(super) model: Spanned<String>,
+    /// Catalog id of the host that serves it, such as `groq`.
+    #[serde(default)]
+    pub(super) host: Option<Spanned<String>>,
+    /// Catalog id of the inference server that serves it, such as `vllm`.
+    #[serde(default)]
+    pub(super) server: Option<Spanned<String>>,
+    /// Engine in this process that runs it: `native`, or `auto` for the best that this build has.
+    #[serde(default)]
+    pub(super) engine: Option<Spanned<String>>,
+    /// The model's name at the host or server. Default: the name that the catalog knows there.
+    #[serde(default)]
+    pub(super) name: Option<Spanned<String>>,
+    /// Key of the host, from the environment: "${GROQ_API_KEY}".
+    #[serde(default)]
+    pub(super) key: Option<Spanned<String>>,
+    /// File that holds the key of the host.
+    #[serde(default)]
+    pub(super) key_file: Option<Spanned<String>>,
+    /// Address that paths such as /chat/completions are appended to. Default: the host's, or the server's on this
+    /// machine.
+    #[serde(default)]
+    pub(super) base_url: Option<Spanned<String>>,
+    /// GGUF file of the weights, for an engine.
+    #[serde(default)]
+    pub(super) path: Option<Spanned<String>>,
+    /// Region in which requests are processed. Default: what the host documents.
+    #[serde(default)]
+    pub(super) region: Option<Spanned<String>>,
+    /// How long prompts are kept there: `none`, or a time such as `30d`. Default: what the host documents.
+    #[serde(default)]
+    pub(super) retention: Option<Spanned<String>>,
+    /// Context window in tokens. Default: the model's, or what the host lists.
+    #[serde(default)]
+    pub(super) context: Option<Spanned<u64>>,
+    /// Bits a weight is stored in there.
+    #[serde(default)]
+    pub(super) quantization_bits: Option<Spanned<f64>>,
+    /// Price there. Default: what the host lists.
+    #[serde(default)]
+    pub(super) price: Option<RawPrice>,
+}
+
+/// Prices in US dollars for a million tokens.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename = "a price", deny_unknown_fields)]
+#[schemars(rename = "Price")]
+pub(super) struct RawPrice {
+    /// Prompt tokens.
+    pub(super) input_usd_per_million: Spanned<f64>,
+    /// Tokens of the answer.
+    pub(super) output_usd_per_million: Spanned<f64>,
+    /// Prompt tokens that the host had in its cache.
+    #[serde(default)]
+    pub(super) cached_input_usd_per_million: Option<Spanned<f64>>,
+}
+
+/// A legal entity.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename = "an entity", deny_unknown_fields)]
+#[schemars(rename = "Entity")]
+pub(super) struct RawEntity {
+    /// Country of its seat, as two capital letters.
+    pub(super) seat: Spanned<String>,
+}
+
+/// A use that requests are made for.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename = "a context", deny_unknown_fields)]
+#[schemars(rename = "Context")]
+pub(super) struct RawContext {
+    /// Entity that uses the model; gives the seat.
+    #[serde(default)]
+    pub(super) entity: Option<Spanned<String>>,
+    /// What the model is used for.
+    #[serde(rename = "use")]
+    pub(super) purpose: Purpose,
+    /// Who sees what the model writes.
+    pub(super) exposure: Exposure,
+    /// Country of the seat, as two capital letters, where no entity gives it.
+    #[serde(default)]
+    pub(super) seat: Option<Spanned<String>>,
+    /// Countries of the people that it is offered to.
+    #[serde(default)]
+    pub(super) end_users: Vec<Spanned<String>>,
+}
+
+/// A team.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename = "a team", deny_unknown_fields)]
+#[schemars(rename = "Team")]
+pub(super) struct RawTeam {
+    /// Contexts that the team's keys may be made for.
+    pub(super) contexts: Vec<Spanned<String>>,
+}
+
+/// Bounds of the clients' listener.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename = "`limits`", deny_unknown_fields)]
+#[schemars(rename = "Limits")]
+pub(super) struct RawLimits {
+    /// Largest request body. Default: 64MiB.
+    #[serde(default)]
+    pub(super) body_bytes: Option<Spanned<Bytes>>,
+    /// Largest request head. Default: 64KiB.
+    #[serde(default)]
+    pub(super) header_bytes: Option<Spanned<Bytes>>,
+    /// Longest time that a request head may take to arrive. Default: 10s.
+    #[serde(default)]
+    pub(super) header_timeout: Option<Spanned<Span>>,
+    /// Most connections open at once. Default: 10000.
+    #[serde(default)]
+    pub(super) connections: Option<Spanned<u64>>,
+    /// Longest time that running requests may go on after the gateway is told to stop. Default: 30s.
+    #[serde(default)]
+    pub(super) drain_timeout: Option<Spanned<Span>>,
+}

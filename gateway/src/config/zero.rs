@@ -1,0 +1,79 @@
+//! The configuration of a machine that has no file: enough to try everything, and closed to everyone else.
+//!
+//! Loopback only, so that no key is needed. The demo model, every host whose usual key variable is set, and the
+//! built-in policies. Requests are taken to be the internal work of a business: who did not say otherwise is refused
+//! the models whose licence forbids that.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use catalog::{Catalog, Exposure, Purpose, Use};
+use policies::{Place, Report};
+
+use super::{
+    Access, Config, Context, Deployment, Environment, Limits, Overrides, Target, Weights,
+    deployments::{DEMO_BITS, DEMO_MODEL, local},
+    found,
+    load::{ADMIN, DATA_DIR, LISTEN, compiled, default_policies, digest, finished},
+    report::{Problem, Problems},
+    source::Source,
+};
+use crate::keys::Grant;
+
+/// The name of the one context there is.
+pub(super) const CONTEXT: &str = "default";
+
+/// The configuration without a file.
+///
+/// # Errors
+/// A listen address that others can reach, or a variable of the environment that is not in order.
+pub fn zero(overrides: &Overrides, environment: &Environment) -> Result<(Config, Report), Report> {
+    let mut problems = Problems::default();
+    let listen = overrides.listen.unwrap_or_else(|| LISTEN.parse().expect("a constant address"));
+    let admin = overrides.admin.unwrap_or_else(|| ADMIN.parse().expect("a constant address"));
+    for (name, address) in [("--listen", listen), ("--admin", admin)] {
+        if !address.ip().is_loopback() {
+            let problem = Problem::error(
+                "keys-required",
+                format!("{address} can be reached by others, and without a configuration there are no keys"),
+            )
+            .hint("listen on 127.0.0.1, or write a configuration with `keys` and start with `--config FILE`");
+            problems.push(problem.of(name));
+        }
+    }
+    let catalog = Catalog::builtin();
+    let found = found::hosts(&catalog, environment, &mut problems);
+    let deployments: Vec<_> = demo(&catalog).into_iter().chain(found.deployments).collect();
+    let use_ = Use { purpose: Purpose::Internal, exposure: Exposure::Internal, seat: None, end_users: Vec::new() };
+    let context = Arc::new(Context { name: CONTEXT.to_owned(), entity: None, use_ });
+    let sources = [default_policies()];
+    let policies = compiled(&sources, &catalog, &deployments, &mut problems);
+    let config = policies.map(|policies| Config {
+        file: None,
+        listen,
+        admin,
+        data_dir: overrides.data_dir.clone().unwrap_or_else(|| PathBuf::from(DATA_DIR)),
+        limits: Limits::default(),
+        deployments,
+        not_live: found.not_live,
+        contexts: BTreeMap::from([(CONTEXT.to_owned(), Arc::clone(&context))]),
+        teams: BTreeMap::new(),
+        access: Access::Open(Grant { key: None, team: None, context }),
+        digest: digest(&Source::new("", ""), &catalog, &sources),
+        catalog: Arc::clone(&catalog),
+        policies: Arc::new(policies),
+        watched: Vec::new(),
+    });
+    finished(config, problems)
+}
+
+/// The deployment of the model that is part of the binary.
+fn demo(catalog: &Catalog) -> Option<Deployment> {
+    let model = catalog.model(DEMO_MODEL)?;
+    let mut facts = policies::Deployment::new("demo", DEMO_MODEL, Place::Local { engine: "native".to_owned() });
+    facts.quantization_bits = Some(DEMO_BITS);
+    facts.context_tokens = model.context_tokens;
+    let target = Target::Native { weights: Weights::BuiltIn, context_tokens: None };
+    let mut deployment = Deployment { facts, cached_input_usd_per_million: None, target };
+    local(&mut deployment, model);
+    Some(deployment)
+}
