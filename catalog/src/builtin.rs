@@ -43,3 +43,36 @@ pub(crate) const FILES: &[(&str, &str)] = files![
 pub(crate) fn load() -> Result<Catalog, Vec<Problem>> {
     Catalog::from_files(FILES)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+
+    #[test]
+    fn every_data_file_is_built_in() {
+        let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("data");
+        let read =
+            |folder: PathBuf| std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+        let files = read(data.clone()).flat_map(|path| if path.is_dir() { read(path).collect() } else { vec![path] });
+        let names: BTreeSet<String> = files
+            .map(|path| path.strip_prefix(&data).expect("below data").to_string_lossy().replace('\\', "/"))
+            // Names of the map for a test, no rows.
+            .filter(|name| name != "names.yaml")
+            .map(|name| format!("catalog/data/{name}"))
+            .collect();
+        let built_in: BTreeSet<String> = FILES.iter().map(|(name, _)| (*name).to_owned()).collect();
+        assert_eq!(built_in, names);
+    }
+
+    #[test]
+    fn every_tier_is_that_of_the_strictest_licence() {
+        let catalog = Catalog::builtin();
+        for model in catalog.models() {
+            let strictest = model.licenses().filter_map(|id| catalog.license(id)).map(|license| license.tier).max();
+            assert_eq!(Some(model.tier), strictest, "{}", model.id);
+        }
+    }
+}

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::decide::Verdicts;
 use crate::load::{self, Rows};
+use crate::nearest::{LIKE_ENOUGH, likeness};
 use crate::{Host, License, Model, Price, Problem, Quantization, Server, builtin};
 
 /// Models, licences, hosts, servers, quantizations and prices. Share it in an [`Arc`].
@@ -54,6 +55,7 @@ impl Catalog {
     }
 
     fn new(mut rows: Rows, digest: String) -> Catalog {
+        rows.licenses.iter_mut().for_each(License::share_duties);
         let licenses = index(rows.licenses.iter().map(|license| &license.id));
         for model in &mut rows.models {
             model.verdicts = Verdicts::of(model, |id| licenses.get(id).map(|at| &rows.licenses[*at]));
@@ -89,12 +91,14 @@ impl Catalog {
 
     /// The ids of up to `n` models whose id, repository, name or alias looks most like `name`; the nearest first.
     pub fn nearest(&self, name: &str, n: usize) -> Vec<&str> {
-        let name: String = name.chars().take(MAX_NAME).collect::<String>().to_lowercase();
         let mut scored: Vec<(f64, &str)> = self
             .rows
             .models
             .iter()
-            .map(|model| (likeness(&name, model), model.id.as_str()))
+            .map(|model| {
+                let known = [&model.id, &model.name].into_iter().chain(&model.repo).chain(&model.aliases);
+                (known.map(|known| likeness(name, known)).fold(0.0, f64::max), model.id.as_str())
+            })
             .filter(|(score, _)| *score >= LIKE_ENOUGH)
             .collect();
         scored.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
@@ -170,17 +174,6 @@ impl Catalog {
     pub(crate) fn rows(&self) -> &Rows {
         &self.rows
     }
-}
-
-/// Longer names are cut before they are compared, which takes time that grows with their length.
-const MAX_NAME: usize = 96;
-
-/// Below this likeness a suggestion would only confuse.
-const LIKE_ENOUGH: f64 = 0.45;
-
-fn likeness(name: &str, model: &Model) -> f64 {
-    let names = std::iter::once(&model.id).chain(&model.repo).chain(&model.aliases).chain([&model.name]);
-    names.map(|known| strsim::normalized_damerau_levenshtein(name, &known.to_lowercase())).fold(0.0, f64::max)
 }
 
 fn index<'a>(ids: impl Iterator<Item = &'a String>) -> HashMap<String, usize> {

@@ -1,11 +1,12 @@
-//! What must hold between rows: ids are unique, references resolve, a tier is as strict as its licences.
+//! What must hold between rows: ids are unique, references resolve, a tier is as strict as its licences, texts are bounded.
 //!
-//! Every problem of every file is reported, each at the value that is wrong.
+//! The problems of all files are reported together, each at the value that is wrong.
 
 use std::collections::{HashMap, HashSet};
 
-use crate::load::{Key, List, Place, Rows, place_of};
-use crate::{License, Model, Problem, Purpose, Tier};
+use crate::load::{Key, List, Place, Rows, Text};
+use crate::nearest::{cut, nearest};
+use crate::{License, Model, Price, Problem, Purpose, Tier};
 
 /// A file that could be read.
 pub(crate) struct File<'a> {
@@ -17,118 +18,180 @@ pub(crate) struct File<'a> {
 /// The problems of `files` on top of `base`, which has none.
 pub(crate) fn check(base: Option<&Rows>, files: &[File<'_>]) -> Vec<Problem> {
     let known = Known::new(base, files);
-    let mut found = Vec::new();
     let mut seen = Seen::new(base);
+    let mut found = Vec::new();
     for file in files {
-        let mut report = |list, row, key, code, message: String, hint: Option<String>| {
-            let (line, column) = place_of(file.text, Place { list, row, key });
-            found.push(Problem { code, message, file: file.name.to_owned(), line, column, hint });
-        };
+        let mut report =
+            Report { file: file.name, text: Text::new(file.text), list: List::Models, row: 0, found: &mut found };
         for (row, model) in file.rows.models.iter().enumerate() {
-            let mut report = |key, code, message, hint| report(List::Models, row, key, code, message, hint);
-            seen.id(List::Models, &model.id, &mut report);
+            report.at(List::Models, row);
+            seen.id(&model.id, &mut report);
             check_model(model, &known, &mut report);
         }
         for (row, license) in file.rows.licenses.iter().enumerate() {
-            let mut report = |key, code, message, hint| report(List::Licenses, row, key, code, message, hint);
-            seen.id(List::Licenses, &license.id, &mut report);
+            report.at(List::Licenses, row);
+            seen.id(&license.id, &mut report);
             check_license(license, &mut report);
         }
         for (row, host) in file.rows.hosts.iter().enumerate() {
-            let mut report = |key, code, message, hint| report(List::Hosts, row, key, code, message, hint);
-            seen.id(List::Hosts, &host.id, &mut report);
-            let is_http = host.base_url.starts_with("https://") || host.base_url.starts_with("http://");
-            if !is_http || host.base_url.ends_with('/') {
-                report(
-                    Key::BaseUrl,
-                    "bad-base-url",
-                    format!("host `{}` has the base address `{}`", host.id, host.base_url),
-                    Some("expected http:// or https://, and no slash at the end".to_owned()),
-                );
-            }
+            report.at(List::Hosts, row);
+            seen.id(&host.id, &mut report);
+            check_base_url(&host.base_url, &mut report);
         }
         for (row, server) in file.rows.servers.iter().enumerate() {
-            let mut report = |key, code, message, hint| report(List::Servers, row, key, code, message, hint);
-            seen.id(List::Servers, &server.id, &mut report);
+            report.at(List::Servers, row);
+            seen.id(&server.id, &mut report);
         }
         for (row, quantization) in file.rows.quantizations.iter().enumerate() {
-            let mut report = |key, code, message, hint| report(List::Quantizations, row, key, code, message, hint);
-            seen.id(List::Quantizations, &quantization.id, &mut report);
+            report.at(List::Quantizations, row);
+            seen.id(&quantization.id, &mut report);
             for (n, server) in quantization.servers.iter().enumerate() {
-                known.servers.resolve(
-                    server,
-                    || format!("quantization `{}`", quantization.id),
-                    Key::Server(n),
-                    &mut report,
-                );
+                known.servers.resolve(server, Key::Server(n), &mut report);
             }
         }
         for (row, price) in file.rows.prices.iter().enumerate() {
-            let mut report = |key, code, message, hint| report(List::Prices, row, key, code, message, hint);
-            let what = || format!("the price of `{}`", price.name);
-            known.hosts.resolve(&price.host, what, Key::Host, &mut report);
-            if let Some(model) = &price.model {
-                known.models.resolve(model, what, Key::Model, &mut report);
-            }
-            let figures =
-                [price.input_usd_per_million, price.output_usd_per_million, price.cached_input_usd_per_million];
-            if figures.into_iter().flatten().any(|figure| !figure.is_finite() || figure < 0.0) {
-                report(
-                    Key::Host,
-                    "bad-price",
-                    format!("{} is below zero or not a number", what()),
-                    Some("leave out a price that is not known".to_owned()),
-                );
-            }
+            report.at(List::Prices, row);
+            check_price(price, &known, &mut report);
         }
     }
     found
 }
 
-/// `(key, code, message, hint)` of a problem of one row.
-type Report<'a> = dyn FnMut(Key, &'static str, String, Option<String>) + 'a;
-
 fn check_model(model: &Model, known: &Known<'_>, report: &mut Report<'_>) {
-    let what = || format!("model `{}`", model.id);
-    let mut strictest = None;
+    report.bound(Key::Name, "name", &model.name, MAX_NAME);
+    report.bound(Key::Id, "developer", &model.developer, MAX_NAME);
+    if model.also_licenses.len() > MAX_LICENSES {
+        report.problem(
+            Key::AlsoLicense(MAX_LICENSES),
+            "too-many",
+            format!("{} further licences; at most {MAX_LICENSES} are read", model.also_licenses.len()),
+            None,
+        );
+        return;
+    }
+    let mut strictest: Option<Tier> = None;
     for (n, id) in model.licenses().enumerate() {
         let key = if n == 0 { Key::License } else { Key::AlsoLicense(n - 1) };
-        if known.licenses.resolve(id, what, key, report) {
+        if known.licenses.resolve(id, key, report) {
             strictest = strictest.max(known.tiers.get(id).copied());
         }
     }
     if let Some(strictest) = strictest.filter(|strictest| model.tier < *strictest) {
-        report(
+        report.problem(
             Key::Tier,
             "tier-too-free",
-            format!("model `{}` states {}, but one of its licences is {strictest}", model.id, model.tier),
+            format!("the row states {}, but one of its licences is {strictest}", model.tier),
             Some(format!("write `tier: {}`", strictest.number())),
         );
     }
     if let Some(id) = &model.replacement {
-        known.models.resolve(id, what, Key::Replacement, report);
+        known.models.resolve(id, Key::Replacement, report);
     }
 }
 
 fn check_license(license: &License, report: &mut Report<'_>) {
+    report.bound(Key::Name, "name", &license.name, MAX_NAME);
+    report.bound(Key::Id, "licensor", license.licensor.as_deref().unwrap_or_default(), MAX_NAME);
+    for text in license.obligations.iter().map(|it| &it.text).chain(license.territories.iter().map(|it| &it.text)) {
+        report.bound(Key::Id, "text of an obligation or territory", text, MAX_TEXT);
+    }
+    if license.obligations.len() > MAX_OBLIGATIONS {
+        report.problem(
+            Key::Id,
+            "too-many",
+            format!("{} obligations; at most {MAX_OBLIGATIONS} are read", license.obligations.len()),
+            None,
+        );
+    }
     let business = [Purpose::Revenue, Purpose::Internal];
-    let wrong = match license.tier {
-        Tier::Free | Tier::Conditional => business.iter().any(|purpose| !license.allows.contains(purpose)),
-        Tier::Research | Tier::NonCommercial => business.iter().any(|purpose| license.allows.contains(purpose)),
-        Tier::Closed => !license.allows.is_empty(),
+    let (wrong, expected) = match license.tier {
+        Tier::Free | Tier::Conditional => (
+            business.iter().any(|purpose| !license.allows.contains(purpose)),
+            "tiers 1 and 2 allow revenue and internal use",
+        ),
+        Tier::Research | Tier::NonCommercial => (
+            business.iter().any(|purpose| license.allows.contains(purpose)),
+            "tiers 3 and 4 allow neither revenue nor internal use",
+        ),
+        Tier::Closed => (!license.allows.is_empty(), "tier 5 allows nothing"),
     };
     if wrong {
-        let expected = match license.tier {
-            Tier::Free | Tier::Conditional => "tiers 1 and 2 allow revenue and internal use",
-            Tier::Research | Tier::NonCommercial => "tiers 3 and 4 allow neither revenue nor internal use",
-            Tier::Closed => "tier 5 allows nothing",
-        };
-        report(
-            Key::Allows,
-            "tier-and-purposes-disagree",
-            format!("licence `{}` is {}, and what it allows does not fit", license.id, license.tier),
-            Some(expected.to_owned()),
+        let message = format!("`allows` does not fit {}", license.tier);
+        report.problem(Key::Allows, "tier-and-purposes-disagree", message, Some(expected.to_owned()));
+    }
+}
+
+fn check_base_url(url: &str, report: &mut Report<'_>) {
+    let is_http = url.starts_with("https://") || url.starts_with("http://");
+    if !is_http || url.ends_with('/') {
+        report.problem(
+            Key::BaseUrl,
+            "bad-base-url",
+            format!("`{}` is no base address", cut(url)),
+            Some("expected http:// or https://, and no slash at the end".to_owned()),
         );
+    }
+}
+
+fn check_price(price: &Price, known: &Known<'_>, report: &mut Report<'_>) {
+    known.hosts.resolve(&price.host, Key::Host, report);
+    if let Some(model) = &price.model {
+        known.models.resolve(model, Key::Model, report);
+    }
+    let figures = [price.input_usd_per_million, price.output_usd_per_million, price.cached_input_usd_per_million];
+    if figures.into_iter().flatten().any(|figure| !figure.is_finite() || figure < 0.0) {
+        report.problem(
+            Key::Name,
+            "bad-price",
+            format!("a price of `{}` is below zero or not a number", cut(&price.name)),
+            Some("leave out a price that is not known".to_owned()),
+        );
+    }
+}
+
+/// These texts go into the reason of every decision.
+const MAX_NAME: usize = 200;
+const MAX_TEXT: usize = 2_000;
+const MAX_OBLIGATIONS: usize = 64;
+const MAX_LICENSES: usize = 16;
+
+/// More problems than a person would read at once are not looked for.
+const MAX_PROBLEMS: usize = 100;
+
+/// Where problems of one file go. Knows the row that is being looked at.
+struct Report<'a> {
+    file: &'a str,
+    text: Text<'a>,
+    list: List,
+    row: usize,
+    found: &'a mut Vec<Problem>,
+}
+
+impl Report<'_> {
+    fn at(&mut self, list: List, row: usize) {
+        (self.list, self.row) = (list, row);
+    }
+
+    fn is_full(&self) -> bool {
+        self.found.len() >= MAX_PROBLEMS
+    }
+
+    fn problem(&mut self, key: Key, code: &'static str, message: String, hint: Option<String>) {
+        if !self.is_full() {
+            let (line, column) = self.text.place_of(Place { list: self.list, row: self.row, key });
+            self.found.push(Problem { code, message, file: self.file.to_owned(), line, column, hint });
+        }
+    }
+
+    fn bound(&mut self, key: Key, what: &str, text: &str, most: usize) {
+        if text.len() > most {
+            self.problem(
+                key,
+                "too-long",
+                format!("the {what} has {} bytes; at most {most} are read", text.len()),
+                None,
+            );
+        }
     }
 }
 
@@ -144,12 +207,19 @@ struct Known<'a> {
 impl<'a> Known<'a> {
     fn new(base: Option<&'a Rows>, files: &'a [File<'_>]) -> Known<'a> {
         let rows = || base.into_iter().chain(files.iter().map(|file| &file.rows));
+        let models = rows().flat_map(|rows| &rows.models).map(|model| model.id.as_str());
         let licenses = || rows().flat_map(|rows| &rows.licenses);
+        let hosts = rows().flat_map(|rows| &rows.hosts).map(|host| host.id.as_str());
+        let servers = rows().flat_map(|rows| &rows.servers).map(|server| server.id.as_str());
         Known {
-            models: Ids::new("model", rows().flat_map(|rows| &rows.models).map(|model| model.id.as_str())),
-            licenses: Ids::new("licence", licenses().map(|license| license.id.as_str())),
-            hosts: Ids::new("host", rows().flat_map(|rows| &rows.hosts).map(|host| host.id.as_str())),
-            servers: Ids::new("server", rows().flat_map(|rows| &rows.servers).map(|server| server.id.as_str())),
+            models: Ids { what: "model", code: "unknown-model", ids: models.collect() },
+            licenses: Ids {
+                what: "licence",
+                code: "unknown-license",
+                ids: licenses().map(|license| license.id.as_str()).collect(),
+            },
+            hosts: Ids { what: "host", code: "unknown-host", ids: hosts.collect() },
+            servers: Ids { what: "server", code: "unknown-server", ids: servers.collect() },
             tiers: licenses().map(|license| (license.id.as_str(), license.tier)).collect(),
         }
     }
@@ -157,34 +227,20 @@ impl<'a> Known<'a> {
 
 struct Ids<'a> {
     what: &'static str,
+    code: &'static str,
     ids: HashSet<&'a str>,
 }
 
-impl<'a> Ids<'a> {
-    fn new(what: &'static str, ids: impl Iterator<Item = &'a str>) -> Ids<'a> {
-        Ids { what, ids: ids.collect() }
-    }
-
+impl Ids<'_> {
     /// Whether `id` is known; reports it where it is not.
-    fn resolve(&self, id: &str, owner: impl Fn() -> String, key: Key, report: &mut Report<'_>) -> bool {
-        if self.ids.contains(id) {
-            return true;
+    fn resolve(&self, id: &str, key: Key, report: &mut Report<'_>) -> bool {
+        let known = self.ids.contains(id);
+        if !known && !report.is_full() {
+            let hint = nearest(id, self.ids.iter().copied()).map(|known| format!("did you mean `{known}`?"));
+            let message = format!("there is no {} `{}` in the catalog", self.what, cut(id));
+            report.problem(key, self.code, message, hint);
         }
-        let nearest = self
-            .ids
-            .iter()
-            .map(|known| (strsim::normalized_damerau_levenshtein(id, known), *known))
-            .filter(|(score, _)| *score > 0.5)
-            .max_by(|a, b| a.0.total_cmp(&b.0).then_with(|| b.1.cmp(a.1)));
-        let hint = nearest.map(|(_, known)| format!("did you mean `{known}`?"));
-        let code = match self.what {
-            "model" => "unknown-model",
-            "licence" => "unknown-license",
-            "host" => "unknown-host",
-            _ => "unknown-server",
-        };
-        report(key, code, format!("{} names the {} `{id}`, which the catalog does not have", owner(), self.what), hint);
-        false
+        known
     }
 }
 
@@ -206,18 +262,17 @@ impl<'a> Seen<'a> {
         seen
     }
 
-    fn id(&mut self, list: List, id: &'a str, report: &mut Report<'_>) {
-        let fits =
-            !id.is_empty() && id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-._".contains(c));
-        if !fits {
-            report(
+    fn id(&mut self, id: &'a str, report: &mut Report<'_>) {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-._".contains(c);
+        if id.is_empty() || id.len() > MAX_NAME || !id.chars().all(plain) {
+            report.problem(
                 Key::Id,
                 "bad-id",
-                format!("`{}` is no id", id.chars().take(80).collect::<String>()),
-                Some("expected lower-case letters, digits, `-`, `.` and `_`".to_owned()),
+                format!("`{}` is no id", cut(id)),
+                Some(format!("expected lower-case letters, digits, `-`, `.` and `_`, at most {MAX_NAME}")),
             );
-        } else if !self.ids[list as usize].insert(id) {
-            report(
+        } else if !self.ids[report.list as usize].insert(id) {
+            report.problem(
                 Key::Id,
                 "duplicate-id",
                 format!("the id `{id}` is taken"),

@@ -5,6 +5,7 @@
 //!
 //! Knows nothing of routes, hosts or time. A contract that lifts a denial is not modelled here.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
@@ -110,15 +111,21 @@ pub struct Decision {
 
 /// Decides whether `model` may serve `use_`. Unknown is deny; the strictest of all the model's licences wins.
 pub fn decide(catalog: &Catalog, model: &Model, use_: &Use) -> Decision {
-    let decision = match model.verdicts.get(use_.purpose, use_.exposure) {
-        Some(decision) => decision.clone(),
-        // A model that came from elsewhere than a catalog has nothing worked out.
-        None => work_out(|id| catalog.license(id), model, use_.purpose, use_.exposure),
+    decision(catalog, model, use_).into_owned()
+}
+
+/// The same without a copy where the decision was worked out ahead: for a plan that looks at many candidates.
+pub fn decision<'a>(catalog: &Catalog, model: &'a Model, use_: &Use) -> Cow<'a, Decision> {
+    let verdicts = &model.verdicts;
+    let (decision, may_deny_by_seat) = match verdicts.get(use_.purpose, use_.exposure) {
+        Some(decision) => (Cow::Borrowed(decision), verdicts.territorial),
+        // A model that was not read by a catalog has nothing worked out.
+        None => (Cow::Owned(work_out(|id| catalog.license(id), model, use_.purpose, use_.exposure)), true),
     };
-    if !decision.outcome.allows() || !model.verdicts.territorial && model.verdicts.is_worked_out() {
-        return decision;
+    if may_deny_by_seat && decision.outcome.allows() {
+        return deny_by_seat(catalog, model, use_).map_or(decision, Cow::Owned);
     }
-    deny_by_seat(catalog, model, use_).unwrap_or(decision)
+    decision
 }
 
 /// The decisions of one model for every purpose and exposure.
@@ -142,10 +149,6 @@ impl Verdicts {
     fn get(&self, purpose: Purpose, exposure: Exposure) -> Option<&Decision> {
         let slot = purpose as usize * 2 + exposure as usize;
         self.decisions.as_ref().map(|decisions| &decisions[slot])
-    }
-
-    fn is_worked_out(&self) -> bool {
-        self.decisions.is_some()
     }
 }
 
@@ -254,17 +257,16 @@ fn allow(model: &Model, licenses: &[&License], purpose: Purpose, exposure: Expos
     for license in licenses {
         if license.tier >= Tier::Research {
             let outputs = if license.binds_outputs { ", nor of what it writes" } else { "" };
-            obligations.push(
-                format!("{}: only {}; no other use of the model{outputs}", license.name, purposes(license)).into(),
-            );
+            obligations
+                .push(format!("{}: {}; no other use of the model{outputs}", license.name, purposes(license)).into());
         }
-        let due = license.obligations.iter().filter(|obligation| match obligation.applies {
+        let due = license.duties.iter().filter(|(applies, _)| match applies {
             Applies::Use => true,
             Applies::Business => purpose.is_business(),
             Applies::Service => exposure == Exposure::Public,
             Applies::Distribution => false,
         });
-        obligations.extend(due.map(|obligation| Arc::from(format!("{}: {}", license.name, obligation.text))));
+        obligations.extend(due.map(|(_, duty)| Arc::clone(duty)));
     }
     // `licenses` is sorted and never empty: `Model::licenses` always yields the licence of the weights.
     let strictest = licenses[0];
@@ -361,3 +363,6 @@ const EU: [&str; 27] = [
     "AT", "BE", "BG", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GR", "HR", "HU", "IE", "IT", "LT", "LU", "LV",
     "MT", "NL", "PL", "PT", "RO", "SE", "SI", "SK",
 ];
+
+#[cfg(test)]
+mod tests;

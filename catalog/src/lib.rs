@@ -18,6 +18,7 @@ mod host;
 mod license;
 mod load;
 mod model;
+mod nearest;
 mod price;
 mod problem;
 mod quantization;
@@ -25,7 +26,7 @@ mod server;
 mod tier;
 
 pub use catalog::Catalog;
-pub use decide::{Decision, Exposure, Outcome, Purpose, Use, decide};
+pub use decide::{Decision, Exposure, Outcome, Purpose, Use, decide, decision};
 pub use host::{Auth, Dialect, Host, HostKind, Paths, StreamUsage};
 pub use license::{Applies, License, LicenseText, Obligation, ObligationKind, Territory};
 pub use load::overlay_schema;

@@ -1,5 +1,7 @@
 //! One row per licence: what it allows by purpose, and what it asks for in return.
 
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +48,17 @@ pub struct License {
     /// What an operator should know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// The obligations as decisions show them: written out once, shared by every decision.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub(crate) duties: Vec<(Applies, Arc<str>)>,
+}
+
+impl License {
+    pub(crate) fn share_duties(&mut self) {
+        let duty = |obligation: &Obligation| (obligation.applies, format!("{}: {}", self.name, obligation.text).into());
+        self.duties = self.obligations.iter().map(duty).collect();
+    }
 }
 
 /// Something that a licence asks for.

@@ -1,12 +1,15 @@
 //! YAML text to rows. Unknown keys are refused, and the text is bounded in every way.
 //!
 //! One file may hold rows of every kind. Rows are read without their places; only when something is wrong is the text
-//! read again with them (`place_of`), so that a good catalog loads fast.
+//! read again with them (`Text`), so that a good catalog loads fast.
+
+use std::cell::OnceCell;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_saphyr::Spanned;
 
+use crate::nearest::{cut, nearest};
 use crate::{Catalog, Host, License, Model, Price, Problem, Quantization, Server, check};
 
 /// A catalog file. The same shape serves the built-in data and a company's own.
@@ -73,7 +76,7 @@ pub(crate) fn load(base: Option<&Catalog>, files: &[(&str, &str)]) -> Result<Row
 }
 
 /// A file larger than this is refused before it is read.
-const MAX_BYTES: usize = 4 << 20;
+const MAX_BYTES: usize = 1 << 20;
 
 fn parse(name: &str, text: &str) -> Result<Rows, Problem> {
     let problem = |message: String| Problem {
@@ -112,13 +115,8 @@ fn parse(name: &str, text: &str) -> Result<Rows, Problem> {
 fn describe(error: &serde_saphyr::Error) -> (&'static str, String, Option<String>) {
     match error {
         serde_saphyr::Error::SerdeUnknownField { field, expected, .. } => {
-            let nearest = expected
-                .iter()
-                .map(|known| (strsim::normalized_damerau_levenshtein(field, known), *known))
-                .filter(|(score, _)| *score > 0.5)
-                .max_by(|a, b| a.0.total_cmp(&b.0));
-            let hint = match nearest {
-                Some((_, known)) => format!("did you mean `{known}`?"),
+            let hint = match nearest(field, expected.iter().copied()) {
+                Some(known) => format!("did you mean `{known}`?"),
                 None => format!("expected one of: {}", expected.join(", ")),
             };
             ("unknown-key", format!("there is no key `{}` here", cut(field)), Some(hint))
@@ -141,19 +139,11 @@ fn describe(error: &serde_saphyr::Error) -> (&'static str, String, Option<String
     }
 }
 
-fn cut(text: &str) -> String {
-    const MOST: usize = 200;
-    match text.char_indices().nth(MOST) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text.to_owned(),
-    }
-}
-
 fn options() -> serde_saphyr::Options {
     let budget = serde_saphyr::budget! {
         max_reader_input_bytes: Some(MAX_BYTES),
-        max_events: 500_000,
-        max_nodes: 200_000,
+        max_events: 250_000,
+        max_nodes: 100_000,
         max_depth: 16,
         max_documents: 1,
         // Rows are written out; an anchor saves little and costs a reader much.
@@ -189,6 +179,7 @@ pub(crate) enum List {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Key {
     Id,
+    Name,
     License,
     AlsoLicense(usize),
     Tier,
@@ -200,34 +191,50 @@ pub(crate) enum Key {
     Server(usize),
 }
 
-/// The line and column of `place`, from 1; 0 and 0 where the text cannot be read so.
-pub(crate) fn place_of(text: &str, place: Place) -> (u64, u64) {
-    let places: Option<Places> = serde_saphyr::from_str_with_options(text, options()).unwrap_or_default();
-    let places = places.unwrap_or_default();
-    let list = match place.list {
-        List::Models => &places.models,
-        List::Licenses => &places.licenses,
-        List::Hosts => &places.hosts,
-        List::Servers => &places.servers,
-        List::Quantizations => &places.quantizations,
-        List::Prices => &places.prices,
-    };
-    let Some(row) = list.get(place.row) else { return (0, 0) };
-    let at = |spanned: &Option<Spanned<String>>| spanned.as_ref().map(|spanned| spanned.referenced);
-    let value = match place.key {
-        Key::Id => at(&row.value.id),
-        Key::License => at(&row.value.license),
-        Key::AlsoLicense(n) => row.value.also_licenses.get(n).map(|spanned| spanned.referenced),
-        Key::Tier => row.value.tier.as_ref().map(|spanned| spanned.referenced),
-        Key::Replacement => at(&row.value.replacement),
-        Key::Host => at(&row.value.host),
-        Key::Model => at(&row.value.model),
-        Key::Allows => row.value.allows.as_ref().map(|spanned| spanned.referenced),
-        Key::BaseUrl => at(&row.value.base_url),
-        Key::Server(n) => row.value.servers.get(n).map(|spanned| spanned.referenced),
-    };
-    let at = value.unwrap_or(row.referenced);
-    (at.line(), at.column())
+/// A text, read again with the places of its values once somebody asks for one.
+pub(crate) struct Text<'a> {
+    text: &'a str,
+    places: OnceCell<Places>,
+}
+
+impl<'a> Text<'a> {
+    pub(crate) fn new(text: &'a str) -> Text<'a> {
+        Text { text, places: OnceCell::new() }
+    }
+
+    /// The line and column of `place`, from 1; 0 and 0 where the text cannot be read so.
+    pub(crate) fn place_of(&self, place: Place) -> (u64, u64) {
+        let places = self.places.get_or_init(|| {
+            let places: Option<Places> = serde_saphyr::from_str_with_options(self.text, options()).unwrap_or_default();
+            places.unwrap_or_default()
+        });
+        let list = match place.list {
+            List::Models => &places.models,
+            List::Licenses => &places.licenses,
+            List::Hosts => &places.hosts,
+            List::Servers => &places.servers,
+            List::Quantizations => &places.quantizations,
+            List::Prices => &places.prices,
+        };
+        let Some(row) = list.get(place.row) else { return (0, 0) };
+        let one = |spanned: &Option<Spanned<String>>| spanned.as_ref().map(|spanned| spanned.referenced);
+        let nth = |list: &[Spanned<String>], n: usize| list.get(n).map(|spanned| spanned.referenced);
+        let value = match place.key {
+            Key::Id => one(&row.value.id),
+            Key::Name => one(&row.value.name),
+            Key::License => one(&row.value.license),
+            Key::AlsoLicense(n) => nth(&row.value.also_licenses, n),
+            Key::Tier => row.value.tier.as_ref().map(|spanned| spanned.referenced),
+            Key::Replacement => one(&row.value.replacement),
+            Key::Host => one(&row.value.host),
+            Key::Model => one(&row.value.model),
+            Key::Allows => row.value.allows.as_ref().map(|spanned| spanned.referenced),
+            Key::BaseUrl => one(&row.value.base_url),
+            Key::Server(n) => nth(&row.value.servers, n),
+        };
+        let at = value.unwrap_or(row.referenced);
+        (at.line(), at.column())
+    }
 }
 
 /// A file again, only what problems point at, with places.
@@ -246,6 +253,7 @@ struct Places {
 #[serde(default)]
 struct PlacedRow {
     id: Option<Spanned<String>>,
+    name: Option<Spanned<String>>,
     license: Option<Spanned<String>>,
     also_licenses: Vec<Spanned<String>>,
     tier: Option<Spanned<u8>>,
@@ -256,3 +264,6 @@ struct PlacedRow {
     allows: Option<Spanned<Vec<String>>>,
     servers: Vec<Spanned<String>>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -42,3 +42,47 @@ fn a_model_is_found_by_the_name_that_the_map_gives_it() {
         assert_eq!(catalog.resolve(&name).map(|model| model.id.as_str()), Some(id.as_str()), "{name}");
     }
 }
+
+#[test]
+fn a_name_that_several_models_share_resolves_to_none_of_them() {
+    let catalog = Catalog::builtin();
+    assert!(catalog.resolve("Pythia").is_none());
+    assert_eq!(catalog.resolve("QWEN/qwen3-32b").map(|model| model.id.as_str()), Some("qwen3-32b"));
+    assert_eq!(catalog.resolve("scout").map(|model| model.id.as_str()), Some("llama-4-scout"));
+}
+
+#[test]
+fn a_misspelt_name_finds_its_neighbours() {
+    let catalog = Catalog::builtin();
+    assert_eq!(catalog.nearest("qwen3-33b", 1), ["qwen3-32b"]);
+    assert_eq!(catalog.nearest("lama-3.3-70b-instruct", 1), ["llama-3.3-70b-instruct"]);
+    assert!(catalog.nearest("Mistral-Large2", 3).contains(&"mistral-large-2"));
+    assert!(catalog.nearest("!!!!", 3).is_empty() && catalog.nearest(&"x".repeat(1 << 20), 3).is_empty());
+}
+
+#[test]
+fn prices_are_found_by_the_hosts_name_and_by_model() {
+    let catalog = Catalog::builtin();
+    let price = catalog.price("groq", "llama-3.3-70b-versatile").expect("a row");
+    assert_eq!((price.model.as_deref(), price.input_usd_per_million), (Some("llama-3.3-70b-instruct"), Some(0.59)));
+    assert!(!price.is_offered(), "Groq dropped it in November 2026");
+    assert!(catalog.offers("groq", "llama-3.3-70b-instruct").is_empty());
+    let offers = catalog.offers("deepinfra", "llama-3.3-70b-instruct");
+    assert!(!offers.is_empty() && offers.is_sorted_by_key(|price| price.relation));
+    assert!(catalog.price("groq", "no-such-model").is_none() && catalog.offers("nowhere", "qwen3-32b").is_empty());
+}
+
+#[test]
+fn every_host_says_how_to_reach_it() {
+    for host in Catalog::builtin().hosts() {
+        assert!(host.base_url.starts_with("https://") && !host.key_env.is_empty(), "{}", host.id);
+        let path = if host.openai_compatible() { &host.paths.chat } else { &host.paths.predictions };
+        assert!(path.as_ref().is_some_and(|path| path.starts_with('/')), "{}", host.id);
+    }
+}
+
+#[test]
+fn the_digest_names_the_data() {
+    let digest = Catalog::builtin().digest().to_owned();
+    assert!(digest.len() == 64 && digest.chars().all(|c| c.is_ascii_hexdigit()), "{digest}");
+}

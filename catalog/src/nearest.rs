@@ -1,0 +1,31 @@
+//! Names that look alike, for "did you mean".
+
+/// Longer names are cut before they are compared: comparing takes time that grows with the product of both lengths.
+const MAX_NAME: usize = 96;
+
+/// Below this likeness a suggestion would only confuse.
+pub(crate) const LIKE_ENOUGH: f64 = 0.5;
+
+/// How alike two names are, 0 to 1. Case does not matter.
+pub(crate) fn likeness(a: &str, b: &str) -> f64 {
+    let fold = |name: &str| name.chars().take(MAX_NAME).collect::<String>().to_lowercase();
+    strsim::normalized_damerau_levenshtein(&fold(a), &fold(b))
+}
+
+/// The candidate most like `name`, if one is like enough. Among equals the first in the alphabet.
+pub(crate) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    candidates
+        .map(|candidate| (likeness(name, candidate), candidate))
+        .filter(|(score, _)| *score >= LIKE_ENOUGH)
+        .max_by(|a, b| a.0.total_cmp(&b.0).then_with(|| b.1.cmp(a.1)))
+        .map(|(_, candidate)| candidate)
+}
+
+/// The first characters of a text that came from outside, for a message.
+pub(crate) fn cut(text: &str) -> String {
+    const MOST: usize = 120;
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}
