@@ -52,7 +52,7 @@ impl Client {
             Ok(inner) => Ok(Self { inner, roots: Ok(()) }),
             Err(error) => {
                 let inner = builder(options).tls_certs_only([]).build().map_err(ClientError)?;
-                Ok(Self { inner, roots: Err(chain(&error).into()) })
+                Ok(Self { inner, roots: Err(root(&error).into()) })
             }
         }
     }
@@ -91,30 +91,11 @@ fn builder(options: &ClientOptions) -> reqwest::ClientBuilder {
         .no_proxy()
 }
 
-/// An error with its causes in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        // Some libraries repeat their cause in their own message.
-        if !text.contains(&next) {
-            text.push_str(": ");
-            text.push_str(&next);
-        }
-        cause = error.source();
+/// The cause at the bottom of an error. What lies above it only says which layer passed it on.
+pub(crate) fn root(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(next) = cause.source() {
+        cause = next;
     }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_chain_of_errors_names_each_cause_once() {
-        let cause = std::io::Error::other("no route");
-        let error = std::io::Error::other(cause);
-        assert_eq!(chain(&error), "no route");
-    }
+    cause.to_string()
 }

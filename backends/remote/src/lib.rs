@@ -1,11 +1,18 @@
 //! Models at hosts and servers that speak the OpenAI-compatible dialect.
 //!
 //! [`Remote`] is a [`Backend`](backends::Backend) for one model at one place, described by a [`Target`]: pure
-//! data, no host has code of its own. The caller's bytes go out with nothing changed but the model's name and
-//! `stream_options.include_usage`; the host's bytes come back as they are.
+//! data, no host has code of its own. The caller's bytes go out with nothing changed but the model's name,
+//! `stream_options.include_usage` and fields that the host calls otherwise; the host's bytes come back as they are.
 //!
 //! Read in this order: `target` (what a place wants), `remote` (one exchange), `reader` (what a stream may look
 //! like), `report` (whose fault an error is). `tests/faults.rs` holds the outcome of every fault as a table.
+//!
+//! # What becomes of every fault
+//!
+//! A test plays each fault of the scripted host and holds this table. "At once" is before `generate` has
+//! returned; silence is for the gateway's deadlines to end.
+//!
+#![doc = include_str!("../tests/faults.md")]
 //!
 //! It sets no deadline but that of a connection, retries nothing and chooses nothing: all that is the gateway's.
 
@@ -16,6 +23,7 @@ mod client;
 mod gauge;
 mod reader;
 mod remote;
+mod rename;
 mod report;
 mod retry_after;
 mod secret;
@@ -28,4 +36,4 @@ pub use client::{Client, ClientError, ClientOptions};
 pub use reader::Reader;
 pub use remote::Remote;
 pub use secret::Secret;
-pub use target::{Auth, Limits, Parameter, Target, TargetError};
+pub use target::{Auth, Limits, Parameter, Paths, Target, TargetError};

@@ -68,7 +68,7 @@ enum Verdict {
 
 impl Reader {
     /// A reader for an answer of so many choices, that holds at most `limit` bytes of an unfinished event.
-    pub fn new(api: Api, choices: u32, limit: usize) -> Self {
+    pub fn new(api: Api, choices: usize, limit: usize) -> Self {
         Self {
             api,
             wanted: u128::MAX >> (128 - choices.clamp(1, 128)),
@@ -258,8 +258,12 @@ impl Reader {
             }
         };
         let choices = chunk.choices.unwrap_or_default();
-        if event.error || chunk.is_error() || choices.failed {
+        if event.error || chunk.is_error() {
             return self.fail(&data);
+        }
+        if choices.failed {
+            self.give_up();
+            return Verdict::Fail(report::choice_failed());
         }
         self.finished |= choices.finished;
         let usage_only = choices.count == 0 && chunk.usage.is_some();

@@ -12,9 +12,10 @@ use http::{HeaderMap, HeaderValue, Method, header};
 
 use crate::{
     Client,
-    client::chain,
+    client::root,
     gauge::Gauge,
     reader::Reader,
+    rename::renamed,
     report,
     retry_after::retry_after,
     stream::Events,
@@ -58,9 +59,10 @@ impl Remote {
     /// Asks the place for its list of models: whether it can be reached and takes the key. Generates nothing.
     ///
     /// # Errors
-    /// What a generation would have met. Not every place has a list; its absence (404) is no error here.
+    /// What a generation would have met. A place without such a list passes.
     pub async fn check(&self) -> Result<(), BackendError> {
-        let mut ask = reqwest::Request::new(Method::GET, self.checked.models.clone());
+        let Some(url) = &self.checked.models else { return Ok(()) };
+        let mut ask = reqwest::Request::new(Method::GET, url.clone());
         *ask.headers_mut() = self.checked.headers.clone();
         let response = self.client.http().execute(ask).await.map_err(not_sent)?;
         match response.status().as_u16() {
@@ -73,8 +75,8 @@ impl Remote {
         self.target.fits(request)?;
         let running = self.running.enter();
         let form = if request.stream { Form::Stream } else { Form::Whole };
-        let body = request.payload.rewritten(&self.target.name, request.stream && self.target.asks_usage);
-        let response = self.client.http().execute(self.post(request, form, body)).await.map_err(not_sent)?;
+        let post = self.post(request, form)?;
+        let response = self.client.http().execute(post).await.map_err(not_sent)?;
         if !response.status().is_success() {
             return Err(refused(response, request.api).await);
         }
@@ -83,7 +85,7 @@ impl Remote {
         let body = reqwest::Body::from(response);
         Ok(match (form, answered) {
             (Form::Stream, Form::Stream) => {
-                let reader = Reader::new(api, request.choices.saturating_mul(prompts(request)), limits.event);
+                let reader = Reader::new(api, request.answers(), limits.event);
                 Box::pin(Events::new(reader, body, running))
             }
             (Form::Whole, Form::Whole) => Box::pin(stream::once(async move {
@@ -100,10 +102,14 @@ impl Remote {
         })
     }
 
-    fn post(&self, request: &Request, form: Form, body: Bytes) -> reqwest::Request {
-        let url = match request.api {
-            Api::Chat => &self.checked.chat,
-            Api::Completions => &self.checked.completions,
+    fn post(&self, request: &Request, form: Form) -> Result<reqwest::Request, BackendError> {
+        let (url, param) = match request.api {
+            Api::Chat => (&self.checked.chat, "messages"),
+            Api::Completions => (&self.checked.completions, "prompt"),
+        };
+        let Some(url) = url else {
+            let reason = format!("the host has no `{}`", request.api.path());
+            return Err(BackendError::Unsupported { param, reason });
         };
         let mut post = reqwest::Request::new(Method::POST, url.clone());
         let headers = post.headers_mut();
@@ -112,8 +118,9 @@ impl Remote {
         if let Ok(id) = HeaderValue::from_str(&request.id) {
             headers.insert("x-request-id", id);
         }
-        *post.body_mut() = Some(body.into());
-        post
+        let body = request.payload.rewritten(&self.target.name, request.stream && self.target.asks_usage);
+        *post.body_mut() = Some(renamed(body, &self.target.renames).into());
+        Ok(post)
     }
 }
 
@@ -141,14 +148,6 @@ impl Form {
     }
 }
 
-/// The prompts of a request; each has its own choices.
-fn prompts(request: &Request) -> u32 {
-    match &request.input {
-        backends::Input::Chat { .. } => 1,
-        backends::Input::Prompts(prompts) => u32::try_from(prompts.len()).unwrap_or(u32::MAX),
-    }
-}
-
 /// The error of a request that got no response.
 fn not_sent(error: reqwest::Error) -> BackendError {
     // An address may be private; the id of the backend says enough.
@@ -156,9 +155,9 @@ fn not_sent(error: reqwest::Error) -> BackendError {
     match (error.is_connect(), error.is_timeout()) {
         (true, true) => BackendError::Timeout { phase: Phase::Connect },
         (true, false) => BackendError::Connect(Box::new(error)),
-        (false, _) => BackendError::BrokenStream {
-            reason: format!("the connection broke before the response: {}", chain(&error)),
-        },
+        (false, _) => {
+            BackendError::BrokenStream { reason: format!("the connection broke before the response: {}", root(&error)) }
+        }
     }
 }
 

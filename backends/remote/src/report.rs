@@ -5,7 +5,7 @@
 //! | 429, 498, 529; 503 with `retry-after` or an "overloaded" word | `Overloaded` | another host may have room |
 //! | 400, 413, 422 with `context_length_exceeded` and both numbers | `PromptTooLong` | a longer context may hold it |
 //! | 413 | `Unsupported` | the size limit is the host's, not the caller's |
-//! | 404, 405, 410; any 3xx | `Internal` | path and model name at the host are ours, not the caller's |
+//! | 405, any 3xx | `Internal` | the address is ours, not the caller's |
 //! | any other | `Status` | its class says whose fault it is |
 //!
 //! A body is kept only where the caller is at fault: what a host says about our key, quota or failures is not
@@ -80,10 +80,8 @@ pub(crate) fn refused(status: u16, retry_after: Option<Duration>, body: Bytes, a
     match status {
         429 | 498 | 529 => BackendError::Overloaded { retry_after },
         503 if retry_after.is_some() || report.overloaded() => BackendError::Overloaded { retry_after },
-        404 | 405 | 410 => BackendError::Internal {
-            reason: format!(
-                "the host does not serve this model name at this address (status {status}); check `name` and `base_url` of the deployment"
-            ),
+        405 => BackendError::Internal {
+            reason: "the host has no such API at this address (status 405); check `base_url`".into(),
         },
         300..400 => BackendError::Internal {
             reason: format!(
@@ -123,6 +121,11 @@ pub(crate) fn inside(json: &[u8], api: Api) -> BackendError {
         return BackendError::Status { status: 400, body: Bytes::copy_from_slice(json), retry_after: None };
     }
     BackendError::BrokenStream { reason: format!("the host reports an error of type `{}`", safe_word(&report.kind)) }
+}
+
+/// The error for a choice that ended with the reason `error`, as a router says that its own upstream failed.
+pub(crate) fn choice_failed() -> BackendError {
+    BackendError::BrokenStream { reason: "the host ended a choice with `finish_reason` \"error\"".into() }
 }
 
 /// A word of the host that is short and plain enough for a log line.

@@ -13,7 +13,7 @@ use backends::{BackendError, Event};
 use futures_core::Stream;
 use http_body::Body;
 
-use crate::{client::chain, gauge::Running, reader::Reader, whole::next_data};
+use crate::{client::root, gauge::Running, reader::Reader, whole::next_data};
 
 /// How long the end of a body may take once `[DONE]` has come, for the connection to be used again.
 const DRAIN: Duration = Duration::from_millis(250);
@@ -62,7 +62,7 @@ impl Stream for Events {
                 }
                 Some(Err(error)) => {
                     this.body = None;
-                    this.reader.close(Some(&chain(&error)));
+                    this.reader.close(Some(&root(&error)));
                 }
                 None => {
                     this.body = None;

@@ -1,6 +1,7 @@
 //! Where a model is served and how that place wants to be called, as data.
 
-use backends::{BackendError, Input, Request};
+use backends::{Api, BackendError, Input, Request};
+use catalog::{Host, Server, StreamUsage};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use reqwest::Url;
 
@@ -17,14 +18,40 @@ pub struct Target {
     pub auth: Auth,
     /// The key; `None` for a server that asks for none.
     pub key: Option<Secret>,
+    /// Where the APIs lie.
+    pub paths: Paths,
     /// Headers to send besides, such as an organisation to bill.
     pub headers: Vec<(String, String)>,
     /// Whether a stream is asked for its usage (`stream_options.include_usage`).
     pub asks_usage: bool,
     /// Parameters that the place refuses or ignores. A request that depends on one is not sent there.
     pub lacks: Vec<Parameter>,
+    /// Request fields that go by another name there, as (ours, theirs).
+    pub renames: Vec<(String, String)>,
     /// How much of an answer is held.
     pub limits: Limits,
+}
+
+/// Paths below the base address; `None` where the place does not offer the API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Paths {
+    /// Chat completions.
+    pub chat: Option<String>,
+    /// Text completions.
+    pub completions: Option<String>,
+    /// The list of models.
+    pub models: Option<String>,
+}
+
+impl Default for Paths {
+    /// OpenAI's.
+    fn default() -> Self {
+        Self {
+            chat: Some(Api::Chat.path().into()),
+            completions: Some(Api::Completions.path().into()),
+            models: Some("/models".into()),
+        }
+    }
 }
 
 /// How a key is shown to a host.
@@ -55,6 +82,28 @@ pub enum Parameter {
     PresencePenalty,
 }
 
+impl Parameter {
+    const ALL: [(&str, Self); 8] = [
+        ("logprobs", Self::Logprobs),
+        ("top_logprobs", Self::Logprobs),
+        ("logit_bias", Self::LogitBias),
+        ("n", Self::Choices),
+        ("tools", Self::Tools),
+        ("seed", Self::Seed),
+        ("frequency_penalty", Self::FrequencyPenalty),
+        ("presence_penalty", Self::PresencePenalty),
+    ];
+
+    /// The parameters that are known by these names. The others change no answer that a caller could miss
+    /// (`user`, `service_tier`): they are sent, and the place may judge them.
+    fn named(names: &[String]) -> Vec<Self> {
+        let known = |name: &String| Self::ALL.iter().find(|(known, _)| known == name).map(|(_, parameter)| *parameter);
+        let mut all: Vec<Self> = names.iter().filter_map(known).collect();
+        all.dedup();
+        all
+    }
+}
+
 /// How much of an answer is held in memory, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -82,7 +131,49 @@ impl Target {
             headers: Vec::new(),
             asks_usage: true,
             lacks: Vec::new(),
+            paths: Paths::default(),
+            renames: Vec::new(),
             limits: Limits::default(),
+        }
+    }
+
+    /// A model at a host of the catalog, at its usual address.
+    ///
+    /// # Errors
+    /// When the host does not speak the OpenAI-compatible dialect.
+    pub fn at_host(host: &Host, name: impl Into<String>, key: Option<Secret>) -> Result<Self, TargetError> {
+        if !host.openai_compatible() {
+            return Err(TargetError::Dialect { host: host.id.clone() });
+        }
+        let auth = match host.auth {
+            catalog::Auth::Bearer => Auth::Bearer,
+        };
+        Ok(Self {
+            auth,
+            paths: Paths {
+                chat: host.paths.chat.clone(),
+                completions: host.paths.completions.clone(),
+                models: host.paths.models.clone(),
+            },
+            // A host that sends usage in every stream need not have its caller's bytes changed.
+            asks_usage: matches!(host.stream_usage, StreamUsage::OnRequest | StreamUsage::Upstream),
+            lacks: Parameter::named(&host.unsupported),
+            renames: host.renames.iter().map(|(ours, theirs)| (ours.clone(), theirs.clone())).collect(),
+            ..Self::new(host.base_url.clone(), name, key)
+        })
+    }
+
+    /// A model at a server of a kind that the catalog knows, at an address of the company's own.
+    pub fn at_server(
+        server: &Server,
+        base_url: impl Into<String>,
+        name: impl Into<String>,
+        key: Option<Secret>,
+    ) -> Self {
+        Self {
+            asks_usage: server.include_usage != Some(false),
+            lacks: Parameter::named(&server.unsupported),
+            ..Self::new(base_url, name, key)
         }
     }
 }
@@ -96,6 +187,12 @@ pub enum TargetError {
     BaseUrl {
         /// What is wrong with it.
         reason: String,
+    },
+    /// The host speaks another dialect.
+    #[error("`host`: `{host}` does not speak the OpenAI-compatible API")]
+    Dialect {
+        /// The host's id.
+        host: String,
     },
     /// The name at the host is empty.
     #[error("`name`: expected the model's name at the host, found an empty text")]
@@ -122,9 +219,9 @@ pub enum TargetError {
 /// A checked target, in the form that a request needs.
 #[derive(Debug)]
 pub(crate) struct Checked {
-    pub(crate) chat: Url,
-    pub(crate) completions: Url,
-    pub(crate) models: Url,
+    pub(crate) chat: Option<Url>,
+    pub(crate) completions: Option<Url>,
+    pub(crate) models: Option<Url>,
     pub(crate) headers: HeaderMap,
 }
 
@@ -134,15 +231,17 @@ impl Target {
             return Err(TargetError::Name);
         }
         let base = self.base(client)?;
-        let below = |path: &str| {
-            let mut url = base.clone();
-            url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
-            url
+        let below = |path: &Option<String>| {
+            path.as_ref().map(|path| {
+                let mut url = base.clone();
+                url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
+                url
+            })
         };
         Ok(Checked {
-            chat: below(backends::Api::Chat.path()),
-            completions: below(backends::Api::Completions.path()),
-            models: below("/models"),
+            chat: below(&self.paths.chat),
+            completions: below(&self.paths.completions),
+            models: below(&self.paths.models),
             headers: self.all_headers()?,
         })
     }
@@ -232,9 +331,9 @@ mod tests {
     fn paths_are_put_below_the_base_address_with_or_without_a_slash() {
         for base in ["http://h:9/openai/v1", "http://h:9/openai/v1/"] {
             let checked = check(&Target::new(base, "m", None)).unwrap();
-            assert_eq!(checked.chat.as_str(), "http://h:9/openai/v1/chat/completions");
-            assert_eq!(checked.completions.as_str(), "http://h:9/openai/v1/completions");
-            assert_eq!(checked.models.as_str(), "http://h:9/openai/v1/models");
+            assert_eq!(checked.chat.unwrap().as_str(), "http://h:9/openai/v1/chat/completions");
+            assert_eq!(checked.completions.unwrap().as_str(), "http://h:9/openai/v1/completions");
+            assert_eq!(checked.models.unwrap().as_str(), "http://h:9/openai/v1/models");
         }
     }
 
@@ -267,5 +366,38 @@ mod tests {
         assert_eq!(checked.headers["x-api-key"], "sk-1");
         assert!(!checked.headers.contains_key("authorization"));
         assert!(!format!("{target:?} {checked:?}").contains("sk-1"));
+    }
+
+    #[test]
+    fn every_host_of_the_catalog_that_speaks_the_dialect_can_be_called() {
+        let catalog = catalog::Catalog::builtin();
+        let (mut called, mut refused) = (Vec::new(), Vec::new());
+        for host in catalog.hosts() {
+            match Target::at_host(host, "m", Some(Secret::new("k"))) {
+                Ok(target) => {
+                    let chat = check(&target).unwrap().chat.unwrap();
+                    assert!(
+                        chat.as_str().starts_with(&host.base_url) && chat.as_str().ends_with("/chat/completions"),
+                        "{chat}"
+                    );
+                    called.push(host.id.as_str());
+                }
+                Err(error) => refused.push(error.to_string()),
+            }
+        }
+        for id in ["together", "fireworks", "groq", "deepinfra", "openrouter", "huggingface", "cerebras", "sambanova"] {
+            assert!(called.contains(&id), "{id} is not among {called:?}");
+        }
+        assert_eq!(refused, ["`host`: `replicate` does not speak the OpenAI-compatible API"]);
+    }
+
+    #[test]
+    fn what_a_host_lacks_and_renames_comes_from_the_catalog() {
+        let catalog = catalog::Catalog::builtin();
+        let groq = Target::at_host(catalog.host("groq").unwrap(), "m", None).unwrap();
+        assert_eq!(groq.lacks, [Parameter::Logprobs, Parameter::LogitBias, Parameter::Choices]);
+        let deepinfra = Target::at_host(catalog.host("deepinfra").unwrap(), "m", None).unwrap();
+        assert_eq!(deepinfra.renames, [("max_completion_tokens".to_owned(), "max_tokens".to_owned())]);
+        assert_eq!(groq.paths.completions, None);
     }
 }

@@ -9,7 +9,7 @@ use http_body::Body;
 
 use crate::{
     chunk::{self, Read},
-    client::chain,
+    client::root,
     report,
 };
 
@@ -26,8 +26,11 @@ pub(crate) async fn answer(body: reqwest::Body, limit: usize, api: Api) -> Resul
         Read::Bad => return Err(broken("the answer is no JSON".into())),
     };
     let choices = chunk.choices.unwrap_or_default();
-    if chunk.is_error() || choices.failed {
+    if chunk.is_error() {
         return Err(report::inside(&bytes, api));
+    }
+    if choices.failed {
+        return Err(report::choice_failed());
     }
     if choices.count == 0 {
         return Err(broken("the answer has no `choices`".into()));
@@ -53,7 +56,7 @@ pub(crate) async fn collect(mut body: reqwest::Body, limit: usize) -> Result<Byt
     }
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
-    while let Some(data) = next_data(&mut body).await.map_err(|error| Cut::Broken(chain(&error)))? {
+    while let Some(data) = next_data(&mut body).await.map_err(|error| Cut::Broken(root(&error)))? {
         if first.len() + all.len() + data.len() > limit {
             return Err(Cut::TooLong);
         }

@@ -125,7 +125,7 @@ impl Fault {
         ("fault-redirect", "307 to another path"),
         ("fault-hang-up", "closes the connection instead of an answer"),
         ("fault-silent", "never answers"),
-        ("fault-slow-headers-1000", "sends the headers that many milliseconds late"),
+        ("fault-slow-headers-50", "sends the headers that many milliseconds late"),
         ("fault-cut-after-3", "breaks the connection after that many events, or in the middle of a whole answer"),
         ("fault-stall-after-2", "falls silent after that many events, or in the middle of a whole answer"),
         ("fault-malformed-frame", "sends one event that is no JSON, or a whole answer that is none"),

@@ -151,7 +151,10 @@ fn whole(api: Api, ask: &Ask, fault: Option<Fault>, script: &Script, open: Open)
         _ => answer::whole(api, ask, script.chunks, finish).to_string(),
     };
     let body = Bytes::from(body);
-    let half = body.slice(..body.len() / 2);
+    let half = match fault {
+        Some(Fault::CutAfter(0) | Fault::StallAfter(0)) => Bytes::new(),
+        _ => body.slice(..body.len() / 2),
+    };
     let length = Some(body.len() as u64);
     match fault {
         Some(Fault::CutAfter(_)) => {

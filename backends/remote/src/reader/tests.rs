@@ -16,7 +16,7 @@ fn stream(data: &[&str]) -> String {
 }
 
 /// All that a reader gives for a stream that arrives in pieces of the given lengths.
-fn read(stream: &[u8], pieces: &[usize], choices: u32) -> Vec<Result<Frame, BackendError>> {
+fn read(stream: &[u8], pieces: &[usize], choices: usize) -> Vec<Result<Frame, BackendError>> {
     let mut reader = Reader::new(Api::Chat, choices, 1 << 20);
     let mut items = Vec::new();
     let mut rest = Bytes::copy_from_slice(stream);
@@ -30,7 +30,7 @@ fn read(stream: &[u8], pieces: &[usize], choices: u32) -> Vec<Result<Frame, Back
     items
 }
 
-fn one_piece(stream: &str, choices: u32) -> Vec<Result<Frame, BackendError>> {
+fn one_piece(stream: &str, choices: usize) -> Vec<Result<Frame, BackendError>> {
     read(stream.as_bytes(), &[stream.len().max(1)], choices)
 }
 
