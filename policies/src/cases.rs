@@ -9,7 +9,7 @@ use catalog::{Catalog, Exposure, Purpose, Use};
 use serde::Serialize;
 
 use crate::{
-    Deployment, Facts, Needs, Place, Plan, PolicySet, Snapshot,
+    Deployment, Facts, Needs, Place, Plan, Snapshot,
     compile::bind,
     diag::{Code, nearest},
     parse::NEEDS,
@@ -71,18 +71,19 @@ pub fn run_tests(snapshot: &Snapshot<'_>) -> Vec<TestResult> {
 
 impl CaseText {
     fn run(&self, snapshot: &Snapshot<'_>) -> TestResult {
-        let made_up;
-        let deployments = match &self.deployed {
+        let failures = match &self.deployed {
+            None => self.failures(&Snapshot { live: &[], ..*snapshot }),
             Some(deployed) => {
-                made_up = make_up(deployed, snapshot.deployments);
-                made_up.as_slice()
+                let deployments = make_up(deployed, snapshot.deployments);
+                let policies = bind(Arc::clone(&snapshot.policies.texts), snapshot.catalog, &deployments);
+                self.failures(&Snapshot { policies: &policies, deployments: &deployments, live: &[], ..*snapshot })
             }
-            None => snapshot.deployments,
         };
-        let policies: PolicySet = bind(Arc::clone(&snapshot.policies.texts), snapshot.catalog, deployments);
-        let world = Snapshot { catalog: snapshot.catalog, policies: &policies, deployments, live: &[] };
-        let plan = plan(&self.facts, &world);
-        TestResult { name: self.name.clone(), failures: self.expect.failures(&plan, &world) }
+        TestResult { name: self.name.clone(), failures }
+    }
+
+    fn failures(&self, world: &Snapshot<'_>) -> Vec<String> {
+        self.expect.failures(&plan(&self.facts, world), world)
     }
 
     /// Looks the names of the test up.

@@ -3,10 +3,10 @@
 use catalog::Catalog;
 use policies::{Deployment, Place, Snapshot, Source, compile, run_tests};
 
-const DEFAULT: &str = include_str!("../../config/policies/default.yaml");
+const DEFAULT: &str = include_str!("../../../config/policies/default.yaml");
 const EXAMPLES: [(&str, &str); 2] = [
-    ("support-bot.yaml", include_str!("../../config/policies/examples/support-bot.yaml")),
-    ("research-lab.yaml", include_str!("../../config/policies/examples/research-lab.yaml")),
+    ("support-bot.yaml", include_str!("../../../config/policies/examples/support-bot.yaml")),
+    ("research-lab.yaml", include_str!("../../../config/policies/examples/research-lab.yaml")),
 ];
 
 fn demo() -> [Deployment; 1] {

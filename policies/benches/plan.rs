@@ -1,0 +1,111 @@
+//! The cost of one plan among 1,000 routes and 300 deployments; the budget is 5 us at the 99th percentile.
+//!
+//! Beside criterion's mean, each case prints percentiles of single calls, a clock reading (about 25 ns) included.
+
+use std::{
+    hint::black_box,
+    time::{Duration, Instant},
+};
+
+use catalog::{Availability, Catalog, Exposure, Kind, Purpose, Use};
+use criterion::{Criterion, criterion_group, criterion_main};
+use policies::{Deployment, Facts, Live, Needs, Place, PolicySet, Snapshot, Source, compile, plan};
+
+const ROUTES: usize = 1_000;
+const DEPLOYMENTS: usize = 300;
+const TEAMS: usize = 100;
+const CALLS: usize = 200_000;
+
+/// 300 deployments of 60 models at five hosts.
+fn deployments(catalog: &Catalog) -> Vec<Deployment> {
+    let models: Vec<&str> = catalog
+        .models()
+        .filter(|m| m.kind == Kind::Model && m.availability == Availability::Downloadable && m.tier.number() <= 2)
+        .map(|m| m.id.as_str())
+        .take(60)
+        .collect();
+    let hosts = ["together", "fireworks", "deepinfra", "groq", "openrouter"];
+    (0..DEPLOYMENTS)
+        .map(|n| Deployment {
+            input_usd_per_million: Some(0.1 + (n % 17) as f64 / 10.0),
+            output_usd_per_million: Some(0.2 + (n % 13) as f64 / 5.0),
+            region: Some(["eu", "us", "kr"][n % 3].to_owned()),
+            ..Deployment::new(
+                format!("d{n}"),
+                models[n % models.len()],
+                Place::Host(hosts[n / models.len()].to_owned()),
+            )
+        })
+        .collect()
+}
+
+/// Ten routes for each of a hundred teams; the names of every tenth are candidates, and one in ten ends in `any`.
+fn policies(catalog: &Catalog, deployments: &[Deployment]) -> PolicySet {
+    let mut text = "version: 1\nroutes:\n".to_owned();
+    for route in 0..ROUTES {
+        let (team, kind) = (route % TEAMS, route / TEAMS);
+        let language = ["ko", "ja", "zh", "de", "fr", "es", "pt", "ru"].get(kind);
+        let language = language.map(|l| format!(", language: {l}")).unwrap_or_default();
+        let model = if kind == 9 { "widest" } else { "auto" };
+        let names: Vec<&str> = (0..5).map(|n| deployments[(route + 7 * n) % 60].model.as_str()).collect();
+        let candidates = if kind == 9 { "any".to_owned() } else { names.join(", ") };
+        text.push_str(&format!(
+            "  - {{name: r{route}, match: {{team: t{team}, model: {model}{language}}}, require: {{region: [eu, us]}}, \
+             prefer: {{quality: 2, cost: 1, latency: 1}}, candidates: [{candidates}]}}\n"
+        ));
+    }
+    compile(&[Source::builtin("bench.yaml", text)], catalog, deployments).unwrap_or_else(|report| panic!("{report}")).0
+}
+
+fn facts(model: &str, language: &str) -> Facts {
+    Facts {
+        team: Some("t42".to_owned()),
+        context: None,
+        use_: Use {
+            purpose: Purpose::Revenue,
+            exposure: Exposure::Public,
+            seat: Some("KR".to_owned()),
+            end_users: Vec::new(),
+        },
+        model_asked: model.to_owned(),
+        language: Some(language.to_owned()),
+        prompt_tokens: 900,
+        max_tokens: Some(300),
+        needs: Needs::default(),
+        stream: true,
+    }
+}
+
+fn bench(c: &mut Criterion) {
+    let catalog = Catalog::builtin();
+    let deployments = deployments(&catalog);
+    let live: Vec<Live> =
+        (0..DEPLOYMENTS).map(|n| Live { ttft_ms: Some(200.0 + n as f32), ..Live::default() }).collect();
+    let began = Instant::now();
+    let policies = policies(&catalog, &deployments);
+    println!("compile: {ROUTES} routes x {DEPLOYMENTS} deployments in {:.1?}", began.elapsed());
+    let snapshot = Snapshot { catalog: &catalog, policies: &policies, deployments: &deployments, live: &live };
+
+    let asked_by_name = deployments[0].model.clone();
+    for (name, facts) in [
+        ("five named models", facts("auto", "ru")),
+        ("a model by its name", facts(&asked_by_name, "en")),
+        ("any of 300", facts("widest", "en")),
+    ] {
+        let candidates = plan(&facts, &snapshot).candidates.len();
+        let mut took: Vec<Duration> = (0..CALLS)
+            .map(|_| {
+                let began = Instant::now();
+                black_box(plan(black_box(&facts), &snapshot));
+                began.elapsed()
+            })
+            .collect();
+        took.sort_unstable();
+        let at = |share: f64| took[(CALLS as f64 * share) as usize];
+        println!("{name}: {candidates} candidates, p50 {:?}, p99 {:?}, p99.9 {:?}", at(0.5), at(0.99), at(0.999));
+        c.bench_function(name, |b| b.iter(|| plan(black_box(&facts), &snapshot)));
+    }
+}
+
+criterion_group!(benches, bench);
+criterion_main!(benches);

@@ -1,0 +1,7 @@
+//! The crate seen from outside, one theme a module.
+
+mod diagnostics;
+mod plan;
+mod properties;
+mod shipped;
+mod world;

@@ -1,0 +1,347 @@
+//! Who serves a request, in which order, and why nobody does.
+
+use catalog::Outcome;
+use policies::{Deployment, Facts, FailureClass, Needs, Place, Verdict};
+
+use crate::world::{World, asks, hosted, local, research};
+
+#[test]
+fn without_prefer_the_list_decides_and_any_stands_for_the_rest() {
+    let world = World::new(
+        "  - {name: r, match: {model: auto}, candidates: [qwen3-8b, any, llama-3.3-70b-instruct]}\n",
+        ["llama-3.3-70b-instruct", "pointsman-demo", "phi-4", "qwen3-8b"].map(local).into(),
+    );
+    assert_eq!(world.order(&asks("auto")), ["qwen3-8b", "phi-4", "llama-3.3-70b-instruct", "pointsman-demo"]);
+}
+
+#[test]
+fn deployments_of_one_entry_are_ordered_by_score() {
+    let mut world = World::new(
+        "  - {name: r, match: {model: auto}, candidates: [qwen3-32b, phi-4]}\n",
+        vec![hosted("together", "qwen3-32b", 2.0), hosted("deepinfra", "qwen3-32b", 0.2), local("phi-4")],
+    );
+    assert_eq!(world.order(&asks("auto")), ["deepinfra-qwen3-32b", "together-qwen3-32b", "phi-4"]);
+    world.live("deepinfra-qwen3-32b").error_rate = 0.9;
+    assert_eq!(world.order(&asks("auto")), ["together-qwen3-32b", "deepinfra-qwen3-32b", "phi-4"]);
+}
+
+#[test]
+fn with_prefer_the_score_decides_and_the_list_breaks_ties() {
+    let routes = "
+  - {name: good, match: {model: good}, prefer: {quality: 1}, candidates: [qwen3-8b, llama-3.3-70b-instruct]}
+  - {name: cheap, match: {model: cheap}, prefer: {cost: 1}, candidates: [llama-3.3-70b-instruct, qwen3-8b]}
+  - {name: tie, match: {model: tie}, prefer: {cost: 1}, candidates: [phi-4, qwen3-14b]}
+";
+    let deployments = vec![
+        hosted("together", "llama-3.3-70b-instruct", 0.9),
+        hosted("together", "qwen3-8b", 0.2),
+        local("qwen3-14b"),
+        local("phi-4"),
+    ];
+    let world = World::new(routes, deployments);
+    assert_eq!(world.order(&asks("good"))[0], "together-llama-3.3-70b-instruct");
+    assert_eq!(world.order(&asks("cheap"))[0], "together-qwen3-8b");
+    assert_eq!(world.order(&asks("tie")), ["phi-4", "qwen3-14b"]);
+}
+
+#[test]
+fn a_value_that_is_not_known_counts_as_the_mean_of_the_known_ones() {
+    let mut world = World::new(
+        "  - {name: r, match: {model: auto}, prefer: {latency: 1}, candidates: [any]}\n",
+        ["qwen3-8b", "phi-4", "qwen3-14b"].map(local).into(),
+    );
+    let before = world.plan(&asks("auto"));
+    assert!(before.candidates.iter().all(|c| (c.score - 0.5).abs() < 1e-6), "nothing is known: all alike");
+    world.live("qwen3-8b").ttft_ms = Some(50.0);
+    world.live("phi-4").ttft_ms = Some(9_000.0);
+    assert_eq!(world.order(&asks("auto")), ["qwen3-8b", "qwen3-14b", "phi-4"]);
+}
+
+#[test]
+fn the_demo_model_comes_last_wherever_a_wildcard_reaches_it() {
+    let routes = "
+  - {name: any, match: {model: a}, prefer: {cost: 1}, candidates: [any]}
+  - {name: family, match: {model: f}, candidates: [\"family:pointsman\", qwen3-8b]}
+";
+    let world = World::new(routes, vec![local("pointsman-demo"), hosted("together", "qwen3-8b", 9.0)]);
+    for name in ["a", "f"] {
+        assert_eq!(world.order(&asks(name)), ["together-qwen3-8b", "pointsman-demo"], "{name}");
+    }
+}
+
+#[test]
+fn the_language_of_the_request_weighs_on_quality() {
+    let world = World::new(
+        "  - {name: r, match: {model: auto}, prefer: {quality: 1}, candidates: [any]}\n",
+        ["llama-3.1-8b-instruct", "kanana-1.5-8b"].map(local).into(),
+    );
+    let korean = Facts { language: Some("ko".to_owned()), ..asks("auto") };
+    assert_eq!(world.order(&korean)[0], "kanana-1.5-8b");
+}
+
+#[test]
+fn the_first_route_that_takes_the_request_decides() {
+    let routes = "
+  - {name: tools, match: {model: auto, needs: [tools]}, candidates: [qwen3-8b]}
+  - {name: support-ko, match: {team: [support, sales], language: [ko, ja], model: auto}, candidates: [qwen3-8b]}
+  - {name: bot, match: {context: bot, stream: true}, candidates: [qwen3-8b]}
+  - {name: long, match: {model: auto, prompt_tokens: {min: 1_000, max: 2_000}}, candidates: [qwen3-8b]}
+  - {name: rest, match: {model: [auto, qwen3-14b]}, candidates: [qwen3-8b]}
+";
+    let world = World::new(routes, vec![local("qwen3-8b"), local("qwen3-14b"), local("phi-4")]);
+    let auto = || asks("auto");
+    let text = |text: &str| Some(text.to_owned());
+    let route = |facts: Facts| world.plan(&facts).route.as_deref().unwrap_or("none").to_owned();
+    assert_eq!(route(Facts { needs: Needs { tools: true, ..Needs::default() }, ..auto() }), "tools");
+    assert_eq!(route(Facts { team: text("sales"), language: text("ja"), ..auto() }), "support-ko");
+    assert_eq!(route(Facts { team: text("sales"), language: None, ..auto() }), "rest");
+    assert_eq!(route(Facts { context: text("bot"), stream: true, ..asks("phi-4") }), "bot");
+    assert_eq!(route(Facts { prompt_tokens: 2_000, ..auto() }), "long");
+    assert_eq!(route(Facts { prompt_tokens: 2_001, ..auto() }), "rest");
+    assert_eq!(route(asks("qwen3-14b")), "rest", "a route goes before the model's own name");
+    assert_eq!(route(asks("Qwen/Qwen3-14B")), "rest", "an alias stands for the catalog id");
+    assert_eq!(route(asks("phi-4")), "direct");
+}
+
+#[test]
+fn a_model_or_deployment_asked_for_by_name_is_served_without_a_route() {
+    let world = World::new(
+        "  - {name: r, match: {model: auto}, candidates: [any]}\n",
+        vec![hosted("together", "qwen3-32b", 1.0), hosted("deepinfra", "qwen3-32b", 0.5), local("phi-4")],
+    );
+    assert_eq!(world.order(&asks("qwen3-32b")), ["deepinfra-qwen3-32b", "together-qwen3-32b"]);
+    assert_eq!(world.order(&asks("Qwen/Qwen3-32B")), ["deepinfra-qwen3-32b", "together-qwen3-32b"]);
+    assert_eq!(world.order(&asks("together-qwen3-32b")), ["together-qwen3-32b"]);
+}
+
+#[test]
+fn a_requirement_that_is_not_met_or_not_known_keeps_a_candidate_out_with_its_reason() {
+    let full = |id: &str| Deployment {
+        region: Some("eu".to_owned()),
+        retention: Some("none".to_owned()),
+        quantization_bits: Some(8.0),
+        context_tokens: Some(32_768),
+        capabilities: vec!["tools".to_owned()],
+        ..Deployment { id: id.to_owned(), ..hosted("together", "qwen3-32b", 0.5) }
+    };
+    let deployments = vec![
+        full("fits"),
+        Deployment { region: Some("us".to_owned()), ..full("us") },
+        Deployment { region: None, ..full("nowhere") },
+        Deployment { retention: Some("30d".to_owned()), ..full("keeps") },
+        Deployment { quantization_bits: Some(4.0), ..full("coarse") },
+        Deployment { context_tokens: Some(8_192), ..full("short") },
+        Deployment { capabilities: vec!["logprobs".to_owned()], ..full("toolless") },
+        Deployment { output_usd_per_million: Some(1.5), ..full("dear") },
+        Deployment { output_usd_per_million: None, ..full("unpriced") },
+        Deployment { model: "llama-3.3-70b-instruct".to_owned(), ..full("llama") },
+    ];
+    let world = World::new(
+        "
+  - name: r
+    match: {model: auto}
+    require:
+      license: {max_tier: 1}
+      context_tokens: {min: 32768}
+      capabilities: [tools]
+      region: [kr, eu]
+      retention: none
+      quantization: {min_bits: 8}
+      price: {input_usd_per_million: {max: 1}, output_usd_per_million: {max: 1.0}}
+    candidates: [any]
+",
+        deployments,
+    );
+    let plan = world.plan(&asks("auto"));
+    assert_eq!(world.order(&asks("auto")), ["fits"]);
+    let out: Vec<_> =
+        plan.rejected().filter_map(|r| Some((world.deployments[r.deployment?].id.as_str(), r.code()))).collect();
+    assert_eq!(
+        out,
+        [
+            ("us", "required-region"),
+            ("nowhere", "required-region"),
+            ("keeps", "required-retention"),
+            ("coarse", "required-quantization"),
+            ("short", "required-context"),
+            ("toolless", "required-capability"),
+            ("dear", "required-price"),
+            ("unpriced", "required-price"),
+            ("llama", "required-license"),
+        ]
+    );
+    let reasons: Vec<String> = plan.rejected().map(|r| r.reason()).collect();
+    assert_eq!(reasons[0], "its region is us; the route requires kr, eu");
+    assert_eq!(reasons[1], "its region is not known; the route requires kr, eu");
+}
+
+#[test]
+fn a_local_engine_is_local_keeps_nothing_and_costs_nothing() {
+    let world = World::new(
+        "
+  - name: r
+    match: {model: auto}
+    require: {region: local, retention: none, price: {output_usd_per_million: {max: 0}}}
+    candidates: [any]
+",
+        vec![local("qwen3-8b"), hosted("together", "qwen3-8b", 0.0)],
+    );
+    assert_eq!(world.order(&asks("auto")), ["qwen3-8b"]);
+}
+
+#[test]
+fn licences_may_be_listed_by_id() {
+    let routes = "
+  - {name: a, match: {model: a}, require: {license: {allow: [apache-2.0]}}, candidates: [any]}
+  - {name: d, match: {model: d}, require: {license: {deny: [apache-2.0]}}, candidates: [any]}
+";
+    let world = World::new(routes, vec![local("phi-4"), local("qwen3-8b")]);
+    assert_eq!(world.order(&asks("a")), ["qwen3-8b"]);
+    assert_eq!(world.order(&asks("d")), ["phi-4"]);
+}
+
+#[test]
+fn a_licence_that_forbids_the_use_is_refused_with_its_rule_and_alternatives() {
+    let world = World::new(
+        "  - {name: r, match: {model: auto}, candidates: [mistral-large-2, qwen3-8b]}\n",
+        ["mistral-large-2", "qwen3-8b", "llama-3.3-70b-instruct", "pointsman-demo"].map(local).into(),
+    );
+    let Verdict::License { model, decision, alternatives } = world.plan(&asks("mistral-large-2")).verdict else {
+        panic!("not refused by licence")
+    };
+    assert_eq!(
+        (&*model, decision.rule, &*decision.license),
+        ("mistral-large-2", "tier3-commercial", "mistral-research")
+    );
+    assert_eq!(decision.outcome, Outcome::Deny);
+    assert_eq!(alternatives, ["llama-3.3-70b-instruct", "qwen3-8b", "pointsman-demo"]);
+
+    let allowed = Facts { use_: research(), ..asks("mistral-large-2") };
+    assert_eq!(world.order(&allowed), ["mistral-large-2"]);
+    assert_eq!(world.order(&asks("auto")), ["qwen3-8b"], "on a route the next candidate serves");
+}
+
+#[test]
+fn a_model_that_is_not_deployed_still_gets_its_licence_verdict_first() {
+    let world = World::new("  - {name: r, match: {model: auto}, candidates: [any]}\n", vec![local("qwen3-8b")]);
+    assert_eq!(world.plan(&asks("mistral-large-2")).verdict.as_str(), "license");
+    let plan = world.plan(&asks("phi-4"));
+    let Verdict::NoneFits { code, alternatives, .. } = plan.verdict else { panic!("{:?}", plan.verdict) };
+    assert_eq!((code, alternatives), ("not-deployed", vec!["qwen3-8b".to_owned()]));
+}
+
+#[test]
+fn an_unknown_model_is_answered_with_the_nearest_names() {
+    let world = World::new(
+        "  - {name: r, match: {model: [auto, korean]}, candidates: [any]}\n",
+        vec![Deployment::new("lab-vllm", "qwen3-32b", Place::Server("vllm".to_owned()))],
+    );
+    let nearest = |name: &str| match world.plan(&asks(name)).verdict {
+        Verdict::UnknownModel { nearest } => nearest,
+        other => panic!("{name}: {other:?}"),
+    };
+    assert_eq!(nearest("auot")[0], "auto");
+    assert_eq!(nearest("lab-vlm")[0], "lab-vllm");
+    assert_eq!(nearest("lama-3.3-70b-instruct")[0], "llama-3.3-70b-instruct");
+    assert_eq!(nearest("zzzzzz"), Vec::<String>::new());
+    let replaced = nearest("qwen3-72b");
+    assert_eq!(world.catalog.model("qwen3-72b").and_then(|m| m.replacement.clone()).as_ref(), replaced.first());
+}
+
+#[test]
+fn a_prompt_that_is_too_long_is_told_in_tokens() {
+    let world = World::new(
+        "  - {name: r, match: {model: auto}, candidates: [any]}\n",
+        vec![
+            Deployment { context_tokens: Some(4_096), ..local("qwen3-8b") },
+            Deployment { context_tokens: Some(8_192), ..local("phi-4") },
+        ],
+    );
+    let at = |tokens| world.plan(&Facts { prompt_tokens: tokens, ..asks("auto") });
+    assert_eq!(at(8_191).candidates.len(), 1);
+    let Verdict::NoneFits { code, reason, .. } = at(8_192).verdict else { panic!("it fits") };
+    assert_eq!(code, "context-too-long");
+    assert!(reason.contains("8192 tokens") && reason.contains("holds 8192"), "{reason}");
+    assert_eq!(at(u64::MAX).verdict.as_str(), "none_fits");
+}
+
+#[test]
+fn a_candidate_with_room_for_the_whole_answer_comes_first() {
+    let world = World::new(
+        "  - {name: r, match: {model: auto}, candidates: [qwen3-8b, phi-4]}\n",
+        vec![
+            Deployment { context_tokens: Some(1_000), ..local("qwen3-8b") },
+            Deployment { context_tokens: Some(9_000), ..local("phi-4") },
+        ],
+    );
+    let facts = |max_tokens| Facts { prompt_tokens: 500, max_tokens, ..asks("auto") };
+    assert_eq!(world.order(&facts(Some(500))), ["qwen3-8b", "phi-4"]);
+    assert_eq!(world.order(&facts(Some(501))), ["phi-4", "qwen3-8b"]);
+    assert_eq!(world.order(&facts(Some(u64::MAX))), ["qwen3-8b", "phi-4"], "where none has room the list decides");
+}
+
+#[test]
+fn what_the_request_needs_keeps_out_those_that_lack_it() {
+    let world = World::new(
+        "  - {name: r, match: {model: auto}, candidates: [any]}\n",
+        vec![
+            local("qwen3-8b"),
+            Deployment { capabilities: vec!["logprobs".to_owned()], ..local("phi-4") },
+            local("qwen2.5-vl-7b-instruct"),
+        ],
+    );
+    let with = |needs| world.order(&Facts { needs, ..asks("auto") }).join(" ");
+    assert_eq!(with(Needs { image: true, ..Needs::default() }), "qwen2.5-vl-7b-instruct");
+    assert!(!with(Needs { tools: true, ..Needs::default() }).contains("phi-4"), "its own list has no tools");
+    assert!(with(Needs { logprobs: true, ..Needs::default() }).contains("qwen3-8b"), "not known is not a no");
+}
+
+#[test]
+fn nobody_healthy_is_another_verdict_than_nobody_able() {
+    let mut world = World::new(
+        "  - {name: r, match: {model: auto}, candidates: [qwen3-8b, mistral-large-2]}\n",
+        vec![local("qwen3-8b"), local("mistral-large-2"), local("phi-4")],
+    );
+    world.live("qwen3-8b").healthy = false;
+    let Verdict::Unavailable { models } = world.plan(&asks("auto")).verdict else { panic!("available") };
+    assert_eq!(models.iter().map(|m| &**m).collect::<Vec<_>>(), ["qwen3-8b"]);
+}
+
+#[test]
+fn attempts_are_those_of_the_route() {
+    let world = World::new(
+        "
+  - name: r
+    match: {model: auto}
+    candidates: [any]
+    attempts: {max: 5, budget: 500ms, on: [connect, \"429\", 5xx], deadlines: {total: 2m}}
+",
+        vec![local("qwen3-8b")],
+    );
+    let attempts = world.plan(&asks("auto")).attempts;
+    assert_eq!((attempts.max, attempts.budget.as_millis()), (5, 500));
+    assert_eq!(attempts.deadlines.total.as_secs(), 120);
+    assert_eq!(attempts.deadlines.idle.as_secs(), 20, "what is left out keeps its default");
+    assert!(attempts.on.contains(FailureClass::TooManyRequests) && !attempts.on.contains(FailureClass::Timeout));
+    assert!(world.plan(&asks("qwen3-8b")).attempts.on.contains(FailureClass::Auth), "by default every class");
+}
+
+#[test]
+fn the_table_and_the_json_say_what_the_plan_says() {
+    let world = World::new(
+        "  - {name: r, match: {model: auto}, candidates: [kanana-1.5-8b, mistral-large-2, mixtral-8x7b-instruct]}\n",
+        vec![local("kanana-1.5-8b"), local("mistral-large-2")],
+    );
+    let plan = world.plan(&asks("auto"));
+    let text = plan.explain(&world.snapshot());
+    for part in ["route    r", "kanana-1.5-8b", "apache-2.0 (tier 1)", "not-deployed", "mistral-research"] {
+        assert!(text.contains(part), "{part} is not in:\n{text}");
+    }
+    let report = plan.report(&world.snapshot());
+    assert_eq!(report.candidates[0].deployment, "kanana-1.5-8b");
+    assert_eq!(report.rejected.iter().map(|r| r.code).collect::<Vec<_>>(), ["license", "not-deployed"]);
+    let json = serde_json::to_value(&report).unwrap();
+    assert_eq!(json["verdict"], "serve");
+    assert_eq!(json["attempts"]["deadlines"]["connect"], 2000);
+    assert_eq!(json["attempts"]["on"][2], "429");
+}
