@@ -215,8 +215,8 @@ impl Tokenizer {
         self.specials.guarded()
     }
 
-    /// The places in an assistant's text where it spells a token that is no control token but that the
-    /// template writes too, such as `</think>`.
+    /// The places in an assistant's text of marks that the template looks for, such as `</think>`. None of
+    /// them is a control token or can share a character with one.
     pub fn spelled_by_assistants<'a>(&'a self, text: &'a str) -> impl Iterator<Item = std::ops::Range<usize>> + 'a {
         self.specials.marks(text)
     }

@@ -85,13 +85,18 @@ fn plain_text_never_becomes_a_control_token() {
 #[test]
 fn a_user_defined_token_is_taken_whole_unless_the_template_writes_it() {
     let mut file = spm(&[("▁", -9.0, 1), ("a", -8.0, 1), ("  ", 0.0, 4), ("<mark>", 0.0, 4), ("<end>", 0.0, 3)]);
-    file.set("tokenizer.chat_template", Meta::Text("<mark>{{ messages }}".into()));
+    file.set(
+        "tokenizer.chat_template",
+        Meta::Text("<mark>{{ messages['<mark>'] + '<end>' + '<en' + '</think>' + 'd>' }}".into()),
+    );
     let tokenizer = tokenizer(&file).unwrap();
     assert_eq!(tokenizer.encode("a  a").iter().filter(|&&id| id == 2).count(), 1);
     assert!(!tokenizer.encode("<mark>").contains(&3));
     assert!(tokenizer.encode_markup("<mark>a", |_| None).contains(&3));
     assert_eq!(tokenizer.guarded(), ['<', '>']);
-    assert_eq!(tokenizer.spelled_by_assistants("a<mark><end>").collect::<Vec<_>>(), [1..7]);
+    let marks: Vec<&str> =
+        tokenizer.spelled_by_assistants("<en<mark><end></think>d>").map(|at| &"<en<mark><end></think>d>"[at]).collect();
+    assert_eq!(marks, ["<mark>", "</think>"]);
 }
 
 #[test]

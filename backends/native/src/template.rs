@@ -1,0 +1,261 @@
+//! Writes a conversation as the model's chat template says.
+//!
+//! The template is the model file's own (Jinja, with the functions and string methods that such templates
+//! use in Python). It mixes its markup with what callers wrote, and only the markup may become control
+//! tokens. So the first and last characters of all control tokens are swapped for stand-ins in everything
+//! that came from a caller ([`guard`]); whatever the template does with it - trim, split, join, upper case -
+//! the caller's text cannot spell a control token. The tokenizer puts the characters back after it has
+//! found the control tokens.
+//!
+//! A template is a program in a model file: its steps and its output are bounded. What it holds in
+//! variables is not, so a file from an untrusted source stays a risk to memory.
+
+mod clock;
+mod functions;
+mod guard;
+
+#[cfg(test)]
+mod tests;
+
+use std::io;
+
+use backends::{BackendError, Message, Part};
+use minijinja::{Environment, Error as JinjaError, Value, syntax::SyntaxConfig, value::ValueKind};
+
+use crate::{
+    gguf::{self, File},
+    tokenizer::Tokenizer,
+};
+
+use functions::Raised;
+use guard::Guard;
+
+/// Steps a rendering may take. A conversation of a thousand turns takes some hundred thousand.
+const FUEL: u64 = 5_000_000;
+/// The roles that templates know. Others could complete markup such as `<|{{ message.role }}|>`.
+const ROLES: [&str; 6] = ["system", "developer", "user", "assistant", "tool", "function"];
+
+/// A model's chat template.
+pub struct Template {
+    environment: Environment<'static>,
+    constants: [(&'static str, Value); 3],
+    knows_developer: bool,
+}
+
+impl std::fmt::Debug for Template {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Template")
+    }
+}
+
+/// Why a file's template is not taken.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The key is of the wrong type.
+    #[error(transparent)]
+    File(#[from] gguf::Error),
+    /// The template cannot be read.
+    #[error("the chat template is damaged in line {line}")]
+    Syntax {
+        /// Where.
+        line: usize,
+        /// What is wrong.
+        #[source]
+        source: JinjaError,
+    },
+}
+
+/// A conversation, as the caller sent it.
+#[derive(Clone, Copy, Debug)]
+pub struct Chat<'a> {
+    /// The turns.
+    pub messages: &'a [Message],
+    /// `tools` as JSON text.
+    pub tools: Option<&'a str>,
+    /// `chat_template_kwargs` as JSON text.
+    pub kwargs: Option<&'a str>,
+}
+
+impl Template {
+    /// Reads the template of a model file, if it has one.
+    ///
+    /// # Errors
+    /// When it is no template.
+    pub fn from_file(file: &File, tokenizer: &Tokenizer) -> Result<Option<Self>, Error> {
+        let Some(source) = file.get::<&str>("tokenizer.chat_template")? else { return Ok(None) };
+        let mut environment = Environment::new();
+        // As the Python libraries set it, which templates are written for.
+        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+        environment.set_syntax(syntax.map_err(|source| Error::Syntax { line: 0, source })?);
+        environment.set_fuel(Some(FUEL));
+        functions::add(&mut environment);
+        environment
+            .add_template_owned("chat", source.to_owned())
+            .map_err(|source| Error::Syntax { line: source.line().unwrap_or(0), source })?;
+        let spelling = |id: Option<u32>| {
+            let bytes = id.map(|id| tokenizer.spelling(id)).unwrap_or_default();
+            Value::from(String::from_utf8_lossy(bytes))
+        };
+        let constants = [
+            ("bos_token", spelling(tokenizer.bos())),
+            ("eos_token", spelling(tokenizer.eos())),
+            ("add_generation_prompt", true.into()),
+        ];
+        Ok(Some(Self { environment, constants, knows_developer: source.contains("developer") }))
+    }
+
+    /// The tokens of a conversation, up to where the assistant's answer begins.
+    ///
+    /// # Errors
+    /// [`BackendError::Unsupported`] where the template refuses the conversation or something in it is not
+    /// text, [`BackendError::PromptTooLong`] where it cannot fit `limit` tokens.
+    pub fn encode(&self, chat: Chat<'_>, tokenizer: &Tokenizer, limit: usize) -> Result<Vec<u32>, BackendError> {
+        let turns = chat.messages.iter().map(|message| self.turn(message)).collect::<Result<Vec<_>, _>>()?;
+        let tools = chat.tools.map(|text| parse("tools", text)).transpose()?.unwrap_or_default();
+        let kwargs = match chat.kwargs.map(|text| parse("chat_template_kwargs", text)).transpose()? {
+            Some(kwargs) if kwargs.kind() == ValueKind::Map => kwargs,
+            Some(_) => return unsupported("chat_template_kwargs", "expected a JSON object"),
+            None => Value::from_pairs(std::iter::empty::<(Value, Value)>()),
+        };
+        let template = self.environment.get_template("chat").map_err(|_| damaged())?;
+        let guard =
+            Guard::new(tokenizer, turns.iter().map(|turn| &turn.fields).chain([&tools, &kwargs]), template.source());
+
+        let messages: Vec<Value> = turns.into_iter().map(|turn| turn.hidden(&guard)).collect();
+        let ours = self.constants.iter().map(|(key, value)| (Value::from(*key), value.clone()));
+        let ours = ours.chain([("messages".into(), messages.into()), ("tools".into(), guard.hide(&tools))]);
+        // Later pairs replace earlier ones: what the caller adds cannot stand in for the conversation.
+        let context = Value::from_pairs(guard.hidden_pairs(&kwargs).into_iter().chain(ours));
+        let most = limit.saturating_mul(tokenizer.longest());
+        let Some(text) = render(&template, context, &guard, most)? else {
+            return Err(BackendError::PromptTooLong { got: limit + 1, limit });
+        };
+        Ok(tokenizer.encode_markup(&text, |char| guard.restore(char)))
+    }
+
+    fn turn(&self, message: &Message) -> Result<Turn, BackendError> {
+        if !ROLES.contains(&&*message.role) {
+            let reason = format!("role `{}`, expected one of {}", short(&message.role), ROLES.join(", "));
+            return unsupported("messages", reason);
+        }
+        if let Some(kind) =
+            message.content.iter().find_map(|p| if let Part::Other(kind) = p { Some(kind) } else { None })
+        {
+            return unsupported("messages", format!("content of type `{}`; this model reads text only", short(kind)));
+        }
+        let developer = message.role == "developer" && !self.knows_developer;
+        let role = if developer { "system" } else { &message.role };
+        let mut fields: Vec<(&str, Value)> = vec![("content", message.text().into())];
+        for (key, text) in [
+            ("name", &message.name),
+            ("reasoning_content", &message.reasoning),
+            ("tool_call_id", &message.tool_call_id),
+        ] {
+            fields.extend(text.as_ref().map(|text| (key, Value::from(text.as_str()))));
+        }
+        if !message.tool_calls.is_empty() {
+            let calls = message.tool_calls.iter().map(|call| {
+                // Templates write the arguments with `tojson`, so they must not be JSON text already.
+                let parsed = serde_json::from_str(&call.arguments);
+                let arguments: Value = parsed.unwrap_or_else(|_| call.arguments.as_str().into());
+                let function = Value::from_pairs([("name", call.name.as_str().into()), ("arguments", arguments)]);
+                Value::from_pairs([
+                    ("id", call.id.as_str().into()),
+                    ("type", "function".into()),
+                    ("function", function),
+                ])
+            });
+            fields.push(("tool_calls", calls.collect()));
+        }
+        Ok(Turn { role: role.to_owned(), fields: Value::from_pairs(fields) })
+    }
+}
+
+/// One turn: its role, and the fields that hold what a caller wrote.
+struct Turn {
+    role: String,
+    fields: Value,
+}
+
+impl Turn {
+    fn hidden(self, guard: &Guard<'_>) -> Value {
+        let fields =
+            if self.role == "assistant" { guard.hide_assistant(&self.fields) } else { guard.hide(&self.fields) };
+        let role = (Value::from("role"), Value::from(self.role));
+        Value::from_pairs(guard::pairs(&fields).into_iter().chain([role]))
+    }
+}
+
+/// The text, stand-ins in place; `None` when it is longer than `most` bytes.
+fn render(
+    template: &minijinja::Template<'_, '_>,
+    context: Value,
+    guard: &Guard<'_>,
+    most: usize,
+) -> Result<Option<String>, BackendError> {
+    let mut out = Bounded { bytes: Vec::new(), most, full: false };
+    let rendered = template.render_captured_to(context, &mut out).map(drop);
+    if out.full {
+        return Ok(None);
+    }
+    rendered.map_err(|error| refused(&error, guard))?;
+    // A template writes strings only.
+    Ok(Some(String::from_utf8_lossy(&out.bytes).into_owned()))
+}
+
+/// A sink for at most so many bytes.
+struct Bounded {
+    bytes: Vec<u8>,
+    most: usize,
+    full: bool,
+}
+
+impl io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if bytes.len() > self.most - self.bytes.len() {
+            self.full = true;
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn parse(param: &'static str, text: &str) -> Result<Value, BackendError> {
+    serde_json::from_str(text).or_else(|_| unsupported(param, "expected valid JSON"))
+}
+
+/// `Template::from_file` has put the template there.
+fn damaged() -> BackendError {
+    BackendError::Internal { reason: "the chat template is gone".into() }
+}
+
+fn unsupported<T>(param: &'static str, reason: impl Into<String>) -> Result<T, BackendError> {
+    Err(BackendError::Unsupported { param, reason: reason.into() })
+}
+
+/// A template's own words where it raised an exception; else the kind and place, which hold no prompt text.
+fn refused(error: &JinjaError, guard: &Guard<'_>) -> BackendError {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(source) = cause {
+        if let Some(Raised(message)) = source.downcast_ref() {
+            let message: String = message.chars().map(|char| guard.restore(char).unwrap_or(char)).collect();
+            let reason = format!("the model's chat template refuses the conversation: {}", short(&message));
+            return BackendError::Unsupported { param: "messages", reason };
+        }
+        cause = source.source();
+    }
+    let line = error.line().unwrap_or(0);
+    let reason = format!("the model's chat template fails in line {line}: {}", error.kind());
+    BackendError::Unsupported { param: "messages", reason }
+}
+
+/// The start of a text that a message may quote.
+fn short(text: &str) -> String {
+    text.chars().take(200).collect::<String>().escape_debug().to_string()
+}
