@@ -13,7 +13,7 @@ use crate::nearest::{LIKE_ENOUGH, likeness};
 use crate::{Host, License, Model, Price, Problem, Quantization, Server, builtin};
 
 /// Models, licences, hosts, servers, quantizations and prices. Share it in an [`Arc`].
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Catalog {
     rows: Rows,
     models: HashMap<String, usize>,

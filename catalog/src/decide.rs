@@ -128,12 +128,42 @@ pub fn decision<'a>(catalog: &Catalog, model: &'a Model, use_: &Use) -> Cow<'a, 
     decision
 }
 
+/// Every rule that a [`Decision`] can name, with its meaning. The names are stable: policies, ledgers and people keep them.
+pub const RULES: [(&str, &str); 19] = [
+    ("tier1-free", "every licence allows any use without condition"),
+    ("tier2-conditional", "the licence allows the use on conditions"),
+    ("tier3-allowed-purpose", "a research licence allows this purpose"),
+    ("tier4-allowed-purpose", "a non-commercial licence allows this purpose"),
+    ("license-purpose", "a licence of tier 1 or 2 does not allow this purpose"),
+    ("tier3-commercial", "a research licence does not allow business use"),
+    ("tier3-purpose", "a research licence does not allow this purpose"),
+    ("tier4-commercial", "a non-commercial licence does not allow business use"),
+    ("tier4-purpose", "a non-commercial licence does not allow this purpose"),
+    ("tier5-closed", "nothing is allowed without a contract"),
+    ("license-unknown", "no licence is known"),
+    ("third-party-service", "offering the model to third parties needs a contract"),
+    ("territory-seat", "the licence withholds rights from licensees of this seat"),
+    ("territory-seat-unknown", "the licence withholds rights by seat, and the context states none"),
+    ("model-does-not-exist", "there is no model of this name"),
+    ("weights-not-released", "the weights were announced and never published"),
+    ("api-retired", "the model was an API only, and that has ended"),
+    ("not-a-model", "the name stands for a project, recipe, data set or family"),
+    ("availability-unknown", "it is not known whether the model can be had"),
+];
+
 /// The decisions of one model for every purpose and exposure.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Debug, Default, PartialEq)]
 pub(crate) struct Verdicts {
-    decisions: Option<Arc<[Decision; 8]>>,
+    decisions: Option<Box<[Decision; 8]>>,
     /// Some licence denies rights by seat.
     territorial: bool,
+}
+
+/// A clone has nothing worked out: whoever clones a model may change its licence, and old decisions must not outlive that.
+impl Clone for Verdicts {
+    fn clone(&self) -> Verdicts {
+        Verdicts::default()
+    }
 }
 
 impl Verdicts {
@@ -143,7 +173,7 @@ impl Verdicts {
             work_out(license, model, Purpose::ALL[slot / 2], exposure)
         });
         let territorial = model.licenses().filter_map(license).any(|license| !license.territories.is_empty());
-        Verdicts { decisions: Some(Arc::new(decisions)), territorial }
+        Verdicts { decisions: Some(Box::new(decisions)), territorial }
     }
 
     fn get(&self, purpose: Purpose, exposure: Exposure) -> Option<&Decision> {
@@ -274,8 +304,8 @@ fn allow(model: &Model, licenses: &[&License], purpose: Purpose, exposure: Expos
         Tier::Free => "tier1-free",
         Tier::Conditional => "tier2-conditional",
         Tier::Research => "tier3-allowed-purpose",
-        Tier::NonCommercial => "tier4-allowed-purpose",
-        Tier::Closed => "tier5-allowed-purpose",
+        // A licence of tier 5 allows nothing (`crate::check`), so it never gets here.
+        Tier::NonCommercial | Tier::Closed => "tier4-allowed-purpose",
     };
     let outcome = if obligations.is_empty() { Outcome::Allow } else { Outcome::AllowWithObligations };
     let under = match obligations.len() {

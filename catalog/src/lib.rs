@@ -26,7 +26,7 @@ mod server;
 mod tier;
 
 pub use catalog::Catalog;
-pub use decide::{Decision, Exposure, Outcome, Purpose, Use, decide, decision};
+pub use decide::{Decision, Exposure, Outcome, Purpose, RULES, Use, decide, decision};
 pub use host::{Auth, Dialect, Host, HostKind, Paths, StreamUsage};
 pub use license::{Applies, License, LicenseText, Obligation, ObligationKind, Territory};
 pub use load::overlay_schema;

@@ -137,8 +137,7 @@ fn a_model_of_tier_3_or_more_never_serves_a_business() {
 fn what_was_worked_out_ahead_equals_what_is_worked_out_afresh() {
     let catalog = Catalog::builtin();
     for model in catalog.models() {
-        let mut bare = model.clone();
-        bare.verdicts = Verdicts::default();
+        let bare = model.clone();
         for purpose in Purpose::ALL {
             for exposure in [Exposure::Internal, Exposure::Public] {
                 for seat in [None, Some("US"), Some("DE")] {
@@ -151,11 +150,10 @@ fn what_was_worked_out_ahead_equals_what_is_worked_out_afresh() {
 }
 
 #[test]
-fn a_licence_that_the_catalog_lacks_is_denied() {
+fn a_changed_clone_is_decided_by_its_own_licence_and_an_unknown_one_is_denied() {
     let catalog = Catalog::builtin();
     let mut model = catalog.model("qwen3-32b").expect("in the catalog").clone();
     model.license = "acme-license".to_owned();
-    model.verdicts = Verdicts::default();
     let decision = decide(&catalog, &model, &parse("research"));
     assert_eq!(
         (decision.outcome, decision.rule, &*decision.license),
@@ -172,6 +170,19 @@ fn no_reason_holds_a_line_break_or_ends_with_a_full_stop() {
             for text in decision.obligations.iter().chain([&decision.reason]) {
                 assert!(!text.contains('\n') && !text.ends_with('.'), "{text}");
             }
+        }
+    }
+}
+
+#[test]
+fn every_rule_that_decides_is_in_the_table_once() {
+    let catalog = Catalog::builtin();
+    let names: std::collections::BTreeSet<&str> = RULES.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names.len(), RULES.len());
+    for model in catalog.models() {
+        for use_ in ["revenue+", "revenue+ FR", "internal US", "research US", "personal US"] {
+            let rule = decide(&catalog, model, &parse(use_)).rule;
+            assert!(names.contains(rule), "{rule}");
         }
     }
 }
