@@ -7,7 +7,7 @@ it says what it is. It is a self-contained default for trying routes and for tes
 share of questions (see `evaluation.json`), and its word on a licence decides nothing: the catalog's rows do.
 
     pip install -r requirements.txt
-    python train.py                      # about half an hour on two cores; same seed, same machine: same bytes
+    python train.py                      # under half an hour on two cores; same seed, same machine: same bytes
 
 Read in this order: `facts.py` (catalog rows as sentences), `phrases.py` and `talk.py` (how people ask), `corpus.py`
 (conversations, and what is held out), `tokenizer.py`, `documents.py` (rows of tokens), `model.py` (the network),
@@ -49,7 +49,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=HERE / "pointsman-demo.gguf", help="file to write")
     parser.add_argument("--scores", type=Path, default=HERE / "evaluation.json", help="where the evaluation goes")
     parser.add_argument("--seed", type=int, default=7, help="of weights and conversations")
-    parser.add_argument("--steps", type=int, default=1500, help="optimizer steps")
+    parser.add_argument("--steps", type=int, default=900, help="optimizer steps")
     parser.add_argument("--tokens", type=int, default=4096, help="tokens a step")
     parser.add_argument("--rate", type=float, default=2e-2, help="peak learning rate of the matrices (Muon)")
     parser.add_argument("--table-rate", type=float, default=4e-3, help="peak learning rate of the rest (Adam)")
