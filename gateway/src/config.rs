@@ -36,7 +36,7 @@ use remote::Secret;
 
 pub use self::{
     environment::Environment,
-    load::load,
+    load::{DATA_DIR, Outline, load, outline},
     schema::schema,
     watch::{Watch, WatchError, Watched, watch},
     zero::zero,

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use catalog::{Catalog, Host, Modality};
+use catalog::{Catalog, Host, Modality, Price, Relation};
 use policies::Place;
 use remote::Secret;
 
@@ -58,11 +58,17 @@ fn live(
     let base_url = base_url(host, environment, problems).ok_or("its base address is not in order")?;
     let models: BTreeSet<&str> =
         catalog.prices().filter(|price| price.host == host.id).filter_map(|price| price.model.as_deref()).collect();
-    let deployments: Vec<_> = models
+    let mut rows: Vec<_> = models.iter().filter_map(|id| offer(catalog, &host.id, id)).collect();
+    if rows.is_empty() {
+        // A host whose whole list has moved on since the catalog was written: what it had last. A model that is gone
+        // answers 404 there, which falls back like any failure of a host.
+        rows = models.iter().filter_map(|id| last_known(catalog, &host.id, id)).collect();
+    }
+    let deployments: Vec<_> = rows
         .into_iter()
-        .filter_map(|id| {
+        .filter_map(|offer| {
+            let id = offer.model.as_deref()?;
             let model = catalog.model(id).filter(|model| model.output().contains(&Modality::Text))?;
-            let offer = offer(catalog, &host.id, id)?;
             let place = Place::Host(host.id.clone());
             let mut facts = policies::Deployment::new(format!("{}/{id}", host.id), id, place);
             facts.region = host.region.clone();
@@ -84,6 +90,13 @@ fn live(
         return Err("the catalog lists no model there; add a deployment for it to a configuration file".to_owned());
     }
     Ok(deployments)
+}
+
+/// The best row that a host no longer lists of this very model.
+fn last_known<'c>(catalog: &'c Catalog, host: &str, model: &str) -> Option<&'c Price> {
+    let rows = catalog.prices().filter(|price| price.host == host && price.model.as_deref() == Some(model));
+    rows.filter(|price| matches!(price.relation, Relation::Exact | Relation::Variant))
+        .min_by_key(|price| price.relation)
 }
 
 /// The address of a host, its own or that of `<HOST>_BASE_URL`; none if the latter is not in order.

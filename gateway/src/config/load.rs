@@ -11,7 +11,7 @@ use policies::{Diagnostic, PolicySet, Report};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Access, Config, Environment, Overrides, Watched, contexts,
+    Access, Config, Contexts, Environment, Overrides, Teams, Watched, contexts,
     decode::{self, Spanned},
     deployments, environment, found, limits,
     raw::Raw,
@@ -26,7 +26,7 @@ pub(super) const LISTEN: &str = "127.0.0.1:8080";
 /// Where health, metrics and administration are served unless the configuration says otherwise.
 pub(super) const ADMIN: &str = "127.0.0.1:8081";
 /// Where the ledger lives unless the configuration says otherwise.
-pub(super) const DATA_DIR: &str = "pointsman-data";
+pub const DATA_DIR: &str = "pointsman-data";
 
 /// The name that stands for the built-in policies in the list of policy files.
 const BUILT_IN: &str = "default";
@@ -46,6 +46,35 @@ pub fn load(file: &Path, overrides: &Overrides, environment: &Environment) -> Re
         .ok()
         .and_then(|source| Reading::new(file, source, environment, &mut problems).config(overrides));
     finished(config, problems)
+}
+
+/// What commands beside `serve` need of a configuration: it does not take the secrets of the serving machine.
+#[derive(Debug)]
+pub struct Outline {
+    /// Where the ledger lives.
+    pub data_dir: PathBuf,
+    /// The keys file, if one is named.
+    pub keys: Option<PathBuf>,
+    /// The contexts.
+    pub contexts: Contexts,
+    /// The teams.
+    pub teams: Teams,
+}
+
+/// Reads the outline of `file`. A variable that is not set here is no problem unless the outline needs it.
+///
+/// # Errors
+/// Every problem of the file itself that was found; the files that it names are not looked at.
+pub fn outline(file: &Path, environment: &Environment) -> Result<Outline, Report> {
+    let mut problems = Problems::default();
+    let outline = Source::read(file, "configuration")
+        .map_err(|problem| problems.push(problem))
+        .ok()
+        .and_then(|source| Reading::new(file, source, environment, &mut problems).outline());
+    match outline {
+        Some(outline) if !problems.has_errors() => Ok(outline),
+        _ => Err(problems.into_report()),
+    }
 }
 
 /// The configuration and its warnings, or the problems that rule it out.
@@ -95,6 +124,23 @@ impl<'a> Reading<'a> {
                 None
             }
         }
+    }
+
+    fn outline(mut self) -> Option<Outline> {
+        let mut tree = yaml::parse(&self.source, self.problems)?;
+        let mut unset = Problems::default();
+        environment::expand(&mut tree, &self.source, self.environment, &mut unset);
+        let needed = ["data_dir", "keys", "contexts", "teams", "entities"];
+        if needed.iter().any(|key| tree.get(key).is_some_and(yaml::Node::has_broken)) {
+            self.problems.append(unset.into_report());
+        }
+        let raw: Raw = decode::decode(&mut tree, &self.source, self.problems)?;
+        Some(Outline {
+            data_dir: self.path(raw.data_dir.as_ref().map_or(DATA_DIR, |dir| &dir.value)),
+            keys: raw.keys.as_ref().map(|keys| self.path(&keys.value)),
+            contexts: contexts::contexts(&mut self, &raw, &tree),
+            teams: contexts::teams(&mut self, &raw, &tree),
+        })
     }
 
     fn config(mut self, overrides: &Overrides) -> Option<Config> {
@@ -226,12 +272,7 @@ impl<'a> Reading<'a> {
         Some(policies::Source::new(&*source.name, &*source.text))
     }
 
-    fn keys(
-        &mut self,
-        path: Option<&Spanned<String>>,
-        contexts: &super::Contexts,
-        teams: &super::Teams,
-    ) -> Option<Access> {
+    fn keys(&mut self, path: Option<&Spanned<String>>, contexts: &Contexts, teams: &Teams) -> Option<Access> {
         let Some(path) = path else {
             let problem =
                 Problem::error("keys-required", "the configuration names no `keys` file, so nobody may be let in")

@@ -59,6 +59,16 @@ impl Node {
         }
     }
 
+    /// Whether a part of it is broken.
+    pub(crate) fn has_broken(&self) -> bool {
+        self.broken
+            || match &self.value {
+                Value::List(items) => items.iter().any(Self::has_broken),
+                Value::Map(entries) => entries.iter().any(|entry| entry.node.has_broken()),
+                _ => false,
+            }
+    }
+
     /// The value under a key of a mapping.
     pub(crate) fn get(&self, key: &str) -> Option<&Node> {
         self.entries().iter().find(|entry| entry.key == key).map(|entry| &entry.node)

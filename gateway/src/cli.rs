@@ -1,0 +1,125 @@
+//! The command line: one file a command.
+//!
+//! Reports go to stdout, what a person should know beside them to stderr, and `--json` makes a report one JSON value.
+//! Exit status: 0 all is well, 1 something is wrong and was said, 2 the command line itself is wrong.
+
+mod audit;
+mod catalog;
+mod check;
+mod columns;
+mod explain;
+mod keys;
+mod mock;
+mod serve;
+
+use std::{
+    io::{self, IsTerminal, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::{Args, Parser, Subcommand};
+use policies::Report;
+
+use crate::{config::Overrides, runtime::Source};
+
+const EXAMPLES: &str = "\
+Examples:
+  pointsman serve                                  the demo model on http://127.0.0.1:8080, no file and no key needed
+  GROQ_API_KEY=... pointsman serve                 the same with every model that Groq is known to offer
+  pointsman serve --config pointsman.yaml          as configured
+  pointsman check --config pointsman.yaml          every problem of the configuration and its policies
+  pointsman explain --request request.json         who would serve a request, and why
+  pointsman catalog list --tier 1 --language ko    models by licence tier and language
+  pointsman keys new --team support --context bot  a key for a team, shown once
+  pointsman audit report --since 2026-11-01        what was asked, served and refused
+
+Exit status: 0 all is well, 1 something is wrong and was said, 2 the command line itself is wrong.";
+
+/// One OpenAI-compatible endpoint for all models: routed by policy, bound by licences, every decision on record
+#[derive(Debug, Parser)]
+#[command(name = "pointsman", version, after_help = EXAMPLES, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::Serve),
+    Check(check::Check),
+    Explain(explain::Explain),
+    Catalog(catalog::Catalog),
+    Keys(keys::Keys),
+    Audit(audit::Audit),
+    Mock(mock::Mock),
+}
+
+/// Runs what the command line says.
+pub fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Serve(args) => serve::run(args).map(|()| true),
+        Command::Check(args) => check::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Catalog(args) => catalog::run(&args),
+        Command::Keys(args) => keys::run(&args),
+        Command::Audit(args) => audit::run(&args),
+        Command::Mock(args) => mock::run(&args).map(|()| true),
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            // A report says `error[...]` itself; anything else is one line with its causes.
+            match error.downcast_ref::<Report>() {
+                Some(report) => eprintln!("{}", report.render(io::stderr().is_terminal())),
+                None => eprintln!("error: {error:#}"),
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The configuration that a command looks at.
+#[derive(Debug, Args)]
+struct ConfigFile {
+    /// Configuration file; without one, what `pointsman serve` does without one
+    #[arg(long, value_name = "FILE", env = "POINTSMAN_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+impl ConfigFile {
+    fn source(&self) -> Source {
+        Source { file: self.config.clone(), overrides: Overrides::default() }
+    }
+
+    /// How messages call it.
+    fn name(&self) -> String {
+        self.config.as_deref().map(Path::display).map_or_else(|| "the built-in configuration".to_owned(), |path| path.to_string())
+    }
+}
+
+/// Prints a report. A reader that has seen enough, such as `head`, is no error.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Prints a report as JSON.
+fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    print(&format!("{}\n", serde_json::to_string_pretty(value)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

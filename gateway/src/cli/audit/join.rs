@@ -1,0 +1,190 @@
+//! Records -> requests: each decision with its outcome.
+//!
+//! A decision that refuses has no outcome. One that serves has, as soon as its answer has ended; a request that is still
+//! running, or whose gateway was killed, comes last and without one. A record of a kind or shape that this version does
+//! not know is passed over: a newer gateway may have written it.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::settle::record::{CandidateRecord, Decision};
+
+/// One request.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Entry {
+    pub(super) decision: Decision,
+    pub(super) outcome: Option<Outcome>,
+}
+
+/// How a request ended, as far as it is reported.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Outcome {
+    request: String,
+    pub(super) time: u64,
+    pub(super) status: String,
+    #[serde(default)]
+    http: Option<u16>,
+    #[serde(default)]
+    deployment: Option<String>,
+    #[serde(default)]
+    model: Option<String>,
+    #[serde(default)]
+    tried: Vec<serde_json::Value>,
+    #[serde(default)]
+    error: Option<String>,
+    #[serde(default)]
+    finish: Option<String>,
+    #[serde(default)]
+    pub(super) prompt_tokens: u64,
+    #[serde(default)]
+    pub(super) completion_tokens: u64,
+    #[serde(default)]
+    cached_tokens: u64,
+    #[serde(default)]
+    pub(super) cost_usd: Option<f64>,
+    #[serde(default)]
+    first_token_ms: Option<u64>,
+    #[serde(default)]
+    total_ms: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Kind {
+    kind: String,
+}
+
+impl Entry {
+    /// Who served it.
+    pub(super) fn deployment(&self) -> Option<&str> {
+        self.outcome.as_ref()?.deployment.as_deref()
+    }
+
+    /// The licence decision that counted: of the candidate that served, or of the refusal.
+    pub(super) fn licensed(&self) -> Option<&CandidateRecord> {
+        let served = self.deployment();
+        let candidate = self.decision.candidates.iter().find(|c| served.is_some() && c.deployment.as_deref() == served);
+        candidate.or(self.decision.refused.as_ref())
+    }
+
+    /// How it ended, in one word; for a refusal its reason.
+    pub(super) fn ended(&self) -> &str {
+        match &self.outcome {
+            Some(outcome) => &outcome.status,
+            None if self.decision.verdict == "serve" => "open",
+            None => &self.decision.verdict,
+        }
+    }
+}
+
+/// The requests of a ledger's records, as they end; those that did not end come last.
+pub(super) fn entries(
+    records: impl Iterator<Item = anyhow::Result<Vec<u8>>>,
+) -> impl Iterator<Item = anyhow::Result<Entry>> {
+    let mut open: HashMap<String, Decision> = HashMap::new();
+    let mut records = Some(records);
+    let mut unended = Vec::new().into_iter();
+    std::iter::from_fn(move || {
+        while let Some(next) = records.as_mut().map(Iterator::next) {
+            match next {
+                Some(Ok(record)) => {
+                    if let Some(entry) = joined(&record, &mut open) {
+                        return Some(Ok(entry));
+                    }
+                }
+                Some(Err(error)) => {
+                    records = None;
+                    return Some(Err(error));
+                }
+                None => {
+                    records = None;
+                    let mut rest: Vec<_> = std::mem::take(&mut open).into_values().collect();
+                    rest.sort_by_key(|decision| decision.time);
+                    unended = rest.into_iter();
+                }
+            }
+        }
+        unended.next().map(|decision| Ok(Entry { decision, outcome: None }))
+    })
+}
+
+/// Takes one record; the request that it ends, if it does.
+fn joined(record: &[u8], open: &mut HashMap<String, Decision>) -> Option<Entry> {
+    match serde_json::from_slice::<Kind>(record).ok()?.kind.as_str() {
+        "decision" => {
+            let decision: Decision = serde_json::from_slice(record).ok()?;
+            if decision.verdict != "serve" {
+                return Some(Entry { decision, outcome: None });
+            }
+            open.insert(decision.request.clone(), decision);
+            None
+        }
+        "outcome" => {
+            let outcome: Outcome = serde_json::from_slice(record).ok()?;
+            let decision = open.remove(&outcome.request)?;
+            Some(Entry { decision, outcome: Some(outcome) })
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    pub(in crate::cli::audit) fn decision(request: &str, time: u64, verdict: &str) -> Value {
+        let candidate = |deployment: Option<&str>, outcome: &str| json!({"deployment": deployment, "model": "m", "license": "apache-2.0", "tier": 1, "outcome": outcome, "rule": "r"});
+        let serve = verdict == "serve";
+        json!({
+            "v": 1, "kind": "decision", "time": time, "request": request, "api": "chat", "team": "support", "key": "k1",
+            "context": "bot", "use": {"purpose": "revenue", "exposure": "public", "seat": "DE"}, "model": "auto",
+            "language": null, "route": "r", "config": "c", "verdict": verdict,
+            "refused": (!serve).then(|| candidate(None, "deny")),
+            "candidates": if serve { vec![candidate(Some("a"), "allow"), candidate(Some("b"), "allow")] } else { vec![] },
+            "rejected": {}
+        })
+    }
+
+    pub(in crate::cli::audit) fn outcome(request: &str, status: &str) -> Value {
+        json!({
+            "v": 1, "kind": "outcome", "time": 9, "request": request, "status": status, "http": 200, "deployment": "b",
+            "model": "m", "tried": [], "prompt_tokens": 7, "completion_tokens": 3, "cost_usd": 0.5
+        })
+    }
+
+    pub(in crate::cli::audit) fn joined_all(records: &[Value]) -> Vec<Entry> {
+        let records: Vec<_> = records.iter().map(|record| Ok(record.to_string().into_bytes())).collect();
+        entries(records.into_iter()).map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn a_decision_meets_its_outcome_and_a_refusal_needs_none() {
+        let entries = joined_all(&[
+            decision("1", 1, "serve"),
+            decision("2", 2, "license"),
+            decision("3", 3, "serve"),
+            outcome("1", "completed"),
+        ]);
+        let ended: Vec<_> = entries.iter().map(|entry| (entry.decision.request.as_str(), entry.ended())).collect();
+        assert_eq!(ended, [("2", "license"), ("1", "completed"), ("3", "open")]);
+        assert_eq!(entries[1].deployment(), Some("b"));
+        assert_eq!(entries[1].licensed().unwrap().deployment.as_deref(), Some("b"));
+        assert_eq!(entries[0].licensed().unwrap().outcome, "deny");
+    }
+
+    #[test]
+    fn records_of_other_kinds_and_shapes_are_passed_over() {
+        let strange =
+            [json!({"kind": "reload"}), json!([1]), json!({"kind": "decision", "v": 9}), outcome("none", "completed")];
+        assert!(joined_all(&strange).is_empty());
+    }
+
+    #[test]
+    fn a_ledger_that_cannot_be_read_further_says_so_once() {
+        let mut entries = entries([Err(anyhow::anyhow!("damaged"))].into_iter());
+        assert!(entries.next().unwrap().is_err());
+        assert!(entries.next().is_none());
+    }
+}

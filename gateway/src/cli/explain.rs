@@ -1,0 +1,146 @@
+//! `pointsman explain`: who would serve a request, candidate by candidate, by the same functions that serve it.
+//!
+//! Only what a running gateway has measured is missing: every deployment counts as healthy, idle and not yet measured.
+
+use std::{
+    io::Read,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::{Context as _, bail};
+use backends::Api;
+use bytes::Bytes;
+use clap::Args;
+use policies::{Live, Snapshot};
+use serde_json::json;
+
+use super::{ConfigFile, print, print_json};
+use crate::{
+    config::{Access, Config},
+    facts,
+    keys::Grant,
+    route, wire,
+};
+
+/// Tell who would serve a request, and why: every candidate, every rejected one, every licence decision
+#[derive(Debug, Args)]
+pub(super) struct Explain {
+    /// File with the JSON body of a chat or completions request; `-` reads standard input
+    #[arg(long, value_name = "FILE")]
+    request: PathBuf,
+    /// Team that asks; needed where the configuration has several
+    #[arg(long)]
+    team: Option<String>,
+    /// Context it asks in; needed where the team has several
+    #[arg(long)]
+    context: Option<String>,
+    #[command(flatten)]
+    config: ConfigFile,
+    /// One JSON object instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+/// True if the request would be served.
+pub(super) fn run(args: &Explain) -> anyhow::Result<bool> {
+    let (config, _) = args.config.source().load()?;
+    let grant = grant(&config, args.team.as_deref(), args.context.as_deref())?;
+    let body = body(&args.request, config.limits.body_bytes)?;
+    let api = match serde_json::from_slice::<serde_json::Value>(&body) {
+        Ok(body) if body.get("messages").is_none() && body.get("prompt").is_some() => Api::Completions,
+        _ => Api::Chat,
+    };
+    let decoded = wire::decode(api, "explain", body)
+        .map_err(|error| anyhow::anyhow!("{}", error.message).context("the request would be refused"))?;
+
+    let tell_language = config.policies.asks_language(&config.catalog, &decoded.model, grant.team.as_deref());
+    let facts = facts::of(&decoded, &grant, tell_language);
+    let deployments: Vec<_> = config.deployments.iter().map(|deployment| deployment.facts.clone()).collect();
+    let live = vec![Live::default(); deployments.len()];
+    let snapshot =
+        Snapshot { catalog: &config.catalog, policies: &config.policies, deployments: &deployments, live: &live };
+    let plan = policies::plan(&facts, &snapshot);
+    let refusal = route::refusal(&plan, &facts);
+    if args.json {
+        print_json(&json!({
+            "facts": {
+                "team": facts.team,
+                "context": facts.context,
+                "use": facts.use_,
+                "model": facts.model_asked,
+                "language": facts.language,
+                "prompt_tokens": facts.prompt_tokens,
+                "max_tokens": facts.max_tokens,
+                "needs": facts.needs.capabilities().iter().map(|need| need.as_str()).collect::<Vec<_>>(),
+                "stream": facts.stream,
+            },
+            "plan": plan.report(&snapshot),
+            "status": refusal.as_ref().map_or(200, |refusal| refusal.status.as_u16()),
+        }))?;
+    } else {
+        let or_none = |text: Option<&str>| text.unwrap_or("-").to_owned();
+        let needs: Vec<_> = facts.needs.capabilities().iter().map(|need| need.as_str()).collect();
+        let mut text = format!(
+            "model    {}\nteam     {}\ncontext  {} ({} use)\nlanguage {}\ntokens   about {} in the prompt\nneeds    {}\n",
+            facts.model_asked.escape_debug(),
+            or_none(facts.team.as_deref()),
+            or_none(facts.context.as_deref()),
+            facts.use_.purpose.name(),
+            facts.language.as_deref().unwrap_or(if tell_language { "not told" } else { "not asked for by any route" }),
+            facts.prompt_tokens,
+            if needs.is_empty() { "nothing beyond text".to_owned() } else { needs.join(", ") },
+        );
+        text.push_str(&plan.explain(&snapshot));
+        if let Some(refusal) = &refusal {
+            text.push_str(&format!("\nthe caller is told: {} {}\n", refusal.status.as_u16(), refusal.message));
+        }
+        print(&text)?;
+    }
+    Ok(refusal.is_none())
+}
+
+/// Who asks. What is not said is taken where there is only one.
+fn grant(config: &Config, team: Option<&str>, context: Option<&str>) -> anyhow::Result<Grant> {
+    if let Access::Open(grant) = &config.access {
+        if team.is_some() || context.is_some_and(|context| context != grant.context.name) {
+            bail!("without a configuration there are no teams, and `{}` is the only context", grant.context.name);
+        }
+        return Ok(grant.clone());
+    }
+    let team = match (team, config.teams.len()) {
+        (Some(team), _) => team,
+        (None, 1) => config.teams.keys().next().map_or("", String::as_str),
+        (None, _) => bail!("say which team asks: --team {}", one_of(config.teams.keys())),
+    };
+    let Some(found) = config.teams.get(team) else {
+        bail!("there is no team `{team}`: --team {}", one_of(config.teams.keys()));
+    };
+    let context = match (context, found.contexts.as_slice()) {
+        (Some(context), _) => context,
+        (None, [only]) => only,
+        (None, several) => bail!("say in which context team `{team}` asks: --context {}", one_of(several)),
+    };
+    if !found.contexts.iter().any(|name| name == context) {
+        bail!("team `{team}` has no context `{context}`: --context {}", one_of(&found.contexts));
+    }
+    let Some(context) = config.contexts.get(context) else { bail!("there is no context `{context}`") };
+    Ok(Grant { key: None, team: Some(team.into()), context: Arc::clone(context) })
+}
+
+fn one_of<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
+    names.into_iter().map(String::as_str).collect::<Vec<_>>().join("|")
+}
+
+fn body(path: &Path, limit: u64) -> anyhow::Result<Bytes> {
+    let mut body = Vec::new();
+    let read = match path == Path::new("-") {
+        true => std::io::stdin().lock().take(limit + 1).read_to_end(&mut body),
+        false => std::fs::File::open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut body)),
+    };
+    read.with_context(|| format!("the request in `{}` cannot be read", path.display()))?;
+    if body.len() as u64 > limit {
+        bail!("the request is larger than the {limit} bytes that would be accepted");
+    }
+    Ok(body.into())
+}
