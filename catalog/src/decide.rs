@@ -155,7 +155,7 @@ pub const RULES: [(&str, &str); 19] = [
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Verdicts {
     decisions: Option<Box<[Decision; 8]>>,
-    /// Some licence denies rights by seat.
+    /// Some licence denies rights to this model by seat.
     territorial: bool,
 }
 
@@ -172,7 +172,9 @@ impl Verdicts {
             let exposure = if slot % 2 == 0 { Exposure::Internal } else { Exposure::Public };
             work_out(license, model, Purpose::ALL[slot / 2], exposure)
         });
-        let territorial = model.licenses().filter_map(license).any(|license| !license.territories.is_empty());
+        let territorial = model.licenses().filter_map(license).any(|license| {
+            license.territories.iter().any(|territory| !territory.multimodal_only || model.is_multimodal())
+        });
         Verdicts { decisions: Some(Box::new(decisions)), territorial }
     }
 

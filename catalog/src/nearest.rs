@@ -6,10 +6,17 @@ const MAX_NAME: usize = 96;
 /// Below this likeness a suggestion would only confuse.
 pub(crate) const LIKE_ENOUGH: f64 = 0.5;
 
-/// How alike two names are, 0 to 1. Case does not matter.
+/// How alike two names are, 0 to 1. Case does not matter. Names that cannot be [`LIKE_ENOUGH`] score 0.
 pub(crate) fn likeness(a: &str, b: &str) -> f64 {
     let fold = |name: &str| name.chars().take(MAX_NAME).collect::<String>().to_lowercase();
-    strsim::normalized_damerau_levenshtein(&fold(a), &fold(b))
+    let (a, b) = (fold(a), fold(b));
+    let (a_len, b_len) = (a.chars().count(), b.chars().count());
+    let longer = a_len.max(b_len);
+    // Each missing character is an edit, so lengths alone can rule a pair out; most pairs end here.
+    if longer == 0 || a_len.abs_diff(b_len) as f64 > (1.0 - LIKE_ENOUGH) * longer as f64 {
+        return 0.0;
+    }
+    1.0 - strsim::osa_distance(&a, &b) as f64 / longer as f64
 }
 
 /// The candidate most like `name`, if one is like enough. Among equals the first in the alphabet.
