@@ -5,6 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use reqwest::Certificate;
 use rustls::crypto::ring;
 
 /// Settings of a [`Client`].
@@ -17,11 +18,18 @@ pub struct ClientOptions {
     pub idle_timeout: Duration,
     /// Unused connections kept for each host.
     pub idle_per_host: usize,
+    /// Certificate authorities of the company's own, as PEM texts, trusted beside the system's.
+    pub authorities: Vec<String>,
 }
 
 impl Default for ClientOptions {
     fn default() -> Self {
-        Self { connect_timeout: Duration::from_secs(10), idle_timeout: Duration::from_secs(50), idle_per_host: 256 }
+        Self {
+            connect_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(50),
+            idle_per_host: 256,
+            authorities: Vec::new(),
+        }
     }
 }
 
@@ -34,24 +42,34 @@ pub struct Client {
 
 /// The client could not be set up.
 #[derive(Debug, thiserror::Error)]
-#[error("the HTTP client could not be set up")]
-pub struct ClientError(#[source] reqwest::Error);
+#[non_exhaustive]
+pub enum ClientError {
+    /// A certificate authority is none.
+    #[error("certificate authority {number} of the configuration is not a PEM text with certificates")]
+    Authority {
+        /// Which one, counted from 1.
+        number: usize,
+    },
+    /// The system's resolver settings cannot be read.
+    #[error("the HTTP client could not be set up")]
+    Setup(#[source] reqwest::Error),
+}
 
 impl Client {
-    /// Sets up a client that trusts the system's certificate authorities.
+    /// Sets up a client that trusts the system's certificate authorities and those of the options.
     ///
     /// A system that has none (a bare container) still gets a client: hosts at `http` addresses work, and
     /// [`Remote::new`](crate::Remote::new) refuses those at `https` ones with the reason.
     ///
     /// # Errors
-    /// When the system's resolver settings cannot be read.
+    /// When an authority of the options cannot be read, or the system's resolver settings cannot.
     pub fn new(options: &ClientOptions) -> Result<Self, ClientError> {
         // The TLS library takes the provider from the process; one that is already there may stay.
         let _ = ring::default_provider().install_default();
-        match builder(options).build() {
+        match builder(options)?.build() {
             Ok(inner) => Ok(Self { inner, roots: Ok(()) }),
             Err(error) => {
-                let inner = builder(options).tls_certs_only([]).build().map_err(ClientError)?;
+                let inner = builder(options)?.tls_certs_only([]).build().map_err(ClientError::Setup)?;
                 Ok(Self { inner, roots: Err(root(&error).into()) })
             }
         }
@@ -73,8 +91,15 @@ impl Client {
     }
 }
 
-fn builder(options: &ClientOptions) -> reqwest::ClientBuilder {
-    reqwest::Client::builder()
+fn builder(options: &ClientOptions) -> Result<reqwest::ClientBuilder, ClientError> {
+    let mut authorities = Vec::new();
+    for (at, pem) in options.authorities.iter().enumerate() {
+        match Certificate::from_pem_bundle(pem.as_bytes()) {
+            Ok(certificates) if !certificates.is_empty() => authorities.extend(certificates),
+            _ => return Err(ClientError::Authority { number: at + 1 }),
+        }
+    }
+    Ok(reqwest::Client::builder()
         .user_agent(concat!("pointsman/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(options.connect_timeout)
         .pool_idle_timeout(options.idle_timeout)
@@ -89,6 +114,7 @@ fn builder(options: &ClientOptions) -> reqwest::ClientBuilder {
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
         .no_proxy()
+        .tls_certs_merge(authorities))
 }
 
 /// The cause at the bottom of an error. What lies above it only says which layer passed it on.
@@ -98,4 +124,16 @@ pub(crate) fn root(error: &dyn std::error::Error) -> String {
         cause = next;
     }
     cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_authority_that_is_no_certificate_is_named_by_its_place() {
+        let options = ClientOptions { authorities: vec!["hello".into()], ..ClientOptions::default() };
+        let error = Client::new(&options).unwrap_err().to_string();
+        assert_eq!(error, "certificate authority 1 of the configuration is not a PEM text with certificates");
+    }
 }

@@ -174,11 +174,13 @@ fn usage(ask: &Ask, chunks: usize) -> Value {
     })
 }
 
-/// Cuts a text into `pieces` parts of whole characters, or fewer if it has not that many.
+/// Cuts a text into `pieces` parts of whole characters, or one a character if it has fewer.
 fn split(text: &str, pieces: usize) -> Vec<String> {
     let letters: Vec<char> = text.chars().collect();
-    let length = letters.len().div_ceil(pieces.max(1)).max(1);
-    letters.chunks(length).map(|piece| piece.iter().collect()).collect()
+    let pieces = pieces.clamp(1, letters.len().max(1));
+    (0..pieces)
+        .map(|at| letters[at * letters.len() / pieces..(at + 1) * letters.len() / pieces].iter().collect())
+        .collect()
 }
 
 #[cfg(test)]
@@ -201,6 +203,13 @@ mod tests {
             .collect();
         assert_eq!(streamed, "scripted answer to: 日本 ok");
         assert_eq!(whole(Api::Chat, &ask, 5, Some("stop"))["choices"][0]["message"]["content"], streamed);
+    }
+
+    #[test]
+    fn a_text_is_cut_into_exactly_as_many_pieces_as_it_can_be() {
+        assert_eq!(split("héllo", 3), ["h", "él", "lo"]);
+        assert_eq!(split("ab", 5), ["a", "b"]);
+        assert_eq!(split("", 4), [""]);
     }
 
     #[test]
