@@ -244,18 +244,22 @@ pub struct Live {
     pub cached_prefix_tokens: u32,
 }
 
-impl Default for Live {
+impl Live {
     /// Healthy, idle, not yet measured.
+    pub const UNMEASURED: Live = Live {
+        healthy: true,
+        running: 0,
+        queued: 0,
+        ttft_ms: None,
+        tpot_ms: None,
+        error_rate: 0.0,
+        cached_prefix_tokens: 0,
+    };
+}
+
+impl Default for Live {
     fn default() -> Self {
-        Self {
-            healthy: true,
-            running: 0,
-            queued: 0,
-            ttft_ms: None,
-            tpot_ms: None,
-            error_rate: 0.0,
-            cached_prefix_tokens: 0,
-        }
+        Self::UNMEASURED
     }
 }
 

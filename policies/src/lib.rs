@@ -40,6 +40,7 @@ pub use compile::{Source, compile};
 pub use diag::{Code, Diagnostic, Report, Severity};
 pub use facts::{Capabilities, Capability, Deployment, Facts, Live, Needs, Place, Snapshot};
 pub use plan::{
-    Candidate, CandidateReport, Cause, Factor, Plan, PlanReport, Reason, Rejected, RejectedReport, Score, Verdict, plan,
+    Candidate, CandidateReport, Cause, Factor, MAX_CANDIDATES, Plan, PlanReport, Reason, Rejected, RejectedReport,
+    Score, Verdict, plan,
 };
 pub use set::{DIRECT, PolicySet};

@@ -10,6 +10,7 @@ use crate::{
     Attempts, Capabilities, Capability, Deadlines, FailureClass, Source,
     cases::{self, CaseText},
     diag::{Code, File, Problems},
+    plan::MAX_CANDIDATES,
     read::{Fields, Reader, Spanned},
     route::{Prefer, Require, RouteText, Selector, When},
     yaml::{self, Node},
@@ -164,7 +165,9 @@ impl Reader<'_> {
         let Some(fields) = self.fields(node, "`attempts`", &["max", "budget", "on", "deadlines"]) else {
             return attempts;
         };
-        if let Some(max) = fields.get("max").and_then(|n| self.whole(n, "a number of attempts", 1..=100)) {
+        if let Some(max) =
+            fields.get("max").and_then(|n| self.whole(n, "a number of attempts", 1..=MAX_CANDIDATES as u64))
+        {
             attempts.max = max as u32;
         }
         if let Some(budget) = fields.get("budget").and_then(|n| self.duration(n, "a budget")) {

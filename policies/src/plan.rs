@@ -8,9 +8,9 @@ mod report;
 mod score;
 mod verdict;
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
-use catalog::{Decision, decide};
+use catalog::{Decision, decision};
 
 use crate::{
     Attempts, Capabilities, Capability, Facts, Live, Snapshot,
@@ -22,13 +22,18 @@ pub use report::{CandidateReport, PlanReport, RejectedReport};
 pub use score::{Factor, Reason, Score};
 pub use verdict::Verdict;
 
+/// The most candidates that a plan lists, and so the most attempts of a request.
+pub const MAX_CANDIDATES: usize = 32;
+
 /// Who serves a request, and why.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// The route that took the request; `direct` where a model was asked for by its own name.
     pub route: Option<Arc<str>>,
-    /// Who may serve it, best first.
+    /// Who may serve it, best first; at most [`MAX_CANDIDATES`].
     pub candidates: Vec<Candidate>,
+    /// How many more may serve it, after these.
+    pub more: usize,
     /// How they are worked through.
     pub attempts: Attempts,
     /// Whether there is a candidate, and else why not.
@@ -139,6 +144,7 @@ impl Plan {
         Self {
             route: route.map(|route| route.name.clone()),
             candidates: Vec::new(),
+            more: 0,
             attempts: route.map_or_else(Attempts::default, |route| route.attempts),
             verdict,
             ruled_out,
@@ -147,22 +153,29 @@ impl Plan {
     }
 }
 
-/// Who serves a request, and why.
+/// Who serves a request, and why. Lists the best [`MAX_CANDIDATES`]; no request is attempted more often.
 pub fn plan(facts: &Facts, snapshot: &Snapshot<'_>) -> Plan {
+    plan_whole(facts, snapshot, MAX_CANDIDATES)
+}
+
+/// The same with as many candidates as the caller wants to see.
+pub(crate) fn plan_whole(facts: &Facts, snapshot: &Snapshot<'_>, keep: usize) -> Plan {
     let needs = facts.needs.capabilities();
+    let table = &snapshot.policies.table;
     let Some(route) = snapshot.policies.route(snapshot.catalog, facts, needs) else {
         return Plan::refused(None, Vec::new(), verdict::without_route(facts, snapshot));
     };
+    let mut allowed = Allowed::new(facts, snapshot);
     let mut fit = Vec::with_capacity(route.entries.len());
     let mut ruled_out = Vec::new();
     for entry in &route.entries {
-        let row = &snapshot.policies.table.rows[entry.row as usize];
-        let served = &snapshot.policies.table.models[row.model];
-        let live = snapshot.live.get(row.deployment).copied().unwrap_or_default();
-        match admit(facts, needs, row, &live, || decide(snapshot.catalog, &served.model, &facts.use_)) {
-            Ok(decision) => fit.push(Fit { entry, row, live, decision }),
+        let row = &table.rows[entry.row as usize];
+        let live = snapshot.live.get(row.deployment).unwrap_or(&Live::UNMEASURED);
+        match admit(facts, needs, row, live, &mut allowed) {
+            Ok(()) => fit.push(Fit { entry, row, live }),
             Err(cause) => {
-                ruled_out.push(Rejected { deployment: Some(row.deployment), model: served.id.clone(), cause });
+                let model = table.models[row.model].id.clone();
+                ruled_out.push(Rejected { deployment: Some(row.deployment), model, cause });
             }
         }
     }
@@ -170,9 +183,11 @@ pub fn plan(facts: &Facts, snapshot: &Snapshot<'_>) -> Plan {
         let verdict = verdict::without_candidate(facts, snapshot, &ruled_out, &route.out);
         return Plan::refused(Some(route), ruled_out, verdict);
     }
+    let candidates = score::order(&fit, route.prefer, facts, table, keep, |row| allowed.decision(row).into_owned());
     Plan {
         route: Some(route.name.clone()),
-        candidates: score::order(fit, route.prefer, facts, &snapshot.policies.table),
+        more: fit.len() - candidates.len(),
+        candidates,
         attempts: route.attempts,
         verdict: Verdict::Serve,
         ruled_out,
@@ -184,19 +199,12 @@ pub fn plan(facts: &Facts, snapshot: &Snapshot<'_>) -> Plan {
 struct Fit<'a> {
     entry: &'a Entry,
     row: &'a Row,
-    live: Live,
-    decision: Decision,
+    live: &'a Live,
 }
 
 /// The checks that depend on the request, cheapest and most telling first; health last, so that a deployment counts
 /// as down only where it would otherwise have served.
-fn admit(
-    facts: &Facts,
-    needs: Capabilities,
-    row: &Row,
-    live: &Live,
-    decide: impl FnOnce() -> Decision,
-) -> Result<Decision, Cause> {
+fn admit(facts: &Facts, needs: Capabilities, row: &Row, live: &Live, allowed: &mut Allowed<'_>) -> Result<(), Cause> {
     if let Some(missing) = needs.first_common(row.lacks) {
         return Err(Cause::Lacks(missing));
     }
@@ -204,12 +212,41 @@ fn admit(
     if let Some(limit) = row.context_tokens.filter(|limit| facts.prompt_tokens >= *limit) {
         return Err(Cause::ContextTooLong { tokens: facts.prompt_tokens, limit });
     }
-    let decision = decide();
-    if !decision.outcome.allows() {
-        return Err(Cause::License(decision));
+    if !allowed.allows(row) {
+        return Err(Cause::License(allowed.decision(row).into_owned()));
     }
     if !live.healthy {
         return Err(Cause::Unhealthy);
     }
-    Ok(decision)
+    Ok(())
+}
+
+/// The licence decisions for one use, each model decided once.
+struct Allowed<'a> {
+    facts: &'a Facts,
+    snapshot: &'a Snapshot<'a>,
+    /// By model of the table; `None` until it was asked for.
+    known: Vec<Option<bool>>,
+}
+
+impl<'a> Allowed<'a> {
+    fn new(facts: &'a Facts, snapshot: &'a Snapshot<'a>) -> Self {
+        Self { facts, snapshot, known: vec![None; snapshot.policies.table.models.len()] }
+    }
+
+    fn allows(&mut self, row: &Row) -> bool {
+        match self.known[row.model] {
+            Some(allows) => allows,
+            None => {
+                let allows = self.decision(row).outcome.allows();
+                self.known[row.model] = Some(allows);
+                allows
+            }
+        }
+    }
+
+    fn decision(&self, row: &Row) -> Cow<'a, Decision> {
+        let Snapshot { catalog, policies, .. } = *self.snapshot;
+        decision(catalog, policies.table.models[row.model].in_catalog(catalog), &self.facts.use_)
+    }
 }

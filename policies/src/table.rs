@@ -42,6 +42,8 @@ pub(crate) struct Row {
 pub(crate) struct Served {
     pub(crate) id: Arc<str>,
     pub(crate) model: Model,
+    /// Its place among the catalog's models.
+    place: usize,
     /// The built-in demo model and its like: tried only when nothing else is left.
     pub(crate) demo: bool,
     /// Estimated quality in English, 0 to 1.
@@ -65,7 +67,8 @@ impl Table {
         for (at, deployment) in deployments.iter().enumerate() {
             let Some(model) = catalog.model(&deployment.model) else { continue };
             let index = *served.entry(deployment.model.as_str()).or_insert_with(|| {
-                table.models.push(Served::new(model));
+                let place = catalog.models().position(|m| m.id == model.id).unwrap_or(usize::MAX);
+                table.models.push(Served::new(model, place));
                 table.models.len() - 1
             });
             table.rows.push(Row::new(at, deployment, index, model));
@@ -115,13 +118,20 @@ pub(crate) enum Language {
 }
 
 impl Served {
-    fn new(model: &Model) -> Self {
+    /// The model's row in `catalog`: the one that it was compiled with, found by its place, or by name in another.
+    pub(crate) fn in_catalog<'a>(&'a self, catalog: &'a Catalog) -> &'a Model {
+        let at_place = catalog.models().nth(self.place).filter(|model| *model.id == *self.id);
+        at_place.or_else(|| catalog.model(&self.id)).unwrap_or(&self.model)
+    }
+
+    fn new(model: &Model, place: usize) -> Self {
         Self {
             id: model.id.as_str().into(),
             demo: model.categories.iter().any(|category| category == "demo"),
             quality: quality::estimate(model),
             fluency: Box::default(),
             model: model.clone(),
+            place,
         }
     }
 }

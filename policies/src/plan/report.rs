@@ -22,6 +22,8 @@ pub struct PlanReport {
     pub alternatives: Vec<String>,
     /// Who may serve, best first.
     pub candidates: Vec<CandidateReport>,
+    /// How many more may serve, after these.
+    pub more: usize,
     /// Who may not.
     pub rejected: Vec<RejectedReport>,
     /// How the candidates are worked through.
@@ -98,6 +100,7 @@ impl Plan {
             why,
             alternatives,
             candidates: candidates.collect(),
+            more: self.more,
             rejected: rejected.collect(),
             attempts: self.attempts,
         }
@@ -154,6 +157,9 @@ impl PlanReport {
             }));
             text.push('\n');
             columns(&mut text, &rows);
+        }
+        if self.more > 0 {
+            let _ = writeln!(text, "and {} more after these", self.more);
         }
         if !self.rejected.is_empty() {
             let mut rows = vec![["rejected", "model", "code", "reason"].map(str::to_owned)];

@@ -6,11 +6,17 @@
 //! A score is the weighted mean of factors between 0 and 1, times what load and errors leave of it. A factor that is
 //! not known counts as the mean of this plan's candidates whose factor is known, or 0.5 where none is: never as 0.
 
+use std::cmp::Reverse;
+
 use catalog::Decision;
 use serde::Serialize;
 
 use super::{Candidate, Fit};
-use crate::{Facts, Live, route::Prefer, table::Table};
+use crate::{
+    Facts, Live,
+    route::Prefer,
+    table::{Row, Table},
+};
 
 /// The price per million tokens at which the cost factor is one half, in USD.
 const HALF_COST_USD: f32 = 0.5;
@@ -104,53 +110,91 @@ impl Candidate {
     }
 }
 
-/// Ranks those that may serve.
-pub(super) fn order(fit: Vec<Fit<'_>>, prefer: Option<Prefer>, facts: &Facts, table: &Table) -> Vec<Candidate> {
-    let weights = prefer.unwrap_or(Prefer::EVEN);
+/// Ranks those that may serve, and makes candidates of the best `keep`.
+pub(super) fn order(
+    fit: &[Fit<'_>],
+    prefer: Option<Prefer>,
+    facts: &Facts,
+    table: &Table,
+    keep: usize,
+    decision: impl Fn(&Row) -> Decision,
+) -> Vec<Candidate> {
     let language = table.language(facts.language.as_deref());
     let answer_tokens = facts.max_tokens.unwrap_or(USUAL_ANSWER);
     let mut means = Means::default();
-    let mut drafts: Vec<(Raw, Fit<'_>)> = Vec::with_capacity(fit.len());
+    let mut drafts: Vec<(Key, Raw)> = Vec::with_capacity(fit.len());
     for fit in fit {
         let raw = Raw {
             quality: table.quality(fit.row, language),
-            cost: cost(&fit, facts.prompt_tokens, answer_tokens),
-            latency: latency(&fit.live),
-            cached_prefix: cached(&fit.live, facts.prompt_tokens),
+            cost: cost(fit.row, facts.prompt_tokens, answer_tokens),
+            latency: latency(fit.live),
+            cached_prefix: cached(fit.live, facts.prompt_tokens),
         };
         means.add(&raw);
-        drafts.push((raw, fit));
+        drafts.push((Key::default(), raw));
     }
-    let mut candidates: Vec<Candidate> = Vec::with_capacity(drafts.len());
-    for (raw, Fit { entry, row, live, decision }) in drafts {
-        let made_of = Score {
-            stage: entry.stage,
-            rank: entry.rank,
-            by_list: prefer.is_none(),
-            roomy: row
-                .context_tokens
-                .is_none_or(|limit| facts.prompt_tokens.saturating_add(facts.max_tokens.unwrap_or(0)) <= limit),
-            quality: factor(weights.quality, raw.quality, means.quality),
-            cost: factor(weights.cost, raw.cost, means.cost),
-            latency: factor(weights.latency, raw.latency, means.latency),
-            cached_prefix: factor(weights.cached_prefix, Some(raw.cached_prefix), Mean::default()),
-            load: load(&live),
-        };
-        candidates.push(candidate(row.deployment, &table.models[row.model].id, made_of, decision));
+    let weigh = |fit: &Fit<'_>, raw: &Raw| score(fit, raw, &means, prefer, facts);
+    for (at, ((key, raw), fit)) in drafts.iter_mut().zip(fit).enumerate() {
+        *key = Key::new(&weigh(fit, raw), at);
     }
-    candidates.sort_unstable_by(|a, b| {
-        let (x, y) = (&a.made_of, &b.made_of);
-        let listed = |score: &Score| if score.by_list { score.rank } else { 0 };
-        (x.stage, !x.roomy, listed(x))
-            .cmp(&(y.stage, !y.roomy, listed(y)))
-            .then_with(|| b.score.total_cmp(&a.score))
-            .then_with(|| (x.rank, a.deployment).cmp(&(y.rank, b.deployment)))
+    let keep = keep.min(drafts.len());
+    if keep < drafts.len() {
+        drafts.select_nth_unstable_by_key(keep, |(key, _)| *key);
+        drafts.truncate(keep);
+    }
+    drafts.sort_unstable_by_key(|(key, _)| *key);
+    let candidates = drafts.iter().map(|(key, raw)| {
+        let fit = &fit[key.at];
+        let made_of = weigh(fit, raw);
+        Candidate {
+            deployment: fit.row.deployment,
+            model: table.models[fit.row.model].id.clone(),
+            score: f64::from(made_of.total()),
+            decision: decision(fit.row),
+            made_of,
+        }
     });
-    candidates
+    candidates.collect()
 }
 
-fn candidate(deployment: usize, model: &std::sync::Arc<str>, made_of: Score, decision: Decision) -> Candidate {
-    Candidate { deployment, model: model.clone(), score: f64::from(made_of.total()), decision, made_of }
+/// Orders candidates; the least goes first.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    stage: u16,
+    cramped: bool,
+    listed: u16,
+    /// The bits of a number that is not negative are in the order of the number.
+    score: Reverse<u32>,
+    /// The place among those that may serve, which have the order of the list and of the configuration.
+    at: usize,
+}
+
+impl Key {
+    fn new(score: &Score, at: usize) -> Self {
+        Self {
+            stage: score.stage,
+            cramped: !score.roomy,
+            listed: if score.by_list { score.rank } else { 0 },
+            score: Reverse(score.total().max(0.0).to_bits()),
+            at,
+        }
+    }
+}
+
+fn score(fit: &Fit<'_>, raw: &Raw, means: &Means, prefer: Option<Prefer>, facts: &Facts) -> Score {
+    let weights = prefer.unwrap_or(Prefer::EVEN);
+    let whole = facts.prompt_tokens.saturating_add(facts.max_tokens.unwrap_or(0));
+    Score {
+        stage: fit.entry.stage,
+        rank: fit.entry.rank,
+        by_list: prefer.is_none(),
+        roomy: fit.row.context_tokens.is_none_or(|limit| whole <= limit),
+        quality: factor(weights.quality, raw.quality, means.quality),
+        cost: factor(weights.cost, raw.cost, means.cost),
+        latency: factor(weights.latency, raw.latency, means.latency),
+        cached_prefix: factor(weights.cached_prefix, Some(raw.cached_prefix), Mean::default()),
+        load: load(fit.live),
+    }
 }
 
 impl Score {
@@ -203,8 +247,8 @@ fn factor(weight: f32, value: Option<f32>, mean: Mean) -> Factor {
 }
 
 /// From the price of this request, per million of its tokens.
-fn cost(fit: &Fit<'_>, prompt_tokens: u64, answer_tokens: u64) -> Option<f32> {
-    let (input, output) = (fit.row.input_usd?, fit.row.output_usd?);
+fn cost(row: &Row, prompt_tokens: u64, answer_tokens: u64) -> Option<f32> {
+    let (input, output) = (row.input_usd?, row.output_usd?);
     let (prompt, answer) = (prompt_tokens as f32, answer_tokens as f32);
     let per_million = (input * prompt + output * answer) / (prompt + answer).max(1.0);
     Some(HALF_COST_USD / (HALF_COST_USD + per_million))

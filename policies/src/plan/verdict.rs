@@ -4,9 +4,9 @@ use std::{cmp::Reverse, sync::Arc};
 
 use catalog::{Availability, Decision, Kind, Model, decide};
 
-use super::{Cause, Rejected};
+use super::{Allowed, Cause, Rejected, admit};
 use crate::{
-    Facts, Snapshot,
+    Facts, Live, Snapshot,
     diag::{LIKE_ENOUGH, likeness},
 };
 
@@ -156,13 +156,13 @@ fn alternatives(facts: &Facts, snapshot: &Snapshot<'_>) -> Vec<String> {
     let table = &snapshot.policies.table;
     let needs = facts.needs.capabilities();
     let language = table.language(facts.language.as_deref());
+    let mut allowed = Allowed::new(facts, snapshot);
     let mut able: Vec<_> = table
         .rows
         .iter()
         .filter(|row| {
-            let live = snapshot.live.get(row.deployment).copied().unwrap_or_default();
-            let model = &table.models[row.model].model;
-            super::admit(facts, needs, row, &live, || decide(snapshot.catalog, model, &facts.use_)).is_ok()
+            let live = snapshot.live.get(row.deployment).unwrap_or(&Live::UNMEASURED);
+            admit(facts, needs, row, live, &mut allowed).is_ok()
         })
         .collect();
     able.sort_by_key(|row| {
