@@ -3,6 +3,7 @@
 mod concurrency;
 mod damage;
 mod failure;
+mod power;
 mod recovery;
 
 use std::{fs, path::Path};
