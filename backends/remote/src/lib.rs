@@ -7,15 +7,14 @@
 //! Read in this order: `target` (what a place wants), `remote` (one exchange), `reader` (what a stream may look
 //! like), `report` (whose fault an error is). `tests/faults.rs` holds the outcome of every fault as a table.
 //!
+//! It sets no deadline but that of a connection, retries nothing and chooses nothing: all that is the gateway's.
+//!
 //! # What becomes of every fault
 //!
 //! A test plays each fault of the scripted host and holds this table. "At once" is before `generate` has
 //! returned; silence is for the gateway's deadlines to end.
 //!
 #![doc = include_str!("../tests/faults.md")]
-//!
-//! It sets no deadline but that of a connection, retries nothing and chooses nothing: all that is the gateway's.
-
 #![forbid(unsafe_code)]
 
 mod chunk;

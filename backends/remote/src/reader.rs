@@ -40,7 +40,8 @@ pub struct Reader {
     ready: VecDeque<Result<Frame, BackendError>>,
     /// The choices that have ended.
     finished: u128,
-    skipped: u32,
+    /// Whether an event was left out because its data is no JSON.
+    skipped: bool,
     state: State,
 }
 
@@ -79,14 +80,17 @@ impl Reader {
             search: Search::START,
             ready: VecDeque::new(),
             finished: 0,
-            skipped: 0,
+            skipped: false,
             state: State::Start,
         }
     }
 
     /// Takes the next bytes. Call [`Reader::next_frame`] until it has none before the next call.
     pub fn push(&mut self, bytes: Bytes) {
-        debug_assert!(self.at == self.buffer.len(), "bytes pushed before the last ones were read");
+        debug_assert!(
+            self.at == self.buffer.len() || self.state == State::Over,
+            "bytes pushed before the last ones were read"
+        );
         (self.buffer, self.at) = (bytes, 0);
     }
 
@@ -125,16 +129,6 @@ impl Reader {
         self.whole_events()
     }
 
-    /// How many events were left out because their data was no JSON.
-    pub fn skipped(&self) -> u32 {
-        self.skipped
-    }
-
-    /// Whether `[DONE]`, an error or the end of the bytes was read.
-    pub fn is_over(&self) -> bool {
-        self.state == State::Over
-    }
-
     /// Completes the event that began in an earlier buffer.
     fn split_event(&mut self) -> Option<Result<Frame, BackendError>> {
         let rest = &self.buffer[self.at..];
@@ -160,8 +154,8 @@ impl Reader {
 
     /// The events that lie whole in the buffer, as one frame where they may share it.
     fn whole_events(&mut self) -> Option<Result<Frame, BackendError>> {
-        // A handle of its own, as judging an event changes the reader.
-        let buffer = self.buffer.clone();
+        // Not kept once it is read: the connection uses the memory again while the stream waits.
+        let buffer = std::mem::take(&mut self.buffer);
         let mut start = self.at;
         let mut shared = Frame::default();
         while self.state != State::Over {
@@ -189,9 +183,11 @@ impl Reader {
                 Verdict::Fail(error) => Some(Err(error)),
             };
             if from == start {
+                self.buffer = buffer;
                 return outcome;
             }
             self.ready.extend(outcome);
+            self.buffer = buffer.clone();
             shared.bytes = buffer.slice(start..from);
             return Some(Ok(shared));
         }
@@ -200,7 +196,7 @@ impl Reader {
             // The search has gone through the rest, which therefore is the head of an event.
             self.head.extend_from_slice(&buffer[end..]);
         }
-        self.at = buffer.len();
+        self.at = 0;
         (end > start).then(|| {
             shared.bytes = buffer.slice(start..end);
             Ok(shared)
@@ -249,9 +245,8 @@ impl Reader {
             Read::Other => return Verdict::Keep(Frame { content: true, ..Frame::default() }),
             Read::Bad if event.error => return self.fail(&data),
             Read::Bad => {
-                self.skipped += 1;
-                // Once a stream: a host may send any number of them.
-                if self.skipped == 1 {
+                // Logged once a stream: a host may send any number of them.
+                if !std::mem::replace(&mut self.skipped, true) {
                     tracing::warn!(bytes = data.len(), "an event that is no JSON was left out of a stream");
                 }
                 return Verdict::Skip;
@@ -286,7 +281,8 @@ impl Reader {
     fn give_up(&mut self) {
         self.state = State::Over;
         self.head = BytesMut::new();
-        self.at = self.buffer.len();
+        self.buffer = Bytes::new();
+        self.at = 0;
     }
 }
 

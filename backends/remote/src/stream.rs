@@ -12,6 +12,7 @@ use std::{
 use backends::{BackendError, Event};
 use futures_core::Stream;
 use http_body::Body;
+use tokio::task::coop::poll_proceed;
 
 use crate::{client::root, gauge::Running, reader::Reader, whole::next_data};
 
@@ -54,7 +55,11 @@ impl Stream for Events {
                 None => {}
             }
             let Some(body) = &mut this.body else { return Poll::Ready(None) };
-            match ready!(Pin::new(body).poll_frame(cx)) {
+            // A host that floods comments must not keep the thread from everyone else, deadlines included.
+            let turn = ready!(poll_proceed(cx));
+            let read = ready!(Pin::new(body).poll_frame(cx));
+            turn.made_progress();
+            match read {
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
                         this.reader.push(data);

@@ -201,7 +201,9 @@ pub enum TargetError {
     #[error("`key`: expected printable characters without line breaks")]
     Key,
     /// A header cannot be sent.
-    #[error("`headers`: `{name}` is not a header that can be sent")]
+    #[error(
+        "`headers`: `{name}` is not a header that can be set: expected a name and a value that HTTP allows, and none of its own"
+    )]
     Header {
         /// Its name.
         name: String,
@@ -271,9 +273,14 @@ impl Target {
     fn all_headers(&self) -> Result<HeaderMap, TargetError> {
         let mut headers = HeaderMap::new();
         for (name, value) in &self.headers {
-            let wrong = |_| TargetError::Header { name: name.clone() };
-            let value = HeaderValue::from_str(value).map_err(|_| TargetError::Header { name: name.clone() })?;
-            headers.insert(header_name(name).map_err(wrong)?, value);
+            let wrong = || TargetError::Header { name: name.clone() };
+            let value = HeaderValue::from_str(value).map_err(|_| wrong())?;
+            let header = header_name(name).map_err(|_| wrong())?;
+            // These say how the message is cut out of the connection, which only the HTTP library knows.
+            if [header::HOST, header::CONNECTION, header::CONTENT_LENGTH, header::TRANSFER_ENCODING].contains(&header) {
+                return Err(wrong());
+            }
+            headers.insert(header, value);
         }
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         // A compressed stream would have to be unpacked to be read, and arrives in lumps.
@@ -355,6 +362,15 @@ mod tests {
     fn a_key_that_breaks_a_header_is_refused_without_being_shown() {
         let target = Target::new("http://h/v1", "m", Some(Secret::new("sk-1\r\nx: y")));
         assert_eq!(check(&target).unwrap_err(), TargetError::Key);
+    }
+
+    #[test]
+    fn a_header_that_would_break_the_message_is_refused() {
+        for (name, value) in [("Content-Length", "1"), ("host", "h"), ("a b", "c"), ("x", "1\r\ny: 2")] {
+            let mut target = Target::new("http://h/v1", "m", None);
+            target.headers = vec![(name.into(), value.into())];
+            assert_eq!(check(&target).unwrap_err(), TargetError::Header { name: name.into() });
+        }
     }
 
     #[test]

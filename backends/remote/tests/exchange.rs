@@ -2,8 +2,6 @@
 
 mod support;
 
-use std::time::Duration;
-
 use backends::{Backend, Event, Probe};
 use remote::{Auth, Secret, Target};
 use scripted::{Fault, Host, Script};
@@ -141,25 +139,4 @@ async fn check_tells_a_good_key_from_a_refused_one_and_from_no_host() {
     remote.check().await.unwrap();
     host.shutdown().await;
     assert!(matches!(remote.check().await, Err(backends::BackendError::Connect(_))));
-}
-
-#[tokio::test]
-async fn a_connection_that_does_not_come_about_in_time_is_a_connect_timeout() {
-    // A listener whose queue is full answers no further handshake.
-    let listener = tokio::net::TcpSocket::new_v4().unwrap();
-    listener.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let listener = listener.listen(1).unwrap();
-    let addr = listener.local_addr().unwrap();
-    let mut queued = Vec::new();
-    while let Ok(Ok(socket)) =
-        tokio::time::timeout(Duration::from_millis(50), tokio::net::TcpStream::connect(addr)).await
-    {
-        queued.push(socket);
-    }
-    let options = remote::ClientOptions { connect_timeout: Duration::from_millis(50), ..Default::default() };
-    let client = remote::Client::new(&options).unwrap();
-    let target = Target::new(format!("http://{addr}/v1"), "m", None);
-    let remote = remote::Remote::new(backends::BackendId::new("r"), target, &client).unwrap();
-    let outcome = run(&remote, chat(r#"{"model":"m","messages":[]}"#)).await;
-    assert_eq!(outcome.error.as_deref(), Some("timed out waiting for a connection"));
 }

@@ -2,12 +2,15 @@
 
 mod support;
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
-use backends::{Backend, BackendError, BackendId};
+use backends::{Backend, BackendError, BackendId, Phase};
 use remote::{Client, ClientOptions, Remote, Target};
 use scripted::{Fault, Host, Script};
 use support::{chat, run};
@@ -96,4 +99,16 @@ async fn streams_share_one_http2_connection_and_one_that_is_dropped_leaves_the_o
     drop(other);
     host.until_running(0).await;
     assert_eq!(relay.connections.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn a_handshake_that_does_not_end_in_time_is_a_connect_timeout() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let options = ClientOptions { connect_timeout: Duration::from_millis(50), ..ClientOptions::default() };
+    let base_url = format!("https://{}/v1", silent.local_addr().unwrap());
+    let remote =
+        Remote::new(BackendId::new("remote"), Target::new(base_url, "m", None), &Client::new(&options).unwrap())
+            .unwrap();
+    let Err(error) = remote.generate(chat(STREAM)).await else { panic!("nobody shakes hands") };
+    assert!(matches!(error, BackendError::Timeout { phase: Phase::Connect }), "{error:?}");
 }
