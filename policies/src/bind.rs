@@ -6,7 +6,7 @@ use crate::{
     Attempts, Deployment, Place,
     plan::{Cause, Rejected},
     read::Spanned,
-    route::{Require, RouteText, Selector, When},
+    route::{Prefer, Require, RouteText, Selector, When},
     set::{DIRECT, Entry, Route},
     table::{Row, Table},
 };
@@ -44,6 +44,7 @@ impl<'a> Binder<'a> {
             name: DIRECT.into(),
             when: When::default(),
             prefer: None,
+            ranks_by_language: false,
             attempts: Attempts::default(),
             entries: entries.into(),
             out: Arc::new([]),
@@ -71,10 +72,23 @@ impl<'a> Binder<'a> {
             name: text.name.value.as_str().into(),
             when: text.when.clone(),
             prefer: text.prefer,
+            ranks_by_language: self.ranks_by_language(&entries, text.prefer),
             attempts: text.attempts,
             entries: entries.into(),
             out: out.into(),
         }
+    }
+
+    /// Quality depends on the language; it makes a difference where it counts and more than one model is compared.
+    fn ranks_by_language(&self, entries: &[Entry], prefer: Option<Prefer>) -> bool {
+        if prefer.is_some_and(|prefer| prefer.quality <= 0.0) {
+            return false;
+        }
+        let model = |entry: &Entry| self.table.rows[entry.row as usize].model;
+        // Without `prefer` only deployments of one entry are compared.
+        entries
+            .windows(2)
+            .any(|pair| (prefer.is_some() || pair[0].rank == pair[1].rank) && model(&pair[0]) != model(&pair[1]))
     }
 
     /// The deployments of a list, each once, and the candidates that nothing serves.

@@ -38,6 +38,8 @@ pub(crate) struct Route {
     pub(crate) when: When,
     /// Absent: the order of the list decides.
     pub(crate) prefer: Option<Prefer>,
+    /// Whether the order of its candidates can depend on the language of the request.
+    pub(crate) ranks_by_language: bool,
     pub(crate) attempts: Attempts,
     /// Those that meet `require`, in the order of the list.
     pub(crate) entries: Box<[Entry]>,
@@ -68,11 +70,15 @@ impl PolicySet {
         self.routes.iter().map(|route| &*route.name)
     }
 
-    /// Whether any route that could take a request for `model` by `team` looks at its language. Telling the language
-    /// of a text costs more than the whole plan, so a gateway does it only then.
+    /// Whether the language of a request for `model` by `team` can make a difference: some route that could take it
+    /// matches by language, or ranks different models by their quality in it. Telling the language of a text costs more
+    /// than the whole plan, so a gateway does it only then.
     pub fn asks_language(&self, catalog: &Catalog, model: &str, team: Option<&str>) -> bool {
         let names = [Some(model), self.id(catalog, model)];
-        self.index.candidates(names, team).any(|at| self.routes[at].when.language.is_some())
+        self.index.candidates(names, team).any(|at| {
+            let route = &self.routes[at];
+            route.when.language.is_some() || route.ranks_by_language
+        })
     }
 
     /// The catalog's id of a name that is neither in a route nor a deployment's own: a repository or an alias.

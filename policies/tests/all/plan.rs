@@ -80,6 +80,22 @@ fn the_language_of_the_request_weighs_on_quality() {
 }
 
 #[test]
+fn the_language_is_asked_for_where_it_can_make_a_difference() {
+    let routes = "
+  - {name: ko, match: {model: matched, language: ko}, candidates: [phi-4]}
+  - {name: m, match: {model: matched}, candidates: [phi-4]}
+  - {name: quality, match: {model: quality}, prefer: {quality: 1}, candidates: [phi-4, qwen3-8b]}
+  - {name: cost, match: {model: cost}, prefer: {cost: 1}, candidates: [phi-4, qwen3-8b]}
+  - {name: list, match: {model: list}, candidates: [phi-4, qwen3-8b]}
+  - {name: any, match: {model: any}, candidates: [any]}
+";
+    let world = World::new(routes, vec![local("phi-4"), local("qwen3-8b")]);
+    let asked = ["matched", "quality", "cost", "list", "any", "phi-4"];
+    let asks = asked.map(|model| world.policies.asks_language(&world.catalog, model, None));
+    assert_eq!(asks, [true, true, false, false, true, false]);
+}
+
+#[test]
 fn the_first_route_that_takes_the_request_decides() {
     let routes = "
   - {name: tools, match: {model: auto, needs: [tools]}, candidates: [qwen3-8b]}
