@@ -102,7 +102,7 @@ impl<'a> Binder<'a> {
         let mut stage = 0;
         for (rank, Spanned { value: selector, .. }) in candidates.iter().enumerate() {
             let rank = u16::try_from(rank).unwrap_or(u16::MAX);
-            if *selector == Selector::Any {
+            if *selector == Selector::Any && rank > 0 {
                 stage += 1;
             }
             let rows = self.reach(selector);

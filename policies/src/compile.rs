@@ -63,9 +63,9 @@ pub fn compile(
     let checker = Checker { sources, files: &files, catalog, deployments };
     checker.check(&texts, &mut problems);
     if problems.has_errors() {
-        return Err(problems.into_report());
+        return Err(problems.into_report(&files));
     }
-    Ok((bind(texts.into(), catalog, deployments), problems.into_report()))
+    Ok((bind(texts.into(), catalog, deployments), problems.into_report(&files)))
 }
 
 /// Binds routes that have been checked.

@@ -307,7 +307,13 @@ impl Problems {
         self.found.iter().any(|d| d.severity == Severity::Error)
     }
 
-    pub(crate) fn into_report(self) -> Report {
+    /// The problems in the order of `files`, and in each from the top.
+    pub(crate) fn into_report(mut self, files: &[File<'_>]) -> Report {
+        let place = |d: &Diagnostic| {
+            let file = files.iter().position(|file| file.name == d.file);
+            (d.code == Code::TooManyProblems.as_str(), file, d.span.start)
+        };
+        self.found.sort_by_key(place);
         Report { diagnostics: self.found }
     }
 }

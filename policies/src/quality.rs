@@ -22,3 +22,34 @@ fn size(model: &Model) -> Option<f64> {
     let effective = (all * model.active_parameters_b.unwrap_or(all)).sqrt();
     (effective > 0.0).then(|| (effective.log10() + 1.0) / 4.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use catalog::Catalog;
+
+    use super::*;
+
+    #[test]
+    fn a_larger_model_of_a_line_is_estimated_better() {
+        let catalog = Catalog::builtin();
+        let line = ["qwen3-0.6b", "qwen3-1.7b", "qwen3-4b", "qwen3-8b", "qwen3-14b", "qwen3-32b"];
+        let estimates = line.map(|id| estimate(catalog.model(id).unwrap()).unwrap());
+        assert!(estimates.is_sorted_by(|a, b| a < b), "{estimates:?}");
+    }
+
+    #[test]
+    fn a_benchmark_and_a_size_speak_of_the_same_scale() {
+        let catalog = Catalog::builtin();
+        for id in ["llama-3.3-70b-instruct", "qwen2.5-72b-instruct", "deepseek-v3", "llama-3.1-405b-instruct"] {
+            let model = catalog.model(id).unwrap();
+            let (estimate, size) = (estimate(model).unwrap(), size(model).unwrap());
+            assert!((f64::from(estimate) - size).abs() < 0.2, "{id}: {estimate} by benchmark, {size} by size");
+        }
+    }
+
+    #[test]
+    fn nothing_known_is_no_estimate() {
+        let catalog = Catalog::builtin();
+        assert_eq!(estimate(catalog.model("gpt-4o").unwrap()), None);
+    }
+}

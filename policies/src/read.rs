@@ -140,9 +140,10 @@ impl Reader<'_> {
         let found = words.iter().find(|(word, _)| *word == text.value).map(|(_, value)| *value);
         if found.is_none() {
             let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-            let hint = match nearest(&text.value, known.iter().copied()) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("expected one of {}", list(&known)),
+            let hint = match (nearest(&text.value, known.iter().copied()), known.as_slice()) {
+                (Some(near), _) => format!("did you mean `{near}`?"),
+                (None, [only]) => format!("expected `{only}`"),
+                (None, _) => format!("expected one of {}", list(&known)),
             };
             let message = format!("`{}` is not {what}", text.value);
             self.error_with_hint(Code::WrongValue, &text.at, message, "not a value of this key", hint);

@@ -207,13 +207,15 @@ fn every_problem_of_every_file_comes_back_at_once() {
         Source::new("b.yaml", "version: 1\nroutes:\n  - {candidates: [any], attempts: {max: many, budget: soon}}\n"),
     ];
     let report = compile(&sources, &Catalog::builtin(), &deployments()).unwrap_err();
-    let found: Vec<_> = report.diagnostics.iter().map(|d| (d.file.as_str(), d.code)).collect();
-    for expected in
-        [("a.yaml", "unknown-key"), ("a.yaml", "unknown-model"), ("b.yaml", "missing-key"), ("b.yaml", "wrong-value")]
-    {
-        assert!(found.contains(&expected), "{expected:?} is not in {found:?}");
-    }
-    assert_eq!(found.len(), 5, "{found:?}");
+    let found: Vec<_> = report.diagnostics.iter().map(|d| (d.file.as_str(), d.column, d.code)).collect();
+    let expected = [
+        ("a.yaml", 28, "unknown-model"),
+        ("a.yaml", 35, "unknown-key"),
+        ("b.yaml", 5, "missing-key"),
+        ("b.yaml", 41, "wrong-value"),
+        ("b.yaml", 55, "wrong-value"),
+    ];
+    assert_eq!(found, expected);
     let json = report.to_json();
     assert_eq!(json["diagnostics"].as_array().map(Vec::len), Some(5));
     assert_eq!(json["diagnostics"][0]["line"], 3);
