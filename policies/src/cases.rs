@@ -38,7 +38,7 @@ struct Deployed {
     retention: Option<String>,
 }
 
-/// What must come of the request. An absent part is not looked at.
+/// What must come of the request. An absent part is not looked at, but without `verdict` the request must be served.
 #[derive(Clone, Debug, Default)]
 struct Expect {
     route: Option<Spanned<String>>,

@@ -6,7 +6,7 @@
 
 use std::{collections::HashMap, ops::Range};
 
-use granit_parser::{Event, Parser, ScalarStyle};
+use granit_parser::{ErrorKind, Event, Parser, ScalarStyle};
 
 /// The largest file that is read.
 pub(crate) const MAX_BYTES: usize = 4 << 20;
@@ -81,7 +81,11 @@ pub(crate) fn parse(text: &str) -> Result<Node, Broken> {
     for event in Parser::new_from_str_with_options(text, options) {
         let (event, span) = event.map_err(|error| {
             let at = error.marker().byte_offset().unwrap_or(0);
-            Broken { limit: error.info().contains("limit"), at: at..at + 1, message: error.info() }
+            Broken {
+                limit: matches!(error.kind(), ErrorKind::RecursionLimitExceeded),
+                at: at..at + 1,
+                message: error.info(),
+            }
         })?;
         tree.take(event, span.byte_range().unwrap_or(0..0))?;
     }
