@@ -1,0 +1,123 @@
+//! The forward pass written only to be read, in `f64`, one token and one number at a time: what the engine is compared
+//! with.
+//!
+//! Shares with the engine only the binding of tensors and the reading of single rows. It can also round where the
+//! engine's contract says that it rounds (activations before a product with quantised weights, keys and values to
+//! halves); then the two differ only by the order of additions in `f32`.
+
+use half::f16;
+use kernels::{Activation, Format};
+
+use super::Model;
+use crate::tensor::Tensor;
+
+/// What is rounded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rounding {
+    /// Nothing.
+    None,
+    /// Activations and the cache, as the engine's contract says.
+    Contract,
+}
+
+/// The logits after each token of a sequence.
+pub fn logits(model: &Model, tokens: &[u32], rounding: Rounding) -> Vec<Vec<f64>> {
+    let shape = model.shape();
+    let mut keys: Vec<Vec<Vec<f64>>> = vec![Vec::new(); shape.layers];
+    let mut values = keys.clone();
+    let mut all = Vec::new();
+    for (position, &token) in tokens.iter().enumerate() {
+        let mut x = row(&model.weights.embedding, token as usize);
+        for (index, layer) in model.weights.layers.iter().enumerate() {
+            let input = norm(&x, &layer.attention_norm, shape.eps);
+            let mut query = product(&layer.query, &input, rounding);
+            let mut key = product(&layer.key, &input, rounding);
+            let value = product(&layer.value, &input, rounding);
+            for heads in [&mut query, &mut key] {
+                for head in heads.chunks_mut(shape.head) {
+                    turn(head, position, &shape.frequencies);
+                }
+            }
+            keys[index].push(stored(key, rounding));
+            values[index].push(stored(value, rounding));
+            let mut mixed = vec![0.0; query.len()];
+            for head in 0..shape.heads {
+                let kv = head / (shape.heads / shape.kv_heads) * shape.head;
+                let own = head * shape.head..(head + 1) * shape.head;
+                let score = |key: &Vec<f64>| dot(&query[own.clone()], &key[kv..kv + shape.head]);
+                let scores: Vec<f64> = keys[index].iter().map(|key| score(key) / (shape.head as f64).sqrt()).collect();
+                let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                let weights: Vec<f64> = scores.iter().map(|score| (score - largest).exp()).collect();
+                let sum: f64 = weights.iter().sum();
+                for (weight, value) in weights.iter().zip(&values[index]) {
+                    for (mixed, value) in mixed[own.clone()].iter_mut().zip(&value[kv..]) {
+                        *mixed += weight / sum * value;
+                    }
+                }
+            }
+            add(&mut x, &product(&layer.attention_output, &mixed, rounding));
+            let input = norm(&x, &layer.feed_forward_norm, shape.eps);
+            let gate = product(&layer.gate, &input, rounding);
+            let up = product(&layer.up, &input, rounding);
+            let inner: Vec<f64> = gate.iter().zip(&up).map(|(g, u)| g / (1.0 + (-g).exp()) * u).collect();
+            add(&mut x, &product(&layer.down, &inner, rounding));
+        }
+        all.push(product(&model.weights.output, &norm(&x, &model.weights.norm, shape.eps), rounding));
+    }
+    all
+}
+
+fn row(tensor: &Tensor, index: usize) -> Vec<f64> {
+    let mut values = vec![0.0; tensor.cols()];
+    tensor.row(index, &mut values);
+    values.into_iter().map(f64::from).collect()
+}
+
+fn product(tensor: &Tensor, x: &[f64], rounding: Rounding) -> Vec<f64> {
+    let x = match rounding {
+        Rounding::None => x.to_vec(),
+        Rounding::Contract => quantised(x, tensor.format()),
+    };
+    (0..tensor.rows()).map(|index| dot(&row(tensor, index), &x)).collect()
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+fn add(x: &mut [f64], y: &[f64]) {
+    x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
+}
+
+fn norm(x: &[f64], weight: &[f32], eps: f32) -> Vec<f64> {
+    let scale = 1.0 / (dot(x, x) / x.len() as f64 + f64::from(eps)).sqrt();
+    x.iter().zip(weight).map(|(x, &weight)| x * scale * f64::from(weight)).collect()
+}
+
+fn turn(head: &mut [f64], position: usize, frequencies: &[f64]) {
+    for (pair, frequency) in head.chunks_mut(2).zip(frequencies) {
+        let (sin, cos) = (position as f64 * frequency).sin_cos();
+        (pair[0], pair[1]) = (pair[0] * cos - pair[1] * sin, pair[0] * sin + pair[1] * cos);
+    }
+}
+
+/// To multiples of a 127th of the largest of each group.
+fn quantised(x: &[f64], format: Format) -> Vec<f64> {
+    let group = match format.activation() {
+        Activation::F32 => return x.to_vec(),
+        Activation::Q8x32 => 32,
+        Activation::Q8x256 => 256,
+    };
+    let round = |group: &[f64]| {
+        let scale = group.iter().fold(0.0f64, |largest, x| largest.max(x.abs())) / 127.0;
+        group.iter().map(|x| if scale == 0.0 { 0.0 } else { (x / scale).round_ties_even() * scale }).collect::<Vec<_>>()
+    };
+    x.chunks(group).flat_map(round).collect()
+}
+
+fn stored(x: Vec<f64>, rounding: Rounding) -> Vec<f64> {
+    match rounding {
+        Rounding::None => x,
+        Rounding::Contract => x.into_iter().map(|x| f16::from_f64(x).to_f64()).collect(),
+    }
+}

@@ -1,0 +1,318 @@
+//! The engine against the reference, on random models of every weight type; and what loading refuses.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use kernels::Isa;
+
+use super::{
+    Limits, Model, ModelError, Runner, Token,
+    reference::{self, Rounding},
+};
+use crate::{
+    gguf::{File, TensorType},
+    testing::{Llama, Meta, Writer, quantise},
+};
+
+const KINDS: [TensorType; 6] =
+    [TensorType::F32, TensorType::F16, TensorType::Q8_0, TensorType::Q4_0, TensorType::Q4_K, TensorType::Q6_K];
+
+fn load(bytes: Vec<u8>) -> Result<Arc<Model>, ModelError> {
+    let file = File::read(Bytes::from(bytes)).expect("a file in order");
+    Model::load(&file).map(Arc::new)
+}
+
+/// A model with sizes that suit `kind`, groups of two heads and a vocabulary that is no round number.
+fn random(kind: TensorType) -> Llama {
+    let (width, feed_forward) = if kind.block_len() == 256 { (256, 512) } else { (64, 96) };
+    Llama { kind, width, feed_forward, seed: 7, ..Llama::default() }
+}
+
+fn runner(model: &Arc<Model>, isa: Isa, threads: usize) -> Runner {
+    Runner::new(Arc::clone(model), Limits { slots: 3, context: 128, threads, isa }).unwrap()
+}
+
+fn text(len: usize, seed: u32) -> Vec<u32> {
+    (0..len as u32).map(|i| (i * i * 31 + i * 17 + seed) % 200).collect()
+}
+
+fn chunk(slot: usize, first: usize, ids: &[u32]) -> Vec<Token> {
+    ids.iter().enumerate().map(|(i, &id)| Token { slot, position: first + i, id, logits: true }).collect()
+}
+
+/// Euclidean distance of two rows, relative to the size of the second.
+fn distance(ours: &[f32], theirs: &[f64]) -> f64 {
+    let off: f64 = ours.iter().zip(theirs).map(|(a, b)| (f64::from(*a) - b).powi(2)).sum();
+    let size: f64 = theirs.iter().map(|b| b * b).sum();
+    (off / size).sqrt()
+}
+
+/// How far each row of logits is from the reference.
+fn distances(model: &Arc<Model>, isa: Isa, ids: &[u32], rounding: Rounding) -> Vec<f64> {
+    let expected = reference::logits(model, ids, rounding);
+    let mut runner = runner(model, isa, 2);
+    let logits = runner.step(&chunk(0, 0, ids));
+    logits.chunks(model.shape().vocabulary).zip(&expected).map(|(ours, theirs)| distance(ours, theirs)).collect()
+}
+
+/// The forward pass is the contract's, with nothing left out and nothing rounded elsewhere: until some value lies so
+/// near the edge between two steps that the order of additions decides, logits differ by the noise of `f32` alone.
+///
+/// After that first one the roundings that follow are those of another, equally good computation, and the distance is
+/// that of two independent ones; the next test bounds it.
+#[test]
+fn logits_are_the_references_on_every_weight_type_and_tier() {
+    let ids = text(70, 3);
+    for kind in KINDS {
+        let model = load(random(kind).build()).unwrap();
+        for isa in Isa::available() {
+            check(&format!("{kind} {}", isa.name()), kind, &model, &distances(&model, isa, &ids, Rounding::Contract));
+        }
+    }
+}
+
+fn check(name: &str, kind: TensorType, model: &Model, off: &[f64]) {
+    // Sums of up to 512 terms, some twenty of them in a row: 20 * sqrt(512) * 2^-24 is 2.7e-5.
+    assert!(off[0] < 3e-5, "{name}: {off:?}");
+    let bound = std::f64::consts::SQRT_2 * rounding_noise(kind, model);
+    assert!(off.iter().all(|&off| off < bound), "{name}: {off:?} beyond {bound}");
+}
+
+#[test]
+fn rounding_moves_logits_no_further_than_its_steps_allow() {
+    let ids = text(70, 4);
+    for kind in KINDS {
+        let model = load(random(kind).build()).unwrap();
+        let off = distances(&model, Isa::best(), &ids, Rounding::None);
+        let (largest, bound) = (off.iter().copied().fold(0.0, f64::max), rounding_noise(kind, &model));
+        assert!(largest < bound, "{kind}: {off:?} beyond {bound}");
+        // Were it far below, the bound would hold nothing.
+        assert!(largest > bound / 10.0, "{kind}: {off:?} far below {bound}");
+    }
+}
+
+/// The relative size of what rounding does to a row of logits.
+///
+/// Rounding to steps of `s` moves a value by `s / sqrt(12)` on average. For a group the step is a 127th of its largest
+/// value, which among 256 normal ones is about 3 root mean squares and among 32 about 2.2: relative to the column 0.0068
+/// and 0.005. A product with a random matrix keeps that ratio. Four products of each layer and the last one round; what
+/// they do is independent and each changes a part of the stream only, so together at most the root of their number;
+/// the product of gate and up has the error of both: a factor of at most the root of two. For the largest of 70 rows, three
+/// halves of the average. Keys and values as halves: two roundings of 2^-11 / sqrt(12) in each layer.
+fn rounding_noise(kind: TensorType, model: &Model) -> f64 {
+    let layers = model.shape().layers as f64;
+    let activations = match kind.block_len() {
+        256 => 3.0 / 127.0 / 12f64.sqrt(),
+        32 => 2.2 / 127.0 / 12f64.sqrt(),
+        _ => 0.0,
+    };
+    let cache = (2.0 * layers).sqrt() / 2048.0 / 12f64.sqrt();
+    1.5 * (activations * (2.0 * (4.0 * layers + 1.0)).sqrt()).max(cache)
+}
+
+#[test]
+fn an_output_of_its_own_a_shared_one_and_other_groupings_are_the_references() {
+    let ids = text(20, 5);
+    for (tied, heads, kv_heads, layers) in [(true, 4, 4, 1), (false, 4, 1, 3), (true, 8, 2, 2), (false, 1, 1, 1)] {
+        let model = Llama { tied, heads, kv_heads, layers, ..random(TensorType::F32) };
+        let model = load(model.build()).unwrap();
+        let off = distances(&model, Isa::best(), &ids, Rounding::Contract);
+        check(&format!("{heads} heads, {kv_heads} of keys"), TensorType::F32, &model, &off);
+    }
+}
+
+#[test]
+fn a_result_depends_on_its_own_sequence_alone() {
+    let prompts = [text(40, 1), text(33, 2), text(50, 9)];
+    for kind in [TensorType::Q8_0, TensorType::Q4_K, TensorType::F16] {
+        let model = load(random(kind).build()).unwrap();
+        let rows = model.shape().vocabulary;
+        // Each by itself, whole, on one thread.
+        let alone: Vec<Vec<f32>> =
+            prompts.iter().map(|ids| runner(&model, Isa::best(), 1).step(&chunk(0, 0, ids)).to_vec()).collect();
+        for threads in [1, 2, 3] {
+            let mut runner = runner(&model, Isa::best(), threads);
+            let mut done = [0; 3];
+            let mut round = 0;
+            // All together, in pieces of changing sizes.
+            while (0..3).any(|slot| done[slot] < prompts[slot].len()) {
+                let mut tokens = Vec::new();
+                for slot in 0..3 {
+                    let piece = [1, 7, 3][(slot + round) % 3].min(prompts[slot].len() - done[slot]);
+                    tokens.extend(chunk(slot, done[slot], &prompts[slot][done[slot]..][..piece]));
+                    done[slot] += piece;
+                }
+                let logits = runner.step(&tokens);
+                for (token, logits) in tokens.iter().zip(logits.chunks(rows)) {
+                    let expected = &alone[token.slot][token.position * rows..][..rows];
+                    assert!(logits == expected, "{kind}, {threads} threads, slot {}, {}", token.slot, token.position);
+                }
+                round += 1;
+            }
+        }
+    }
+}
+
+#[test]
+fn only_the_tokens_that_ask_get_logits_in_their_order() {
+    let model = load(random(TensorType::Q8_0).build()).unwrap();
+    let (mut runner, rows) = (runner(&model, Isa::best(), 2), model.shape().vocabulary);
+    let mut tokens = chunk(0, 0, &text(9, 1));
+    let all = runner.step(&tokens).to_vec();
+    for token in &mut tokens {
+        token.logits = [2, 3, 8].contains(&token.position);
+    }
+    let some = runner.step(&tokens);
+    assert_eq!(some.len(), 3 * rows);
+    for (row, position) in [2, 3, 8].into_iter().enumerate() {
+        assert_eq!(some[row * rows..][..rows], all[position * rows..][..rows]);
+    }
+    tokens.iter_mut().for_each(|token| token.logits = false);
+    assert!(runner.step(&tokens).is_empty());
+    assert!(runner.step(&[]).is_empty());
+}
+
+#[test]
+fn going_back_in_a_slot_forgets_what_was_behind() {
+    let model = load(random(TensorType::F32).build()).unwrap();
+    let rows = model.shape().vocabulary;
+    let (first, second) = (text(12, 1), text(12, 2));
+    let expected = runner(&model, Isa::best(), 1).step(&chunk(0, 0, &[&first[..5], &second[5..]].concat())).to_vec();
+    let mut runner = runner(&model, Isa::best(), 1);
+    runner.step(&chunk(0, 0, &first));
+    let again = runner.step(&chunk(0, 5, &second[5..]));
+    assert!(again == &expected[5 * rows..]);
+}
+
+fn refused(tokens: &[Token]) -> String {
+    let model = load(random(TensorType::F32).build()).unwrap();
+    let mut runner = runner(&model, Isa::best(), 1);
+    runner.step(&chunk(0, 0, &[1, 2, 3]));
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runner.step(tokens).len()));
+    *outcome.unwrap_err().downcast::<String>().unwrap()
+}
+
+#[test]
+fn tokens_out_of_range_or_order_are_named() {
+    let token = Token { slot: 0, position: 3, id: 1, logits: false };
+    assert_eq!(refused(&[Token { slot: 3, ..token }]), "step: slot 3 of 3");
+    assert_eq!(refused(&[Token { position: 128, ..token }]), "step: position 128 of 128");
+    assert!(refused(&[Token { id: 9_999, ..token }]).starts_with("step: token 9999 of "));
+    assert_eq!(refused(&[Token { position: 4, ..token }]), "step: position 4 of slot 0, which holds 3");
+    assert_eq!(refused(&[token, token]), "step: position 3 of slot 0, which holds 4");
+}
+
+/// The message for a file that `change` made out of one that is in order.
+fn message(change: impl FnOnce(&mut Writer) -> &mut Writer) -> String {
+    let mut file = random(TensorType::F32).writer();
+    change(&mut file);
+    load(file.finish()).unwrap_err().to_string()
+}
+
+#[test]
+fn what_the_graph_does_not_compute_is_refused_by_name() {
+    let set = |key: &str, value: Meta| message(|file| file.set(key, value));
+    let text = |text: &str| Meta::Text(text.into());
+    for (found, expected) in [
+        (set("general.architecture", text("mamba")), "the architecture `mamba`"),
+        (set("llama.expert_count", Meta::U32(8)), "mixtures of experts (`llama.expert_count`)"),
+        (set("llama.rope.scaling.type", text("yarn")), "rope scaling `yarn` (`llama.rope.scaling.type`)"),
+        (
+            set("llama.attention.value_length", Meta::U32(8)),
+            "values of 8 beside keys of 16 (`llama.attention.value_length`)",
+        ),
+        (
+            set("llama.attention.head_count_kv", Meta::I32s(vec![2, 2])),
+            "a `llama.attention.head_count_kv` that differs from layer to layer",
+        ),
+        (
+            message(|file| file.tensor("blk.0.attn_q.bias", TensorType::F32, &[64], vec![0; 256])),
+            "with the tensor `blk.0.attn_q.bias`",
+        ),
+    ] {
+        assert_eq!(found, format!("the native engine does not compute {expected}; the llama-cpp engine may"));
+    }
+}
+
+#[test]
+fn sizes_that_do_not_fit_are_refused_with_what_was_expected() {
+    let set = |key: &str, value: u32| message(|file| file.set(key, Meta::U32(value)));
+    let float = |key: &str, value: f32| message(|file| file.set(key, Meta::F32(value)));
+    for (found, expected) in [
+        (set("llama.block_count", 3), "the file has no tensor `blk.2.attn_norm.weight`"),
+        (
+            set("llama.block_count", u32::MAX),
+            "metadata key `llama.block_count`: expected a whole number from 1 to 1024, found 4294967295",
+        ),
+        (
+            set("llama.embedding_length", 0),
+            "metadata key `llama.embedding_length`: expected a whole number from 1 to 131072, found 0",
+        ),
+        (set("llama.embedding_length", 128), "tensor `token_embd.weight`: expected [128, 372], found [64, 372]"),
+        (set("llama.feed_forward_length", 32), "tensor `blk.0.ffn_gate.weight`: expected [64, 32], found [64, 96]"),
+        (
+            set("llama.attention.head_count", 5),
+            "metadata key `llama.attention.head_count_kv`: expected a divisor of the 5 query heads, found 2",
+        ),
+        (
+            set("llama.rope.dimension_count", 7),
+            "metadata key `llama.rope.dimension_count`: expected an even number, found 7",
+        ),
+        (
+            float("llama.rope.freq_base", f32::NAN),
+            "metadata key `llama.rope.freq_base`: expected a number of at least 1, found NaN",
+        ),
+        (
+            float("llama.attention.layer_norm_rms_epsilon", -1.0),
+            "metadata key `llama.attention.layer_norm_rms_epsilon`: expected a number from 0 to 1, found -1",
+        ),
+        (
+            message(|file| file.tensor("rope_freqs.weight", TensorType::F32, &[4], vec![0; 16])),
+            "tensor `rope_freqs.weight`: expected F32 [8], each a positive number, found F32 [4]",
+        ),
+        (
+            message(|file| file.tensor("rope_freqs.weight", TensorType::F32, &[8], vec![0; 32])),
+            "tensor `rope_freqs.weight`: expected F32 [8], each a positive number, found 0",
+        ),
+        (message(|file| file.unset("llama.context_length")), "the file has no metadata key `llama.context_length`"),
+    ] {
+        assert_eq!(found, expected);
+    }
+}
+
+#[test]
+fn positions_are_squeezed_by_a_linear_factor_and_by_the_files_own() {
+    let plain = load(random(TensorType::F32).build()).unwrap();
+    assert_eq!(plain.shape().frequencies[..2], [1.0, 10_000f64.powf(-0.125)]);
+    let mut file = random(TensorType::F32).writer();
+    let factors: Vec<f32> = (1..=8).map(|factor| factor as f32).collect();
+    file.set("llama.rope.scaling.type", Meta::Text("linear".into()))
+        .set("llama.rope.scaling.factor", Meta::F32(4.0))
+        .set("llama.rope.freq_base", Meta::F32(500_000.0))
+        .tensor("rope_freqs.weight", TensorType::F32, &[8], quantise(TensorType::F32, &factors));
+    let scaled = load(file.finish()).unwrap();
+    for (pair, frequency) in scaled.shape().frequencies.iter().enumerate() {
+        let expected = 500_000f64.powf(-(pair as f64) / 8.0) / 4.0 / (pair + 1) as f64;
+        assert!((frequency - expected).abs() <= 1e-12 * expected, "pair {pair}: {frequency}, expected {expected}");
+    }
+}
+
+#[test]
+fn limits_beyond_the_model_or_of_nothing_are_refused() {
+    let model = load(random(TensorType::F32).build()).unwrap();
+    let good = Limits { slots: 1, context: 256, threads: 1, isa: Isa::best() };
+    let message = |limits| Runner::new(Arc::clone(&model), limits).unwrap_err().to_string();
+    assert!(Runner::new(Arc::clone(&model), good).is_ok_and(|runner| runner.cache_bytes() == 4 * 2 * 256 * 2 * 16));
+    assert_eq!(message(Limits { context: 257, ..good }), "a context of 257; expected 1 to 256");
+    assert_eq!(message(Limits { slots: 0, ..good }), "a number of slots of 0; expected 1 to 4096");
+    assert_eq!(message(Limits { threads: 5_000, ..good }), "a number of threads of 5000; expected 1 to 1024");
+}
+
+#[test]
+fn a_model_says_how_large_it_is_and_of_what_type() {
+    let model = load(random(TensorType::Q4_K).build()).unwrap();
+    let shape = model.shape();
+    let layer = 2 * 256 * 256 + 2 * 128 * 256 + 3 * 256 * 512;
+    assert_eq!(model.parameters(), 2 * layer + 2 * 256 * shape.vocabulary as u64);
+    assert_eq!(model.quantization(), "Q4_K");
+}
