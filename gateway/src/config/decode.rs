@@ -29,7 +29,7 @@ const MAX_PROBLEMS: usize = 100;
 /// Decodes a tree, noting every problem. None if the document as a whole is not of the type.
 pub(crate) fn decode<T: DeserializeOwned>(node: &mut Node, source: &Source, problems: &mut Problems) -> Option<T> {
     for _ in 0..MAX_PROBLEMS {
-        let fault = match T::deserialize(NodeDeserializer::document(node)) {
+        let fault = match T::deserialize(NodeDeserializer::new(node)) {
             Ok(value) => return Some(value),
             Err(fault) => fault,
         };

@@ -13,6 +13,7 @@ use super::{
     load::Reading,
     raw::RawDeployment,
     report::{Problem, list, nearest},
+    yaml::{Node, Value},
 };
 
 /// The catalog id of the model whose weights are part of the binary.
@@ -25,6 +26,7 @@ pub(super) const DEMO_BITS: f32 = 8.5;
 pub(super) fn check(
     reading: &mut Reading<'_>,
     written: &[Spanned<RawDeployment>],
+    tree: &Node,
     catalog: &Catalog,
     catalog_is_whole: bool,
 ) -> Vec<Deployment> {
@@ -43,7 +45,7 @@ pub(super) fn check(
                 .hint("give each its own id");
             reading.note(problem, id.at.clone());
         }
-        let mut one = One { reading: &mut *reading, raw, at, catalog };
+        let mut one = One { reading: &mut *reading, raw, at, node: node_at(tree, at), catalog };
         let model = one.model(catalog_is_whole);
         let deployment = match one.place() {
             Some(Chosen::Host(id)) => one.at_host(id, model),
@@ -73,12 +75,24 @@ struct One<'a, 'r> {
     reading: &'a mut Reading<'r>,
     raw: &'a RawDeployment,
     at: &'a Range<usize>,
+    node: Option<&'a Node>,
     catalog: &'a Catalog,
+}
+
+/// The deployment that stands at `at`, as it is written.
+fn node_at<'n>(tree: &'n Node, at: &Range<usize>) -> Option<&'n Node> {
+    let Value::List(items) = &tree.get("deployments")?.value else { return None };
+    items.iter().find(|node| node.place() == *at)
 }
 
 impl<'a> One<'a, '_> {
     fn note(&mut self, problem: Problem, at: &Range<usize>) {
         self.reading.note(problem, at.clone());
+    }
+
+    /// Whether one of these keys is there but broken, which is reported: then nothing may be said of its absence.
+    fn broken(&self, keys: &[&str]) -> bool {
+        keys.iter().any(|key| self.node.and_then(|node| node.get(key)).is_some_and(|node| node.broken))
     }
 
     fn model(&mut self, catalog_is_whole: bool) -> Option<&'a Model> {
@@ -111,6 +125,7 @@ impl<'a> One<'a, '_> {
             (Some(host), None, None) => Some(Chosen::Host(host)),
             (None, Some(server), None) => Some(Chosen::Server(server)),
             (None, None, Some(engine)) => Some(Chosen::Engine(engine)),
+            (None, None, None) if self.broken(&["host", "server", "engine"]) => None,
             (None, None, None) => {
                 let problem =
                     Problem::error("no-place", format!("deployment `{}` does not say where it runs", raw.id.value))
@@ -156,7 +171,7 @@ impl<'a> One<'a, '_> {
             self.note(problem.hint(hint), &id.at);
             return None;
         };
-        if key.is_none() && raw.key.is_none() && raw.key_file.is_none() {
+        if raw.key.is_none() && raw.key_file.is_none() && !self.broken(&["key", "key_file"]) {
             let variable = host.key_env.first().map_or("HOST_API_KEY", String::as_str);
             let problem =
                 Problem::error("no-key", format!("deployment `{}` has no key for {}", raw.id.value, host.name))
@@ -168,6 +183,7 @@ impl<'a> One<'a, '_> {
         let name = match (&raw.name, offer) {
             (Some(name), _) => name.value.clone(),
             (None, Some(offer)) => offer.name.clone(),
+            (None, None) if self.broken(&["name"]) => return None,
             (None, None) => {
                 let problem = Problem::error(
                     "name-required",
@@ -255,6 +271,7 @@ impl<'a> One<'a, '_> {
         let model = model?;
         let weights = match &raw.path {
             Some(path) => Weights::File(self.weights(path)?),
+            None if self.broken(&["path"]) => return None,
             None if model.id == DEMO_MODEL => Weights::BuiltIn,
             None => {
                 let problem =

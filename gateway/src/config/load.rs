@@ -170,7 +170,7 @@ impl<'a> Reading<'a> {
         };
 
         let (catalog, catalog_is_whole) = self.catalog(&raw.catalog);
-        let mut deployments = deployments::check(&mut self, &raw.deployments, &catalog, catalog_is_whole);
+        let mut deployments = deployments::check(&mut self, &raw.deployments, &tree, &catalog, catalog_is_whole);
         let mut not_live = Vec::new();
         if raw.discover {
             let found = found::hosts(&catalog, self.environment, self.problems);

@@ -5,6 +5,7 @@
 
 use std::{fmt, ops::Range};
 
+use policies::Diagnostic;
 use serde::{
     Deserialize, Deserializer,
     de::{self, MapAccess, SeqAccess, Visitor},
@@ -59,6 +60,11 @@ impl Node {
         }
     }
 
+    /// What to point at: of a mapping its first key, since the whole may go on for pages.
+    pub(crate) fn place(&self) -> Range<usize> {
+        self.entries().first().map_or_else(|| self.at.clone(), |first| first.key_at.clone())
+    }
+
     /// Whether a part of it is broken.
     pub(crate) fn has_broken(&self) -> bool {
         self.broken
@@ -94,20 +100,51 @@ pub(crate) fn parse(source: &Source, problems: &mut Problems) -> Option<Node> {
         Ok(Some(node)) => Some(node),
         Ok(None) => Some(Node { value: Value::Map(Vec::new()), at: 0..0, from_environment: false, broken: false }),
         Err(error) => {
-            let at = error.location().map_or(0..0, |at| range(&at));
-            problems.push(
-                Problem::error("yaml", format!("this YAML cannot be read: {}", one_line(&error)))
-                    .hint("indent with spaces; a value that holds `: `, ` #` or starts with a bracket needs quotes")
-                    .at(source, at),
-            );
+            problems.push(unreadable(&error, source));
             None
         }
     }
 }
 
-fn one_line(error: &serde_saphyr::Error) -> String {
-    let text = error.without_snippet().to_string();
-    text.lines().next().unwrap_or_default().trim_end_matches('.').to_owned()
+/// Why a text has no tree.
+fn unreadable(error: &serde_saphyr::Error, source: &Source) -> Diagnostic {
+    let error = error.without_snippet();
+    let at = error.location().map_or(0..0, |at| range(&at));
+    match error {
+        // What is wrong stands in the node that an alias names.
+        serde_saphyr::Error::AliasError { error, .. } => unreadable(error, source),
+        serde_saphyr::Error::DuplicateMappingKey { key, .. } => {
+            let key = key.as_deref().unwrap_or("a key").escape_debug();
+            Problem::error("duplicate-key", format!("`{key}` stands twice in one mapping"))
+                .label("again here")
+                .hint("keep one of them")
+                .at(source, at)
+        }
+        serde_saphyr::Error::Budget { .. } => {
+            Problem::error("yaml-limit", "the file holds more than is read, aliases expanded")
+                .hint("split it into several files, and write out what aliases stand for")
+                .at(source, at)
+        }
+        error => {
+            let text = error.to_string();
+            // The parser ends its messages with the place, which the report shows better.
+            let (message, place) = text.split_once(" at line ").unwrap_or((&text, ""));
+            let message = message.lines().next().unwrap_or_default();
+            let at = position(place, &source.text).map_or(at, |start| start..start);
+            Problem::error("yaml", format!("this YAML cannot be read: {message}"))
+                .hint("indent with spaces; a value that holds `: `, ` #` or starts with a bracket needs quotes")
+                .at(source, at)
+        }
+    }
+}
+
+/// The byte that "2, column 5" means; both count from 1, columns in characters.
+fn position(place: &str, text: &str) -> Option<usize> {
+    let (line, column) = place.split_once(", column ")?;
+    let (line, column) = (line.parse::<usize>().ok()?, column.parse::<usize>().ok()?);
+    let start: usize = text.split_inclusive('\n').take(line.checked_sub(1)?).map(str::len).sum();
+    let within = text[start..].char_indices().nth(column.checked_sub(1)?);
+    Some(within.map_or(text.len(), |(at, _)| start + at))
 }
 
 /// The bytes of a place. Text read from memory always has them; without, the start of the file stands in.

@@ -17,14 +17,8 @@ pub(super) struct NodeDeserializer<'a> {
 }
 
 impl<'a> NodeDeserializer<'a> {
-    pub(super) fn document(node: &'a Node) -> Self {
-        Self::new(node)
-    }
-
-    fn new(node: &'a Node) -> Self {
-        // A mapping starts at its first key and goes on for pages: its first key is enough to point at.
-        let at = node.entries().first().map_or_else(|| node.at.clone(), |first| first.key_at.clone());
-        Self { node, at }
+    pub(super) fn new(node: &'a Node) -> Self {
+        Self { node, at: node.place() }
     }
 
     fn plain<'de, V: Visitor<'de>>(&self, visitor: V) -> Result<V::Value, Fault> {

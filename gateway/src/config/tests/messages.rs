@@ -1,10 +1,277 @@
+//! What is printed for mistakes that people make.
+
 use super::*;
 
 #[test]
 fn all_problems_come_in_one_report_each_with_its_place_and_a_hint() {
-    let files = Files::new([(
-        "pointsman.yaml",
-        "listn: 127.0.0.1:8080\nadmin: localhost\ndeployments:\n  - {id: a, model: qwen3-9b, host: grok}\n  - {id: b, model: qwen3-32b}\n",
-    )]);
-    assert_eq!(files.errors(), "");
+    let text = "\
+listn: 127.0.0.1:8080
+admin: localhost
+deployments:
+  - {id: a, model: qwen3-9b, host: grok}
+  - {id: b, model: qwen3-32b}
+";
+    let expected = "\
+error[unknown-key]: the configuration has no key `listn`
+ --> pointsman.yaml:1:1
+  |
+1 | listn: 127.0.0.1:8080
+  | ^^^^^
+  |
+  = hint: did you mean `listen`?
+
+error[address]: `localhost` is not an address
+ --> pointsman.yaml:2:8
+  |
+2 | admin: localhost
+  |        ^^^^^^^^^ expected an IP address and a port
+  |
+  = hint: for example 127.0.0.1:8080, 0.0.0.0:8080 or [::1]:8080
+
+error[unknown-model]: deployment `a` serves a model the catalog does not have
+ --> pointsman.yaml:4:20
+  |
+4 |   - {id: a, model: qwen3-9b, host: grok}
+  |                    ^^^^^^^^ no model with this id
+  |
+  = hint: did you mean `qwen3-4b`, `qwen3-7b`, `qwen3-8b`? otherwise describe it in a file of `catalog`
+
+error[unknown-host]: there is no host `grok` in the catalog
+ --> pointsman.yaml:4:36
+  |
+4 |   - {id: a, model: qwen3-9b, host: grok}
+  |                                    ^^^^
+  |
+  = hint: did you mean `groq`?
+
+error[no-place]: deployment `b` does not say where it runs
+ --> pointsman.yaml:5:6
+  |
+5 |   - {id: b, model: qwen3-32b}
+  |      ^^
+  |
+  = hint: add one of `host: groq`, `server: vllm`, `engine: native`
+
+error[keys-required]: the configuration names no `keys` file, so nobody may be let in
+ --> pointsman.yaml:1:1
+  |
+1 | listn: 127.0.0.1:8080
+  | ^
+  |
+  = hint: add `keys: keys.yaml`, then `pointsman keys new --team T --context C` writes the first key";
+    assert_eq!(Files::new([("pointsman.yaml", text)]).errors(), expected);
+}
+
+/// The one problem of these lines is this code, at the marked words, and its text holds these words.
+#[track_caller]
+fn one(marked: &str, code: &str, words: &[&str]) {
+    let (before, rest) = marked.split_once("<<").unwrap();
+    let (inside, after) = rest.split_once(">>").unwrap();
+    let files =
+        Files::new([("pointsman.yaml", &with_keys(&format!("{before}{inside}{after}"))), ("keys.yaml", "keys: []")])
+            .environment([("TEST_KEY", "sk-0123456789"), ("TEST_WORD", "confidential")]);
+    let report = files.load().expect_err("the configuration is not in order");
+    let text = files.plain(&report);
+    let [problem] = report.diagnostics.as_slice() else { panic!("one problem is expected:\n{text}") };
+    assert_eq!(problem.code, code, "{text}");
+    assert_eq!(problem.span, before.len()..before.len() + inside.len(), "{text}");
+    for word in words {
+        assert!(text.contains(word), "`{word}` is missing:\n{text}");
+    }
+    for secret in ["sk-0123456789", "confidential"] {
+        assert!(!text.contains(secret), "a value of the environment is shown:\n{text}");
+    }
+}
+
+#[test]
+fn a_size_or_duration_without_its_unit_is_told_what_is_expected() {
+    one("limits: {body_bytes: <<64MB>>}", "wrong-value", &["64MiB", "found `64MB`"]);
+    one("limits: {header_timeout: <<10>>}", "wrong-value", &["10s", "found a number"]);
+    one("limits: {connections: <<0>>}", "out-of-range", &["expected 1 to 1000000"]);
+}
+
+#[test]
+fn an_unknown_word_of_a_closed_list_is_told_the_list_and_the_nearest() {
+    one(
+        "contexts: {bot: {use: <<revenu>>, exposure: public}}",
+        "unknown-value",
+        &["`revenue`, `internal`, `research`, `personal`", "did you mean `revenue`?"],
+    );
+}
+
+#[test]
+fn a_missing_key_is_named_where_it_should_be() {
+    one("contexts: {bot: {<<exposure>>: public}}", "missing-key", &["a context needs the key `use`"]);
+    one("deployments: [{<<id>>: a, engine: native}]", "missing-key", &["a deployment needs the key `model`"]);
+}
+
+#[test]
+fn a_name_that_refers_to_nothing_is_told_the_nearest() {
+    one(
+        "entities: {acme: {seat: DE}}\ncontexts: {bot: {use: revenue, exposure: public, entity: <<acne>>}}",
+        "unknown-name",
+        &["there is no entity `acne`", "did you mean `acme`?"],
+    );
+    one(
+        "contexts: {bot: {use: revenue, exposure: public}}\nteams: {t: {contexts: [<<bto>>]}}",
+        "unknown-name",
+        &["did you mean `bot`?"],
+    );
+}
+
+#[test]
+fn what_refers_to_something_broken_is_not_reported_again() {
+    one("contexts: {bot: {use: <<revenu>>, exposure: public}}\nteams: {t: {contexts: [bot]}}", "unknown-value", &[]);
+}
+
+#[test]
+fn a_country_is_two_capital_letters() {
+    one(
+        "entities: {acme: {seat: DE}}\ncontexts: {bot: {use: revenue, exposure: public, end_users: [<<Germany>>]}}",
+        "country",
+        &["DE, FR"],
+    );
+}
+
+#[test]
+fn a_key_in_the_file_itself_is_refused() {
+    one(
+        "deployments: [{id: a, model: qwen3-32b, host: deepinfra, key: <<sk-abc>>}]",
+        "literal-key",
+        &["${NAME}", "`key_file`"],
+    );
+}
+
+#[test]
+fn a_variable_that_is_not_set_is_named_with_its_key_and_nothing_else_is_said_of_it() {
+    one(
+        "deployments: [{id: a, model: qwen3-32b, host: deepinfra, key: <<\"${DEEPINFRA_API_KEY}\">>}]",
+        "unset-variable",
+        &["`deployments.0.key` needs the environment variable `DEEPINFRA_API_KEY`"],
+    );
+    one("listen: <<\"${TEST_WRD}\">>", "unset-variable", &["`TEST_WORD` is set"]);
+    one("listen: <<\"${\">>", "variable-name", &["without its `}`"]);
+}
+
+#[test]
+fn a_value_of_the_environment_is_never_shown() {
+    one("listen: <<\"${TEST_WORD}\">>", "address", &["the value from the environment is not an address"]);
+    one("discover: <<\"${TEST_WORD}\">>", "wrong-value", &["expected true or false"]);
+    one("contexts: {bot: {use: <<\"${TEST_WORD}\">>, exposure: public}}", "unknown-value", &["is not one of"]);
+    one("limits: {body_bytes: <<\"${TEST_WORD}\">>}", "wrong-value", &["found the value from the environment"]);
+}
+
+#[test]
+fn a_host_that_calls_the_model_by_an_unknown_name_asks_for_it() {
+    one(
+        "deployments: [{<<id>>: a, model: kanana-1.5-8b, host: groq, key: \"${TEST_KEY}\"}]",
+        "name-required",
+        &["the catalog does not know what Groq calls `kanana-1.5-8b`", "add `name:`"],
+    );
+}
+
+#[test]
+fn a_deployment_needs_the_keys_of_its_place_and_refuses_those_of_others() {
+    one("deployments: [{<<id>>: a, model: qwen3-32b, engine: native}]", "missing-key", &["needs the key `path`"]);
+    one(
+        "deployments: [{id: a, model: pointsman-demo, engine: native, base_url: <<\"http://127.0.0.1\">>}]",
+        "misplaced-key",
+        &["`base_url` says nothing about an engine in this process"],
+    );
+    one("deployments: [{<<id>>: a, model: qwen3-32b, host: deepinfra}]", "no-key", &["${DEEPINFRA_API_KEY}"]);
+    one("deployments: [{<<id>>: a, model: qwen3-32b, host: groq, engine: native}]", "two-places", &["keep one of"]);
+    one("deployments: [{id: a, model: pointsman-demo, engine: <<llama>>}]", "unknown-engine", &["`native`"]);
+    one("deployments: [{id: a, model: qwen3-32b, server: <<vlm>>}]", "unknown-server", &["did you mean `vllm`?"]);
+}
+
+#[test]
+fn two_deployments_with_one_id_are_refused_at_the_second() {
+    let demo = "model: pointsman-demo, engine: native";
+    one(&format!("deployments: [{{id: a, {demo}}}, {{id: <<a>>, {demo}}}]"), "duplicate-id", &["two deployments `a`"]);
+}
+
+#[test]
+fn a_key_does_not_travel_unencrypted_beyond_this_machine() {
+    one(
+        "deployments: [{id: a, model: qwen3-32b, server: vllm, key: \"${TEST_KEY}\", base_url: <<\"http://10.0.0.1/v1\">>}]",
+        "unencrypted-key",
+        &["use `https`"],
+    );
+}
+
+#[test]
+fn administration_has_an_address_of_its_own() {
+    one("listen: 127.0.0.1:1\nadmin: <<127.0.0.1:1>>", "same-address", &["another port"]);
+}
+
+#[test]
+fn a_file_that_is_named_and_not_there_is_reported_where_it_is_named() {
+    one("policies: [<<nope.yaml>>]", "unreadable-file", &["there is no such file"]);
+    one("catalog: [<<nope.yaml>>]", "unreadable-file", &["catalog file"]);
+    one(
+        "deployments: [{id: a, model: pointsman-demo, engine: native, path: <<no.gguf>>}]",
+        "unreadable-file",
+        &["no such file of weights"],
+    );
+}
+
+#[test]
+fn text_that_is_no_yaml_is_pointed_at() {
+    one("deployments:\n  - <<>>{id: a\n    model: b", "yaml", &["unclosed bracket"]);
+    one("listen: 127.0.0.1:1\n<<listen>>: 127.0.0.1:2", "duplicate-key", &["`listen` stands twice"]);
+    one("deployments: <<3>>", "wrong-value", &["expected a list, found a number"]);
+}
+
+#[test]
+fn a_yaml_bomb_is_refused() {
+    let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for level in 1..12 {
+        let below = vec![format!("*a{}", level - 1); 10].join(", ");
+        text.push_str(&format!("a{level}: &a{level} [{below}]\n"));
+    }
+    let report = errors(&text);
+    assert!(report.starts_with("error[yaml-limit]"), "{report}");
+    let deep = format!("deployments: {}", "[".repeat(100_000));
+    assert!(errors(&deep).starts_with("error[yaml"), "deep nesting");
+}
+
+#[test]
+fn a_file_that_is_too_large_or_not_text_is_refused_unparsed() {
+    let files = Files::new([]);
+    let path = files.path().join("pointsman.yaml");
+    fs::write(&path, vec![b' '; (4 << 20) + 1]).unwrap();
+    assert!(files.errors().contains("larger than 4 MiB"));
+    fs::write(&path, b"listen: \xff").unwrap();
+    assert!(files.errors().contains("not UTF-8 text from byte 8 on"));
+    fs::remove_file(&path).unwrap();
+    assert!(files.errors().contains("the configuration cannot be read: there is no such file"));
+}
+
+#[test]
+fn problems_of_policies_and_catalog_files_are_in_the_same_report() {
+    let files = Files::new([
+        ("pointsman.yaml", &with_keys("policies: [p.yaml]\ncatalog: [c.yaml]\nlisten: here")),
+        ("keys.yaml", "keys: []"),
+        ("p.yaml", "version: 1\nroutes:\n  - name: a\n    candidates: [qwen3-23b]\n"),
+        ("c.yaml", "models:\n  - id: acme-1\n    licens: x\n"),
+    ]);
+    let report = files.errors();
+    for expected in [
+        "error[address]: `here` is not an address\n --> pointsman.yaml:3:9",
+        "error[unknown-key]: there is no key `licens` here\n --> c.yaml:3:5",
+        "error[unknown-model]: route `a` names a model the catalog does not have\n --> p.yaml:4:18",
+    ] {
+        assert!(report.contains(expected), "`{expected}` is missing:\n{report}");
+    }
+}
+
+#[test]
+fn a_model_of_a_catalog_file_that_cannot_be_read_is_not_called_unknown() {
+    let files = Files::new([
+        ("pointsman.yaml", &with_keys("catalog: [c.yaml]\ndeployments: [{id: a, model: acme-1, server: vllm}]")),
+        ("keys.yaml", "keys: []"),
+        ("c.yaml", "models: 3"),
+    ]);
+    let report = files.errors();
+    assert!(!report.contains("unknown-model"), "{report}");
 }

@@ -1,1 +1,119 @@
+//! The files in `config/`: they load, they say every key, and the schema beside them is current.
 
+use std::path::PathBuf;
+
+use super::*;
+use crate::config::{Access, Limits, Target, schema};
+
+fn shipped(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../config").join(name)
+}
+
+fn text(name: &str) -> String {
+    fs::read_to_string(shipped(name)).unwrap()
+}
+
+/// The shipped file with the lines that are off turned on.
+fn everything_on() -> String {
+    let on = |line: &str| match line.trim_start().strip_prefix('#') {
+        Some(rest) if !rest.is_empty() && !rest.starts_with(' ') => line.replacen('#', "", 1),
+        _ => line.to_owned(),
+    };
+    let lines: Vec<_> = text("pointsman.yaml").lines().map(on).collect();
+    // Where a setting was on and off, the one that was off stands for both.
+    lines.join("\n").replace("policies: [default]\n", "")
+}
+
+#[test]
+fn the_shipped_configuration_loads_as_it_is() {
+    let files = Files::new([("pointsman.yaml", &text("pointsman.yaml"))]);
+    let (config, warnings) = files.load().unwrap_or_else(|report| panic!("{report}"));
+    let codes: Vec<_> = warnings.diagnostics.iter().map(|warning| warning.code).collect();
+    assert_eq!(codes, ["no-keys"], "only that no key was made yet");
+    assert_eq!(config.limits, Limits::default(), "the limits in the file are the defaults");
+    assert_eq!(config.deployments.len(), 1);
+    assert!(matches!(&config.access, Access::Keys(keys) if keys.is_empty()));
+    assert_eq!(config.contexts["office"].use_.seat.as_deref(), Some("DE"));
+}
+
+#[test]
+fn the_shipped_configuration_loads_with_every_setting_on() {
+    let files = Files::new([("pointsman.yaml", &everything_on()), ("keys.yaml", "keys: []")])
+        .environment([("GROQ_API_KEY", "k"), ("GROQ_BASE_URL", "http://127.0.0.1:1/v1")]);
+    for folder in ["models", "secrets", "catalog", "policies"] {
+        fs::create_dir(files.path().join(folder)).unwrap();
+    }
+    fs::write(files.path().join("models/qwen3-0.6b-q8_0.gguf"), "").unwrap();
+    fs::write(files.path().join("secrets/deepinfra.key"), "di-1\n").unwrap();
+    fs::write(files.path().join("catalog/acme.yaml"), "models: []\n").unwrap();
+    fs::write(files.path().join("policies/acme.yaml"), "version: 1\nroutes:\n  - {name: all, candidates: [any]}\n")
+        .unwrap();
+    let (config, _) = files.load().unwrap_or_else(|report| panic!("{report}"));
+
+    let deployment = |id: &str| config.deployments.iter().find(|d| d.facts.id == id).unwrap_or_else(|| panic!("{id}"));
+    let Target::Remote { key, name, .. } = &deployment("deepinfra-qwen").target else { panic!("remote") };
+    assert_eq!((key.as_ref().unwrap().expose(), name.as_str()), ("di-1", "Qwen/Qwen3-32B"));
+    let lab = &deployment("lab-vllm").facts;
+    assert_eq!((lab.region.as_deref(), lab.retention.as_deref()), (Some("eu"), Some("none")));
+    let Target::Remote { base_url, .. } = &deployment("lab-sglang").target else { panic!("remote") };
+    assert_eq!(base_url, "http://127.0.0.1:30000/v1", "the port that the server listens on unless told otherwise");
+    let lab = &deployment("lab-sglang").facts;
+    assert_eq!(lab.quantization_bits, Some(8.0));
+    assert_eq!((lab.input_usd_per_million, lab.output_usd_per_million), (Some(0.1), Some(0.3)));
+    assert_eq!(deployment("lab-sglang").cached_input_usd_per_million, Some(0.05));
+    assert_eq!(deployment("local-small").facts.context_tokens, Some(8192));
+    assert!(config.deployments.iter().any(|d| d.facts.id.starts_with("groq/")), "`discover` is on");
+    assert_eq!(config.teams["science"].contexts, ["lab", "office"]);
+}
+
+#[test]
+fn the_shipped_configuration_says_every_key() {
+    let on = everything_on();
+    let schema = schema();
+    let definitions = schema["$defs"].as_object().unwrap().values().chain([&schema]);
+    let keys: Vec<_> = definitions.filter_map(|of| of["properties"].as_object()).flat_map(|keys| keys.keys()).collect();
+    assert!(keys.len() > 30, "{keys:?}");
+    for key in keys {
+        assert!(on.contains(&format!("{key}: ")) || on.contains(&format!("{key}:\n")), "`{key}` is not shown");
+    }
+}
+
+#[test]
+fn the_schemas_are_current() {
+    let schemas = [("pointsman", schema()), ("catalog", catalog::overlay_schema().to_value())];
+    for (name, schema) in schemas {
+        let current = format!("{}\n", serde_json::to_string_pretty(&schema).unwrap());
+        let path = shipped(&format!("schema/{name}.schema.json"));
+        if std::env::var_os("UPDATE_SCHEMA").is_some() {
+            fs::write(&path, &current).unwrap();
+        }
+        let kept = fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            kept == current,
+            "run `UPDATE_SCHEMA=1 cargo test -p gateway the_schemas_are_current` and commit the files"
+        );
+    }
+}
+
+#[test]
+fn the_examples_load() {
+    for (name, deployments) in [("examples/hosts.yaml", 3), ("examples/own-servers.yaml", 2)] {
+        let files = Files::new([("pointsman.yaml", &text(name)), ("keys.yaml", "keys: []")])
+            .environment([("GROQ_API_KEY", "k"), ("DEEPINFRA_API_KEY", "k")]);
+        assert_eq!(files.config().deployments.len(), deployments, "{name}");
+    }
+}
+
+#[test]
+fn a_change_of_any_text_that_decides_changes_the_digest() {
+    let digest = |config: &str, policy: &str| {
+        let files = Files::new([("pointsman.yaml", &with_keys(config)), ("keys.yaml", "keys: []"), ("p.yaml", policy)]);
+        files.load().unwrap_or_else(|report| panic!("{report}")).0.digest
+    };
+    let policy = "version: 1\nroutes:\n  - {name: all, candidates: [any]}\n";
+    let before = digest("policies: [p.yaml]", policy);
+    assert_eq!(before.len(), 64);
+    assert_eq!(digest("policies: [p.yaml]", policy), before);
+    assert_ne!(digest("policies: [p.yaml] # again", policy), before);
+    assert_ne!(digest("policies: [p.yaml]", &format!("{policy}# again\n")), before);
+}
