@@ -153,7 +153,11 @@ impl Row {
         };
         let local = matches!(deployment.place, Place::Local { .. });
         // A local engine sends no bill; its price is known to be nothing unless the configuration says otherwise.
-        let price = |usd: Option<f64>| usd.map(|usd| usd as f32).or(local.then_some(0.0));
+        let price = |usd: Option<f64>| match usd {
+            // What is no price is not known, rather than the cheapest or the dearest of all.
+            Some(usd) => Some(usd as f32).filter(|usd| usd.is_finite() && *usd >= 0.0),
+            None => local.then_some(0.0),
+        };
         Self {
             deployment: at,
             model: model_index,

@@ -6,8 +6,6 @@
 //! A score is the weighted mean of factors between 0 and 1, times what load and errors leave of it. A factor that is
 //! not known counts as the mean of this plan's candidates whose factor is known, or 0.5 where none is: never as 0.
 
-use std::cmp::Reverse;
-
 use catalog::Decision;
 use serde::Serialize;
 
@@ -122,7 +120,7 @@ pub(super) fn order(
     let language = table.language(facts.language.as_deref());
     let answer_tokens = facts.max_tokens.unwrap_or(USUAL_ANSWER);
     let mut means = Means::default();
-    let mut drafts: Vec<(Key, Raw)> = Vec::with_capacity(fit.len());
+    let mut raws: Vec<Raw> = Vec::with_capacity(fit.len());
     for fit in fit {
         let raw = Raw {
             quality: table.quality(fit.row, language),
@@ -131,53 +129,46 @@ pub(super) fn order(
             cached_prefix: cached(fit.live, facts.prompt_tokens),
         };
         means.add(&raw);
-        drafts.push((Key::default(), raw));
+        raws.push(raw);
     }
-    let weigh = |fit: &Fit<'_>, raw: &Raw| score(fit, raw, &means, prefer, facts);
-    for (at, ((key, raw), fit)) in drafts.iter_mut().zip(fit).enumerate() {
-        *key = Key::new(&weigh(fit, raw), at);
+    let score_of = |at: usize| score(&fit[at], &raws[at], &means, prefer, facts);
+    let mut keys: Vec<Key> = (0..fit.len()).map(|at| Key::new(&score_of(at), at)).collect();
+    if keep < keys.len() {
+        keys.select_nth_unstable(keep);
+        keys.truncate(keep);
     }
-    let keep = keep.min(drafts.len());
-    if keep < drafts.len() {
-        drafts.select_nth_unstable_by_key(keep, |(key, _)| *key);
-        drafts.truncate(keep);
-    }
-    drafts.sort_unstable_by_key(|(key, _)| *key);
-    let candidates = drafts.iter().map(|(key, raw)| {
-        let fit = &fit[key.at];
-        let made_of = weigh(fit, raw);
+    keys.sort_unstable();
+    let candidates = keys.into_iter().map(|key| {
+        let (row, made_of) = (fit[key.at()].row, score_of(key.at()));
         Candidate {
-            deployment: fit.row.deployment,
-            model: table.models[fit.row.model].id.clone(),
+            deployment: row.deployment,
+            model: table.models[row.model].id.clone(),
             score: f64::from(made_of.total()),
-            decision: decision(fit.row),
+            decision: decision(row),
             made_of,
         }
     });
     candidates.collect()
 }
 
-/// Orders candidates; the least goes first.
-#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-struct Key {
-    stage: u16,
-    cramped: bool,
-    listed: u16,
-    /// The bits of a number that is not negative are in the order of the number.
-    score: Reverse<u32>,
-    /// The place among those that may serve, which have the order of the list and of the configuration.
-    at: usize,
-}
+/// Orders candidates; the least goes first. One number, so that a comparison is one instruction or two: stage, lack of
+/// room, place in the list where that decides, score from the highest, place among those that may serve, which have the
+/// order of the list and of the configuration.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Key(u128);
 
 impl Key {
     fn new(score: &Score, at: usize) -> Self {
-        Self {
-            stage: score.stage,
-            cramped: !score.roomy,
-            listed: if score.by_list { score.rank } else { 0 },
-            score: Reverse(score.total().max(0.0).to_bits()),
-            at,
-        }
+        let listed = if score.by_list { score.rank } else { 0 };
+        // The bits of a number that is not negative are in the order of the number.
+        let falling = !score.total().max(0.0).to_bits();
+        let parts = u128::from(score.stage) << 1 | u128::from(!score.roomy);
+        Self((parts << 16 | u128::from(listed)) << 64 | u128::from(falling) << 32 | at as u128)
+    }
+
+    fn at(self) -> usize {
+        // The lowest 32 bits; there are far fewer deployments than that counts.
+        (self.0 as u32) as usize
     }
 }
 

@@ -27,7 +27,7 @@ fn deployment() -> impl Strategy<Value = Deployment> {
         Just(Place::Server("vllm".to_owned())),
     ];
     let words = |words: Vec<&'static str>| option::of(select(words).prop_map(str::to_owned));
-    let price = || option::of(0.0..3.0f64);
+    let price = || option::of(prop_oneof![9 => 0.0..3.0f64, 1 => select(vec![-1.0, 1e300, f64::NAN, f64::INFINITY])]);
     (
         (select(MODELS.to_vec()), place, words(vec!["eu", "kr", "us"]), words(vec!["none", "30d"])),
         (option::of(1.5f32..16.0), option::of(1u64..200_000), price(), price()),
@@ -153,7 +153,7 @@ impl Required {
                 || deployment.retention.as_deref() == Some("none")
                 || deployment.retention.is_none() && local)
             && self.min_bits.is_none_or(|min| deployment.quantization_bits.is_some_and(|bits| bits >= f32::from(min)))
-            && self.max_output_usd.is_none_or(|max| usd.is_some_and(|usd| usd <= f64::from(max) + 1e-6))
+            && self.max_output_usd.is_none_or(|max| usd.is_some_and(|usd| (0.0..=f64::from(max) + 1e-6).contains(&usd)))
     }
 }
 
