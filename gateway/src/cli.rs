@@ -95,7 +95,10 @@ impl ConfigFile {
 
     /// How messages call it.
     fn name(&self) -> String {
-        self.config.as_deref().map(Path::display).map_or_else(|| "the built-in configuration".to_owned(), |path| path.to_string())
+        self.config
+            .as_deref()
+            .map(Path::display)
+            .map_or_else(|| "the built-in configuration".to_owned(), |path| path.to_string())
     }
 }
 

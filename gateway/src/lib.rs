@@ -1,1 +1,44 @@
-//! gateway
+//! The gateway: one HTTP endpoint in front of local engines and remote hosts.
+//!
+//! # The life of a request
+//!
+//! | step | module | what happens |
+//! |---|---|---|
+//! | 1 | [`accept`] | a connection is taken, within limits of count, time and header size |
+//! | 2 | [`wire`] | the body is read within its bound and decoded; its bytes are kept |
+//! | 3 | [`admit`] | the key says who asks: team, context, and so the use |
+//! | 4 | [`facts`] | what the request is: language, size, what it needs |
+//! | 5 | [`route`] | facts and snapshot -> [`policies::plan`] -> candidates, each with its licence decision |
+//! | 6 | [`settle`] | the decision goes to the ledger; no byte is answered before it is durable |
+//! | 7 | [`dispatch`] | candidates are tried in order until one commits |
+//! | 8 | [`respond`] | the answer is framed: whole, streamed, or an error |
+//! | 9 | [`settle`] | the outcome goes to the ledger: usage, cost, attempts |
+//!
+//! [`handle`] is these steps as one function, [`stack`] the layers around it on one page, [`runtime`] what one
+//! loaded configuration is.
+//!
+//! # What holds always
+//!
+//! - An attempt may be replaced until its first byte reached the caller, never after.
+//! - Every candidate carries its own licence decision; fallback cannot cross one.
+//! - Dropping a request's future or body, in any phase, cancels the upstream or frees the engine slot.
+//! - Secrets and prompts are in no log, metric, error or ledger record.
+
+#![forbid(unsafe_code)]
+
+pub mod accept;
+pub mod admin;
+pub mod admit;
+pub mod cli;
+pub mod config;
+pub mod dispatch;
+pub mod facts;
+pub mod handle;
+pub mod keys;
+pub mod observe;
+pub mod respond;
+pub mod route;
+pub mod runtime;
+pub mod settle;
+pub mod stack;
+pub mod wire;

@@ -1,3 +1,9 @@
-//! The binary `pointsman`.
+//! The binary `pointsman`: nothing but the command line's entry point.
 
-fn main() {}
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    gateway::cli::main()
+}

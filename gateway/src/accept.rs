@@ -1,0 +1,127 @@
+//! Takes connections: within limits of count, time and size, and drains them at the end.
+//!
+//! The hyper builders are ours because a served router sets no timer, and without one no header timeout holds. A
+//! connection's first bytes choose HTTP/1.1 or HTTP/2; they too have to come in time, or a silent peer would hold
+//! its place for ever. Knows nothing of what the service does.
+
+use std::{convert::Infallible, future::Future, io, sync::Arc, time::Duration};
+
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::timeout,
+};
+use tower::Service;
+
+/// Bounds of one listener.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections at once; more wait in the kernel's queue.
+    pub connections: usize,
+    /// For a request's head to arrive whole, and for the next one on a connection that is kept.
+    pub header_timeout: Duration,
+    /// Bytes of a request's head.
+    pub header_bytes: usize,
+    /// For running requests to end once the listener closes.
+    pub drain_timeout: Duration,
+}
+
+/// Fields of a request's head.
+const MAX_HEADERS: usize = 100;
+/// Streams at once on one HTTP/2 connection.
+const MAX_STREAMS: u32 = 128;
+/// What an HTTP/2 connection begins with; no HTTP/1 method does.
+const H2_PREFACE: &[u8] = b"PRI";
+
+/// Serves `service` on `listener` until `stop` is done, then lets running requests end.
+///
+/// # Errors
+/// None while running: a failed accept (out of descriptors, say) is logged and tried again.
+pub async fn serve<S, B>(
+    listener: TcpListener,
+    service: S,
+    limits: Limits,
+    stop: impl Future<Output = ()>,
+) -> io::Result<()>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+    B: Body<Error = Infallible> + Send + 'static,
+    B::Data: Send,
+{
+    let slots = Arc::new(Semaphore::new(limits.connections));
+    let graceful = GracefulShutdown::new();
+    tokio::pin!(stop);
+    loop {
+        let slot = tokio::select! {
+            slot = Arc::clone(&slots).acquire_owned() => slot.expect("the semaphore is never closed"),
+            () = &mut stop => break,
+        };
+        let stream = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "accept failed");
+                    // Out of descriptors: the error would come back at once, for ever.
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            },
+            () = &mut stop => break,
+        };
+        let watcher = graceful.watcher();
+        let service = service.clone();
+        tokio::spawn(async move {
+            connection(stream, service, limits, watcher).await;
+            drop(slot);
+        });
+    }
+    drop(listener);
+    if timeout(limits.drain_timeout, graceful.shutdown()).await.is_err() {
+        tracing::warn!("requests were still running when the drain timeout was over");
+    }
+    Ok(())
+}
+
+async fn connection<S, B>(stream: TcpStream, service: S, limits: Limits, watcher: hyper_util::server::graceful::Watcher)
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+    B: Body<Error = Infallible> + Send + 'static,
+    B::Data: Send,
+{
+    // A token is one small write; it must not wait for the next.
+    let _ = stream.set_nodelay(true);
+    let mut first = [0; H2_PREFACE.len()];
+    let Ok(Ok(_)) = timeout(limits.header_timeout, stream.peek(&mut first)).await else { return };
+    let service = hyper_util::service::TowerToHyperService::new(service);
+    let io = TokioIo::new(stream);
+    let result = if first == *H2_PREFACE {
+        let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(MAX_STREAMS)
+            .max_header_list_size(limits.header_bytes as u32)
+            .keep_alive_interval(Some(limits.header_timeout))
+            .keep_alive_timeout(limits.header_timeout)
+            .serve_connection(io, service);
+        watcher.watch(connection).await
+    } else {
+        let connection = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.header_timeout)
+            .max_headers(MAX_HEADERS)
+            .max_buf_size(limits.header_bytes.max(8 * 1024))
+            .serve_connection(io, service);
+        watcher.watch(connection).await
+    };
+    if let Err(error) = result {
+        tracing::debug!(%error, "connection ended");
+    }
+}

@@ -1,0 +1,258 @@
+//! Works through a plan: tries candidates in order until one commits.
+//!
+//! A streamed attempt commits with its first content, one that is not streamed with its whole answer. Until then nothing
+//! has reached the caller and the next candidate may take over; afterwards never. Which failures go on to the next
+//! candidate, how many attempts there are, and how long each phase may last, is the plan's to say.
+//! Dropping the future cancels the attempt in progress. Knows nothing of HTTP framing or of the ledger.
+
+pub mod stats;
+
+use std::{sync::Arc, time::Duration};
+
+use backends::{Backend, BackendError, Class, Event, EventStream, Phase, Request};
+use futures_util::StreamExt;
+use policies::{FailureClass, Plan};
+use serde::Serialize;
+use tokio::time::{Instant, timeout_at};
+
+use self::stats::{Attempt, Stats};
+
+/// Most events that are held back while an attempt has not committed: start-up frames and role deltas.
+const MAX_HELD: usize = 64;
+
+/// A deployment that can be tried.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The backend.
+    pub backend: Arc<dyn Backend>,
+    /// What is known of it.
+    pub stats: Arc<Stats>,
+    /// What fails together: the address of a host or server, or the id of a local engine.
+    pub site: Arc<str>,
+}
+
+/// An attempt that answers.
+pub struct Committed {
+    /// Its place in the plan's candidates.
+    pub candidate: usize,
+    /// The events up to and with the first content; all of them where the answer is not streamed.
+    pub head: Vec<Event>,
+    /// The events after them.
+    pub rest: EventStream,
+    /// The running attempt; whoever reads the stream says how it ended.
+    pub attempt: Attempt,
+    /// Time from its start to its first content.
+    pub first_token: Duration,
+    /// When the whole answer has to be there.
+    pub deadline: Instant,
+    /// What was tried, this attempt last.
+    pub tried: Vec<Tried>,
+}
+
+/// No candidate answered.
+#[derive(Debug)]
+pub struct Exhausted {
+    /// The error to tell: of the last attempt, or of the first that was the caller's own fault.
+    pub error: BackendError,
+    /// What was tried.
+    pub tried: Vec<Tried>,
+}
+
+/// One attempt, for the ledger and the logs.
+#[derive(Debug, Clone, Serialize)]
+pub struct Tried {
+    /// The candidate's place in the plan.
+    #[serde(skip)]
+    pub candidate: usize,
+    /// The deployment's id.
+    pub deployment: String,
+    /// Milliseconds until it committed or failed.
+    pub ms: u64,
+    /// The error's stable code, if it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<&'static str>,
+}
+
+/// Tries the candidates of `plan`; `places` are the deployments in the plan's numbering.
+///
+/// # Errors
+/// [`Exhausted`] when no candidate committed within the plan's bounds.
+pub async fn dispatch(plan: &Plan, places: &[Place], request: &Arc<Request>) -> Result<Committed, Exhausted> {
+    let begun = Instant::now();
+    let mut tried = Vec::new();
+    let mut last: Option<BackendError> = None;
+    let mut open: Vec<usize> = (0..plan.candidates.len()).collect();
+    let mut failed_sites: Vec<&str> = Vec::new();
+    while let Some(candidate) =
+        next(&mut open, |candidate| failed_sites.contains(&&*places[plan.candidates[candidate].deployment].site))
+    {
+        if tried.len() >= plan.attempts.max as usize || begun.elapsed() >= plan.attempts.budget && !tried.is_empty() {
+            break;
+        }
+        let place = &places[plan.candidates[candidate].deployment];
+        // The breaker may have opened since the plan was made.
+        let Some(attempt) = place.stats.begin() else { continue };
+        let started = attempt.started();
+        let outcome = commit(plan, place, request, attempt).await;
+        let record = |error| Tried {
+            candidate,
+            deployment: place.backend.id().to_string(),
+            ms: started.elapsed().as_millis() as u64,
+            error,
+        };
+        match outcome {
+            Ok(Ready { head, rest, attempt, first_token, deadline }) => {
+                tried.push(record(None));
+                return Ok(Committed { candidate, head, rest, attempt, first_token, deadline, tried });
+            }
+            Err(error) => {
+                tried.push(record(Some(error.code())));
+                tracing::warn!(request = request.id, deployment = %place.backend.id(), error = chain(&error), "attempt failed");
+                let go_on = error.try_next() && plan.attempts.on.contains(failure_class(error.class()));
+                if matches!(
+                    error.class(),
+                    Class::Connect | Class::Timeout | Class::ServerError | Class::BadStream | Class::Auth
+                ) {
+                    failed_sites.push(&place.site);
+                }
+                last = Some(error);
+                if !go_on {
+                    break;
+                }
+            }
+        }
+    }
+    let error = last.unwrap_or(BackendError::Overloaded { retry_after: Some(Duration::from_secs(1)) });
+    Err(Exhausted { error, tried })
+}
+
+/// Takes the next candidate in the plan's order. Those at a site that just failed come after all others, so that
+/// the few attempts of a request are not spent on one host that is down.
+fn next(open: &mut Vec<usize>, failed: impl Fn(usize) -> bool) -> Option<usize> {
+    if open.is_empty() {
+        return None;
+    }
+    let at = open.iter().position(|candidate| !failed(*candidate)).unwrap_or(0);
+    Some(open.remove(at))
+}
+
+struct Ready {
+    head: Vec<Event>,
+    rest: EventStream,
+    attempt: Attempt,
+    first_token: Duration,
+    deadline: Instant,
+}
+
+/// One attempt up to its first content.
+async fn commit(
+    plan: &Plan,
+    place: &Place,
+    request: &Arc<Request>,
+    mut attempt: Attempt,
+) -> Result<Ready, BackendError> {
+    let deadlines = &plan.attempts.deadlines;
+    let deadline = attempt.started() + deadlines.total;
+    // An answer that is not streamed has its headers when it is done, so only the total counts there.
+    let (headers_by, first_by) = if request.stream {
+        (attempt.started() + deadlines.connect + deadlines.headers, attempt.started() + deadlines.first_token)
+    } else {
+        (deadline, deadline)
+    };
+    let late = |phase| if request.stream { phase } else { Phase::Total };
+    let result = async {
+        let mut rest = timeout_at(headers_by.min(deadline), place.backend.generate(Arc::clone(request)))
+            .await
+            .map_err(|_| BackendError::Timeout { phase: late(Phase::Headers) })??;
+        let mut head = Vec::with_capacity(2);
+        let mut whole = Whole::new(request);
+        loop {
+            let event = timeout_at(first_by.min(deadline), rest.next())
+                .await
+                .map_err(|_| BackendError::Timeout { phase: late(Phase::FirstToken) })?
+                .transpose()?;
+            let Some(event) = event else {
+                let reason = if request.stream {
+                    "it ended before the answer began"
+                } else {
+                    "it ended without a finish reason"
+                };
+                return Err(BackendError::BrokenStream { reason: reason.into() });
+            };
+            let committed =
+                if request.stream { commits(&event) || head.len() + 1 >= MAX_HELD } else { whole.ends_with(&event) };
+            head.push(event);
+            if committed {
+                return Ok((head, rest));
+            }
+        }
+    };
+    match result.await {
+        Ok((head, rest)) => {
+            let first_token = attempt.first_token().unwrap_or_default();
+            Ok(Ready { head, rest, attempt, first_token, deadline })
+        }
+        Err(error) => {
+            attempt.failed(&error);
+            Err(error)
+        }
+    }
+}
+
+/// Whether an event is something a caller would miss if the attempt were replaced now.
+fn commits(event: &Event) -> bool {
+    match event {
+        Event::Delta(delta) => !delta.text.is_empty() || !delta.logprobs.is_empty(),
+        Event::Finish { .. } | Event::Whole(_) | Event::Usage(_) => true,
+        Event::Frame(frame) => frame.content || frame.finished || frame.done,
+    }
+}
+
+/// Counts what an answer that is not streamed still lacks.
+struct Whole {
+    unfinished: usize,
+}
+
+impl Whole {
+    fn new(request: &Request) -> Self {
+        Self { unfinished: request.answers() }
+    }
+
+    /// Whether the answer is whole with this event: an upstream's body, or the usage after every finish reason.
+    fn ends_with(&mut self, event: &Event) -> bool {
+        match event {
+            Event::Whole(_) => true,
+            Event::Finish { .. } => {
+                self.unfinished = self.unfinished.saturating_sub(1);
+                false
+            }
+            Event::Usage(_) => self.unfinished == 0,
+            Event::Delta(_) | Event::Frame(_) => false,
+        }
+    }
+}
+
+fn failure_class(class: Class) -> FailureClass {
+    match class {
+        Class::Connect => FailureClass::Connect,
+        Class::Timeout => FailureClass::Timeout,
+        Class::TooManyRequests => FailureClass::TooManyRequests,
+        Class::ServerError => FailureClass::ServerError,
+        Class::BadStream => FailureClass::BadStream,
+        Class::Auth => FailureClass::Auth,
+        // What one model refuses (too long, not supported) another may take.
+        Class::ContextTooLong | Class::Caller => FailureClass::ContextTooLong,
+    }
+}
+
+/// An error with its causes, for the log.
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
+}

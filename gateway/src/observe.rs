@@ -1,0 +1,134 @@
+//! Metrics and logs: every name in one place.
+//!
+//! Metric names follow OpenTelemetry's GenAI conventions where those have one (they are still moving, hence this
+//! table), and our own prefix for what only a router knows. Labels are bounded: deployments, models and codes of
+//! the configuration, never a caller's text. Handles are made once a deployment, so a request records without a
+//! look-up. Content, keys and addresses are in no log line.
+
+use std::{io::IsTerminal as _, sync::Once};
+
+use metrics::{Counter, Histogram, counter, describe_counter, describe_gauge, describe_histogram, histogram};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+
+const DURATION: &str = "gen_ai_server_request_duration_seconds";
+const FIRST_TOKEN: &str = "gen_ai_server_time_to_first_token_seconds";
+const TOKENS: &str = "gen_ai_client_token_usage_total";
+const ATTEMPTS: &str = "pointsman_attempts_total";
+const DECISIONS: &str = "pointsman_decisions_total";
+const OUTCOMES: &str = "pointsman_outcomes_total";
+const REFUSED: &str = "pointsman_refused_requests_total";
+const RELOADS: &str = "pointsman_reloads_total";
+
+/// Upper bounds of the latency histograms, in seconds.
+const SECONDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
+
+/// Sets up metrics for this process and gives the handle that renders them.
+///
+/// # Errors
+/// When another recorder is set already.
+pub fn install_metrics() -> Result<PrometheusHandle, metrics_exporter_prometheus::BuildError> {
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)?
+        .install_recorder()?;
+    describe_histogram!(DURATION, "Time from a request's arrival to the end of its answer");
+    describe_histogram!(FIRST_TOKEN, "Time from the start of the serving attempt to its first content");
+    describe_counter!(TOKENS, "Tokens, by model and type (input, output, cached)");
+    describe_counter!(ATTEMPTS, "Attempts at a deployment, by result (ok or the error's code)");
+    describe_counter!(DECISIONS, "Plans made, by verdict");
+    describe_counter!(OUTCOMES, "Requests ended, by status");
+    describe_counter!(REFUSED, "Requests refused before a plan was made, by code");
+    describe_counter!(RELOADS, "Configurations loaded again, by result");
+    describe_gauge!("pointsman_ledger_healthy", "1 while the ledger takes records, else 0");
+    Ok(handle)
+}
+
+/// Logs to standard error; `RUST_LOG` chooses what, `info` by default, and `POINTSMAN_LOG=json` how.
+pub fn install_logs() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+        let logs = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr)
+            .with_ansi(std::io::stderr().is_terminal())
+            .with_target(false);
+        if std::env::var("POINTSMAN_LOG").is_ok_and(|format| format == "json") {
+            logs.json().init();
+        } else {
+            logs.init();
+        }
+    });
+}
+
+/// The metrics of one deployment.
+#[derive(Clone)]
+pub struct Series {
+    duration: Histogram,
+    first_token: Histogram,
+    input: Counter,
+    output: Counter,
+    cached: Counter,
+    completed: Counter,
+}
+
+impl Series {
+    /// Handles for a deployment of a model.
+    pub fn new(deployment: &str, model: &str) -> Self {
+        let labels = [("deployment", deployment.to_owned()), ("gen_ai_response_model", model.to_owned())];
+        let tokens = |kind: &'static str| counter!(TOKENS, "deployment" => deployment.to_owned(), "gen_ai_response_model" => model.to_owned(), "gen_ai_token_type" => kind);
+        Self {
+            duration: histogram!(DURATION, &labels),
+            first_token: histogram!(FIRST_TOKEN, &labels),
+            input: tokens("input"),
+            output: tokens("output"),
+            cached: tokens("cached"),
+            completed: counter!(ATTEMPTS, "deployment" => deployment.to_owned(), "result" => "ok"),
+        }
+    }
+
+    /// An answer is whole.
+    pub fn completed(&self, usage: backends::Usage, first_token: std::time::Duration, total: std::time::Duration) {
+        self.completed.increment(1);
+        self.input.increment(usage.prompt_tokens);
+        self.output.increment(usage.completion_tokens);
+        self.cached.increment(usage.cached_tokens);
+        self.first_token.record(first_token.as_secs_f64());
+        self.duration.record(total.as_secs_f64());
+    }
+}
+
+impl std::fmt::Debug for Series {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Series")
+    }
+}
+
+/// An attempt failed.
+pub fn attempt_failed(deployment: &str, code: &'static str) {
+    counter!(ATTEMPTS, "deployment" => deployment.to_owned(), "result" => code).increment(1);
+}
+
+/// A plan was made.
+pub fn decided(verdict: &'static str) {
+    counter!(DECISIONS, "verdict" => verdict).increment(1);
+}
+
+/// A request ended.
+pub fn ended(status: &'static str) {
+    counter!(OUTCOMES, "status" => status).increment(1);
+}
+
+/// A request was refused before a plan was made.
+pub fn refused(code: &str) {
+    counter!(REFUSED, "code" => code.to_owned()).increment(1);
+}
+
+/// A configuration was loaded again, or was not.
+pub fn reloaded(ok: bool) {
+    counter!(RELOADS, "result" => if ok { "ok" } else { "rejected" }).increment(1);
+}
+
+/// The ledger takes records, or does not.
+pub fn ledger_healthy(healthy: bool) {
+    metrics::gauge!("pointsman_ledger_healthy").set(if healthy { 1.0 } else { 0.0 });
+}

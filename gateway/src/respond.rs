@@ -1,0 +1,13 @@
+//! Framing out: whole answers, server-sent events, and the one error table.
+//!
+//! What an upstream sent in the caller's own API is passed on byte for byte; what a local engine generates is
+//! written here in that API's shapes. A stream that breaks off ends with the error its API defines, never with a
+//! made-up finish reason.
+
+pub mod body;
+pub mod error;
+mod framer;
+pub mod sse;
+pub mod whole;
+
+pub use framer::Framer;

@@ -1,0 +1,350 @@
+//! The one table from what went wrong to what the caller sees.
+//!
+//! The body is OpenAI's: `{"error": {"message", "type", "param", "code"}}`, all four keys present, with two of
+//! ours beside them: `hint` (the next step) and `request_id`. A status says whose fault it is; `x-should-retry`
+//! keeps SDKs from repeating what we already tried, or what cannot succeed.
+
+use std::{borrow::Cow, time::Duration};
+
+use backends::{BackendError, Class, Fault};
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use serde::Serialize;
+
+use super::body::Body;
+
+/// SDKs sleep for as long as `retry-after` says, some without a cap of their own.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
+
+/// An error as the caller sees it.
+#[derive(Debug, Clone)]
+pub struct ApiError {
+    /// HTTP status.
+    pub status: StatusCode,
+    /// OpenAI's `type`: the class.
+    pub kind: &'static str,
+    /// Stable code.
+    pub code: Cow<'static, str>,
+    /// What happened, in one sentence without a full stop.
+    pub message: String,
+    /// The request field at fault.
+    pub param: Option<String>,
+    /// The next step.
+    pub hint: Option<String>,
+    /// When to come back.
+    pub retry_after: Option<Duration>,
+    /// Whether an SDK's automatic retry makes sense; `None` leaves it to the SDK's own rule.
+    pub should_retry: Option<bool>,
+    /// More facts for the reader, under their own key beside the four.
+    pub details: Option<Box<(&'static str, serde_json::Value)>>,
+}
+
+#[derive(Serialize)]
+struct Body_<'a> {
+    error: Inner<'a>,
+}
+
+#[derive(Serialize)]
+struct Inner<'a> {
+    message: &'a str,
+    r#type: &'a str,
+    param: Option<&'a str>,
+    code: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'a str>,
+    request_id: &'a str,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    details: Option<std::collections::BTreeMap<&'static str, &'a serde_json::Value>>,
+}
+
+impl ApiError {
+    fn new(status: StatusCode, kind: &'static str, code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            kind,
+            code: Cow::Borrowed(code),
+            message: message.into(),
+            param: None,
+            hint: None,
+            retry_after: None,
+            should_retry: None,
+            details: None,
+        }
+    }
+
+    /// 400: a field is missing, has the wrong type, or a value out of range.
+    pub fn invalid(param: impl Into<Option<String>>, message: impl Into<String>) -> Self {
+        Self {
+            param: param.into(),
+            ..Self::new(StatusCode::BAD_REQUEST, "invalid_request_error", "invalid_value", message)
+        }
+    }
+
+    /// 400: the body is not JSON.
+    pub fn malformed_json(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid_request_error", "invalid_json", message)
+            .hint("send a JSON object encoded as UTF-8")
+    }
+
+    /// 401: no key, or one that is not known.
+    pub fn unauthorized(code: &'static str, message: impl Into<String>) -> Self {
+        Self { should_retry: Some(false), ..Self::new(StatusCode::UNAUTHORIZED, "authentication_error", code, message) }
+    }
+
+    /// 403: policy or a licence forbids it.
+    pub fn forbidden(code: &'static str, message: impl Into<String>) -> Self {
+        Self { should_retry: Some(false), ..Self::new(StatusCode::FORBIDDEN, "permission_error", code, message) }
+    }
+
+    /// 404: no such model or path.
+    pub fn not_found(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "invalid_request_error", code, message)
+    }
+
+    /// 405: the path takes another method.
+    pub fn method_not_allowed(allowed: &'static str) -> Self {
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "invalid_request_error",
+            "method_not_allowed",
+            "the path does not take this method",
+        )
+        .hint(format!("use {allowed}"))
+    }
+
+    /// 408: the body did not arrive in time.
+    pub fn body_timeout(after: Duration) -> Self {
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "invalid_request_error",
+            "body_timeout",
+            format!("no byte of the request body arrived for {} s", after.as_secs()),
+        )
+    }
+
+    /// 413: the body is larger than the limit.
+    pub fn body_too_large(limit: usize) -> Self {
+        Self {
+            should_retry: Some(false),
+            ..Self::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "invalid_request_error",
+                "body_too_large",
+                format!("the request body is larger than {limit} bytes"),
+            )
+        }
+        .hint("send less, or raise `limits.body_bytes` in the configuration")
+    }
+
+    /// 503: nothing can serve this now.
+    pub fn unavailable(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", code, message)
+    }
+
+    /// Sets the hint.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds facts under their own key.
+    #[must_use]
+    pub fn details(mut self, key: &'static str, value: serde_json::Value) -> Self {
+        self.details = Some(Box::new((key, value)));
+        self
+    }
+
+    /// The last error of a plan whose candidates all failed. `model` is the name the caller asked for.
+    ///
+    /// The gateway has tried what policy allows, so SDKs are told not to repeat a failure at once.
+    pub fn exhausted(error: &BackendError, model: &str, tried: usize) -> Self {
+        let tries = if tried == 1 { "1 attempt".to_owned() } else { format!("{tried} attempts") };
+        let mut api = match error.class() {
+            Class::ContextTooLong => Self {
+                param: Some("messages".into()),
+                ..Self::new(
+                    StatusCode::BAD_REQUEST,
+                    "invalid_request_error",
+                    "context_length_exceeded",
+                    error.to_string(),
+                )
+            }
+            .hint("shorten the prompt, or ask for a model with a larger context window"),
+            Class::Caller => Self::caller(error),
+            Class::TooManyRequests => Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "rate_limit_error",
+                "backend.overloaded",
+                format!("model `{model}` is at capacity on every allowed backend ({tries})"),
+            ),
+            Class::Timeout => Self::new(
+                StatusCode::GATEWAY_TIMEOUT,
+                "unavailable",
+                error.code(),
+                format!("model `{model}` did not answer in time ({tries}; last: {error})"),
+            ),
+            Class::Auth => Self::new(
+                StatusCode::BAD_GATEWAY,
+                "unavailable",
+                error.code(),
+                format!("the host refused the gateway's own credentials for model `{model}`"),
+            )
+            .hint("the operator has to check the key of the deployment"),
+            Class::Connect | Class::ServerError | Class::BadStream => Self::new(
+                StatusCode::BAD_GATEWAY,
+                "unavailable",
+                error.code(),
+                format!("model `{model}` failed on every allowed backend ({tries}; last: {error})"),
+            ),
+        };
+        api.retry_after = error.retry_after();
+        api.should_retry = Some(match error.fault() {
+            Fault::Caller => false,
+            Fault::Backend | Fault::Us => error.class() == Class::TooManyRequests,
+        });
+        api
+    }
+
+    /// An upstream that says the request itself is wrong: its own words and status, in our frame.
+    fn caller(error: &BackendError) -> Self {
+        let BackendError::Status { status, body, .. } = error else {
+            let param =
+                if let BackendError::Unsupported { param, .. } = error { Some((*param).to_owned()) } else { None };
+            return Self::invalid(param, error.to_string());
+        };
+        let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::BAD_REQUEST);
+        let said = UpstreamError::read(body);
+        Self {
+            code: said.code.map_or(Cow::Borrowed("backend.refused"), Cow::Owned),
+            param: said.param,
+            ..Self::new(
+                status,
+                "invalid_request_error",
+                "backend.refused",
+                said.message
+                    .unwrap_or_else(|| format!("the upstream refused the request with status {}", status.as_u16())),
+            )
+        }
+    }
+
+    /// An error that ends a stream whose answer has begun.
+    pub fn broken_stream(error: &BackendError) -> Self {
+        Self::new(StatusCode::BAD_GATEWAY, "upstream_error", error.code(), format!("the answer broke off: {error}"))
+            .hint("what came before is incomplete; send the request again")
+    }
+
+    /// The JSON body.
+    pub fn json(&self, request_id: &str) -> Bytes {
+        let details = self.details.as_deref().map(|(key, value)| std::collections::BTreeMap::from([(*key, value)]));
+        let body = Body_ {
+            error: Inner {
+                message: &self.message,
+                r#type: self.kind,
+                param: self.param.as_deref(),
+                code: &self.code,
+                hint: self.hint.as_deref(),
+                request_id,
+                details,
+            },
+        };
+        serde_json::to_vec(&body).expect("strings and numbers serialise").into()
+    }
+
+    /// The whole response.
+    pub fn response(&self, request_id: &str) -> Response<Body> {
+        let mut response = Response::new(Body::whole(self.json(request_id)));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(after) = self.retry_after {
+            // Whole seconds, rounded up: coming back early would fail again.
+            let seconds = after.min(MAX_RETRY_AFTER).as_millis().div_ceil(1000).max(1);
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds as u64));
+        }
+        if let Some(retry) = self.should_retry {
+            headers.insert("x-should-retry", HeaderValue::from_static(if retry { "true" } else { "false" }));
+        }
+        response
+    }
+}
+
+/// The error body of an upstream, nested as OpenAI's or flat as some servers send it; codes may be numbers.
+#[derive(Default)]
+struct UpstreamError {
+    message: Option<String>,
+    code: Option<String>,
+    param: Option<String>,
+}
+
+impl UpstreamError {
+    /// Bounds what is passed on of an upstream's text.
+    const MAX_MESSAGE: usize = 2_000;
+
+    fn read(body: &[u8]) -> Self {
+        let Ok(value) = serde_json::from_slice::<serde_json::Value>(body) else { return Self::default() };
+        let error = value.get("error").filter(|error| error.is_object()).unwrap_or(&value);
+        let text = |key: &str| match error.get(key) {
+            Some(serde_json::Value::String(text)) if !text.is_empty() => {
+                Some(text.chars().take(Self::MAX_MESSAGE).collect())
+            }
+            Some(serde_json::Value::Number(number)) => Some(number.to_string()),
+            _ => None,
+        };
+        let message = text("message").or_else(|| value.get("error").and_then(|e| e.as_str()).map(str::to_owned));
+        Self { message, code: text("code"), param: text("param") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json(error: &ApiError) -> serde_json::Value {
+        serde_json::from_slice(&error.json("req_1")).unwrap()
+    }
+
+    #[test]
+    fn every_error_has_openais_four_keys_and_ours() {
+        let value = json(&ApiError::invalid("n".to_owned(), "`n` must be at least 1"));
+        assert_eq!(
+            value,
+            serde_json::json!({"error": {"message": "`n` must be at least 1", "type": "invalid_request_error",
+                "param": "n", "code": "invalid_value", "request_id": "req_1"}})
+        );
+    }
+
+    #[test]
+    fn an_upstreams_400_keeps_its_words_and_is_not_retried() {
+        for body in [
+            r#"{"error":{"message":"bad tool","code":17,"param":"tools"}}"#,
+            r#"{"object":"error","message":"bad tool","code":17,"param":"tools"}"#,
+        ] {
+            let error =
+                BackendError::Status { status: 422, body: Bytes::copy_from_slice(body.as_bytes()), retry_after: None };
+            let api = ApiError::exhausted(&error, "m", 1);
+            assert_eq!((api.status.as_u16(), api.message.as_str(), &*api.code), (422, "bad tool", "17"));
+            assert_eq!(api.response("r").headers()["x-should-retry"], "false");
+        }
+    }
+
+    #[test]
+    fn retry_after_is_capped_and_rounded_up() {
+        let error = BackendError::Overloaded { retry_after: Some(Duration::from_millis(1_001)) };
+        assert_eq!(ApiError::exhausted(&error, "m", 2).response("r").headers()["retry-after"], "2");
+        let error = BackendError::Overloaded { retry_after: Some(Duration::from_secs(9_999)) };
+        assert_eq!(ApiError::exhausted(&error, "m", 2).response("r").headers()["retry-after"], "60");
+    }
+
+    #[test]
+    fn a_hosts_401_is_our_fault_not_the_callers() {
+        let error = BackendError::Status {
+            status: 401,
+            body: Bytes::from_static(b"{\"error\":\"bad key sk-1\"}"),
+            retry_after: None,
+        };
+        let api = ApiError::exhausted(&error, "m", 1);
+        assert_eq!(api.status.as_u16(), 502);
+        assert!(!api.message.contains("sk-1"));
+    }
+}

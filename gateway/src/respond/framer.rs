@@ -1,0 +1,303 @@
+//! Events of a local generation -> the chunks and objects of OpenAI's chat and completions APIs.
+//!
+//! A [`Framer`] is the identity that all chunks of one answer share (id, time, model). Every required key of the
+//! API is there, nullable ones as `null`; with `include_usage` every chunk but the last says `"usage": null`.
+
+use backends::{Alternative, Api, Delta, FinishReason, TokenLogprob, Usage};
+use serde::{Serialize, Serializer, ser::SerializeMap};
+
+/// What all chunks of one answer share.
+#[derive(Debug, Clone)]
+pub struct Framer {
+    api: Api,
+    id: String,
+    created: u64,
+    model: String,
+    include_usage: bool,
+    logprobs: bool,
+    /// Choices whose first chunk, which carries the role, is out.
+    opened: Vec<bool>,
+    /// Bytes of text so far by choice: where a completions token stands in its text.
+    offsets: Vec<usize>,
+}
+
+impl Framer {
+    /// The frame of one answer with `choices` choices.
+    pub fn new(request: &backends::Request, model: &str, created: u64, choices: usize) -> Self {
+        let prefix = match request.api {
+            Api::Chat => "chatcmpl-",
+            Api::Completions => "cmpl-",
+        };
+        Self {
+            api: request.api,
+            id: format!("{prefix}{}", request.id),
+            created,
+            model: model.to_owned(),
+            include_usage: request.include_usage,
+            logprobs: request.logprobs.is_some(),
+            opened: vec![false; choices],
+            offsets: vec![0; choices],
+        }
+    }
+
+    /// Appends the chunk or chunks of a piece of text.
+    pub fn delta(&mut self, delta: &Delta, out: &mut Vec<u8>) {
+        self.open(delta.index, out);
+        if delta.text.is_empty() && delta.logprobs.is_empty() {
+            return;
+        }
+        let content = Some(delta.text.as_str());
+        self.chunk(delta.index, content, None, self.logprobs(delta.index, &delta.logprobs), None, out);
+        if let Some(offset) = self.offsets.get_mut(delta.index as usize) {
+            *offset += delta.text.len();
+        }
+    }
+
+    /// Appends the chunk that ends a choice.
+    pub fn finish(&mut self, index: u32, reason: FinishReason, out: &mut Vec<u8>) {
+        self.open(index, out);
+        self.chunk(index, None, None, None, Some(reason), out);
+    }
+
+    /// Appends the usage chunk, if the caller asked for it.
+    pub fn usage(&self, usage: Usage, out: &mut Vec<u8>) {
+        if self.include_usage {
+            event(&self.envelope(Vec::new(), Some(Some(UsageOut(usage))), true), out);
+        }
+    }
+
+    /// The whole answer as one object.
+    pub fn whole(&self, choices: &[Choice], usage: Usage) -> Vec<u8> {
+        let choices = choices
+            .iter()
+            .enumerate()
+            .map(|(index, choice)| ChoiceOut {
+                index: index as u32,
+                message: (self.api == Api::Chat).then(|| MessageOut {
+                    role: "assistant",
+                    content: &choice.text,
+                    refusal: None,
+                }),
+                text: (self.api == Api::Completions).then_some(&*choice.text),
+                delta: None,
+                logprobs: self.logprobs_at(0, &choice.logprobs),
+                finish_reason: choice.finish,
+            })
+            .collect();
+        serde_json::to_vec(&self.envelope(choices, Some(Some(UsageOut(usage))), false))
+            .expect("strings and numbers serialise")
+    }
+
+    /// The role comes first, once a choice, as OpenAI sends it; completions have none.
+    fn open(&mut self, index: u32, out: &mut Vec<u8>) {
+        let Some(opened) = self.opened.get_mut(index as usize) else { return };
+        if !std::mem::replace(opened, true) && self.api == Api::Chat {
+            self.chunk(index, Some(""), Some("assistant"), None, None, out);
+        }
+    }
+
+    fn chunk(
+        &self,
+        index: u32,
+        content: Option<&str>,
+        role: Option<&'static str>,
+        logprobs: Option<LogprobsOut<'_>>,
+        finish_reason: Option<FinishReason>,
+        out: &mut Vec<u8>,
+    ) {
+        let choice = ChoiceOut {
+            index,
+            message: None,
+            text: (self.api == Api::Completions).then_some(content.unwrap_or("")),
+            delta: (self.api == Api::Chat).then_some(DeltaOut { role, content, refusal: role.map(|_| ()) }),
+            logprobs,
+            finish_reason,
+        };
+        let usage = self.include_usage.then_some(None);
+        event(&self.envelope(vec![choice], usage, true), out);
+    }
+
+    fn envelope<'a>(
+        &'a self,
+        choices: Vec<ChoiceOut<'a>>,
+        usage: Option<Option<UsageOut>>,
+        chunk: bool,
+    ) -> Envelope<'a> {
+        Envelope {
+            id: &self.id,
+            object: match (self.api, chunk) {
+                (Api::Chat, true) => "chat.completion.chunk",
+                (Api::Chat, false) => "chat.completion",
+                (Api::Completions, _) => "text_completion",
+            },
+            created: self.created,
+            model: &self.model,
+            choices,
+            usage,
+        }
+    }
+
+    fn logprobs<'a>(&self, index: u32, tokens: &'a [TokenLogprob]) -> Option<LogprobsOut<'a>> {
+        self.logprobs_at(self.offsets.get(index as usize).copied().unwrap_or(0), tokens)
+    }
+
+    fn logprobs_at<'a>(&self, offset: usize, tokens: &'a [TokenLogprob]) -> Option<LogprobsOut<'a>> {
+        if !self.logprobs {
+            return None;
+        }
+        Some(match self.api {
+            Api::Chat => LogprobsOut::Chat { content: tokens.iter().map(ChatToken).collect(), refusal: None },
+            Api::Completions => LogprobsOut::completions(offset, tokens),
+        })
+    }
+}
+
+/// One choice of a whole answer.
+#[derive(Debug, Default, Clone)]
+pub struct Choice {
+    /// Its text.
+    pub text: String,
+    /// Its tokens, if asked for.
+    pub logprobs: Vec<TokenLogprob>,
+    /// Why it ended.
+    pub finish: Option<FinishReason>,
+}
+
+fn event(envelope: &Envelope<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"data: ");
+    serde_json::to_writer(&mut *out, envelope).expect("strings and numbers serialise into memory");
+    out.extend_from_slice(b"\n\n");
+}
+
+#[derive(Serialize)]
+struct Envelope<'a> {
+    id: &'a str,
+    object: &'static str,
+    created: u64,
+    model: &'a str,
+    choices: Vec<ChoiceOut<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<Option<UsageOut>>,
+}
+
+#[derive(Serialize)]
+struct ChoiceOut<'a> {
+    index: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<MessageOut<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delta: Option<DeltaOut<'a>>,
+    logprobs: Option<LogprobsOut<'a>>,
+    #[serde(serialize_with = "reason")]
+    finish_reason: Option<FinishReason>,
+}
+
+fn reason<S: Serializer>(reason: &Option<FinishReason>, serializer: S) -> Result<S::Ok, S::Error> {
+    reason.map(FinishReason::as_str).serialize(serializer)
+}
+
+#[derive(Serialize)]
+struct MessageOut<'a> {
+    role: &'static str,
+    content: &'a str,
+    refusal: Option<()>,
+}
+
+#[derive(Serialize)]
+struct DeltaOut<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refusal: Option<()>,
+}
+
+struct UsageOut(Usage);
+
+impl Serialize for UsageOut {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let usage = &self.0;
+        let mut map = serializer.serialize_map(Some(5))?;
+        map.serialize_entry("prompt_tokens", &usage.prompt_tokens)?;
+        map.serialize_entry("completion_tokens", &usage.completion_tokens)?;
+        map.serialize_entry("total_tokens", &(usage.prompt_tokens + usage.completion_tokens))?;
+        map.serialize_entry("prompt_tokens_details", &serde_json::json!({"cached_tokens": usage.cached_tokens}))?;
+        map.serialize_entry(
+            "completion_tokens_details",
+            &serde_json::json!({"reasoning_tokens": usage.reasoning_tokens}),
+        )?;
+        map.end()
+    }
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum LogprobsOut<'a> {
+    Chat {
+        content: Vec<ChatToken<'a>>,
+        refusal: Option<()>,
+    },
+    Completions {
+        tokens: Vec<String>,
+        token_logprobs: Vec<Option<f32>>,
+        top_logprobs: Vec<Option<serde_json::Map<String, serde_json::Value>>>,
+        text_offset: Vec<usize>,
+    },
+}
+
+impl<'a> LogprobsOut<'a> {
+    fn completions(mut offset: usize, tokens: &'a [TokenLogprob]) -> Self {
+        let text = |token: &Alternative| String::from_utf8_lossy(&token.bytes).into_owned();
+        let mut text_offset = Vec::with_capacity(tokens.len());
+        for token in tokens {
+            text_offset.push(offset);
+            offset += token.chosen.bytes.len();
+        }
+        Self::Completions {
+            tokens: tokens.iter().map(|token| text(&token.chosen)).collect(),
+            token_logprobs: tokens.iter().map(|token| token.chosen.logprob).collect(),
+            top_logprobs: tokens
+                .iter()
+                .map(|token| {
+                    token
+                        .chosen
+                        .logprob
+                        .map(|_| token.top.iter().map(|rival| (text(rival), rival.logprob.into())).collect())
+                })
+                .collect(),
+            text_offset,
+        }
+    }
+}
+
+/// A token of the chat API: its text may be a part of a character, its bytes are exact.
+struct ChatToken<'a>(&'a TokenLogprob);
+
+/// JSON has no minus infinity; OpenAI's own floor for a token that cannot be.
+const FLOOR: f32 = -9999.0;
+
+fn chat_alternative<S: SerializeMap>(map: &mut S, token: &Alternative) -> Result<(), S::Error> {
+    map.serialize_entry("token", &String::from_utf8_lossy(&token.bytes))?;
+    map.serialize_entry("logprob", &token.logprob.unwrap_or(0.0).max(FLOOR))?;
+    map.serialize_entry("bytes", &token.bytes)
+}
+
+impl Serialize for ChatToken<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        struct Rival<'a>(&'a Alternative);
+        impl Serialize for Rival<'_> {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                let mut map = serializer.serialize_map(Some(3))?;
+                chat_alternative(&mut map, self.0)?;
+                map.end()
+            }
+        }
+        let mut map = serializer.serialize_map(Some(4))?;
+        chat_alternative(&mut map, &self.0.chosen)?;
+        map.serialize_entry("top_logprobs", &self.0.top.iter().map(Rival).collect::<Vec<_>>())?;
+        map.end()
+    }
+}

@@ -1,0 +1,246 @@
+//! A streamed answer: events in, server-sent events out.
+//!
+//! The body is polled by the connection, so a caller that goes away drops it, and with it the upstream or the
+//! engine slot. States: `Open` (events come) -> `Closing` (the terminal bytes are out) -> ended. Exactly one
+//! terminal comes: `[DONE]` after a whole answer, or an error event and then `[DONE]` after a broken one.
+//!
+//! Timers cost nothing a chunk: one sleep is armed for the nearest deadline, and when it fires it looks how long
+//! ago the last bytes were and is armed again. A silent stream gets comments, so that proxies keep it open.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use backends::{BackendError, Event, EventStream, Phase};
+use bytes::{Bytes, BytesMut};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::{Framer, error::ApiError};
+use crate::settle::Settlement;
+
+#[cfg(test)]
+mod tests;
+
+/// Proxies cut silent streams after 60 s or so.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// Ready events are gathered into one write up to about this size.
+const GATHER: usize = 16 * 1024;
+const DONE: &[u8] = b"data: [DONE]\n\n";
+
+/// The body of a streamed answer.
+pub struct SseBody {
+    events: EventStream,
+    /// Events that were held back until the attempt committed.
+    head: std::vec::IntoIter<Event>,
+    framer: Framer,
+    /// Whether the caller wants the usage chunk that we asked the upstream for.
+    include_usage: bool,
+    settlement: Option<Settlement>,
+    /// A choice ended, so the answer may be called whole.
+    finished: bool,
+    ended: bool,
+    timer: Pin<Box<Sleep>>,
+    last_bytes: Instant,
+    last_heartbeat: Instant,
+    idle: Duration,
+    deadline: Instant,
+}
+
+impl SseBody {
+    /// The body of a committed attempt.
+    pub fn new(
+        head: Vec<Event>,
+        events: EventStream,
+        framer: Framer,
+        include_usage: bool,
+        settlement: Settlement,
+        idle: Duration,
+        deadline: Instant,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            events,
+            head: head.into_iter(),
+            framer,
+            include_usage,
+            settlement: Some(settlement),
+            finished: false,
+            ended: false,
+            timer: Box::pin(sleep_until((now + HEARTBEAT.min(idle)).min(deadline))),
+            last_bytes: now,
+            last_heartbeat: now,
+            idle,
+            deadline,
+        }
+    }
+
+    /// The next bytes to send; `None` after the terminal.
+    pub fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let mut gathered = Gathered::default();
+        while !self.ended && gathered.len() < GATHER {
+            match self.poll_event(cx) {
+                Poll::Ready(event) => self.take(event, &mut gathered),
+                Poll::Pending => break,
+            }
+        }
+        if gathered.len() > 0 {
+            self.last_bytes = Instant::now();
+            return Poll::Ready(Some(gathered.take()));
+        }
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        self.poll_timer(cx)
+    }
+
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Event, BackendError>>> {
+        match self.head.next() {
+            Some(event) => Poll::Ready(Some(Ok(event))),
+            None => self.events.as_mut().poll_next(cx),
+        }
+    }
+
+    fn take(&mut self, event: Option<Result<Event, BackendError>>, out: &mut Gathered) {
+        match event {
+            Some(Ok(event)) => self.event(event, out),
+            Some(Err(error)) => self.fail(&error, out),
+            None if self.finished => self.complete(out),
+            None => self.fail(&BackendError::BrokenStream { reason: "it ended without a finish reason".into() }, out),
+        }
+    }
+
+    fn event(&mut self, event: Event, out: &mut Gathered) {
+        match event {
+            Event::Frame(frame) | Event::Whole(frame) => {
+                self.finished |= frame.finished;
+                if let (Some(usage), Some(settlement)) = (frame.usage, &mut self.settlement) {
+                    settlement.usage(usage);
+                }
+                if frame.done {
+                    self.complete(out);
+                } else if !frame.usage_only || self.include_usage {
+                    out.frame(frame.bytes);
+                }
+            }
+            Event::Delta(delta) => self.framer.delta(&delta, out.text()),
+            Event::Finish { index, reason } => {
+                self.finished = true;
+                if let Some(settlement) = &mut self.settlement {
+                    settlement.finish(reason.as_str());
+                }
+                self.framer.finish(index, reason, out.text());
+            }
+            Event::Usage(usage) => {
+                if let Some(settlement) = &mut self.settlement {
+                    settlement.usage(usage);
+                }
+                self.framer.usage(usage, out.text());
+            }
+        }
+    }
+
+    /// The terminal of a whole answer. An upstream that says `[DONE]` without a finish reason has not answered.
+    fn complete(&mut self, out: &mut Gathered) {
+        if !self.finished {
+            return self.fail(&BackendError::BrokenStream { reason: "it ended without a finish reason".into() }, out);
+        }
+        self.ended = true;
+        out.text().extend_from_slice(DONE);
+        if let Some(settlement) = self.settlement.take() {
+            settlement.completed();
+        }
+    }
+
+    /// The terminal of a broken answer: an error, and no finish reason that nobody gave.
+    fn fail(&mut self, error: &BackendError, out: &mut Gathered) {
+        self.ended = true;
+        let id = self.settlement.as_ref().map(|settlement| settlement.request_id().to_owned()).unwrap_or_default();
+        let text = out.text();
+        text.extend_from_slice(b"data: ");
+        text.extend_from_slice(&ApiError::broken_stream(error).json(&id));
+        text.extend_from_slice(b"\n\n");
+        text.extend_from_slice(DONE);
+        if let Some(settlement) = self.settlement.take() {
+            settlement.broken(error);
+        }
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        while self.timer.as_mut().poll(cx).is_ready() {
+            let now = Instant::now();
+            let phase = if now >= self.deadline {
+                Some(Phase::Total)
+            } else if now >= self.last_bytes + self.idle {
+                Some(Phase::Idle)
+            } else {
+                None
+            };
+            if let Some(phase) = phase {
+                let mut out = Gathered::default();
+                self.fail(&BackendError::Timeout { phase }, &mut out);
+                return Poll::Ready(Some(out.take()));
+            }
+            let beat = self.last_bytes.max(self.last_heartbeat) + HEARTBEAT;
+            let beats = now >= beat;
+            let next_beat = if beats { now + HEARTBEAT } else { beat };
+            self.timer.as_mut().reset(next_beat.min(self.last_bytes + self.idle).min(self.deadline));
+            if beats {
+                self.last_heartbeat = now;
+                return Poll::Ready(Some(Bytes::from_static(b": keep-alive\n\n")));
+            }
+        }
+        Poll::Pending
+    }
+}
+
+impl fmt::Debug for SseBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SseBody").field("finished", &self.finished).field("ended", &self.ended).finish_non_exhaustive()
+    }
+}
+
+/// Bytes of the events that were ready at one poll. A single upstream frame passes through uncopied.
+#[derive(Default)]
+struct Gathered {
+    frame: Bytes,
+    text: Vec<u8>,
+}
+
+impl Gathered {
+    fn len(&self) -> usize {
+        self.frame.len() + self.text.len()
+    }
+
+    fn frame(&mut self, bytes: Bytes) {
+        if self.frame.is_empty() && self.text.is_empty() {
+            self.frame = bytes;
+        } else {
+            self.text().extend_from_slice(&bytes);
+        }
+    }
+
+    /// The buffer to append to, after the frame if there is one.
+    fn text(&mut self) -> &mut Vec<u8> {
+        &mut self.text
+    }
+
+    fn take(self) -> Bytes {
+        if self.text.is_empty() {
+            return self.frame;
+        }
+        if self.frame.is_empty() {
+            return self.text.into();
+        }
+        let mut whole = BytesMut::with_capacity(self.len());
+        whole.extend_from_slice(&self.frame);
+        whole.extend_from_slice(&self.text);
+        whole.freeze()
+    }
+}

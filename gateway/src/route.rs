@@ -1,0 +1,88 @@
+//! Facts and snapshot -> plan -> refusal, if it is one.
+//!
+//! The plan itself is [`policies::plan`], a pure function; `explain` and policy tests call the same one. Here it
+//! is only given what the process knows at this moment, and its verdict put into the caller's words.
+
+use std::time::Duration;
+
+use policies::{Facts, Plan, Verdict};
+use serde_json::json;
+
+use crate::{respond::error::ApiError, runtime::Runtime};
+
+/// When a client may come back while every backend rests: about as long as a breaker first stays open.
+const RESTING: Duration = Duration::from_secs(5);
+
+/// The plan for a request, now.
+pub fn plan(runtime: &Runtime, facts: &Facts) -> Plan {
+    policies::plan(facts, &runtime.snapshot(&runtime.live()))
+}
+
+/// Why a plan serves nobody, as the caller is told; `None` for one that serves.
+pub fn refusal(plan: &Plan, facts: &Facts) -> Option<ApiError> {
+    let asked = &facts.model_asked;
+    match &plan.verdict {
+        Verdict::Serve => None,
+        Verdict::UnknownModel { nearest } => Some(unknown_model(asked, nearest)),
+        Verdict::License { model, decision, alternatives } => {
+            let hint = match alternatives.as_slice() {
+                [] => "no deployed model is allowed for this use; ask your platform team".to_owned(),
+                names => format!("allowed for this use: {}", listed(names, ", ")),
+            };
+            Some(ApiError::forbidden("license_forbids_use", decision.reason.to_string()).hint(hint).details(
+                "license",
+                json!({
+                    "model": model,
+                    "id": &*decision.license,
+                    "tier": decision.tier.number(),
+                    "rule": decision.rule,
+                    "context": facts.context,
+                    "purpose": facts.use_.purpose.name(),
+                    "alternatives": alternatives,
+                }),
+            ))
+        }
+        Verdict::NoneFits { code, reason, alternatives } => Some(unfit(asked, code, reason, alternatives)),
+        Verdict::Unavailable { models } => {
+            let names = models.iter().map(|model| format!("`{model}`")).collect::<Vec<_>>().join(", ");
+            let error = ApiError::unavailable(
+                "no_healthy_backend",
+                format!("nothing that may serve `{asked}` is healthy now ({names})"),
+            );
+            Some(ApiError { retry_after: Some(RESTING), ..error.hint("retry in a few seconds") })
+        }
+    }
+}
+
+/// 400 for a request that nothing deployed can serve as it is.
+fn unfit(asked: &str, code: &str, reason: &str, alternatives: &[String]) -> ApiError {
+    let too_long = code == "context-too-long";
+    let param = if too_long { "messages" } else { "model" };
+    let error =
+        ApiError::invalid(param.to_owned(), format!("nothing that may serve `{asked}` fits this request: {reason}"));
+    let error = ApiError { code: if too_long { "context_length_exceeded" } else { "no_model_fits" }.into(), ..error };
+    match alternatives {
+        [] => error.hint("ask for less, or ask your platform team for a model that can do it"),
+        names => error.hint(format!("allowed for this use: {}", listed(names, ", "))),
+    }
+}
+
+/// Names in backticks.
+fn listed(names: &[String], between: &str) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(between)
+}
+
+/// 404 for a name that nobody knows, with those near to it.
+pub fn unknown_model(asked: &str, nearest: &[String]) -> ApiError {
+    let asked: String = asked.chars().take(200).collect();
+    let error = ApiError {
+        param: Some("model".into()),
+        ..ApiError::not_found("model_not_found", format!("no model is called `{asked}`"))
+    };
+    match nearest {
+        [] => error.hint("GET /v1/models lists what you can ask for"),
+        names => {
+            error.hint(format!("did you mean {}? GET /v1/models lists what you can ask for", listed(names, " or ")))
+        }
+    }
+}

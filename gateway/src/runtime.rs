@@ -1,0 +1,316 @@
+//! One loaded configuration, ready to serve, and the gateway that swaps it whole.
+//!
+//! A request takes one [`Runtime`] at its start and keeps it to its end, so a reload never changes a request in
+//! flight. A reload that fails leaves the last good runtime in place. Engines and statistics of deployments that
+//! did not change are carried over: a policy edit loads no model again.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use backends::{Backend, BackendId, Probe};
+use http::HeaderValue;
+use ledger::Ledger;
+use metrics_exporter_prometheus::PrometheusHandle;
+use policies::{Live, Snapshot};
+use tokio::time::Instant;
+
+use crate::{
+    config::{self, Config, Environment, Overrides, Target, Weights},
+    dispatch::{Place, chain, stats::Stats},
+    observe::{self, Series},
+    settle,
+    wire::models::Model,
+};
+
+/// The weights of the demo model.
+const DEMO: &[u8] = include_bytes!("../../config/models/pointsman-demo.gguf");
+
+/// The process: what is shared by all requests and outlives reloads.
+#[derive(Debug)]
+pub struct Gateway {
+    runtime: ArcSwap<Runtime>,
+    /// The record of decisions.
+    pub ledger: Ledger,
+    /// Renders the metrics.
+    pub metrics: PrometheusHandle,
+    /// How the configuration was found, to find it again.
+    source: Source,
+    client: remote::Client,
+    /// One reload at a time.
+    reloading: tokio::sync::Mutex<()>,
+}
+
+/// Where the configuration comes from.
+#[derive(Debug, Clone, Default)]
+pub struct Source {
+    /// `--config`; none is the zero-config mode.
+    pub file: Option<PathBuf>,
+    /// What the command line says over it.
+    pub overrides: Overrides,
+}
+
+impl Source {
+    /// Loads it.
+    ///
+    /// # Errors
+    /// All problems at once.
+    pub fn load(&self) -> Result<(Config, policies::Report), policies::Report> {
+        let environment = Environment::process();
+        match &self.file {
+            Some(file) => config::load(file, &self.overrides, &environment),
+            None => config::zero(&self.overrides, &environment),
+        }
+    }
+}
+
+/// A deployment, ready to serve.
+#[derive(Debug)]
+pub struct Deployed {
+    /// What policies see of it.
+    pub facts: policies::Deployment,
+    /// Its metrics.
+    pub series: Series,
+    /// Its id as a response header.
+    pub id_header: HeaderValue,
+    /// Its model as a response header.
+    pub model_header: HeaderValue,
+    target: Target,
+}
+
+/// One loaded configuration, ready to serve.
+#[derive(Debug)]
+pub struct Runtime {
+    /// The configuration.
+    pub config: Config,
+    /// The deployments, in the order that policies know.
+    pub deployed: Vec<Arc<Deployed>>,
+    /// Their facts, in the same order.
+    pub facts: Vec<policies::Deployment>,
+    /// Their backends and statistics, in the same order.
+    pub places: Vec<Place>,
+    models: Vec<Model>,
+}
+
+/// A deployment could not be started.
+#[derive(Debug, thiserror::Error)]
+#[error("deployment `{deployment}` cannot be started: {reason}")]
+pub struct StartError {
+    /// Its id.
+    pub deployment: String,
+    /// What failed.
+    pub reason: String,
+}
+
+#[cfg(test)]
+impl Deployed {
+    /// A deployment that nothing runs.
+    pub(crate) fn for_tests(id: &str, model: &str) -> Self {
+        Self {
+            facts: policies::Deployment::new(id, model, policies::Place::Server("vllm".into())),
+            series: Series::new(id, model),
+            id_header: HeaderValue::from_static("d"),
+            model_header: HeaderValue::from_static("m"),
+            target: Target::Native { weights: Weights::BuiltIn, context_tokens: None },
+        }
+    }
+}
+
+impl Runtime {
+    /// Starts what a configuration names, taking over what `previous` already runs.
+    ///
+    /// # Errors
+    /// The first deployment that cannot be started.
+    pub fn start(config: Config, client: &remote::Client, previous: Option<&Runtime>) -> Result<Self, StartError> {
+        let mut deployed = Vec::with_capacity(config.deployments.len());
+        let mut places = Vec::with_capacity(config.deployments.len());
+        for deployment in &config.deployments {
+            let before = previous.and_then(|previous| {
+                let at = previous.deployed.iter().position(|old| old.facts.id == deployment.facts.id)?;
+                (previous.deployed[at].target == deployment.target).then(|| previous.places[at].clone())
+            });
+            places.push(match before {
+                Some(place) => place,
+                None => Place {
+                    backend: backend(deployment, &config, client)?,
+                    stats: Arc::new(Stats::default()),
+                    site: site(deployment),
+                },
+            });
+            let header = |text: &str| HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("?"));
+            deployed.push(Arc::new(Deployed {
+                series: Series::new(&deployment.facts.id, &deployment.facts.model),
+                id_header: header(&deployment.facts.id),
+                model_header: header(&deployment.facts.model),
+                facts: deployment.facts.clone(),
+                target: deployment.target.clone(),
+            }));
+        }
+        let facts = config.deployments.iter().map(|deployment| deployment.facts.clone()).collect();
+        let models = models(&config);
+        Ok(Self { config, deployed, facts, places, models })
+    }
+
+    /// How the deployments are now, in their order.
+    pub fn live(&self) -> Vec<Live> {
+        let now = Instant::now();
+        self.places.iter().map(|place| place.stats.live(now, place.backend.load(&Probe::default()))).collect()
+    }
+
+    /// What a plan is made of.
+    pub fn snapshot<'a>(&'a self, live: &'a [Live]) -> Snapshot<'a> {
+        Snapshot { catalog: &self.config.catalog, policies: &self.config.policies, deployments: &self.facts, live }
+    }
+
+    /// The models that a use may ask for: virtual ones, and those deployed whose licence allows it.
+    pub fn models_for(&self, use_: &catalog::Use) -> Vec<&Model> {
+        let catalog = &self.config.catalog;
+        let allowed = |model: &Model| {
+            catalog.model(&model.id).is_none_or(|known| catalog::decide(catalog, known, use_).outcome.allows())
+        };
+        self.models.iter().filter(|model| allowed(model)).collect()
+    }
+
+    /// Names that are near to one that nobody knows.
+    pub fn nearest(&self, name: &str) -> Vec<String> {
+        let catalog = &self.config.catalog;
+        catalog.nearest(name, 3).into_iter().map(str::to_owned).collect()
+    }
+}
+
+fn models(config: &Config) -> Vec<Model> {
+    let created = settle::now_ms() / 1000;
+    let mut models: Vec<Model> = config.policies.virtual_models().map(|name| Model::virtual_(name, created)).collect();
+    for deployment in &config.deployments {
+        let id = &deployment.facts.model;
+        if models.iter().any(|model| model.id == *id) {
+            continue;
+        }
+        let known = config.catalog.model(id);
+        models.push(Model {
+            id: id.clone(),
+            object: "model",
+            created,
+            owned_by: known.map_or_else(|| "unknown".to_owned(), |model| model.developer.clone()),
+            max_model_len: deployment.facts.context_tokens.or_else(|| known.and_then(|model| model.context_tokens)),
+            license: known.map(|model| model.license.clone()),
+            tier: known.map(|model| model.tier.number()),
+        });
+    }
+    models
+}
+
+/// What fails together with a deployment.
+fn site(deployment: &config::Deployment) -> Arc<str> {
+    match &deployment.target {
+        Target::Native { .. } => deployment.facts.id.as_str().into(),
+        Target::Remote { base_url, .. } => base_url.as_str().into(),
+    }
+}
+
+/// Starts a deployment: loads its weights, or makes a client for it.
+fn backend(
+    deployment: &config::Deployment,
+    config: &Config,
+    client: &remote::Client,
+) -> Result<Arc<dyn Backend>, StartError> {
+    let id = BackendId::new(deployment.facts.id.as_str());
+    let failed = |error: &(dyn std::error::Error + 'static)| StartError {
+        deployment: deployment.facts.id.clone(),
+        reason: chain(error),
+    };
+    match &deployment.target {
+        Target::Native { weights, context_tokens } => {
+            let source = match weights {
+                Weights::BuiltIn => native::Source::Builtin(DEMO),
+                Weights::File(path) => native::Source::File(path.clone()),
+            };
+            let options = native::Options {
+                context: context_tokens.and_then(|tokens| usize::try_from(tokens).ok()),
+                ..Default::default()
+            };
+            let engine = native::Engine::load(id, source, options).map_err(|error| failed(&error))?;
+            Ok(Arc::new(engine))
+        }
+        Target::Remote { host, base_url, key, name } => {
+            let catalog = &config.catalog;
+            let target = match (host.as_deref().and_then(|host| catalog.host(host)), &deployment.facts.place) {
+                (Some(host), _) => remote::Target {
+                    base_url: base_url.clone(),
+                    ..remote::Target::at_host(host, name, key.clone()).map_err(|error| failed(&error))?
+                },
+                (None, policies::Place::Server(server)) => match catalog.server(server) {
+                    Some(server) => remote::Target::at_server(server, base_url, name, key.clone()),
+                    None => remote::Target::new(base_url, name, key.clone()),
+                },
+                (None, _) => remote::Target::new(base_url, name, key.clone()),
+            };
+            Ok(Arc::new(remote::Remote::new(id, target, client).map_err(|error| failed(&error))?))
+        }
+    }
+}
+
+impl Gateway {
+    /// A gateway that serves `runtime`.
+    pub fn new(
+        source: Source,
+        client: remote::Client,
+        runtime: Runtime,
+        ledger: Ledger,
+        metrics: PrometheusHandle,
+    ) -> Self {
+        Self {
+            runtime: ArcSwap::from_pointee(runtime),
+            ledger,
+            metrics,
+            source,
+            client,
+            reloading: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// The configuration that serves now.
+    pub fn runtime(&self) -> Arc<Runtime> {
+        self.runtime.load_full()
+    }
+
+    /// Loads the configuration again and serves it from the next request on; its digest.
+    ///
+    /// # Errors
+    /// The report of what is wrong with it; the last good one stays.
+    pub async fn reload(&self) -> Result<String, String> {
+        let _one = self.reloading.lock().await;
+        let (source, client, before) = (self.source.clone(), self.client.clone(), self.runtime());
+        let loaded = tokio::task::spawn_blocking(move || {
+            let (config, _warnings) = source.load().map_err(|report| report.render(false))?;
+            if config.digest == before.config.digest {
+                return Ok(None);
+            }
+            if (config.listen, config.admin, &config.data_dir)
+                != (before.config.listen, before.config.admin, &before.config.data_dir)
+            {
+                tracing::warn!("`listen`, `admin` and `data_dir` changed; they take effect at the next start");
+            }
+            Runtime::start(config, &client, Some(&before)).map(Some).map_err(|error| error.to_string())
+        })
+        .await
+        .unwrap_or_else(|error| Err(format!("loading failed: {error}")));
+        match loaded {
+            Ok(Some(runtime)) => {
+                let digest = runtime.config.digest.clone();
+                self.runtime.store(Arc::new(runtime));
+                observe::reloaded(true);
+                tracing::info!(config = digest, "configuration reloaded");
+                Ok(digest)
+            }
+            Ok(None) => Ok(self.runtime().config.digest.clone()),
+            Err(report) => {
+                observe::reloaded(false);
+                tracing::error!("the new configuration is refused, the last good one stays:\n{report}");
+                Err(report)
+            }
+        }
+    }
+}
+
+/// How often metrics that gather samples are tidied.
+pub const UPKEEP: Duration = Duration::from_secs(5);

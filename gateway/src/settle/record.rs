@@ -1,0 +1,119 @@
+//! What the ledger says of a request: one decision before it is served, one outcome after.
+//!
+//! Both are JSON, one object a record, told apart by `kind` and joined by `request`. Times are Unix milliseconds.
+//! Never a prompt, an answer, a key or its hash. A reader skips fields that it does not know; `v` changes when a
+//! field changes its meaning.
+
+use serde::{Deserialize, Serialize};
+
+use crate::dispatch::Tried;
+
+/// Candidates that a decision spells out. No plan attempts more than that.
+pub const MAX_CANDIDATES: usize = 16;
+
+/// The decision: who asked for what, and which candidates may serve it under which licence.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Decision {
+    /// Version of the shape, 1.
+    pub v: u8,
+    /// Always `decision`.
+    pub kind: String,
+    /// When, in Unix milliseconds.
+    pub time: u64,
+    /// The request's id, as in its `x-request-id`.
+    pub request: String,
+    /// The client API.
+    pub api: String,
+    /// Who asked; `None` where no key is needed.
+    pub team: Option<String>,
+    /// The public id of the key.
+    pub key: Option<String>,
+    /// The licence context.
+    pub context: String,
+    /// What the licences were decided for.
+    pub r#use: UseRecord,
+    /// The model that was asked for.
+    pub model: String,
+    /// The language of the last user turn, where a route asked for it.
+    pub language: Option<String>,
+    /// The route that matched.
+    pub route: Option<String>,
+    /// Digest of the configuration, policies and catalog that decided.
+    pub config: String,
+    /// `serve`, or the reason of the refusal: `license`, `none_fits`, `unavailable`.
+    pub verdict: String,
+    /// The refusal's licence decision.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub refused: Option<CandidateRecord>,
+    /// Who may serve it, best first, at most [`MAX_CANDIDATES`].
+    pub candidates: Vec<CandidateRecord>,
+    /// Deployments that were ruled out, by reason code.
+    pub rejected: std::collections::BTreeMap<String, u32>,
+}
+
+/// The use, as the licence decision read it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct UseRecord {
+    /// `revenue`, `internal`, `research` or `personal`.
+    pub purpose: String,
+    /// `internal` or `public`.
+    pub exposure: String,
+    /// Where the licensee sits.
+    pub seat: Option<String>,
+}
+
+/// A candidate with its licence decision.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CandidateRecord {
+    /// The deployment; `None` for a model that is deployed nowhere.
+    pub deployment: Option<String>,
+    /// The catalog's model.
+    pub model: String,
+    /// The licence that decided.
+    pub license: String,
+    /// Its tier.
+    pub tier: u8,
+    /// `allow`, `allow_with_obligations` or `deny`.
+    pub outcome: String,
+    /// The rule that decided.
+    pub rule: String,
+}
+
+/// The outcome: who served it, what it took, how it ended.
+#[derive(Debug, Clone, Serialize)]
+pub struct Outcome<'a> {
+    /// Version of the shape, 1.
+    pub v: u8,
+    /// Always `outcome`.
+    pub kind: &'static str,
+    /// When it ended, in Unix milliseconds.
+    pub time: u64,
+    /// The request's id.
+    pub request: &'a str,
+    /// `completed`, `failed` (before the first byte), `broken` (after it) or `cancelled` (the caller went away).
+    pub status: &'static str,
+    /// The HTTP status that the caller saw.
+    pub http: u16,
+    /// Who served it.
+    pub deployment: Option<&'a str>,
+    /// The model that served it.
+    pub model: Option<&'a str>,
+    /// The attempts, in order.
+    pub tried: &'a [Tried],
+    /// The error's code, if it did not end well.
+    pub error: Option<&'a str>,
+    /// The last finish reason, where the gateway knows it.
+    pub finish: Option<&'a str>,
+    /// Tokens of the prompt.
+    pub prompt_tokens: u64,
+    /// Tokens generated.
+    pub completion_tokens: u64,
+    /// Prompt tokens from a cache.
+    pub cached_tokens: u64,
+    /// What it cost at the deployment's listed prices; `None` where a price is not known.
+    pub cost_usd: Option<f64>,
+    /// Milliseconds to the first content.
+    pub first_token_ms: Option<u64>,
+    /// Milliseconds in all.
+    pub total_ms: u64,
+}

@@ -1,0 +1,139 @@
+//! Every layer around a request, on one page, outermost first.
+//!
+//! | layer | why it stands there |
+//! |---|---|
+//! | [`crate::accept`] | bounds connections, heads and idle time before a request exists |
+//! | catch panic | a defect in one request answers 500 and leaves the others alone |
+//! | paths | one parsed path decides the handler; nothing is built from `Host` or any other header |
+//! | handler | [`crate::handle::generate`] for generations, the functions below for the rest |
+//!
+//! The clients' listener and the admin listener are two services: configuration is never changed through the first.
+//! A router crate was turned down: seven fixed paths are one `match`, which boxes neither bodies nor futures.
+
+use std::{convert::Infallible, panic::AssertUnwindSafe, sync::Arc};
+
+use backends::Api;
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+
+use crate::{
+    admin, admit, handle, observe,
+    respond::{body::Body, error::ApiError},
+    runtime::Gateway,
+    wire::models::List,
+};
+
+/// The clients' service.
+pub async fn client(gateway: Arc<Gateway>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+    Ok(guarded(clients(gateway, request)).await)
+}
+
+/// The admin listener's service.
+pub async fn admin(gateway: Arc<Gateway>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+    Ok(guarded(admins(gateway, request)).await)
+}
+
+async fn clients(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response<Body> {
+    let (method, path) = (request.method(), request.uri().path());
+    match (path, method) {
+        ("/v1/chat/completions", &Method::POST) => handle::generate(gateway, Api::Chat, request).await,
+        ("/v1/completions", &Method::POST) => handle::generate(gateway, Api::Completions, request).await,
+        ("/v1/chat/completions" | "/v1/completions", _) => refuse(ApiError::method_not_allowed("POST")),
+        (_, &Method::GET) if path == "/v1/models" || path.starts_with("/v1/models/") => {
+            models(&gateway, &request).unwrap_or_else(refuse)
+        }
+        ("/health", &Method::GET | &Method::HEAD) => admin::health(),
+        ("/ready", &Method::GET | &Method::HEAD) => admin::ready(&gateway),
+        // Team and deployment names are in there, so it asks for a key where the models do.
+        ("/metrics", &Method::GET) => match admit::admit(&gateway.runtime().config.access, request.headers()) {
+            Ok(_) => admin::metrics(&gateway),
+            Err(error) => refuse(error),
+        },
+        // Claude Code asks this before anything else.
+        ("/", &Method::GET | &Method::HEAD) => admin::health(),
+        ("/health" | "/ready" | "/metrics" | "/v1/models" | "/", _) => refuse(ApiError::method_not_allowed("GET")),
+        _ => refuse(unknown_path(path)),
+    }
+}
+
+async fn admins(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response<Body> {
+    match (request.uri().path(), request.method()) {
+        ("/health" | "/", &Method::GET | &Method::HEAD) => admin::health(),
+        ("/ready", &Method::GET | &Method::HEAD) => admin::ready(&gateway),
+        ("/metrics", &Method::GET) => admin::metrics(&gateway),
+        ("/reload", &Method::POST) => admin::reload(&gateway).await,
+        ("/reload", _) => refuse(ApiError::method_not_allowed("POST")),
+        ("/health" | "/ready" | "/metrics" | "/", _) => refuse(ApiError::method_not_allowed("GET")),
+        (path, _) => refuse(
+            ApiError::not_found("unknown_path", format!("no path `{}` here", clip(path)))
+                .hint("the admin listener serves /health, /ready, /metrics and POST /reload"),
+        ),
+    }
+}
+
+/// `GET /v1/models` and `GET /v1/models/{id}`: what this caller may ask for.
+fn models(gateway: &Gateway, request: &Request<Incoming>) -> Result<Response<Body>, ApiError> {
+    let runtime = gateway.runtime();
+    let caller = admit::admit(&runtime.config.access, request.headers())?;
+    let models = runtime.models_for(&caller.context.use_);
+    let json = match request.uri().path().strip_prefix("/v1/models/") {
+        None => serde_json::to_vec(&List { object: "list", data: models }),
+        Some(id) => {
+            let wanted = percent_decoded(id);
+            let model = models.iter().find(|model| model.id == wanted).ok_or_else(|| {
+                let nearest = runtime.nearest(&wanted);
+                crate::route::unknown_model(&wanted, &nearest)
+            })?;
+            serde_json::to_vec(model)
+        }
+    };
+    Ok(json_response(json.expect("strings and numbers serialise").into()))
+}
+
+/// Model ids hold slashes, which some clients encode.
+fn percent_decoded(id: &str) -> String {
+    percent_encoding::percent_decode_str(id).decode_utf8_lossy().into_owned()
+}
+
+fn unknown_path(path: &str) -> ApiError {
+    let hint = if path.starts_with("/v1/") {
+        "this gateway serves POST /v1/chat/completions, POST /v1/completions and GET /v1/models"
+    } else {
+        "the API lives under /v1: set your client's base URL to end in /v1"
+    };
+    ApiError::not_found("unknown_path", format!("no path `{}` here", clip(path))).hint(hint)
+}
+
+fn clip(text: &str) -> String {
+    text.chars().take(100).collect()
+}
+
+/// Gives a refusal its id and counts it.
+fn refuse(error: ApiError) -> Response<Body> {
+    observe::refused(&error.code);
+    let id = handle::request_id();
+    let mut response = error.response(&id);
+    handle::stamp(response.headers_mut(), &id);
+    response
+}
+
+/// A response of JSON bytes.
+pub(crate) fn json_response(bytes: Bytes) -> Response<Body> {
+    let mut response = Response::new(Body::whole(bytes));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// Answers 500 for a handler that panics. The panic itself is in the log, by the hook of the process.
+async fn guarded(handler: impl Future<Output = Response<Body>>) -> Response<Body> {
+    AssertUnwindSafe(handler).catch_unwind().await.unwrap_or_else(|_| {
+        refuse(ApiError {
+            status: StatusCode::INTERNAL_SERVER_ERROR,
+            kind: "server_error",
+            code: "internal".into(),
+            ..ApiError::unavailable("internal", "the gateway met an error of its own; the log has the details")
+        })
+    })
+}

@@ -1,0 +1,253 @@
+//! `POST /v1/chat/completions`: the request.
+
+use backends::{Api, Input, Message, Part, Request, ToolUse};
+use bytes::Bytes;
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, SeqAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+use super::{Decoded, fields::Fields, fields::out_of_range};
+use crate::respond::error::ApiError;
+
+/// Most rivals a token that `top_logprobs` may ask for.
+const MAX_TOP_LOGPROBS: i64 = 20;
+
+/// The fields of a chat request that the gateway reads.
+#[derive(Deserialize)]
+struct Chat {
+    messages: Vec<Turn>,
+    #[serde(default)]
+    tools: Option<Box<RawValue>>,
+    #[serde(default)]
+    functions: Option<IgnoredAny>,
+    #[serde(default)]
+    response_format: Option<ResponseFormat>,
+    #[serde(default)]
+    chat_template_kwargs: Option<Box<RawValue>>,
+    #[serde(default)]
+    logprobs: Option<bool>,
+    #[serde(default)]
+    top_logprobs: Option<i64>,
+}
+
+#[derive(Deserialize)]
+struct ResponseFormat {
+    r#type: String,
+}
+
+/// One message as it stands on the wire.
+#[derive(Deserialize)]
+struct Turn {
+    role: String,
+    #[serde(default, deserialize_with = "content")]
+    content: Vec<Part>,
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    reasoning: Option<String>,
+    #[serde(default)]
+    reasoning_content: Option<String>,
+    #[serde(default)]
+    tool_calls: Option<Vec<Call>>,
+    #[serde(default)]
+    tool_call_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Call {
+    #[serde(default)]
+    id: String,
+    #[serde(default)]
+    function: Option<Function>,
+}
+
+#[derive(Deserialize)]
+struct Function {
+    name: String,
+    #[serde(default)]
+    arguments: String,
+}
+
+/// A part of a content array. Only text is read; what else it holds stays in the payload.
+#[derive(Deserialize)]
+struct WirePart {
+    r#type: String,
+    #[serde(default)]
+    text: Option<String>,
+}
+
+/// Reads the body of a chat request.
+pub(super) fn decode(id: &str, bytes: Bytes) -> Result<Decoded, ApiError> {
+    let mut fields: Fields = super::parse(&bytes)?;
+    let chat: Chat = super::parse(&bytes)?;
+    let payload = super::payload(bytes)?;
+    if chat.messages.is_empty() {
+        return Err(out_of_range("messages", "at least one message", "none"));
+    }
+    let logprobs = logprobs(chat.logprobs, chat.top_logprobs)?;
+    let messages: Vec<Message> = chat.messages.into_iter().map(Message::from).collect();
+    let tools = chat.tools.filter(|tools| !matches!(tools.get(), "null" | "[]"));
+    let has = |kind: &str| {
+        messages
+            .iter()
+            .flat_map(|message| &message.content)
+            .any(|part| matches!(part, Part::Other(other) if other.contains(kind)))
+    };
+    let needs = policies::Needs {
+        tools: tools.is_some() || chat.functions.is_some(),
+        json_schema: chat.response_format.is_some_and(|format| format.r#type != "text"),
+        image: has("image"),
+        audio: has("audio"),
+        logprobs: logprobs.is_some(),
+    };
+    let request = Request {
+        id: id.to_owned(),
+        api: Api::Chat,
+        payload,
+        max_tokens: fields.max_tokens()?,
+        stop: fields.stop()?,
+        choices: fields.choices()?,
+        sampling: fields.sampling()?,
+        stream: fields.stream.unwrap_or(false),
+        include_usage: fields.stream_options.and_then(|options| options.include_usage).unwrap_or(false),
+        logprobs,
+        echo: false,
+        input: Input::Chat {
+            messages,
+            tools: tools.map(|tools| tools.get().to_owned()),
+            template_kwargs: chat.chat_template_kwargs.filter(|k| k.get() != "null").map(|k| k.get().to_owned()),
+        },
+    };
+    Ok(Decoded { model: fields.model, request, needs })
+}
+
+fn logprobs(on: Option<bool>, top: Option<i64>) -> Result<Option<u8>, ApiError> {
+    match (on.unwrap_or(false), top) {
+        (false, None | Some(0)) => Ok(None),
+        (false, Some(_)) => Err(ApiError::invalid("top_logprobs".to_owned(), "`top_logprobs` needs `logprobs: true`")),
+        (true, top) => {
+            let top = top.unwrap_or(0);
+            match u8::try_from(top) {
+                Ok(count) if top <= MAX_TOP_LOGPROBS => Ok(Some(count)),
+                _ => Err(out_of_range("top_logprobs", &format!("between 0 and {MAX_TOP_LOGPROBS}"), top)),
+            }
+        }
+    }
+}
+
+impl From<Turn> for Message {
+    fn from(turn: Turn) -> Self {
+        let calls = turn.tool_calls.unwrap_or_default();
+        Self {
+            role: turn.role,
+            content: turn.content,
+            name: turn.name,
+            reasoning: turn.reasoning_content.or(turn.reasoning),
+            tool_calls: calls
+                .into_iter()
+                .filter_map(|call| {
+                    call.function.map(|function| ToolUse {
+                        id: call.id,
+                        name: function.name,
+                        arguments: function.arguments,
+                    })
+                })
+                .collect(),
+            tool_call_id: turn.tool_call_id,
+        }
+    }
+}
+
+/// A string, an array of parts, or null.
+fn content<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Part>, D::Error> {
+    struct Content;
+
+    impl<'de> Visitor<'de> for Content {
+        type Value = Vec<Part>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a string or an array of content parts")
+        }
+
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok(Vec::new())
+        }
+
+        fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+            Ok(vec![Part::Text(text.to_owned())])
+        }
+
+        fn visit_string<E>(self, text: String) -> Result<Self::Value, E> {
+            Ok(vec![Part::Text(text)])
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Self::Value, A::Error> {
+            let mut content = Vec::new();
+            while let Some(part) = parts.next_element::<WirePart>()? {
+                content.push(match part.text {
+                    // `refusal` and `thinking` parts carry their text under other keys.
+                    Some(text) => Part::Text(text),
+                    None => Part::Other(part.r#type),
+                });
+            }
+            Ok(content)
+        }
+    }
+
+    deserializer.deserialize_any(Content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decoded(body: &str) -> Decoded {
+        decode("r", Bytes::copy_from_slice(body.as_bytes())).unwrap()
+    }
+
+    #[test]
+    fn a_request_of_a_real_client_is_read_whole() {
+        let decoded = decoded(
+            r#"{"model":"auto","messages":[{"role":"system","content":"Be short."},
+                {"role":"user","content":[{"type":"text","text":"What is "},{"type":"image_url","image_url":{"url":"data:x"}},{"type":"text","text":"this?"}]},
+                {"role":"assistant","content":null,"tool_calls":[{"id":"c1","type":"function","function":{"name":"f","arguments":"{}"}}]},
+                {"role":"tool","tool_call_id":"c1","content":"4"}],
+                "stream":true,"stream_options":{"include_usage":true},"max_tokens":9,"max_completion_tokens":7,
+                "stop":["\n",""],"seed":-1,"logprobs":true,"top_logprobs":2,"tools":[{"type":"function"}],"x_unknown":{"a":[1]}}"#,
+        );
+        let Input::Chat { messages, tools, .. } = &decoded.request.input else { panic!("a chat") };
+        assert_eq!(messages[1].text(), "What is this?");
+        assert_eq!(messages[2].tool_calls[0].name, "f");
+        assert_eq!(tools.as_deref(), Some(r#"[{"type":"function"}]"#));
+        assert!(decoded.needs.tools && decoded.needs.image && !decoded.needs.audio && decoded.needs.logprobs);
+        assert_eq!((decoded.request.max_tokens, decoded.request.logprobs), (Some(7), Some(2)));
+        assert_eq!(
+            decoded.request.stop,
+            ["
+"]
+        );
+        assert!(decoded.request.stream && decoded.request.include_usage);
+    }
+
+    #[test]
+    fn ranges_are_those_of_the_api() {
+        for (field, param) in [
+            (r#""temperature":2.1"#, "temperature"),
+            (r#""top_p":-0.1"#, "top_p"),
+            (r#""n":0"#, "n"),
+            (r#""n":17"#, "n"),
+            (r#""max_tokens":-1"#, "max_tokens"),
+            (r#""logit_bias":{"a":1}"#, "logit_bias"),
+            (r#""logit_bias":{"1":101}"#, "logit_bias"),
+            (r#""top_logprobs":3"#, "top_logprobs"),
+            (r#""logprobs":true,"top_logprobs":21"#, "top_logprobs"),
+            (r#""frequency_penalty":3"#, "frequency_penalty"),
+        ] {
+            let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":"x"}}],{field}}}"#);
+            let error = decode("r", body.into()).unwrap_err();
+            assert_eq!(error.param.as_deref(), Some(param), "{}", error.message);
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Keys, contexts and licences: who may use which model for what.
+
+use scripted::{Host, Script};
+use serde_json::json;
+use tests::{Builder, Pointsman};
+
+use crate::pointsman;
+
+fn config(host: &Host) -> String {
+    format!(
+        r#"
+deployments:
+  - {{id: demo, model: pointsman-demo, engine: native}}
+  - {{id: lab-mistral, model: mistral-large-2, server: vllm, base_url: "{base}"}}
+  - {{id: lab-qwen, model: qwen3-32b, server: vllm, base_url: "{base}"}}
+contexts:
+  support-bot: {{use: revenue, exposure: public, seat: DE}}
+  lab: {{use: research, exposure: internal, seat: DE}}
+teams:
+  support: {{contexts: [support-bot]}}
+  science: {{contexts: [lab]}}
+keys: keys.yaml
+"#,
+        base = host.base_url()
+    )
+}
+
+/// A new key, as `pointsman keys new` prints it.
+fn key(builder: &Builder, team: &str, context: &str) -> String {
+    let (code, out, error) =
+        builder.command(&["keys", "new", "--team", team, "--context", context, "--config", "pointsman.yaml"]);
+    assert_eq!(code, 0, "{error}");
+    out.split_whitespace().find(|word| word.starts_with("pm_")).expect("a key").to_owned()
+}
+
+async fn gateway(host: &Host, team: &str, context: &str) -> Pointsman {
+    let builder = pointsman().config(&config(host));
+    let key = key(&builder, team, context);
+    let stored = std::fs::read_to_string(builder.folder().join("keys.yaml")).unwrap();
+    assert!(!stored.contains(&key), "only a hash is kept");
+    let mut gateway = builder.start();
+    gateway.with_key(&key);
+    gateway
+}
+
+#[tokio::test]
+async fn a_research_licence_is_refused_to_a_revenue_context_with_the_way_out() {
+    let host = Host::start(Script::default()).await.unwrap();
+    let gateway = gateway(&host, "support", "support-bot").await;
+    let (status, answer) = gateway.chat("mistral-large-2", "hi").await;
+    assert_eq!(status, 403, "{answer}");
+    let error = &answer["error"];
+    assert_eq!(error["license"]["id"], "mistral-research", "{answer}");
+    assert!(error["license"]["rule"].is_string() && error["license"]["context"] == "support-bot", "{answer}");
+    let alternatives: Vec<_> =
+        error["license"]["alternatives"].as_array().unwrap().iter().filter_map(|name| name.as_str()).collect();
+    assert!(alternatives.contains(&"qwen3-32b"), "{answer}");
+    assert!(error["message"].as_str().unwrap().contains("Mistral"), "{answer}");
+    assert!(host.requests().is_empty());
+    let records = gateway.ledger();
+    assert_eq!(records.len(), 1, "{records:?}");
+    assert_eq!((&records[0]["verdict"], &records[0]["refused"]["outcome"]), (&json!("license"), &json!("deny")));
+    // What is refused is not offered.
+    let (_, list) = gateway.get("/v1/models").await;
+    assert!(!list.to_string().contains("mistral-large-2"), "{list}");
+}
+
+#[tokio::test]
+async fn the_same_model_serves_a_research_context() {
+    let host = Host::start(Script::default()).await.unwrap();
+    let gateway = gateway(&host, "science", "lab").await;
+    let (status, answer) = gateway.chat("mistral-large-2", "hi").await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(host.requests().len(), 1);
+    let decision = &gateway.ledger()[0];
+    assert_eq!(
+        (&decision["team"], &decision["context"], &decision["use"]["purpose"]),
+        (&json!("science"), &json!("lab"), &json!("research"))
+    );
+    assert_eq!(decision["candidates"][0]["license"], "mistral-research");
+}
+
+#[tokio::test]
+async fn nothing_answers_without_a_key_or_with_a_wrong_one() {
+    let host = Host::start(Script::default()).await.unwrap();
+    let builder = pointsman().config(&config(&host));
+    let right = key(&builder, "science", "lab");
+    let mut gateway = builder.start();
+    for path in ["/v1/models", "/metrics"] {
+        assert_eq!(gateway.get(path).await.0, 401, "{path}");
+    }
+    let (status, answer) = gateway.chat("demo", "hi").await;
+    assert_eq!((status, &answer["error"]["code"]), (401, &json!("missing_key")), "{answer}");
+    let mut wrong = right.clone();
+    wrong.replace_range(10..12, if &right[10..12] == "aa" { "bb" } else { "aa" });
+    gateway.with_key(&wrong);
+    let (status, answer) = gateway.chat("demo", "hi").await;
+    assert_eq!(status, 401);
+    assert!(!answer.to_string().contains(&wrong) && !gateway.log().contains(&wrong));
+    gateway.with_key(&right);
+    assert_eq!(gateway.chat("demo", "hi").await.0, 200);
+    // Anthropic's clients send it here.
+    let request = tests::client().get(format!("{}/v1/models", gateway.client)).header("x-api-key", right);
+    assert_eq!(gateway.send(request).await.0, 200);
+}
+
+#[test]
+fn a_configuration_without_keys_does_not_start() {
+    let said = pointsman().config("deployments: [{id: demo, model: pointsman-demo, engine: native}]\n").refused();
+    assert!(said.contains("keys"), "{said}");
+}

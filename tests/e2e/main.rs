@@ -1,0 +1,13 @@
+//! End to end: a real gateway process, real sockets, real files.
+
+mod bad_input;
+mod crash;
+mod hosts;
+mod licence;
+mod policy;
+mod zero_config;
+
+/// A gateway that is yet to be started.
+fn pointsman() -> tests::Builder {
+    tests::Builder::new(env!("CARGO_BIN_EXE_pointsman-under-test"))
+}
