@@ -25,18 +25,18 @@ use crate::{config::Overrides, runtime::Source};
 
 const EXAMPLES: &str = "\
 Examples:
-  pointsman serve                                  the demo model on http://127.0.0.1:8080, no file and no key needed
-  GROQ_API_KEY=... pointsman serve                 the same with every model that Groq is known to offer
+  pointsman serve                                  the demo model on 127.0.0.1:8080, no key needed
+  GROQ_API_KEY=... pointsman serve                 and every model that Groq is known to offer
   pointsman serve --config pointsman.yaml          as configured
-  pointsman check --config pointsman.yaml          every problem of the configuration and its policies
+  pointsman check --config pointsman.yaml          every problem of a configuration
   pointsman explain --request request.json         who would serve a request, and why
   pointsman catalog list --tier 1 --language ko    models by licence tier and language
-  pointsman keys new --team support --context bot  a key for a team, shown once
+  pointsman keys new --config pointsman.yaml --team support --context bot
   pointsman audit report --since 2026-11-01        what was asked, served and refused
 
 Exit status: 0 all is well, 1 something is wrong and was said, 2 the command line itself is wrong.";
 
-/// One OpenAI-compatible endpoint for all models: routed by policy, bound by licences, every decision on record
+/// One endpoint for all models: routed by policy, bound by licences, every decision on record
 #[derive(Debug, Parser)]
 #[command(name = "pointsman", version, after_help = EXAMPLES, max_term_width = 110)]
 struct Cli {

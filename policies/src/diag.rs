@@ -254,7 +254,8 @@ impl<'a> File<'a> {
         let line = self.text[line_start..].split('\n').next().unwrap_or("").trim_end_matches('\r');
         let from = (start - line_start).min(line.len());
         let to = (end - line_start).clamp(from, line.len());
-        let quoted = (line.len() <= MAX_QUOTED_LINE).then(|| Quoted { line: line.to_owned(), marked: from..to });
+        // A text that is empty - a file that is not there - has no line to show.
+        let quoted = (!self.text.is_empty() && line.len() <= MAX_QUOTED_LINE).then(|| Quoted { line: line.to_owned(), marked: from..to });
         Diagnostic {
             code,
             severity,

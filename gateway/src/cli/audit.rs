@@ -156,6 +156,21 @@ mod tests {
     }
 
     #[test]
+    fn what_a_ledger_holds_is_read_back_and_a_folder_without_one_is_said_to_have_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = read(folder.path()).err().expect("there is no ledger yet").to_string();
+        assert!(missing.contains("--data-dir"), "{missing}");
+        let (ledger, _) = ledger::Ledger::open(&folder.path().join("ledger"), ledger::Options::default()).unwrap();
+        for record in [join::tests::decision("1", 1, "serve"), join::tests::outcome("1", "completed")] {
+            let _ = ledger.append(&record).unwrap();
+        }
+        ledger.close().unwrap();
+        let entries: Vec<_> = read(folder.path()).unwrap().map(Result::unwrap).collect();
+        assert_eq!(entries.len(), 1);
+        assert_eq!((entries[0].decision.request.as_str(), entries[0].ended()), ("1", "completed"));
+    }
+
+    #[test]
     fn a_time_beyond_all_calendars_is_printed_and_not_a_panic() {
         assert!(written(u64::MAX).starts_with("9999-12-31"));
     }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{ConfigFile, columns::columns, print, print_json};
 
-/// Look up models, licences and prices, and what each use of a model is allowed
+/// Look up models, licences, prices and what each use is allowed
 #[derive(Debug, Args)]
 pub(super) struct Catalog {
     #[command(subcommand)]

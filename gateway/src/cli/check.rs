@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{ConfigFile, print, print_json};
 use crate::config::Config;
 
-/// Check a configuration: its catalog, policies and keys, and the tests that stand in the policies
+/// Check a configuration, all that it names, and its policy tests
 #[derive(Debug, Args)]
 pub(super) struct Check {
     #[command(flatten)]

@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use backends::Api;
 use bytes::Bytes;
 use clap::Args;
@@ -17,13 +17,13 @@ use serde_json::json;
 
 use super::{ConfigFile, print, print_json};
 use crate::{
-    config::{Access, Config},
+    config::{Access, Config, source::reason},
     facts,
     keys::Grant,
     route, wire,
 };
 
-/// Tell who would serve a request, and why: every candidate, every rejected one, every licence decision
+/// Tell who would serve a request, candidate by candidate, and why
 #[derive(Debug, Args)]
 pub(super) struct Explain {
     /// File with the JSON body of a chat or completions request; `-` reads standard input
@@ -138,9 +138,66 @@ fn body(path: &Path, limit: u64) -> anyhow::Result<Bytes> {
         true => std::io::stdin().lock().take(limit + 1).read_to_end(&mut body),
         false => std::fs::File::open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut body)),
     };
-    read.with_context(|| format!("the request in `{}` cannot be read", path.display()))?;
+    if let Err(error) = read {
+        bail!("the request in `{}` cannot be read: {}", path.display(), reason(&error));
+    }
     if body.len() as u64 > limit {
         bail!("the request is larger than the {limit} bytes that would be accepted");
     }
     Ok(body.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Environment, Overrides, load, zero};
+
+    fn configured() -> Config {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("pointsman.yaml");
+        let text = "\
+contexts: {bot: {use: revenue, exposure: public}, lab: {use: research, exposure: internal}}
+teams: {support: {contexts: [bot]}, science: {contexts: [lab, bot]}}
+keys: keys.yaml
+";
+        std::fs::write(&file, text).unwrap();
+        load(&file, &Overrides::default(), &Environment::default()).unwrap_or_else(|report| panic!("{report}")).0
+    }
+
+    #[test]
+    fn who_asks_is_taken_where_there_is_only_one_and_asked_for_where_there_are_several() {
+        let config = configured();
+        let told = |team, context| {
+            grant(&config, team, context).map(|grant| grant.context.name.clone()).map_err(|e| e.to_string())
+        };
+        assert_eq!(told(Some("support"), None), Ok("bot".to_owned()));
+        assert_eq!(told(Some("science"), Some("lab")), Ok("lab".to_owned()));
+        assert_eq!(told(None, None), Err("say which team asks: --team science|support".to_owned()));
+        assert_eq!(
+            told(Some("science"), None),
+            Err("say in which context team `science` asks: --context lab|bot".to_owned())
+        );
+        assert_eq!(
+            told(Some("support"), Some("lab")),
+            Err("team `support` has no context `lab`: --context bot".to_owned())
+        );
+        assert_eq!(told(Some("ghosts"), None), Err("there is no team `ghosts`: --team science|support".to_owned()));
+    }
+
+    #[test]
+    fn without_a_configuration_there_is_one_context_and_no_team() {
+        let (config, _) = zero(&Overrides::default(), &Environment::default()).unwrap();
+        assert_eq!(grant(&config, None, None).unwrap().context.name, "default");
+        assert!(grant(&config, Some("support"), None).is_err());
+    }
+
+    #[test]
+    fn a_request_larger_than_would_be_served_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("r.json");
+        std::fs::write(&file, "123456").unwrap();
+        assert_eq!(body(&file, 6).unwrap().len(), 6);
+        assert!(body(&file, 5).unwrap_err().to_string().contains("larger than the 5 bytes"));
+        assert!(body(&folder.path().join("none"), 5).unwrap_err().to_string().ends_with("there is no such file"));
+    }
 }

@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 
 use super::print;
 
-/// Run a host that answers like a provider and fails on demand, to try routes and fallbacks without one
+/// Run a host that answers like a provider and fails on demand
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -285,7 +285,10 @@ impl<'a> Reading<'a> {
             self.watched.push(Watched::new(&file, None));
             let problem = Problem::warning("no-keys", "the keys file does not exist yet, so every request is refused")
                 .label(file.display().to_string())
-                .hint("`pointsman keys new --team T --context C` writes the first key");
+                .hint(format!(
+                    "`pointsman keys new --config {} --team T --context C` writes the first key",
+                    self.file.display()
+                ));
             self.note(problem, path.at.clone());
             return Some(Access::Keys(Keys::none()));
         }

@@ -72,8 +72,17 @@ impl Problems {
         self.0.has_errors()
     }
 
+    /// File by file in the order in which they were met, and within a file from its start to its end.
     pub(crate) fn into_report(self) -> Report {
-        self.0
+        let Report { mut diagnostics } = self.0;
+        let mut files: Vec<String> = Vec::new();
+        for diagnostic in &diagnostics {
+            if !files.contains(&diagnostic.file) {
+                files.push(diagnostic.file.clone());
+            }
+        }
+        diagnostics.sort_by_key(|d| (files.iter().position(|file| *file == d.file), d.span.start));
+        Report { diagnostics }
     }
 }
 

@@ -64,7 +64,7 @@ pub(crate) fn reason(error: &io::Error) -> String {
 
 fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::NotFound => "a relative path is relative to the file that names it",
+        io::ErrorKind::NotFound => "name a file that is there; a relative path is relative to the file that names it",
         _ => "the user that runs the gateway must be able to read it",
     }
 }

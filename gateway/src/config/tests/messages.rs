@@ -20,6 +20,14 @@ error[unknown-key]: the configuration has no key `listn`
   |
   = hint: did you mean `listen`?
 
+error[keys-required]: the configuration names no `keys` file, so nobody may be let in
+ --> pointsman.yaml:1:1
+  |
+1 | listn: 127.0.0.1:8080
+  | ^
+  |
+  = hint: add `keys: keys.yaml`, then `pointsman keys new --team T --context C` writes the first key
+
 error[address]: `localhost` is not an address
  --> pointsman.yaml:2:8
   |
@@ -50,15 +58,7 @@ error[no-place]: deployment `b` does not say where it runs
 5 |   - {id: b, model: qwen3-32b}
   |      ^^
   |
-  = hint: add one of `host: groq`, `server: vllm`, `engine: native`
-
-error[keys-required]: the configuration names no `keys` file, so nobody may be let in
- --> pointsman.yaml:1:1
-  |
-1 | listn: 127.0.0.1:8080
-  | ^
-  |
-  = hint: add `keys: keys.yaml`, then `pointsman keys new --team T --context C` writes the first key";
+  = hint: add one of `host: groq`, `server: vllm`, `engine: native`";
     assert_eq!(Files::new([("pointsman.yaml", text)]).errors(), expected);
 }
 
