@@ -39,10 +39,10 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// A sampler for choice `index` of a request; the same seed gives different choices different tokens.
-    pub fn new(sampling: &Sampling, seed: u64, index: u32, prompt: &[u32]) -> Self {
+    /// A sampler for one of a request's choices: the same seed gives each `stream` its own draws.
+    pub fn new(sampling: &Sampling, seed: u64, stream: u32, prompt: &[u32]) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        rng.set_stream(index.into());
+        rng.set_stream(stream.into());
         let seen = if sampling.repetition_penalty == 1.0 { HashSet::new() } else { prompt.iter().copied().collect() };
         Self { sampling: sampling.clone(), rng, generated: HashMap::new(), seen, candidates: Vec::new() }
     }

@@ -1,0 +1,186 @@
+//! Turns a request into the choices that the engine works on: checked, and in tokens.
+//!
+//! What is refused here is the caller's to change, or fits another model; nothing has been computed then.
+
+use std::sync::Arc;
+
+use backends::{BackendError, Input, Prompt, Request, Sampling};
+
+use crate::{
+    template::{Chat, Template},
+    tokenizer::Tokenizer,
+};
+
+/// Choices of one request (prompts times `n`).
+const MAX_CHOICES: usize = 1_024;
+/// Stop sequences of one request; each token's text is compared with all of them.
+const MAX_STOPS: usize = 64;
+/// Bytes of a stop sequence.
+const MAX_STOP: usize = 1_024;
+
+/// What a request is checked against.
+#[derive(Debug)]
+pub(crate) struct Speech {
+    pub(crate) tokenizer: Tokenizer,
+    pub(crate) template: Option<Template>,
+    /// Tokens of prompt and answer together.
+    pub(crate) context: usize,
+}
+
+/// One choice, ready to be computed.
+#[derive(Clone, Debug)]
+pub(crate) struct Choice {
+    pub(crate) index: u32,
+    /// Never empty.
+    pub(crate) prompt: Arc<[u32]>,
+    /// At most this many tokens are generated.
+    pub(crate) max_tokens: usize,
+    pub(crate) sampling: Arc<Sampling>,
+    pub(crate) seed: u64,
+    /// Which of the generator's streams: choices of a prompt differ by it.
+    pub(crate) stream: u32,
+    pub(crate) stop: Arc<[String]>,
+    /// Rivals a token, if log-probabilities are asked for.
+    pub(crate) logprobs: Option<usize>,
+    pub(crate) echo: Option<Echo>,
+}
+
+/// The prompt as part of the answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Echo {
+    pub(crate) text: Arc<str>,
+    /// Leading tokens that the caller did not write.
+    pub(crate) added: usize,
+}
+
+/// Prompt of one or more choices.
+struct Prepared {
+    tokens: Arc<[u32]>,
+    echo: Option<Echo>,
+}
+
+impl Speech {
+    /// The choices of a request, by their index. Prompts of a token list may be long, so this may take a while.
+    pub(crate) fn prepare(&self, request: &Request) -> Result<Vec<Choice>, BackendError> {
+        self.check(request)?;
+        let prompts = self.prompts(request)?;
+        let choices = request.choices.max(1) as usize;
+        if prompts.len().saturating_mul(choices) > MAX_CHOICES {
+            return unsupported(
+                "n",
+                format!("{} choices in all, expected at most {MAX_CHOICES}", prompts.len() * choices),
+            );
+        }
+        let sampling = Arc::new(request.sampling.clone());
+        let seed = request.sampling.seed.unwrap_or_else(rand::random);
+        let stop: Arc<[String]> = request.stop.clone().into();
+        let mut out = Vec::with_capacity(prompts.len() * choices);
+        for (index, (prompt, choice)) in prompts.iter().flat_map(|p| (0..choices).map(move |c| (p, c))).enumerate() {
+            out.push(Choice {
+                index: index as u32,
+                prompt: Arc::clone(&prompt.tokens),
+                max_tokens: self.max_tokens(request, prompt.tokens.len())?,
+                sampling: Arc::clone(&sampling),
+                seed,
+                stream: choice as u32,
+                stop: Arc::clone(&stop),
+                logprobs: request.logprobs.map(usize::from),
+                echo: prompt.echo.clone(),
+            });
+        }
+        Ok(out)
+    }
+
+    fn check(&self, request: &Request) -> Result<(), BackendError> {
+        let vocabulary = self.tokenizer.len();
+        if let Some((id, _)) = request.sampling.logit_bias.iter().find(|(id, _)| *id as usize >= vocabulary) {
+            return unsupported(
+                "logit_bias",
+                format!("token {id}, and this model's tokens are 0 to {}", vocabulary - 1),
+            );
+        }
+        if request.stop.len() > MAX_STOPS || request.stop.iter().any(|stop| stop.is_empty() || stop.len() > MAX_STOP) {
+            return unsupported("stop", format!("expected at most {MAX_STOPS} sequences of 1 to {MAX_STOP} bytes"));
+        }
+        Ok(())
+    }
+
+    fn prompts(&self, request: &Request) -> Result<Vec<Prepared>, BackendError> {
+        match &request.input {
+            Input::Chat { messages, tools, template_kwargs } => {
+                let Some(template) = &self.template else {
+                    return unsupported("messages", "the model file has no chat template; use the completions API");
+                };
+                let chat = Chat { messages, tools: tools.as_deref(), kwargs: template_kwargs.as_deref() };
+                let tokens = template.encode(chat, &self.tokenizer, self.context)?;
+                Ok(vec![self.prepared(tokens, "messages", None)?])
+            }
+            Input::Prompts(prompts) => prompts.iter().map(|prompt| self.prompt(prompt, request.echo)).collect(),
+        }
+    }
+
+    fn prompt(&self, prompt: &Prompt, echo: bool) -> Result<Prepared, BackendError> {
+        let tokens = match prompt {
+            Prompt::Text(text) => {
+                // No token is longer, so this many there are at least; encoding a book to count it would be a gift.
+                let least = text.len() / self.tokenizer.longest();
+                if least > self.context {
+                    return Err(BackendError::PromptTooLong { got: least, limit: self.context });
+                }
+                self.tokenizer.encode_prompt(text)
+            }
+            Prompt::Tokens(tokens) => {
+                if let Some(id) = tokens.iter().find(|&&id| id as usize >= self.tokenizer.len()) {
+                    let last = self.tokenizer.len() - 1;
+                    return unsupported("prompt", format!("token {id}, and this model's tokens are 0 to {last}"));
+                }
+                tokens.clone()
+            }
+        };
+        let echo = echo.then(|| match prompt {
+            Prompt::Text(text) => Echo { text: text.as_str().into(), added: self.added(&tokens) },
+            Prompt::Tokens(_) => {
+                let bytes: Vec<u8> = tokens.iter().flat_map(|&id| self.tokenizer.text(id)).copied().collect();
+                Echo { text: String::from_utf8_lossy(&bytes).into(), added: 0 }
+            }
+        });
+        self.prepared(tokens, "prompt", echo)
+    }
+
+    /// Leading control tokens of a prompt that was written as plain text, which has none.
+    fn added(&self, tokens: &[u32]) -> usize {
+        tokens.iter().take_while(|&&id| self.tokenizer.is_control(id)).count()
+    }
+
+    fn prepared(
+        &self,
+        mut tokens: Vec<u32>,
+        param: &'static str,
+        mut echo: Option<Echo>,
+    ) -> Result<Prepared, BackendError> {
+        if tokens.is_empty() {
+            // Something must come before the first token.
+            let Some(start) = self.tokenizer.bos().or(self.tokenizer.eos()) else {
+                return unsupported(param, "empty, and this model has no token to start a text with");
+            };
+            tokens.push(start);
+            echo = echo.map(|echo| Echo { added: 1, ..echo });
+        }
+        Ok(Prepared { tokens: tokens.into(), echo })
+    }
+
+    /// Room for the answer; an error where there is none for even one token of it.
+    fn max_tokens(&self, request: &Request, prompt: usize) -> Result<usize, BackendError> {
+        let asked = request.max_tokens.map_or(usize::MAX, |max| max as usize);
+        // A prompt that is only to be scored may fill the window.
+        let limit = if asked == 0 { self.context } else { self.context - 1 };
+        if prompt > limit {
+            return Err(BackendError::PromptTooLong { got: prompt, limit });
+        }
+        Ok(asked.min(self.context - prompt))
+    }
+}
+
+fn unsupported<T>(param: &'static str, reason: impl Into<String>) -> Result<T, BackendError> {
+    Err(BackendError::Unsupported { param, reason: reason.into() })
+}

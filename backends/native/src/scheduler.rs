@@ -1,0 +1,348 @@
+//! One thread that computes: takes requests in, works on several at once, sends their events out.
+//!
+//! Each turn of the loop takes a step of the model with the next token of every answer under way and a piece of
+//! the prompts that wait, so a long prompt delays others by one step at most ([`batch`]). A caller who is gone is
+//! noticed before each step, in every phase. A caller who reads slowly is left out of steps until there is
+//! room, and stops nobody else. An error in one choice fails its own request; if the model itself fails over
+//! and over, the engine says that it is not healthy and stops.
+//!
+//! Knows tokens and events; nothing of HTTP, hosts or policies.
+
+mod batch;
+mod request;
+mod sequence;
+mod stream;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{HashMap, VecDeque},
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst},
+    },
+    thread::{self, JoinHandle, Thread},
+    time::{Duration, Instant},
+};
+
+use backends::{BackendError, EventStream, Load};
+
+use crate::{
+    model::{Runner, Token},
+    prepare::Choice,
+    tokenizer::Tokenizer,
+};
+
+use request::Open;
+use sequence::Sequence;
+
+/// After this many steps in a row that failed, the model is taken for broken.
+const MAX_FAILURES: u32 = 3;
+
+/// What the loop needs of a model.
+pub(crate) trait Steps: Send + 'static {
+    /// Sequences that it can hold.
+    fn slots(&self) -> usize;
+    /// Length of a row of logits.
+    fn vocabulary(&self) -> usize;
+    /// See [`Runner::step`].
+    fn step(&mut self, tokens: &[Token]) -> &[f32];
+}
+
+impl Steps for Runner {
+    fn slots(&self) -> usize {
+        self.limits().slots
+    }
+
+    fn vocabulary(&self) -> usize {
+        self.model().shape().vocabulary
+    }
+
+    fn step(&mut self, tokens: &[Token]) -> &[f32] {
+        Runner::step(self, tokens)
+    }
+}
+
+/// The way in for other threads.
+pub(crate) struct Scheduler {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+    max_queued: u32,
+    slots: u32,
+}
+
+/// What the loop and the others both see. Orderings are SeqCst: a step costs a thousand times more.
+#[derive(Default)]
+struct Shared {
+    inbox: Mutex<Vec<Open>>,
+    stop: AtomicBool,
+    alive: AtomicBool,
+    running: AtomicU32,
+    queued: AtomicU32,
+    /// A decayed mean of how long a choice takes, in milliseconds.
+    service_ms: AtomicU64,
+    worker: Mutex<Option<Thread>>,
+}
+
+impl Shared {
+    /// New requests; whoever holds it may change `queued`.
+    fn inbox(&self) -> MutexGuard<'_, Vec<Open>> {
+        // Nothing that panics happens under it.
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes the loop look around. To be called after the change that it should see.
+    fn wake(&self) {
+        if let Some(worker) = &*self.worker.lock().unwrap_or_else(PoisonError::into_inner) {
+            worker.unpark();
+        }
+    }
+}
+
+impl Scheduler {
+    /// Starts the loop on a thread of its own. At most `max_queued` choices wait for a slot.
+    pub(crate) fn start(
+        name: &str,
+        model: impl Steps,
+        tokenizer: Arc<impl AsRef<Tokenizer> + Send + Sync + 'static>,
+        max_queued: u32,
+    ) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared { alive: true.into(), ..Shared::default() });
+        let slots = model.slots() as u32;
+        let its = Arc::clone(&shared);
+        let thread = thread::Builder::new().name(format!("native {name}")).spawn(move || {
+            // However the thread ends, nobody waits for it in vain.
+            let _last = Last(Arc::clone(&its));
+            Loop::new(model, (*tokenizer).as_ref(), its).run();
+        })?;
+        *shared.worker.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread.thread().clone());
+        Ok(Self { shared, thread: Some(thread), max_queued, slots })
+    }
+
+    /// Takes the choices of a request, or none of them.
+    pub(crate) fn submit(&self, choices: Vec<Choice>) -> Result<EventStream, BackendError> {
+        let count = choices.len() as u32;
+        let (open, stream) = request::open(choices, &self.shared);
+        let mut inbox = self.shared.inbox();
+        // Under the lock: a loop that ends later drops the request, and the stream says so.
+        if !self.shared.alive.load(SeqCst) {
+            return Err(BackendError::Internal { reason: "the engine has stopped".into() });
+        }
+        let queued = self.shared.queued.load(SeqCst);
+        // A request that is larger than the whole queue is taken when nothing else waits.
+        if queued > 0 && queued.saturating_add(count) > self.max_queued {
+            return Err(BackendError::Overloaded { retry_after: Some(self.retry_after()) });
+        }
+        self.shared.queued.store(queued + count, SeqCst);
+        inbox.push(open);
+        drop(inbox);
+        self.shared.wake();
+        Ok(Box::pin(stream))
+    }
+
+    /// Health and counts now; a choice counts as one.
+    pub(crate) fn load(&self) -> Load {
+        Load {
+            healthy: self.shared.alive.load(SeqCst),
+            running: self.shared.running.load(SeqCst),
+            queued: self.shared.queued.load(SeqCst),
+            cached_prefix: 0,
+        }
+    }
+
+    /// When about half of what waits now will have been served.
+    fn retry_after(&self) -> Duration {
+        let rounds = u64::from(self.shared.queued.load(SeqCst) / self.slots.max(1) / 2 + 1);
+        Duration::from_millis(self.shared.service_ms.load(SeqCst).saturating_mul(rounds).clamp(1_000, 60_000))
+    }
+}
+
+impl Drop for Scheduler {
+    /// Ends what is under way after the present step.
+    fn drop(&mut self) {
+        self.shared.stop.store(true, SeqCst);
+        self.shared.wake();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl fmt::Debug for Scheduler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Scheduler({:?})", self.load())
+    }
+}
+
+/// Says that the loop is over, when it is dropped.
+struct Last(Arc<Shared>);
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        self.0.alive.store(false, SeqCst);
+        let mut inbox = self.0.inbox();
+        inbox.clear();
+        self.0.running.store(0, SeqCst);
+        self.0.queued.store(0, SeqCst);
+    }
+}
+
+/// The loop's own state.
+struct Loop<'a, M> {
+    model: M,
+    tokenizer: &'a Tokenizer,
+    shared: Arc<Shared>,
+    requests: HashMap<u64, Open>,
+    next_request: u64,
+    waiting: VecDeque<(u64, Choice)>,
+    running: Vec<Sequence>,
+    free: Vec<usize>,
+    failures: u32,
+}
+
+impl<'a, M: Steps> Loop<'a, M> {
+    fn new(model: M, tokenizer: &'a Tokenizer, shared: Arc<Shared>) -> Self {
+        let free = (0..model.slots()).rev().collect();
+        Self {
+            model,
+            tokenizer,
+            shared,
+            requests: HashMap::new(),
+            next_request: 0,
+            waiting: VecDeque::new(),
+            running: Vec::new(),
+            free,
+            failures: 0,
+        }
+    }
+
+    fn run(mut self) {
+        while !self.shared.stop.load(SeqCst) && self.failures < MAX_FAILURES {
+            self.receive();
+            self.close();
+            self.admit();
+            let requests = &self.requests;
+            let batch =
+                batch::choose(&self.running, |sequence| requests.get(&sequence.request).is_some_and(Open::has_room));
+            if batch.tokens.is_empty() {
+                // Whoever changes something wakes us, also if that was a moment ago.
+                thread::park();
+                continue;
+            }
+            self.step(&batch);
+        }
+    }
+
+    /// Takes new requests in.
+    fn receive(&mut self) {
+        let new = std::mem::take(&mut *self.shared.inbox());
+        for mut open in new {
+            let id = self.next_request;
+            self.next_request += 1;
+            self.waiting.extend(std::mem::take(&mut open.choices).into_iter().map(|choice| (id, choice)));
+            self.requests.insert(id, open);
+        }
+    }
+
+    /// Sends what waits for readers; lets go of requests that are over or whose caller is gone.
+    fn close(&mut self) {
+        self.requests.retain(|_, request| request.flush());
+        let open = &self.requests;
+        let free = &mut self.free;
+        self.waiting.retain(|(request, _)| open.contains_key(request));
+        self.running.retain(|sequence| {
+            let keep = open.contains_key(&sequence.request);
+            if !keep {
+                free.push(sequence.slot);
+            }
+            keep
+        });
+        self.count();
+    }
+
+    /// Gives free slots to those who wait longest.
+    fn admit(&mut self) {
+        while let Some(slot) = self.free.pop() {
+            let Some((request, choice)) = self.waiting.pop_front() else {
+                self.free.push(slot);
+                break;
+            };
+            self.running.push(Sequence::new(request, slot, choice, self.tokenizer));
+        }
+        self.count();
+    }
+
+    /// The counts that others see. What is in the inbox was counted by who put it there.
+    fn count(&self) {
+        let inbox = self.shared.inbox();
+        let coming: usize = inbox.iter().map(|open| open.choices.len()).sum();
+        self.shared.queued.store((self.waiting.len() + coming) as u32, SeqCst);
+        self.shared.running.store(self.running.len() as u32, SeqCst);
+    }
+
+    fn step(&mut self, batch: &batch::Batch) {
+        let vocabulary = self.model.vocabulary();
+        // What a failed step leaves behind is in the slots of the requests that end with it.
+        let model = AssertUnwindSafe(&mut self.model);
+        let attempt = move || {
+            let AssertUnwindSafe(model) = { model };
+            model.step(&batch.tokens)
+        };
+        let logits = match catch_unwind(attempt) {
+            Ok(logits) => logits,
+            Err(_) => {
+                self.failures += 1;
+                tracing::error!(failures = self.failures, tokens = batch.tokens.len(), "a step of the model failed");
+                for &(index, _) in &batch.shares {
+                    let request = self.running[index].request;
+                    fail(&mut self.requests, request, "the model failed");
+                }
+                return;
+            }
+        };
+        self.failures = 0;
+        let mut rows = logits.chunks_exact(vocabulary);
+        let mut over = Vec::new();
+        for &(index, share) in &batch.shares {
+            let sequence = &mut self.running[index];
+            let own: Vec<&[f32]> = rows.by_ref().take(share.rows).collect();
+            let Some(request) = self.requests.get_mut(&sequence.request) else { continue };
+            let tokenizer = self.tokenizer;
+            let advanced = catch_unwind(AssertUnwindSafe(|| sequence.advance(share.tokens, &own, tokenizer, request)));
+            match advanced {
+                Ok(Ok(sequence::Next::More)) => {}
+                Ok(Ok(sequence::Next::Over)) => over.push(index),
+                Ok(Err(reason)) => request.fail(reason),
+                Err(_) => {
+                    tracing::error!("a choice failed");
+                    request.fail("the engine failed on this request");
+                }
+            }
+        }
+        // From the back, so that the other indices stay true.
+        over.sort_unstable();
+        for index in over.into_iter().rev() {
+            let sequence = self.running.remove(index);
+            self.free.push(sequence.slot);
+            note(&self.shared.service_ms, sequence.started);
+        }
+        // Before the events leave, so that a caller who has them sees the slot free.
+        self.count();
+    }
+}
+
+fn fail(requests: &mut HashMap<u64, Open>, id: u64, reason: &'static str) {
+    if let Some(request) = requests.get_mut(&id) {
+        request.fail(reason);
+    }
+}
+
+/// Moves the decayed mean an eighth of the way to a new value.
+fn note(mean: &AtomicU64, started: Instant) {
+    let took = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let old = mean.load(SeqCst);
+    mean.store(if old == 0 { took } else { old - old / 8 + took / 8 }, SeqCst);
+}

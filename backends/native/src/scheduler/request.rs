@@ -1,0 +1,123 @@
+//! A request that the loop works on: its choices, its counts, and the way its events go out.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, atomic::Ordering::SeqCst},
+};
+
+use backends::{BackendError, Event, FinishReason, Usage};
+use tokio::sync::mpsc::{self, Sender, error::TrySendError};
+
+use crate::prepare::Choice;
+
+use super::{
+    Shared,
+    stream::{Events, Flow},
+};
+
+/// Events that wait for a reader before its request is left out of steps.
+pub(super) const BUFFER: usize = 32;
+
+pub(super) type Item = Result<Event, BackendError>;
+
+/// See the module.
+pub(super) struct Open {
+    /// Those that the loop has not taken over.
+    pub(super) choices: Vec<Choice>,
+    events: Sender<Item>,
+    /// Events that found no room. At most what one step makes: then the request waits.
+    unsent: VecDeque<Item>,
+    flow: Arc<Flow>,
+    /// Choices that have not finished.
+    left: usize,
+    usage: Usage,
+    ended: bool,
+}
+
+/// A request and the stream of its events.
+pub(super) fn open(choices: Vec<Choice>, shared: &Arc<Shared>) -> (Open, Events) {
+    let (events, receiver) = mpsc::channel(BUFFER);
+    let flow = Arc::new(Flow::new(Arc::clone(shared)));
+    // Choices of the same prompt share it, and callers expect to see it counted once.
+    let mut prompts: Vec<&Arc<[u32]>> = choices.iter().map(|choice| &choice.prompt).collect();
+    prompts.dedup_by(|a, b| Arc::ptr_eq(a, b));
+    let prompt_tokens = prompts.iter().map(|prompt| prompt.len() as u64).sum();
+    let open = Open {
+        left: choices.len(),
+        usage: Usage { prompt_tokens, ..Usage::default() },
+        choices,
+        events,
+        unsent: VecDeque::new(),
+        flow: Arc::clone(&flow),
+        ended: false,
+    };
+    (open, Events::new(receiver, flow))
+}
+
+impl Open {
+    /// Whether the reader keeps up.
+    pub(super) fn has_room(&self) -> bool {
+        self.unsent.is_empty() && !self.ended
+    }
+
+    /// Sends what waits. Answers whether the request is still of interest: its caller is there, and not all
+    /// has been sent.
+    pub(super) fn flush(&mut self) -> bool {
+        if self.events.is_closed() {
+            return false;
+        }
+        if self.try_send() {
+            return !self.ended;
+        }
+        // The reader may have made room before it could see that we wait for it.
+        self.flow.stalled.store(true, SeqCst);
+        if self.try_send() {
+            self.flow.stalled.store(false, SeqCst);
+            return !self.ended;
+        }
+        true
+    }
+
+    /// Whether all was sent.
+    fn try_send(&mut self) -> bool {
+        while let Some(item) = self.unsent.pop_front() {
+            match self.events.try_send(item) {
+                Ok(()) => {}
+                Err(TrySendError::Full(item)) => {
+                    self.unsent.push_front(item);
+                    return false;
+                }
+                // `flush` sees it next time.
+                Err(TrySendError::Closed(_)) => self.unsent.clear(),
+            }
+        }
+        true
+    }
+
+    pub(super) fn send(&mut self, event: Event) {
+        self.unsent.push_back(Ok(event));
+    }
+
+    /// Counts a generated token.
+    pub(super) fn generated(&mut self) {
+        self.usage.completion_tokens += 1;
+    }
+
+    /// Ends a choice, and with the last one the request.
+    pub(super) fn finish(&mut self, index: u32, reason: FinishReason) {
+        self.send(Event::Finish { index, reason });
+        self.left -= 1;
+        if self.left == 0 {
+            self.send(Event::Usage(self.usage));
+            self.ended = true;
+        }
+    }
+
+    /// Ends the request with an error.
+    pub(super) fn fail(&mut self, reason: &str) {
+        if !self.ended {
+            self.unsent.push_back(Err(BackendError::Internal { reason: reason.to_owned() }));
+            self.ended = true;
+        }
+    }
+}

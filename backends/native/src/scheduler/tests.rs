@@ -1,0 +1,434 @@
+//! The loop over a model that does what a test tells it, one step at a time.
+
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::mpsc::{Receiver, Sender, channel},
+};
+
+use backends::{Delta, Event, FinishReason, Sampling, Usage};
+use bytes::Bytes;
+use futures_util::StreamExt;
+
+use crate::{
+    gguf::File,
+    prepare::Echo,
+    testing::{Llama, Vocabulary},
+};
+
+use super::*;
+
+/// How long a test waits for what must happen.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Order {
+    Go,
+    Panic,
+    NoNumbers,
+}
+
+/// A model whose next token depends on all tokens of its sequence, and on nothing else. It tells when a step
+/// begins and waits for an order, unless the test has let go of it.
+struct Toy {
+    slots: usize,
+    letters: Vec<u32>,
+    vocabulary: usize,
+    /// A last letter is followed by this.
+    end: u32,
+    history: Vec<Vec<u32>>,
+    logits: Vec<f32>,
+    began: Sender<Vec<Token>>,
+    orders: Receiver<Order>,
+}
+
+impl Steps for Toy {
+    fn slots(&self) -> usize {
+        self.slots
+    }
+
+    fn vocabulary(&self) -> usize {
+        self.vocabulary
+    }
+
+    fn step(&mut self, tokens: &[Token]) -> &[f32] {
+        let _ = self.began.send(tokens.to_vec());
+        let order = self.orders.recv().unwrap_or(Order::Go);
+        assert!(order != Order::Panic, "a step that was told to fail");
+        self.logits.clear();
+        for token in tokens {
+            let history = &mut self.history[token.slot];
+            history.truncate(token.position);
+            assert_eq!(history.len(), token.position, "a gap in slot {}", token.slot);
+            history.push(token.id);
+            if token.logits {
+                let mut hasher = DefaultHasher::new();
+                history.hash(&mut hasher);
+                let next = if history.ends_with(&[self.letters[25]]) {
+                    self.end
+                } else {
+                    self.letters[hasher.finish() as usize % 26]
+                };
+                let from = self.logits.len();
+                self.logits.resize(from + self.vocabulary, if order == Order::NoNumbers { f32::NAN } else { 0.0 });
+                if order == Order::Go {
+                    self.logits[from + next as usize] = 9.0;
+                }
+            }
+        }
+        &self.logits
+    }
+}
+
+struct Words(Tokenizer);
+
+impl AsRef<Tokenizer> for Words {
+    fn as_ref(&self) -> &Tokenizer {
+        &self.0
+    }
+}
+
+/// Fields are dropped in order: the model must be let go of before the scheduler waits for it.
+struct Rig {
+    orders: Sender<Order>,
+    scheduler: Scheduler,
+    words: Arc<Words>,
+    began: Receiver<Vec<Token>>,
+}
+
+impl Rig {
+    fn new(slots: usize, max_queued: u32) -> Self {
+        let model =
+            Llama { layers: 0, width: 4, heads: 1, kv_heads: 1, vocabulary: Vocabulary::Bpe, ..Llama::default() };
+        let words = Arc::new(Words(Tokenizer::from_file(&File::read(Bytes::from(model.build())).unwrap()).unwrap()));
+        let ((began, begins), (order, orders)) = (channel(), channel());
+        let toy = Toy {
+            slots,
+            letters: ('a'..='z').map(|letter| words.0.encode(&letter.to_string())[0]).collect(),
+            vocabulary: words.0.len(),
+            end: words.0.eos().unwrap(),
+            history: vec![Vec::new(); slots],
+            logits: Vec::new(),
+            began,
+            orders,
+        };
+        let scheduler = Scheduler::start("toy", toy, Arc::clone(&words), max_queued).unwrap();
+        Self { orders: order, scheduler, words, began: begins }
+    }
+
+    /// A rig whose model needs no orders.
+    fn free(slots: usize, max_queued: u32) -> Self {
+        let mut rig = Self::new(slots, max_queued);
+        rig.orders = channel().0;
+        rig
+    }
+
+    fn choice(&self, prompt: &str, max_tokens: usize) -> Choice {
+        Choice {
+            index: 0,
+            prompt: self.words.0.encode(prompt).into(),
+            max_tokens,
+            sampling: Arc::new(Sampling { temperature: 0.0, ..Sampling::default() }),
+            seed: 1,
+            stream: 0,
+            stop: Arc::new([]),
+            logprobs: None,
+            echo: None,
+        }
+    }
+
+    fn submit(&self, prompt: &str, max_tokens: usize) -> EventStream {
+        self.scheduler.submit(vec![self.choice(prompt, max_tokens)]).unwrap()
+    }
+
+    /// The tokens of the step that begins now, or next.
+    fn begins(&self) -> Vec<Token> {
+        self.began.recv_timeout(PATIENCE).expect("a step should begin")
+    }
+
+    fn order(&self, order: Order) {
+        self.orders.send(order).unwrap();
+    }
+
+    /// Tokens a slot has in the steps that begin, each told to go on.
+    fn counts(&self, steps: usize, slot: usize) -> Vec<usize> {
+        let count = |_| {
+            let tokens = self.begins();
+            self.order(Order::Go);
+            tokens.iter().filter(|token| token.slot == slot).count()
+        };
+        (0..steps).map(count).collect()
+    }
+
+    async fn answer(&self, prompt: &str, max_tokens: usize) -> String {
+        text(collect(self.submit(prompt, max_tokens)).await)
+    }
+
+    async fn idle(&self) {
+        let start = Instant::now();
+        while self.scheduler.load() != Load::IDLE {
+            assert!(start.elapsed() < PATIENCE, "{:?} should become idle", self.scheduler);
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+async fn collect(stream: EventStream) -> Vec<Event> {
+    tokio::time::timeout(PATIENCE, stream.map(Result::unwrap).collect()).await.expect("the stream should end")
+}
+
+fn text(events: Vec<Event>) -> String {
+    events
+        .into_iter()
+        .filter_map(|event| if let Event::Delta(delta) = event { Some(delta.text) } else { None })
+        .collect()
+}
+
+async fn last_error(mut stream: EventStream) -> String {
+    let end = async {
+        loop {
+            match stream.next().await.expect("an error should come before the end") {
+                Ok(_) => {}
+                Err(error) => break (error.to_string(), stream.next().await.is_none()),
+            }
+        }
+    };
+    let (error, last) = tokio::time::timeout(PATIENCE, end).await.expect("the stream should end");
+    assert!(last, "nothing comes after an error");
+    error
+}
+
+#[tokio::test]
+async fn requests_at_once_get_the_answers_that_they_get_alone() {
+    let rig = Rig::free(3, 100);
+    let prompts = ["a", "hello the thing", "model", &"long ".repeat(200), "b", "cc", "ddd"];
+    let mut alone = Vec::new();
+    for prompt in prompts {
+        alone.push(rig.answer(prompt, 40).await);
+    }
+    let streams: Vec<EventStream> = prompts.iter().map(|prompt| rig.submit(prompt, 40)).collect();
+    let mut together = Vec::new();
+    for stream in streams {
+        together.push(text(collect(stream).await));
+    }
+    assert_eq!(together, alone);
+    assert!(alone.iter().all(|answer| !answer.is_empty()) && alone[0] != alone[1]);
+    rig.idle().await;
+}
+
+#[tokio::test]
+async fn a_new_request_starts_in_the_next_step_and_answers_never_wait_for_prompts() {
+    let rig = Rig::new(3, 100);
+    let _answer = rig.submit("a", 1_000);
+    assert_eq!(rig.begins().len(), 1);
+    // While that step runs two prompts come in; the long one first.
+    let (_long, _short) = (rig.submit(&"x".repeat(1_000), 5), rig.submit("xx", 5));
+    rig.order(Order::Go);
+    let tokens = rig.begins();
+    let slots: Vec<usize> = [0, 1, 2].map(|slot| tokens.iter().filter(|token| token.slot == slot).count()).into();
+    assert_eq!(slots, [1, 126, 2], "one token for the answer, 128 for the prompts");
+    rig.order(Order::Go);
+    // The short one answers already, the long one has nearly the whole budget.
+    let counts = |tokens: Vec<Token>| [0, 1, 2].map(|slot| tokens.iter().filter(|token| token.slot == slot).count());
+    assert_eq!(counts(rig.begins()), [1, 128, 1]);
+    rig.order(Order::Go);
+}
+
+#[tokio::test]
+async fn a_caller_who_goes_frees_the_slot_in_every_phase() {
+    let rig = Rig::new(1, 100);
+    let running = rig.submit(&"x".repeat(300), 1_000);
+    assert_eq!(rig.begins().len(), 128);
+    let queued = rig.submit("b", 1_000);
+    let last = rig.submit("c", 1_000);
+    assert_eq!(rig.scheduler.load(), Load { healthy: true, running: 1, queued: 2, cached_prefix: 0 });
+    drop(running); // in the middle of its prompt
+    drop(queued); // before it had a slot
+    rig.order(Order::Go);
+    assert_eq!(rig.begins(), [Token { slot: 0, position: 0, id: rig.words.0.encode("c")[0], logits: true }]);
+    rig.order(Order::Go);
+    rig.begins();
+    drop(last); // in the middle of its answer
+    rig.order(Order::Go);
+    rig.idle().await;
+}
+
+#[tokio::test]
+async fn a_slow_reader_pauses_and_stops_nobody_else() {
+    let rig = Rig::free(2, 100);
+    let alone = rig.answer("a q", 200).await;
+    let slow = rig.submit("a q", 200);
+    // The slow one fills its buffer, then gets no more steps; others are served meanwhile, over and over.
+    for _ in 0..20 {
+        assert!(!rig.answer("fast", 30).await.is_empty());
+    }
+    assert_eq!(rig.scheduler.load().running, u32::from(alone.len() > request::BUFFER));
+    assert_eq!(text(collect(slow).await), alone, "it goes on where it was");
+    rig.idle().await;
+}
+
+#[tokio::test]
+async fn a_full_queue_says_when_to_come_back() {
+    let rig = Rig::new(1, 2);
+    let _running = rig.submit("a", 10);
+    rig.begins();
+    let waiting = rig.submit("b", 10);
+    let _more = rig.submit("c", 10);
+    let refused = rig.scheduler.submit(vec![rig.choice("d", 10)]);
+    assert!(
+        matches!(refused, Err(BackendError::Overloaded { retry_after: Some(after) }) if after >= Duration::from_secs(1))
+    );
+    drop(waiting);
+    rig.order(Order::Go);
+    rig.begins();
+    assert!(rig.scheduler.submit(vec![rig.choice("d", 10)]).is_ok(), "one who left made room");
+}
+
+#[tokio::test]
+async fn a_step_that_fails_ends_its_requests_and_no_others() {
+    let rig = Rig::new(1, 100);
+    let (broken, next) = (rig.submit("a", 3), rig.submit("b", 3));
+    rig.begins();
+    rig.order(Order::Panic);
+    assert_eq!(last_error(broken).await, "failed: the model failed");
+    rig.counts(1, 0);
+    drop(rig.orders);
+    assert!(!text(collect(next).await).is_empty());
+    assert!(rig.scheduler.load().healthy);
+}
+
+#[tokio::test]
+async fn a_model_that_fails_over_and_over_is_not_healthy() {
+    let rig = Rig::new(1, 100);
+    let streams: Vec<EventStream> = (0..MAX_FAILURES + 1).map(|_| rig.submit("a", 3)).collect();
+    for _ in 0..MAX_FAILURES {
+        rig.begins();
+        rig.order(Order::Panic);
+    }
+    for stream in streams {
+        assert!(last_error(stream).await.starts_with("failed: the "));
+    }
+    let start = Instant::now();
+    while rig.scheduler.load().healthy {
+        assert!(start.elapsed() < PATIENCE);
+        tokio::task::yield_now().await;
+    }
+    let refused = rig.scheduler.submit(vec![rig.choice("a", 3)]).map(drop).unwrap_err();
+    assert_eq!((refused.to_string().as_str(), refused.try_next()), ("failed: the engine has stopped", true));
+    assert_eq!(rig.scheduler.load(), Load { healthy: false, ..Load::IDLE });
+}
+
+#[tokio::test]
+async fn logits_that_are_no_numbers_fail_the_request_only() {
+    let rig = Rig::new(1, 100);
+    let broken = rig.submit("a", 3);
+    rig.begins();
+    rig.order(Order::NoNumbers);
+    assert_eq!(last_error(broken).await, "failed: the model gave no usable logits");
+    drop(rig.orders);
+    assert!(!text(collect(rig.scheduler.submit(vec![rig_choice(&rig.words, "b")]).unwrap()).await).is_empty());
+}
+
+/// [`Rig::choice`] after the rig gave its orders away.
+fn rig_choice(words: &Words, prompt: &str) -> Choice {
+    Choice {
+        index: 0,
+        prompt: words.0.encode(prompt).into(),
+        max_tokens: 3,
+        sampling: Arc::default(),
+        seed: 1,
+        stream: 0,
+        stop: Arc::new([]),
+        logprobs: None,
+        echo: None,
+    }
+}
+
+#[tokio::test]
+async fn dropping_the_engine_ends_every_stream_with_an_error() {
+    let rig = Rig::new(1, 100);
+    let (running, queued) = (rig.submit("a", 1_000), rig.submit("b", 1_000));
+    rig.begins();
+    drop(rig.orders); // the model goes on by itself from here
+    drop(rig.scheduler);
+    for stream in [running, queued] {
+        assert_eq!(last_error(stream).await, "failed: the engine has stopped");
+    }
+}
+
+#[tokio::test]
+async fn every_choice_finishes_and_the_usage_comes_last() {
+    let rig = Rig::free(2, 100);
+    let one = rig.choice("a b c", 5);
+    let two = Choice { index: 1, ..one.clone() };
+    let other = Choice { index: 2, ..rig.choice("xyz", 7) };
+    let prompt_tokens = (one.prompt.len() + other.prompt.len()) as u64;
+    let events = collect(rig.scheduler.submit(vec![one, two, other]).unwrap()).await;
+    let mut finished: Vec<u32> = events
+        .iter()
+        .filter_map(|event| if let Event::Finish { index, .. } = event { Some(*index) } else { None })
+        .collect();
+    finished.sort_unstable();
+    assert_eq!(finished, [0, 1, 2]);
+    let Some(Event::Usage(usage)) = events.last() else { panic!("{events:?}") };
+    assert_eq!(usage.prompt_tokens, prompt_tokens, "a prompt of two choices counts once");
+    assert!(usage.completion_tokens <= 17 && usage.completion_tokens >= 3, "{usage:?}");
+}
+
+#[tokio::test]
+async fn an_answer_ends_at_its_limit_its_stop_sequence_or_the_models_end() {
+    let rig = Rig::free(1, 100);
+    // Long enough to meet the last letter, after which the model ends.
+    let whole = collect(rig.submit("a", 100_000)).await;
+    let [.., Event::Finish { reason: FinishReason::Stop, .. }, Event::Usage(usage)] = &whole[..] else {
+        panic!("{whole:?}")
+    };
+    let answer = text(whole.clone());
+    assert!(answer.ends_with('z') && usage.completion_tokens == answer.len() as u64 + 1);
+
+    let cut = collect(rig.submit("a", 2)).await;
+    assert!(matches!(
+        cut[..],
+        [.., Event::Finish { reason: FinishReason::Length, .. }, Event::Usage(Usage { completion_tokens: 2, .. })]
+    ));
+    assert_eq!(text(cut), answer[..2]);
+
+    let stop = answer[answer.len().saturating_sub(3)..].to_owned();
+    let stopped = collect(
+        rig.scheduler.submit(vec![Choice { stop: Arc::new([stop.clone()]), ..rig.choice("a", 100_000) }]).unwrap(),
+    )
+    .await;
+    assert!(matches!(stopped[..], [.., Event::Finish { reason: FinishReason::Stop, .. }, Event::Usage(_)]));
+    assert_eq!(text(stopped), answer[..answer.find(&stop).unwrap()]);
+}
+
+#[tokio::test]
+async fn an_echo_has_a_logprob_for_every_token_but_the_first() {
+    let rig = Rig::free(1, 100);
+    let prompt = "the thing ".repeat(40); // more than one step's budget
+    let echo = Echo { text: prompt.as_str().into(), added: 0 };
+    let choice = Choice { logprobs: Some(2), echo: Some(echo.clone()), ..rig.choice(&prompt, 0) };
+    let tokens = choice.prompt.clone();
+    assert!(tokens.len() > 128);
+    let events = collect(rig.scheduler.submit(vec![choice.clone()]).unwrap()).await;
+    let [
+        Event::Delta(Delta { text, logprobs, .. }),
+        Event::Finish { reason: FinishReason::Length, .. },
+        Event::Usage(usage),
+    ] = &events[..]
+    else {
+        panic!("{events:?}")
+    };
+    assert_eq!((text, usage.completion_tokens), (&prompt, 0));
+    assert_eq!(logprobs.iter().map(|token| token.chosen.id).collect::<Vec<_>>(), &tokens[..]);
+    assert!(logprobs[0].chosen.logprob.is_none() && logprobs[0].top.is_empty());
+    assert!(logprobs[1..].iter().all(|token| token.chosen.logprob.is_some() && token.top.len() == 2));
+
+    // With an answer its tokens follow; a token that was added stays out.
+    let choice = Choice { max_tokens: 1, echo: Some(Echo { added: 1, ..echo }), ..choice };
+    let events = collect(rig.scheduler.submit(vec![choice]).unwrap()).await;
+    let counts: Vec<usize> = events
+        .iter()
+        .filter_map(|event| if let Event::Delta(delta) = event { Some(delta.logprobs.len()) } else { None })
+        .collect();
+    assert_eq!(counts, [tokens.len() - 1, 1]);
+}
