@@ -27,6 +27,8 @@ pub(super) trait Work: Send + Sync + 'static {
 pub(super) struct Pool<W> {
     shared: Arc<Shared<W>>,
     threads: Vec<JoinHandle<()>>,
+    /// Whether a round was left by a panic: threads may be missing or still at work.
+    broken: bool,
 }
 
 // Every ordering is SeqCst: the sleeping protocol needs it, and a round costs far more than it does.
@@ -61,7 +63,7 @@ impl<W: Work> Pool<W> {
             failed: AtomicBool::new(false),
             stop: AtomicBool::new(false),
         });
-        let mut pool = Self { shared, threads: Vec::new() };
+        let mut pool = Self { shared, threads: Vec::new(), broken: false };
         for worker in 1..workers {
             let shared = Arc::clone(&pool.shared);
             let builder = thread::Builder::new().name(format!("native-{worker}"));
@@ -79,6 +81,8 @@ impl<W: Work> Pool<W> {
     /// # Panics
     /// If the work panicked in any worker, in this round or before.
     pub(super) fn run(&mut self) {
+        assert!(!self.broken, "the threads of the native engine stopped at a panic");
+        self.broken = true;
         let shared = &*self.shared;
         if shared.workers > 1 {
             *shared.caller.lock().expect("held for no more than an assignment") = Some(thread::current());
@@ -93,6 +97,7 @@ impl<W: Work> Pool<W> {
         shared.work.run(0, shared.workers);
         wait(&shared.asleep[0], || shared.running.load(SeqCst) == 0);
         assert!(!shared.failed.load(SeqCst), "a worker thread of the native engine panicked");
+        self.broken = false;
     }
 }
 
@@ -197,9 +202,13 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_in_a_worker_reaches_the_caller_and_does_not_hang_it() {
-        let mut pool = Pool::new(5, Count { panic_in: Some(3), ..Count::default() }).unwrap();
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| pool.run()));
-        assert!(outcome.is_err());
+    fn a_panic_in_a_worker_reaches_the_caller_and_does_not_hang_it_then_or_later() {
+        for panic_in in [0, 3] {
+            let mut pool = Pool::new(5, Count { panic_in: Some(panic_in), ..Count::default() }).unwrap();
+            for _ in 0..2 {
+                let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| pool.run()));
+                assert!(outcome.is_err());
+            }
+        }
     }
 }
