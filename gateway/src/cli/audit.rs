@@ -162,7 +162,8 @@ mod tests {
         assert!(missing.contains("--data-dir"), "{missing}");
         let (ledger, _) = ledger::Ledger::open(&folder.path().join("ledger"), ledger::Options::default()).unwrap();
         for record in [join::tests::decision("1", 1, "serve"), join::tests::outcome("1", "completed")] {
-            let _ = ledger.append(&record).unwrap();
+            // `close` makes everything durable, so nobody waits for the ticket.
+            drop(ledger.append(&record).unwrap());
         }
         ledger.close().unwrap();
         let entries: Vec<_> = read(folder.path()).unwrap().map(Result::unwrap).collect();

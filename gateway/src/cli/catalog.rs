@@ -73,11 +73,9 @@ fn known(config: &ConfigFile) -> anyhow::Result<std::sync::Arc<catalog::Catalog>
 fn list(args: &List) -> anyhow::Result<bool> {
     let catalog = known(&args.config)?;
     let tier = args.tier.map(Tier::try_from).transpose()?;
-    if let Some(license) = &args.license {
-        if catalog.license(license).is_none() {
-            let ids: Vec<_> = catalog.licenses().map(|license| license.id.as_str()).collect();
-            bail!("the catalog has no licence `{license}`; it has {}", ids.join(", "));
-        }
+    if let Some(license) = args.license.as_deref().filter(|license| catalog.license(license).is_none()) {
+        let ids: Vec<_> = catalog.licenses().map(|license| license.id.as_str()).collect();
+        bail!("the catalog has no licence `{license}`; it has {}", ids.join(", "));
     }
     let mut models: Vec<&Model> = catalog
         .models()

@@ -42,7 +42,7 @@ const DEFAULT_POLICIES: &str = include_str!("../../../config/policies/default.ya
 pub fn load(file: &Path, overrides: &Overrides, environment: &Environment) -> Result<(Config, Report), Report> {
     let mut problems = Problems::default();
     let config = Source::read(file, "configuration")
-        .map_err(|problem| problems.push(problem))
+        .map_err(|problem| problems.push(*problem))
         .ok()
         .and_then(|source| Reading::new(file, source, environment, &mut problems).config(overrides));
     finished(config, problems)
@@ -68,7 +68,7 @@ pub struct Outline {
 pub fn outline(file: &Path, environment: &Environment) -> Result<Outline, Report> {
     let mut problems = Problems::default();
     let outline = Source::read(file, "configuration")
-        .map_err(|problem| problems.push(problem))
+        .map_err(|problem| problems.push(*problem))
         .ok()
         .and_then(|source| Reading::new(file, source, environment, &mut problems).outline());
     match outline {
@@ -118,7 +118,8 @@ impl<'a> Reading<'a> {
         self.watched.push(Watched::new(&found, read.as_ref().ok().map(|source| &*source.text)));
         match read {
             Ok(source) => Some(source),
-            Err(Diagnostic { message, hint, .. }) => {
+            Err(unreadable) => {
+                let Diagnostic { message, hint, .. } = *unreadable;
                 let problem = Problem::error("unreadable-file", message).label(found.display().to_string());
                 self.note(hint.into_iter().fold(problem, Problem::hint), path.at.clone());
                 None
@@ -156,12 +157,13 @@ impl<'a> Reading<'a> {
             Some(admin) => Some(admin),
             None => self.address(raw.admin.as_ref(), ADMIN),
         };
-        if let (Some(listen), Some(admin), Some(written)) = (listen, admin, &raw.admin) {
-            if listen == admin && listen.port() != 0 {
-                let problem = Problem::error("same-address", format!("`admin` and `listen` are both {listen}"))
-                    .hint("administration has a listener of its own: give it another port");
-                self.note(problem, written.at.clone());
-            }
+        if let (Some(listen), Some(admin), Some(written)) = (listen, admin, &raw.admin)
+            && listen == admin
+            && listen.port() != 0
+        {
+            let problem = Problem::error("same-address", format!("`admin` and `listen` are both {listen}"))
+                .hint("administration has a listener of its own: give it another port");
+            self.note(problem, written.at.clone());
         }
         let data_dir = match (&overrides.data_dir, &raw.data_dir) {
             (Some(dir), _) => dir.clone(),

@@ -22,9 +22,10 @@ impl Source {
     }
 
     /// Reads a file of at most [`MAX_BYTES`] of UTF-8. `what` is the role of the file, for the message.
-    pub(crate) fn read(path: &Path, what: &str) -> Result<Self, Diagnostic> {
+    pub(crate) fn read(path: &Path, what: &str) -> Result<Self, Box<Diagnostic>> {
         let name = path.display().to_string();
-        let problem = |message: String, hint: &str| Problem::error("unreadable-file", message).hint(hint).of(&name);
+        let problem =
+            |message: String, hint: &str| Box::new(Problem::error("unreadable-file", message).hint(hint).of(&name));
         let unreadable =
             |error: io::Error| problem(format!("the {what} cannot be read: {}", reason(&error)), hint(&error));
         // A pipe or a device may never end, so the kind of file is asked before it is opened.
@@ -49,7 +50,7 @@ impl Source {
 impl Problems {
     /// Reads a file, or notes why it cannot be read.
     pub(crate) fn read(&mut self, path: &Path, what: &str) -> Option<Source> {
-        Source::read(path, what).map_err(|problem| self.push(problem)).ok()
+        Source::read(path, what).map_err(|problem| self.push(*problem)).ok()
     }
 }
 

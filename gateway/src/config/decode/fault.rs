@@ -75,10 +75,10 @@ impl Fault {
 
     /// Says in what a key is missing.
     pub(super) fn in_struct(mut self, name: &'static str) -> Self {
-        if let Kind::MissingKey { of, .. } = &mut self.kind {
-            if of.is_empty() {
-                *of = name;
-            }
+        if let Kind::MissingKey { of, .. } = &mut self.kind
+            && of.is_empty()
+        {
+            *of = name;
         }
         self
     }
