@@ -23,7 +23,7 @@ pub use score::{Factor, Reason, Score};
 pub use verdict::Verdict;
 
 /// The most candidates that a plan lists, and so the most attempts of a request.
-pub const MAX_CANDIDATES: usize = 32;
+pub const MAX_CANDIDATES: usize = 16;
 
 /// Who serves a request, and why.
 #[derive(Clone, Debug, PartialEq)]
