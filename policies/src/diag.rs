@@ -255,7 +255,8 @@ impl<'a> File<'a> {
         let from = (start - line_start).min(line.len());
         let to = (end - line_start).clamp(from, line.len());
         // A text that is empty - a file that is not there - has no line to show.
-        let quoted = (!self.text.is_empty() && line.len() <= MAX_QUOTED_LINE).then(|| Quoted { line: line.to_owned(), marked: from..to });
+        let quoted = (!self.text.is_empty() && line.len() <= MAX_QUOTED_LINE)
+            .then(|| Quoted { line: line.to_owned(), marked: from..to });
         Diagnostic {
             code,
             severity,
