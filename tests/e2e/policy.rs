@@ -97,7 +97,7 @@ async fn a_typo_in_a_policy_is_shown_where_it_stands_and_the_last_good_one_serve
     }
     assert_eq!(gateway.chat("auto", ENGLISH).await.0, 200);
     let (_, metrics) = gateway.get("/metrics").await;
-    assert!(metrics.as_str().unwrap().contains("pointsman_reloads_total{result=\"rejected\"} 1"));
+    assert!(metrics.as_str().unwrap().contains("pointsman_reloads_total{result=\"rejected\"}"));
     // `check` says the same, without a gateway.
     let (code, out, error) = gateway.command(&["check", "--config", "pointsman.yaml"]);
     assert_eq!(code, 1);

@@ -96,10 +96,16 @@ async fn completions_take_text_and_token_ids_with_echo() {
         choices[0]["text"].as_str().unwrap().starts_with("Hello")
             && choices[1]["text"].as_str().unwrap().starts_with("Hi")
     );
-    assert!(choices[0]["logprobs"]["token_logprobs"][0].is_null(), "nothing predicts the first token");
-    let body = json!({"model": "pointsman-demo", "prompt": [[40, 41, 42]], "max_tokens": 1, "temperature": 0});
+    let body = json!({"model": "pointsman-demo", "prompt": [[40, 41, 42]], "max_tokens": 1, "temperature": 0, "echo": true, "logprobs": 1});
     let (status, answer) = gateway.post("/v1/completions", &body).await;
     assert_eq!((status, &answer["usage"]["prompt_tokens"]), (200, &json!(3)), "{answer}");
+    // What an evaluation harness reads: one entry a prompt token and one for the answer's.
+    let logprobs = answer["choices"][0]["logprobs"]["token_logprobs"].as_array().unwrap();
+    assert_eq!(logprobs.len(), 4, "{answer}");
+    assert!(
+        logprobs[0].is_null() && logprobs[1..].iter().all(serde_json::Value::is_number),
+        "nothing predicts the first token: {answer}"
+    );
 }
 
 #[tokio::test]

@@ -131,12 +131,9 @@ async fn received(signal: &mut Option<tokio::signal::unix::Signal>) {
 /// Reloads on SIGHUP and when a file changes.
 async fn reloads(gateway: Arc<Gateway>) {
     let mut hangup = signal(SignalKind::hangup());
+    let mut watched = gateway.runtime().config.watched.clone();
+    let mut watch = watch(&watched);
     loop {
-        let watched = gateway.runtime().config.watched.clone();
-        // Set up anew after each reload: the new configuration may name other files.
-        let mut watch = config::watch(&watched)
-            .inspect_err(|error| tracing::warn!(%error, "files cannot be watched; SIGHUP and POST /reload still work"))
-            .ok();
         let changed = async {
             match &mut watch {
                 Some(watch) => watch.changed().await,
@@ -149,7 +146,19 @@ async fn reloads(gateway: Arc<Gateway>) {
         }
         // A refusal is in the log and in the metrics.
         let _ = gateway.reload().await;
+        let now = gateway.runtime().config.watched.clone();
+        // Only a new configuration is watched anew: after a refusal the watch knows what it has told already.
+        if now != watched {
+            watch = self::watch(&now);
+            watched = now;
+        }
     }
+}
+
+fn watch(files: &[config::Watched]) -> Option<config::Watch> {
+    config::watch(files)
+        .inspect_err(|error| tracing::warn!(%error, "files cannot be watched; SIGHUP and POST /reload still work"))
+        .ok()
 }
 
 async fn upkeep(gateway: Arc<Gateway>) {

@@ -13,6 +13,10 @@ use crate::{config::Limits, respond::error::ApiError};
 /// A body may pause for this long.
 const SILENCE: Duration = Duration::from_secs(30);
 
+/// A client that is still writing when the connection closes never reads why. So what is left of a body that is
+/// refused is read and thrown away for this long.
+const LINGER: Duration = Duration::from_secs(5);
+
 /// Reads the whole body.
 ///
 /// # Errors
@@ -21,6 +25,10 @@ const SILENCE: Duration = Duration::from_secs(30);
 pub async fn read(mut body: Incoming, headers: &HeaderMap, limits: &Limits) -> Result<Bytes, ApiError> {
     let limit = usize::try_from(limits.body_bytes).unwrap_or(usize::MAX);
     if body.size_hint().lower() > limits.body_bytes {
+        // Who waits for `100 Continue` reads the refusal before it sends a byte.
+        if !headers.contains_key(header::EXPECT) {
+            discard(body).await;
+        }
         return Err(ApiError::body_too_large(limit));
     }
     if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
@@ -34,6 +42,7 @@ pub async fn read(mut body: Incoming, headers: &HeaderMap, limits: &Limits) -> R
         let frame = frame.map_err(|_| ApiError::malformed_json("the request body broke off"))?;
         let Ok(data) = frame.into_data() else { continue };
         if first.len() + gathered.len() + data.len() > limit {
+            discard(body).await;
             return Err(ApiError::body_too_large(limit));
         }
         // Most bodies come as one piece, which needs no copy.
@@ -49,4 +58,8 @@ pub async fn read(mut body: Incoming, headers: &HeaderMap, limits: &Limits) -> R
         gathered.extend_from_slice(&data);
     }
     Ok(if gathered.is_empty() { first } else { gathered.freeze() })
+}
+
+async fn discard(mut body: Incoming) {
+    let _ = timeout(LINGER, async { while let Some(Ok(_)) = body.frame().await {} }).await;
 }

@@ -1,0 +1,17 @@
+//! The native engine against llama.cpp, an implementation that shares nothing with it.
+//!
+//! Needs the feature `llama-cpp-oracle`, which builds llama.cpp (cmake and clang, some minutes):
+//! `cargo test -p tests --features llama-cpp-oracle --test engine`.
+
+#![forbid(unsafe_code)]
+
+mod logits;
+mod oracle;
+mod tokens;
+
+use std::path::{Path, PathBuf};
+
+/// The model that is built into the gateway.
+fn demo() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/models/pointsman-demo.gguf")
+}

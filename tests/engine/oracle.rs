@@ -1,0 +1,72 @@
+//! llama.cpp as a function from tokens to logits, and from text to tokens.
+
+use std::{num::NonZeroU32, path::Path, sync::LazyLock};
+
+use llama_cpp_2::{
+    context::{LlamaContext, params::LlamaContextParams},
+    llama_backend::LlamaBackend,
+    llama_batch::LlamaBatch,
+    model::{LlamaModel, params::LlamaModelParams},
+    token::LlamaToken,
+};
+
+static BACKEND: LazyLock<LlamaBackend> = LazyLock::new(|| {
+    let mut backend = LlamaBackend::init().expect("llama.cpp starts once in a process");
+    backend.void_logs();
+    backend
+});
+
+/// A model in llama.cpp.
+pub struct Oracle(LlamaModel);
+
+impl Oracle {
+    /// Loads a file.
+    pub fn load(path: &Path) -> Self {
+        let params = LlamaModelParams::default();
+        Self(LlamaModel::load_from_file(&BACKEND, path, &params).expect("llama.cpp reads the file"))
+    }
+
+    /// Plain text as tokens, none added.
+    pub fn tokens(&self, text: &str) -> Vec<u32> {
+        let tokens = self.0.vocab().tokenize(text.as_bytes(), false, false);
+        tokens.into_iter().map(|token| u32::try_from(token.0).expect("a token")).collect()
+    }
+
+    /// A context for one sequence of up to `len` tokens.
+    pub fn sequence(&self, len: usize, threads: usize) -> Sequence<'_> {
+        let len = u32::try_from(len).expect("a context");
+        let threads = i32::try_from(threads).expect("a number of threads");
+        let params = LlamaContextParams::default()
+            .with_n_ctx(NonZeroU32::new(len))
+            .with_n_batch(len)
+            .with_n_ubatch(len.min(512))
+            .with_n_threads(threads)
+            .with_n_threads_batch(threads);
+        let context = self.0.new_context(&BACKEND, params).expect("llama.cpp gives a context");
+        Sequence { context, batch: LlamaBatch::new(len as usize, 1), len: 0 }
+    }
+}
+
+/// A sequence in llama.cpp.
+pub struct Sequence<'a> {
+    context: LlamaContext<'a>,
+    batch: LlamaBatch<'a>,
+    len: i32,
+}
+
+impl Sequence<'_> {
+    /// Adds tokens; the logits after each of them, or after the last alone.
+    pub fn add(&mut self, tokens: &[u32], all: bool) -> Vec<Vec<f32>> {
+        self.batch.clear();
+        for (i, &token) in tokens.iter().enumerate() {
+            let wanted = all || i + 1 == tokens.len();
+            let token = LlamaToken(i32::try_from(token).expect("a token"));
+            self.batch.add(token, self.len, &[0], wanted).expect("room in the batch");
+            self.len += 1;
+        }
+        self.context.decode(&mut self.batch).expect("llama.cpp computes the batch");
+        let first = if all { 0 } else { tokens.len() - 1 };
+        let index = |i: usize| i32::try_from(i).expect("an index");
+        (first..tokens.len()).map(|i| self.context.get_logits_ith(index(i)).to_vec()).collect()
+    }
+}
