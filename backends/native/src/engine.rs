@@ -3,6 +3,9 @@
 //! Requests are turned into tokens on the caller's side (long ones on a blocking thread), then handed to the one
 //! thread that computes (`crate::scheduler`).
 
+#[cfg(test)]
+mod tests;
+
 use std::{fmt, path::PathBuf, sync::Arc, thread};
 
 use backends::{Backend, BackendError, BackendId, BoxFuture, EventStream, Input, Load, Probe, Prompt, Request};

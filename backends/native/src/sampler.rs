@@ -89,8 +89,7 @@ impl Sampler {
         let best =
             candidates.iter().copied().reduce(Candidate::better).filter(|best| best.weight > f32::NEG_INFINITY)?;
         let Sampling { temperature, top_k, top_p, min_p, .. } = self.sampling;
-        // Also for a temperature that is no number.
-        if !(temperature > 0.0) {
+        if temperature <= 0.0 || temperature.is_nan() {
             return Some(best.id);
         }
         // From logits to probabilities relative to the best token: none above 1, so nothing overflows.

@@ -30,8 +30,7 @@ pub(super) fn top_k(candidates: &mut Vec<Candidate>, k: usize) {
 
 /// Keeps the smallest set of the best that holds at least the share `p` of all weight; never nothing.
 pub(super) fn top_p(candidates: &mut Vec<Candidate>, p: f32) {
-    // Also for a share that is no number.
-    if !(p < 1.0) {
+    if p >= 1.0 || p.is_nan() {
         return;
     }
     let total: f64 = candidates.iter().map(|candidate| f64::from(candidate.weight)).sum();

@@ -41,6 +41,11 @@ impl Writer {
         self
     }
 
+    /// The value of a metadata key.
+    pub fn get(&self, key: &str) -> Option<&Meta> {
+        self.metadata.iter().find(|(k, _)| k == key).map(|(_, value)| value)
+    }
+
     /// Takes a metadata key out.
     pub fn unset(&mut self, key: &str) -> &mut Self {
         self.metadata.retain(|(k, _)| k != key);
