@@ -54,13 +54,20 @@ pub fn refusal(plan: &Plan, facts: &Facts) -> Option<ApiError> {
     }
 }
 
-/// 400 for a request that nothing deployed can serve as it is.
+/// Why nothing deployed can serve a request as it is: 404 where the model is not deployed, 403 where policy keeps its
+/// licence out, else 400.
 fn unfit(asked: &str, code: &str, reason: &str, alternatives: &[String]) -> ApiError {
-    let too_long = code == "context-too-long";
-    let param = if too_long { "messages" } else { "model" };
-    let error =
-        ApiError::invalid(param.to_owned(), format!("nothing that may serve `{asked}` fits this request: {reason}"));
-    let error = ApiError { code: if too_long { "context_length_exceeded" } else { "no_model_fits" }.into(), ..error };
+    let message = format!("nothing that may serve `{asked}` fits this request: {reason}");
+    let error = match code {
+        "context-too-long" => {
+            ApiError { code: "context_length_exceeded".into(), ..ApiError::invalid("messages".to_owned(), message) }
+        }
+        "required-license" => ApiError::forbidden("policy_forbids_license", message),
+        "not-deployed" => {
+            ApiError { param: Some("model".into()), ..ApiError::not_found("model_not_deployed", message) }
+        }
+        _ => ApiError { code: "no_model_fits".into(), ..ApiError::invalid("model".to_owned(), message) },
+    };
     match alternatives {
         [] => error.hint("ask for less, or ask your platform team for a model that can do it"),
         names => error.hint(format!("allowed for this use: {}", listed(names, ", "))),

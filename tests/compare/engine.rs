@@ -51,7 +51,8 @@ fn main() {
     let (mut ours, mut theirs) = (Rates::default(), Rates::default());
     for _ in 0..ROUNDS {
         ours.best(prompt, answer, |first, count| {
-            let token = |i| Token { slot: 0, position: first + i, id: ids[(first + i) % prompt], logits: i + 1 == count };
+            let token =
+                |i| Token { slot: 0, position: first + i, id: ids[(first + i) % prompt], logits: i + 1 == count };
             runner.step(&(0..count).map(token).collect::<Vec<_>>());
         });
         let mut sequence = oracle.sequence(context, threads);

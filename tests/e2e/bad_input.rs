@@ -156,3 +156,28 @@ async fn a_head_that_is_too_large_is_refused() {
     let request = gateway.request("GET", "/health").header("x-large", "a".repeat(300_000));
     assert_eq!(gateway.send(request).await.0, 431);
 }
+
+/// A configuration with a model file of one's own.
+const LOCAL: &str = "deployments: [{id: mine, model: qwen3-0.6b, engine: native, path: model.gguf}]\n\
+    contexts: {c: {use: internal, exposure: internal}}\nteams: {t: {contexts: [c]}}\nkeys: keys.yaml\n";
+
+#[test]
+fn a_model_file_that_is_cut_short_or_lies_is_refused_at_start() {
+    let demo =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("config/models/pointsman-demo.gguf");
+    let whole = std::fs::read(demo).unwrap();
+    let mut hostile = whole.clone();
+    // The count of tensors, right after magic and version.
+    hostile[8..16].copy_from_slice(&u64::MAX.to_le_bytes());
+    for (bytes, words) in [
+        (&whole[..whole.len() / 2], "cut short"),
+        (&hostile[..], "tensors"),
+        (b"GGUF".as_slice(), "GGUF"),
+        (b"".as_slice(), "GGUF"),
+    ] {
+        let builder = pointsman().config(LOCAL).file("keys.yaml", "keys: []\n");
+        std::fs::write(builder.folder().join("model.gguf"), bytes).unwrap();
+        let said = builder.refused();
+        assert!(said.contains("`mine`") && said.contains(words), "{said}");
+    }
+}

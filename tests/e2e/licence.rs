@@ -104,6 +104,31 @@ async fn nothing_answers_without_a_key_or_with_a_wrong_one() {
     assert_eq!(gateway.send(request).await.0, 200);
 }
 
+#[tokio::test]
+async fn a_new_key_opens_and_a_revoked_one_closes_without_a_restart() {
+    let host = Host::start(Script::default()).await.unwrap();
+    let mut gateway = gateway(&host, "science", "lab").await;
+    let make = ["keys", "new", "--team", "support", "--context", "support-bot", "--config", "pointsman.yaml"];
+    let (code, out, error) = gateway.command(&make);
+    assert_eq!(code, 0, "{error}");
+    let key = out.split_whitespace().find(|word| word.starts_with("pm_")).unwrap().to_owned();
+    let reload = || gateway.send(tests::client().post(format!("{}/reload", gateway.admin)));
+    assert_eq!(reload().await.0, 200);
+    let with = |key: &str| gateway.send(tests::client().get(format!("{}/v1/models", gateway.client)).bearer_auth(key));
+    assert_eq!(with(&key).await.0, 200);
+    let (_, list, _) = gateway.command(&["keys", "list", "--json", "--config", "pointsman.yaml"]);
+    let keys: serde_json::Value = serde_json::from_str(&list).unwrap();
+    let listed = keys.as_array().or(keys["keys"].as_array()).unwrap();
+    let id = listed.iter().find(|key| key["team"] == "support").unwrap()["id"].as_str().unwrap().to_owned();
+    let (code, _, error) = gateway.command(&["keys", "revoke", &id, "--config", "pointsman.yaml"]);
+    assert_eq!(code, 0, "{error}");
+    assert_eq!(reload().await.0, 200);
+    let (status, answer) = with(&key).await;
+    assert_eq!((status, &answer["error"]["code"]), (401, &json!("revoked_key")), "{answer}");
+    gateway.with_key("pm_");
+    assert_eq!(gateway.get("/v1/models").await.0, 401);
+}
+
 #[test]
 fn a_configuration_without_keys_does_not_start() {
     let said = pointsman().config("deployments: [{id: demo, model: pointsman-demo, engine: native}]\n").refused();

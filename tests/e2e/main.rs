@@ -5,6 +5,7 @@ mod crash;
 mod hosts;
 mod licence;
 mod policy;
+mod readme;
 mod zero_config;
 
 /// A gateway that is yet to be started.

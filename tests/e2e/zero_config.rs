@@ -18,6 +18,24 @@ async fn the_start_up_block_says_what_is_live_and_what_is_missing() {
 }
 
 #[tokio::test]
+async fn every_key_of_a_host_at_once_is_no_obstacle() {
+    let names = [
+        "TOGETHER_API_KEY",
+        "FIREWORKS_API_KEY",
+        "GROQ_API_KEY",
+        "DEEPINFRA_API_KEY",
+        "REPLICATE_API_TOKEN",
+        "OPENROUTER_API_KEY",
+        "HF_TOKEN",
+        "CEREBRAS_API_KEY",
+        "SAMBANOVA_API_KEY",
+    ];
+    let gateway = names.iter().fold(pointsman(), |builder, name| builder.env(name, "not-a-real-key")).start();
+    assert!(gateway.banner.contains("fireworks/") && !gateway.banner.contains("not-a-real-key"), "{}", gateway.banner);
+    assert_eq!(gateway.chat("pointsman-demo", "Hello").await.0, 200);
+}
+
+#[tokio::test]
 async fn a_question_is_answered_by_the_model_in_the_process() {
     let gateway = pointsman().start();
     let (status, answer) = gateway.chat("auto", "Which licence has Llama 3.3 70B Instruct?").await;
