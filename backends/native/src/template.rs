@@ -3,7 +3,7 @@
 //! The template is the model file's own (Jinja, with the functions and string methods that such templates
 //! use in Python). It mixes its markup with what callers wrote, and only the markup may become control
 //! tokens. So the first and last characters of all control tokens are swapped for stand-ins in everything
-//! that came from a caller ([`guard`]); whatever the template does with it - trim, split, join, upper case -
+//! that came from a caller (`guard`); whatever the template does with it - trim, split, join, upper case -
 //! the caller's text cannot spell a control token. The tokenizer puts the characters back after it has
 //! found the control tokens.
 //!

@@ -108,11 +108,17 @@ fn run(text: &str, test: impl Fn(char) -> bool) -> usize {
 
 fn contraction(text: &str, any_case: bool) -> Option<usize> {
     let rest = text.strip_prefix('\'')?;
-    let fits = |end: &&&str| match rest.get(..end.len()) {
-        Some(start) if any_case => start.eq_ignore_ascii_case(end),
-        start => start == Some(*end),
+    // The long s is an s whose case does not matter.
+    let same = |char: char, end: char| {
+        char == end || any_case && (char.to_ascii_lowercase() == end || end == 's' && char == 'ſ')
     };
-    ["s", "t", "re", "ve", "m", "ll", "d"].iter().find(fits).map(|end| 1 + end.len())
+    let len = |end: &str| {
+        let mut chars = rest.chars();
+        let found: Option<usize> =
+            end.chars().map(|end| chars.next().filter(|&c| same(c, end)).map(char::len_utf8)).sum();
+        found.map(|len| 1 + len)
+    };
+    ["s", "t", "re", "ve", "m", "ll", "d"].into_iter().find_map(len)
 }
 
 /// The last two alternatives: white space up to the last one before a word, or what there is.
@@ -173,6 +179,9 @@ fn llama3(text: &str, digits: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
+    use fancy_regex::Regex;
     use proptest::prelude::*;
 
     use super::*;
@@ -218,6 +227,42 @@ mod tests {
         assert!(message.starts_with("text splitter `tekken`") && message.contains("llama-bpe"), "{message}");
     }
 
+    /// What models define the split by.
+    const EXPRESSIONS: [(&str, &str); 3] = [
+        ("gpt-2", r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"),
+        (
+            "llama3",
+            r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+        ),
+        (
+            "qwen2",
+            r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+        ),
+    ];
+
+    fn check_expressions(text: &str) {
+        static COMPILED: LazyLock<Vec<(&str, Regex)>> =
+            LazyLock::new(|| EXPRESSIONS.map(|(name, text)| (name, Regex::new(text).unwrap())).into());
+        for (name, expression) in &*COMPILED {
+            let expected: Vec<&str> = expression.find_iter(text).map(|found| found.unwrap().as_str()).collect();
+            assert_eq!(split(name, text), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn splits_are_those_of_the_expressions_on_hard_places() {
+        for text in [
+            "I'ſ 'LLama 'Re're it'S",
+            "a\u{a0}\u{3000}b\u{85}",
+            "١٢٣٤ ½²³ Ⅷ",
+            "e\u{301} ǅ ª ᾼ",
+            " \r\n\r\n  x\n",
+            "!!\n \n?",
+        ] {
+            check_expressions(text);
+        }
+    }
+
     proptest! {
         #[test]
         fn words_are_never_empty_and_make_up_the_text(text in r"([\PC\s]|['a-z0-9 \r\n!]){0,40}") {
@@ -226,6 +271,11 @@ mod tests {
                 prop_assert!(words.iter().all(|word| !word.is_empty()), "{name}");
                 prop_assert_eq!(words.concat(), text.as_str(), "{}", name);
             }
+        }
+
+        #[test]
+        fn splits_are_those_of_the_expressions(text in r"([\PC\s]|['stredvmlSTLſ0-9 \r\n!?\t]){0,30}") {
+            check_expressions(&text);
         }
     }
 }
