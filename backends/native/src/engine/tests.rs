@@ -8,6 +8,7 @@ use std::{
 use backends::{Api, Class, Delta, Event, FinishReason, Message, Part, Payload, Sampling, TokenLogprob};
 use bytes::Bytes;
 use futures_util::StreamExt;
+use proptest::prelude::*;
 
 use crate::{
     gguf::TensorType,
@@ -272,4 +273,27 @@ fn info_tells_what_runs() {
         ("llama", Some("apache-2.0"), 256)
     );
     assert!(info.to_string().starts_with("llama, 0.1 M parameters, F32, context 256, 8 at once, 1 threads"), "{info}");
+}
+
+proptest! {
+    #[test]
+    fn a_damaged_model_is_taken_or_refused(
+        vocabulary in prop::sample::select(vec![Vocabulary::Spm, Vocabulary::Bpe]),
+        edits in prop::collection::vec((0..16_000usize, any::<u8>()), 1..4),
+    ) {
+        let mut bytes = Llama { layers: 1, width: 32, feed_forward: 32, vocabulary, ..Llama::default() }.build();
+        for (at, byte) in edits {
+            bytes[at] = byte;
+        }
+        if let Ok(file) = File::read(Bytes::from(bytes)) {
+            let _ = Model::load(&file);
+            if let Ok(tokenizer) = Tokenizer::from_file(&file) {
+                let ids = tokenizer.encode("The <s> of\n 12345 ké 한");
+                prop_assert!(ids.iter().all(|&id| !tokenizer.is_control(id)));
+                let chat = crate::template::Chat { messages: &[], tools: None, kwargs: None };
+                let template = Template::from_file(&file, &tokenizer);
+                let _ = template.map(|template| template.map(|template| template.encode(chat, &tokenizer, 100)));
+            }
+        }
+    }
 }
