@@ -11,6 +11,8 @@
 //! `durable` is what tells a torn tail from damage. The writer starts a group only after the one before it was
 //! synced, so a whole frame that claims more durable records than can be read before it proves that a record
 //! which was once safe is now broken. Without such a frame the broken record was never acknowledged.
+//!
+//! After the last frame there may be zeros, room that the writer made; no frame begins with a header of zeros.
 
 use std::{
     fs::File,
@@ -27,6 +29,9 @@ pub const MAX_RECORD_BYTES: usize = 1 << 20;
 
 /// Bytes before a record's own.
 pub(crate) const HEADER_BYTES: usize = 16;
+
+/// No header: a frame of length 0 with this checksum does not exist.
+const EMPTY: [u8; HEADER_BYTES] = [0; HEADER_BYTES];
 
 /// The fields of the header.
 const LENGTH: Range<usize> = 0..4;
@@ -111,7 +116,7 @@ impl Header {
 pub(crate) enum Step {
     /// A whole record, and the offset of its frame.
     Record { offset: u64, bytes: Vec<u8> },
-    /// The file ends here, cleanly.
+    /// The records end here, cleanly: the file does too, or has only zeros left.
     End,
     /// Something that is not a whole frame of this log.
     Broken,
@@ -158,8 +163,8 @@ impl Frames {
         loop {
             let mut bytes = [0; HEADER_BYTES];
             match read_full(&mut self.file, &mut bytes)? {
-                HEADER_BYTES => {}
-                got => return self.stay(if got == 0 { Step::End } else { Step::Broken }),
+                HEADER_BYTES if bytes != EMPTY => {}
+                _ => return self.stop(),
             }
             let header = Header::parse(&bytes);
             if header.length > MAX_RECORD_BYTES || !self.continues(&header) {
@@ -180,6 +185,29 @@ impl Frames {
                 self.sequence += 1;
                 return Ok(Step::Record { offset, bytes: body });
             }
+        }
+    }
+
+    /// Where no header can be read: either nothing follows but zeros, room that the writer made, or it is broken.
+    fn stop(&mut self) -> io::Result<Step> {
+        let step = if self.data_end()? == self.offset { Step::End } else { Step::Broken };
+        self.stay(step)
+    }
+
+    /// Where the last byte lies, from here on, that is not zero; here if there is none.
+    pub(crate) fn data_end(&mut self) -> io::Result<u64> {
+        let (mut at, mut end) = (self.offset, self.offset);
+        self.file.seek(SeekFrom::Start(at))?;
+        let mut chunk = vec![0; 64 << 10];
+        loop {
+            let got = read_full(&mut self.file, &mut chunk)?;
+            if let Some(last) = chunk[..got].iter().rposition(|&byte| byte != 0) {
+                end = at + last as u64 + 1;
+            }
+            if got < chunk.len() {
+                return self.stay(end);
+            }
+            at += got as u64;
         }
     }
 
@@ -209,9 +237,9 @@ impl Frames {
             let headers = window[..got].windows(HEADER_BYTES);
             let starts = headers.len() as u64;
             for (start, bytes) in (at..).zip(headers) {
-                let bytes = bytes.try_into().expect("a window is a header long");
+                let bytes: &[u8; HEADER_BYTES] = bytes.try_into().expect("a window is a header long");
                 let header = Header::parse(bytes);
-                let plausible = header.length <= MAX_RECORD_BYTES && header.durable <= most;
+                let plausible = *bytes != EMPTY && header.length <= MAX_RECORD_BYTES && header.durable <= most;
                 if plausible && !self.continues(&header) && self.is_whole(start, bytes)? {
                     return self.stay(true);
                 }

@@ -19,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 mod error;
+mod files;
 mod frame;
 mod queue;
 mod read;
@@ -45,9 +46,10 @@ pub use frame::MAX_RECORD_BYTES;
 pub use read::{Reader, read};
 pub use ticket::Ticket;
 
+use files::Files;
 use queue::Queue;
 use recover::Recovered;
-use writer::{Disk, Files, Writer};
+use writer::{Disk, Writer};
 
 /// The bounds of a ledger.
 #[derive(Debug, Clone)]
@@ -122,7 +124,7 @@ impl Ledger {
     pub fn open(dir: &Path, options: Options) -> Result<(Self, Recovery), OpenError> {
         let lock = recover::lock(dir)?;
         let Recovered { file, end, report } = recover::recover(dir)?;
-        let disk = Files { dir: dir.into(), file, _lock: lock };
+        let disk = Files::new(dir.into(), file, end.offset, lock);
         let ledger = Self::start(disk, dir, end, report.records, &options).map_err(|cause| OpenError::Io {
             action: "start the writer thread of",
             path: dir.into(),

@@ -116,15 +116,15 @@ fn cut_tail(path: &Path, first: u64) -> Result<Tail, OpenError> {
         return Err(Damage::Record { sequence, path: path.into(), offset }.into());
     }
     let (end, next) = (frames.offset(), frames.sequence());
-    let settle = || -> io::Result<(File, u64)> {
+    let bytes_cut = frames.data_end().map_err(read)? - end;
+    let settle = || -> io::Result<File> {
         let mut file = File::options().read(true).write(true).open(path)?;
-        let bytes_cut = file.metadata()?.len() - end;
         file.set_len(end)?;
         rewrite(&mut file, frames.group_offset(), end)?;
         file.sync_all()?;
-        Ok((file, bytes_cut))
+        Ok(file)
     };
-    let (file, bytes_cut) = settle().map_err(|cause| OpenError::Io { action: "repair", path: path.into(), cause })?;
+    let file = settle().map_err(|cause| OpenError::Io { action: "repair", path: path.into(), cause })?;
     Ok(Tail { file, end, next, bytes_cut })
 }
 

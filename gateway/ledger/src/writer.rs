@@ -9,8 +9,7 @@
 //! success on the next sync. The log stays failed until it is opened anew, which reads back what is really there.
 
 use std::{
-    fs::File,
-    io::{self, Write},
+    io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     sync::Arc,
@@ -26,7 +25,7 @@ use crate::{
 };
 
 /// A group of this many records shows load: fewer callers than this are better served by an early sync.
-const BUSY_RECORDS: u64 = 8;
+const BUSY_RECORDS: u64 = 4;
 
 /// A buffer that one burst made large is not kept for the next.
 const SPARE_BYTES: usize = 1 << 20;
@@ -39,30 +38,6 @@ pub(crate) trait Disk: Send {
     fn sync(&mut self) -> io::Result<()>;
     /// Starts the segment whose first record is `first`, durably.
     fn create(&mut self, first: u64) -> io::Result<()>;
-}
-
-/// The files of a ledger directory.
-pub(crate) struct Files {
-    pub(crate) dir: PathBuf,
-    /// The current segment, positioned at its end.
-    pub(crate) file: File,
-    /// Keeps other writers out until this one is done.
-    pub(crate) _lock: File,
-}
-
-impl Disk for Files {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes)
-    }
-
-    fn sync(&mut self) -> io::Result<()> {
-        self.file.sync_data()
-    }
-
-    fn create(&mut self, first: u64) -> io::Result<()> {
-        self.file = segment::create(&self.dir, first)?;
-        Ok(())
-    }
 }
 
 /// The state of the writer thread.

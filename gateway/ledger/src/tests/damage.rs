@@ -91,6 +91,15 @@ fn damage_in_an_older_segment_is_found_by_reading() {
 }
 
 #[test]
+fn durable_records_that_became_zeros_are_damage_and_no_end() {
+    let dir = tempdir().unwrap();
+    let positions = written(dir.path(), Options::default(), &numbered(5));
+    edit(dir.path(), 0, |bytes| bytes[positions[3].offset as usize..positions[4].offset as usize].fill(0));
+    assert!(matches!(open_damage(dir.path()), Damage::Record { sequence: 3, .. }));
+    assert!(matches!(read_damage(dir.path()), Damage::Record { sequence: 3, .. }));
+}
+
+#[test]
 fn a_record_taken_out_whole_is_noticed() {
     let dir = tempdir().unwrap();
     let positions = written(dir.path(), Options::default(), &numbered(5));

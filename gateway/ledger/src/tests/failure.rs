@@ -10,7 +10,7 @@ use std::{
 use tempfile::tempdir;
 
 use super::{append_each, open, read_all, written};
-use crate::{AppendError, Ledger, MAX_RECORD_BYTES, Options, segment, ticket::Base, writer::Disk, writer::Files};
+use crate::{AppendError, Ledger, MAX_RECORD_BYTES, Options, files::Files, segment, ticket::Base, writer::Disk};
 
 /// What happens to each call of the writer: `Ok` does nothing, `Err` fails it, a panic is a panic.
 struct Script<F>(F);
@@ -112,7 +112,7 @@ fn a_full_device_fails_closed_and_says_so() {
     written(dir.path(), Options::default(), &["from before"]);
     let device = File::options().write(true).open("/dev/full").unwrap();
     let lock = File::open(segment::path(dir.path(), 0)).unwrap();
-    let ledger = start(Files { dir: dir.path().into(), file: device, _lock: lock }, &Options::default());
+    let ledger = start(Files::new(dir.path().into(), device, 0, lock), &Options::default());
     let result = ledger.append(&"does not fit").and_then(|ticket| ticket.wait());
     let Err(AppendError::Failed(failure)) = result else { panic!("{result:?}") };
     assert_eq!(failure.cause.kind(), io::ErrorKind::StorageFull);

@@ -136,6 +136,33 @@ fn a_segment_holds_a_record_however_small_segments_are_set() {
     assert_eq!(read_all(dir.path()), numbered(3));
 }
 
+/// What a killed process leaves: the writer makes room ahead of the records, in zeros.
+#[test]
+fn zeros_after_the_last_record_are_its_end() {
+    let dir = tempdir().unwrap();
+    let records = numbered(20);
+    written(dir.path(), small_segments(), &records);
+    for first in segment::list(dir.path()).unwrap() {
+        edit(dir.path(), first, |bytes| bytes.resize(bytes.len() + (1 << 20) + 7, 0));
+    }
+    assert_eq!(read_all(dir.path()), records);
+    let (ledger, recovery) = open(dir.path(), small_segments());
+    assert_eq!((recovery.records, recovery.bytes_cut), (20, 0));
+    append_each(&ledger, &["after"]);
+    ledger.close().unwrap();
+    assert_eq!(read_all(dir.path()).len(), 21);
+}
+
+#[test]
+fn a_closed_ledger_has_no_unused_room() {
+    let dir = tempdir().unwrap();
+    written(dir.path(), small_segments(), &numbered(20));
+    for first in segment::list(dir.path()).unwrap() {
+        let bytes = fs::read(segment::path(dir.path(), first)).unwrap();
+        assert!(bytes.len() < 1024, "segment {first} has {} bytes", bytes.len());
+    }
+}
+
 #[test]
 fn opening_and_closing_writes_nothing() {
     let dir = tempdir().unwrap();
