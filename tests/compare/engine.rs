@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p tests --features llama-cpp-oracle --example compare-engine -- [FILE.gguf] [THREADS]`
 //!
-//! Without a file it makes a llama-shaped model of 1.1 billion random Q4_K weights. llama.cpp is only as fast as it is
+//! Without a file, or with `-`, it makes a llama-shaped model of 1.1 billion random Q4_K weights. llama.cpp is only as fast as it is
 //! built: set `CMAKE_C_FLAGS=-march=native CMAKE_CXX_FLAGS=-march=native LLAMA_LIB_PROFILE=Release` for its build, or
 //! it uses nothing beyond SSE2. Each figure is the best of the rounds, as other load only ever slows a round down.
 
@@ -28,7 +28,7 @@ const ANSWER: usize = 64;
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let path = arguments.next().map_or_else(|| billion(&folder), PathBuf::from);
+    let path = arguments.next().filter(|path| path != "-").map_or_else(|| billion(&folder), PathBuf::from);
     let cores = std::thread::available_parallelism().expect("a number of cores").get();
     let threads = arguments.next().map_or(cores, |threads| threads.parse().expect("a number of threads"));
 
@@ -44,10 +44,11 @@ fn main() {
     );
     let prompt = PROMPT.min(shape.context / 2);
     let answer = ANSWER.min(shape.context - prompt);
-    let ids: Vec<u32> = (0..prompt as u32).map(|i| (i * 31 + 7) % shape.vocabulary as u32).collect();
     let context = prompt + answer;
     let mut runner = Runner::new(Arc::clone(&model), Limits { slots: 1, context, threads, isa }).expect("limits");
     let oracle = Oracle::load(&path);
+    let text = oracle.tokens("Which licence does the model have, and may a company sell what it says? ");
+    let ids: Vec<u32> = text.into_iter().cycle().take(prompt).collect();
     let (mut ours, mut theirs) = (Rates::default(), Rates::default());
     for _ in 0..ROUNDS {
         ours.best(prompt, answer, |first, count| {
