@@ -2,9 +2,10 @@
 //!
 //! `cargo run --release -p tests --features llama-cpp-oracle --example compare-engine -- [FILE.gguf] [THREADS]`
 //!
-//! Without a file, or with `-`, it makes a llama-shaped model of 1.1 billion random Q4_K weights. llama.cpp is only as fast as it is
-//! built: set `CMAKE_C_FLAGS=-march=native CMAKE_CXX_FLAGS=-march=native LLAMA_LIB_PROFILE=Release` for its build, or
-//! it uses nothing beyond SSE2. Each figure is the best of the rounds, as other load only ever slows a round down.
+//! Without a file, or with `-`, it makes a llama-shaped model of 1.1 billion random Q4_K weights.
+//! llama.cpp is only as fast as it is built: set `CMAKE_C_FLAGS=-march=native CMAKE_CXX_FLAGS=-march=native
+//! LLAMA_LIB_PROFILE=Release` for its build, or it uses nothing beyond SSE2. Each figure is the best of the rounds, as
+//! other load only ever slows a round down.
 
 #![forbid(unsafe_code)]
 
