@@ -6,7 +6,8 @@
 //! Knows tokens as numbers only: nothing of text, sampling or requests.
 //!
 //! Memory: the weights (in the file's own pages), `Runner::cache_bytes` for the cache, and scratch of about
-//! `tokens * (4 * width + 3 * feed_forward) * 4` bytes for the largest step so far, plus four bytes for each logit of it.
+//! `tokens * (4 * width + 3 * feed_forward) * 4` bytes for the largest step so far, plus four bytes for each of its
+//! logits.
 
 mod cache;
 mod error;
