@@ -150,7 +150,11 @@ def generate(
 
 def report(params: Params, shape: Shape, vocabulary: Vocabulary, corpus: Corpus) -> dict[str, object]:
     """The shares of exact answers by kind and by what is new, and the answers to the free prompts."""
-    asked = list(held_out_turns(corpus))
+    asked = [
+        (new, turn)
+        for new, turn in held_out_turns(corpus)
+        if len(encode(Conversation((turn,)), vocabulary).ids) <= shape.context
+    ]
     right = exact(params, shape, vocabulary, [turn for _, turn in asked])
     kinds: dict[str, list[bool]] = defaultdict(list)
     novelty: dict[str, list[bool]] = defaultdict(list)

@@ -7,7 +7,7 @@ it says what it is. It is a self-contained default for trying routes and for tes
 share of questions (see `evaluation.json`), and its word on a licence decides nothing: the catalog's rows do.
 
     pip install -r requirements.txt
-    python train.py                      # under half an hour on two cores; same seed, same machine: same bytes
+    python train.py                      # a quarter of an hour on two free cores
 
 Read in this order: `facts.py` (catalog rows as sentences), `phrases.py` and `talk.py` (how people ask), `corpus.py`
 (conversations, and what is held out), `tokenizer.py`, `documents.py` (rows of tokens), `model.py` (the network),
