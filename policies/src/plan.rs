@@ -30,9 +30,10 @@ pub const MAX_CANDIDATES: usize = 16;
 pub struct Plan {
     /// The route that took the request; `direct` where a model was asked for by its own name.
     pub route: Option<Arc<str>>,
-    /// Who may serve it, best first; at most [`MAX_CANDIDATES`].
+    /// Who may serve it, best first; at most [`MAX_CANDIDATES`], among them the last resort and, as far as there is room,
+    /// the best of each place.
     pub candidates: Vec<Candidate>,
-    /// How many more may serve it, after these.
+    /// How many more may serve it.
     pub more: usize,
     /// How they are worked through.
     pub attempts: Attempts,
@@ -153,7 +154,7 @@ impl Plan {
     }
 }
 
-/// Who serves a request, and why. Lists the best [`MAX_CANDIDATES`]; no request is attempted more often.
+/// Who serves a request, and why. Lists [`MAX_CANDIDATES`]; no request is attempted more often.
 pub fn plan(facts: &Facts, snapshot: &Snapshot<'_>) -> Plan {
     plan_whole(facts, snapshot, MAX_CANDIDATES)
 }

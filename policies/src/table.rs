@@ -26,6 +26,8 @@ pub(crate) struct Row {
     /// Its model's index in the table.
     pub(crate) model: usize,
     pub(crate) local: bool,
+    /// The number of its place: the same for deployments at one host, on one kind of server, in this process.
+    pub(crate) site: u32,
     pub(crate) context_tokens: Option<u64>,
     /// What it can do for certain.
     pub(crate) has: Capabilities,
@@ -64,6 +66,7 @@ impl Table {
     pub(crate) fn new(catalog: &Catalog, deployments: &[Deployment]) -> Self {
         let mut table = Self::default();
         let mut served = HashMap::new();
+        let mut sites = HashMap::new();
         for (at, deployment) in deployments.iter().enumerate() {
             let Some(model) = catalog.model(&deployment.model) else { continue };
             let index = *served.entry(deployment.model.as_str()).or_insert_with(|| {
@@ -71,7 +74,9 @@ impl Table {
                 table.models.push(Served::new(model, place));
                 table.models.len() - 1
             });
-            table.rows.push(Row::new(at, deployment, index, model));
+            let next = sites.len() as u32;
+            let site = *sites.entry(deployment.place.to_string()).or_insert(next);
+            table.rows.push(Row { site, ..Row::new(at, deployment, index, model) });
         }
         for language in table.models.iter().flat_map(|m| m.model.languages.iter().chain(&m.model.strong_languages)) {
             let next = table.languages.len();
@@ -162,6 +167,7 @@ impl Row {
             deployment: at,
             model: model_index,
             local,
+            site: 0,
             context_tokens: deployment.context_tokens.or(model.context_tokens),
             has,
             lacks,

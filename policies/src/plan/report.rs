@@ -22,7 +22,7 @@ pub struct PlanReport {
     pub alternatives: Vec<String>,
     /// Who may serve, best first.
     pub candidates: Vec<CandidateReport>,
-    /// How many more may serve, after these.
+    /// How many more may serve.
     pub more: usize,
     /// Who may not.
     pub rejected: Vec<RejectedReport>,
@@ -159,7 +159,7 @@ impl PlanReport {
             columns(&mut text, &rows);
         }
         if self.more > 0 {
-            let _ = writeln!(text, "and {} more after these", self.more);
+            let _ = writeln!(text, "and {} more that may serve", self.more);
         }
         if !self.rejected.is_empty() {
             let mut rows = vec![["rejected", "model", "code", "reason"].map(str::to_owned)];

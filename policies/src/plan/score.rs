@@ -108,7 +108,7 @@ impl Candidate {
     }
 }
 
-/// Ranks those that may serve, and makes candidates of the best `keep`.
+/// Ranks those that may serve, and makes candidates of `keep` of them: see [`shorten`].
 pub(super) fn order(
     fit: &[Fit<'_>],
     prefer: Option<Prefer>,
@@ -134,8 +134,7 @@ pub(super) fn order(
     let score_of = |at: usize| score(&fit[at], &raws[at], &means, prefer, facts);
     let mut keys: Vec<Key> = (0..fit.len()).map(|at| Key::new(&score_of(at), at)).collect();
     if keep < keys.len() {
-        keys.select_nth_unstable(keep);
-        keys.truncate(keep);
+        shorten(&mut keys, keep, |key| fit[key.at()].row.site as usize);
     }
     keys.sort_unstable();
     let candidates = keys.into_iter().map(|key| {
@@ -151,6 +150,32 @@ pub(super) fn order(
     candidates.collect()
 }
 
+/// Leaves `keep` of more keys. First the best of the last stage, or of the list's last entry where the list decides:
+/// the last resort has to be there however many come before it. Then the best of each place, since a request that
+/// failed at one place is tried at another. Then the best of the rest.
+fn shorten(keys: &mut Vec<Key>, keep: usize, site: impl Fn(Key) -> usize) {
+    let mut last: Option<Key> = None;
+    let mut best: Vec<Option<Key>> = Vec::new();
+    for &key in keys.iter() {
+        let better = last.is_none_or(|last| key.group() > last.group() || key.group() == last.group() && key < last);
+        if better {
+            last = Some(key);
+        }
+        let site = site(key);
+        if best.len() <= site {
+            best.resize(site + 1, None);
+        }
+        best[site] = Some(best[site].map_or(key, |other| other.min(key)));
+    }
+    let class = |key: Key| match key {
+        _ if last == Some(key) => 0_u8,
+        _ if best[site(key)] == Some(key) => 1,
+        _ => 2,
+    };
+    keys.select_nth_unstable_by_key(keep, |key| (class(*key), *key));
+    keys.truncate(keep);
+}
+
 /// Orders candidates; the least goes first. One number, so that a comparison is one instruction or two: stage, lack of
 /// room, place in the list where that decides, score from the highest, place among those that may serve, which have the
 /// order of the list and of the configuration.
@@ -164,6 +189,11 @@ impl Key {
         let falling = !score.total().max(0.0).to_bits();
         let parts = u128::from(score.stage) << 1 | u128::from(!score.roomy);
         Self((parts << 16 | u128::from(listed)) << 64 | u128::from(falling) << 32 | at as u128)
+    }
+
+    /// Its stage, and its place in the list where that decides.
+    fn group(self) -> (u16, u16) {
+        ((self.0 >> 81) as u16, (self.0 >> 64) as u16)
     }
 
     fn at(self) -> usize {

@@ -131,6 +131,35 @@ fn a_model_or_deployment_asked_for_by_name_is_served_without_a_route() {
 }
 
 #[test]
+fn the_last_resort_and_every_place_stay_in_a_plan_that_is_cut_short() {
+    let hosts = ["groq", "together", "deepinfra", "fireworks"];
+    // The cheaper a host, the more of its deployments come before those of the others.
+    let many = hosts.iter().zip([0.01, 0.1, 1.0, 5.0]).flat_map(|(host, usd)| {
+        (0..10).map(move |n| Deployment { id: format!("{host}/{n}"), ..hosted(host, "qwen3-32b", usd) })
+    });
+    let demo = Deployment { id: "demo".to_owned(), ..local("pointsman-demo") };
+    let routes = "
+  - {name: any, match: {model: wildcard}, prefer: {cost: 1}, candidates: [any]}
+  - {name: listed, match: {model: listed}, candidates: [qwen3-32b, demo]}
+";
+    let world = World::new(routes, many.chain([demo]).collect());
+    for name in ["wildcard", "listed"] {
+        let plan = world.plan(&asks(name));
+        assert_eq!((plan.candidates.len(), plan.more), (16, 25), "{name}");
+        let order = world.order(&asks(name));
+        assert_eq!(
+            order[..10],
+            (0..10).map(|n| format!("groq/{n}")).collect::<Vec<_>>(),
+            "{name}: the best come first"
+        );
+        for host in hosts {
+            assert!(order.iter().any(|id| id.starts_with(host)), "{name}: nobody at {host} in {order:?}");
+        }
+        assert_eq!(order[15], "demo", "{name}");
+    }
+}
+
+#[test]
 fn a_requirement_that_is_not_met_or_not_known_keeps_a_candidate_out_with_its_reason() {
     let full = |id: &str| Deployment {
         region: Some("eu".to_owned()),
