@@ -11,7 +11,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Applies, Availability, Catalog, Kind, License, Model, Tier};
+use crate::{Applies, Availability, Catalog, Kind, License, Model, Tier, is_country};
 
 /// What a model is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -143,7 +143,7 @@ pub const RULES: [(&str, &str); 19] = [
     ("license-unknown", "no licence is known"),
     ("third-party-service", "offering the model to third parties needs a contract"),
     ("territory-seat", "the licence withholds rights from licensees of this seat"),
-    ("territory-seat-unknown", "the licence withholds rights by seat, and the context states none"),
+    ("territory-seat-unknown", "the licence withholds rights by seat, and the context states none that is a country"),
     ("model-does-not-exist", "there is no model of this name"),
     ("weights-not-released", "the weights were announced and never published"),
     ("api-retired", "the model was an API only, and that has ended"),
@@ -333,7 +333,8 @@ fn allow(model: &Model, licenses: &[&License], purpose: Purpose, exposure: Expos
     }
 }
 
-/// A clause that withholds rights from licensees of some seat. A seat that is not stated is taken as withheld.
+/// A clause that withholds rights from licensees of some seat. A seat that is not stated, or is no country, is taken as
+/// withheld.
 fn deny_by_seat(catalog: &Catalog, model: &Model, use_: &Use) -> Option<Decision> {
     for license in model.licenses().filter_map(|id| catalog.license(id)) {
         for territory in &license.territories {
@@ -351,6 +352,10 @@ fn deny_by_seat(catalog: &Catalog, model: &Model, use_: &Use) -> Option<Decision
                     format!(
                         "the seat is `{seat}`; a seat outside {places} would be accepted, or a model of another licence"
                     ),
+                ),
+                Some(seat) if !is_country(&seat.to_ascii_uppercase()) => (
+                    "territory-seat-unknown",
+                    format!("the seat `{}` is no country of ISO 3166; state one outside {places}", seat.escape_debug()),
                 ),
                 Some(_) => continue,
             };
@@ -391,7 +396,7 @@ fn purposes(license: &License) -> String {
 const UNKNOWN: &str = "unknown";
 
 /// The member states of the European Union.
-const EU: [&str; 27] = [
+pub(crate) const EU: [&str; 27] = [
     "AT", "BE", "BG", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GR", "HR", "HU", "IE", "IT", "LT", "LU", "LV",
     "MT", "NL", "PL", "PT", "RO", "SE", "SI", "SK",
 ];

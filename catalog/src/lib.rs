@@ -13,6 +13,7 @@
 mod builtin;
 mod catalog;
 mod check;
+mod country;
 mod decide;
 mod host;
 mod license;
@@ -26,6 +27,7 @@ mod server;
 mod tier;
 
 pub use catalog::Catalog;
+pub use country::{country_meant, is_country};
 pub use decide::{Decision, Exposure, Outcome, Purpose, RULES, Use, decide, decision};
 pub use host::{Auth, Dialect, Host, HostKind, Paths, StreamUsage};
 pub use license::{Applies, License, LicenseText, Obligation, ObligationKind, Territory};

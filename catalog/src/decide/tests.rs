@@ -42,6 +42,8 @@ fn the_catalog_decides_as_the_licences_say() {
         ("llama-4-scout", "research fr", Deny, "territory-seat", "llama-4-community"),
         ("llama-4-scout", "revenue+ EU", Deny, "territory-seat", "llama-4-community"),
         ("llama-4-scout", "revenue+", Deny, "territory-seat-unknown", "llama-4-community"),
+        ("llama-4-scout", "revenue+ EL", Deny, "territory-seat-unknown", "llama-4-community"),
+        ("llama-4-scout", "revenue+ UK", Deny, "territory-seat-unknown", "llama-4-community"),
         ("llama-4-scout", "revenue+ US", Obliged, "tier2-conditional", "llama-4-community"),
         ("llama-4-maverick", "internal GB", Obliged, "tier2-conditional", "llama-4-community"),
         ("llama-3.2-11b-vision-instruct", "internal IT", Deny, "territory-seat", "llama-3.2-community"),
