@@ -42,6 +42,16 @@ pub struct Needs {
     pub audio: bool,
     /// It asks for log-probabilities.
     pub logprobs: bool,
+    /// It came by the completions API.
+    pub completions: bool,
+    /// It asks for more than one answer to a prompt.
+    pub choices: bool,
+    /// It makes tokens more or less likely.
+    pub logit_bias: bool,
+    /// It names a seed.
+    pub seed: bool,
+    /// It has a frequency or presence penalty.
+    pub penalties: bool,
 }
 
 impl Needs {
@@ -53,6 +63,11 @@ impl Needs {
             (self.image, Capability::Image),
             (self.audio, Capability::Audio),
             (self.logprobs, Capability::Logprobs),
+            (self.completions, Capability::Completions),
+            (self.choices, Capability::Choices),
+            (self.logit_bias, Capability::LogitBias),
+            (self.seed, Capability::Seed),
+            (self.penalties, Capability::Penalties),
         ];
         flags.into_iter().filter(|(needed, _)| *needed).map(|(_, capability)| capability).collect()
     }
@@ -73,14 +88,40 @@ pub enum Capability {
     Logprobs,
     /// `reasoning`: thinks before it answers.
     Reasoning,
+    /// `completions`: offers the completions API.
+    Completions,
+    /// `choices`: gives several answers to a prompt.
+    Choices,
+    /// `logit_bias`: takes a bias for tokens.
+    LogitBias,
+    /// `seed`: takes a seed.
+    Seed,
+    /// `penalties`: takes frequency and presence penalties.
+    Penalties,
 }
 
 impl Capability {
     /// Every capability.
-    pub const ALL: [Capability; 6] =
+    pub const ALL: [Capability; 11] = [
+        Self::Tools,
+        Self::JsonSchema,
+        Self::Image,
+        Self::Audio,
+        Self::Logprobs,
+        Self::Reasoning,
+        Self::Completions,
+        Self::Choices,
+        Self::LogitBias,
+        Self::Seed,
+        Self::Penalties,
+    ];
+
+    /// Those that the policy language and lists of capabilities speak of. The others every place has unless it is said
+    /// to lack them.
+    pub const LISTED: [Capability; 6] =
         [Self::Tools, Self::JsonSchema, Self::Image, Self::Audio, Self::Logprobs, Self::Reasoning];
 
-    /// The word of the policy language and of the catalog.
+    /// Its word in configurations, policies, plans and the catalog.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Tools => "tools",
@@ -89,6 +130,11 @@ impl Capability {
             Self::Audio => "audio",
             Self::Logprobs => "logprobs",
             Self::Reasoning => "reasoning",
+            Self::Completions => "completions",
+            Self::Choices => "choices",
+            Self::LogitBias => "logit_bias",
+            Self::Seed => "seed",
+            Self::Penalties => "penalties",
         }
     }
 
@@ -106,7 +152,7 @@ impl fmt::Display for Capability {
 
 /// A set of capabilities.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
-pub struct Capabilities(u8);
+pub struct Capabilities(u16);
 
 impl Capabilities {
     /// Whether `capability` is in the set.
@@ -137,6 +183,11 @@ impl Capabilities {
     /// Those of `names` that this build knows; other words say nothing here.
     pub(crate) fn known(names: &[String]) -> Self {
         names.iter().filter_map(|name| Capability::named(name)).collect()
+    }
+
+    /// Those of this set that `other` has not.
+    pub(crate) fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
     }
 
     pub(crate) fn insert(&mut self, capability: Capability) {
@@ -181,6 +232,8 @@ pub struct Deployment {
     pub output_usd_per_million: Option<f64>,
     /// Everything that the place can do beyond text. Empty: not known, the catalog's word on the model holds.
     pub capabilities: Vec<String>,
+    /// What the place cannot do, by the words of [`Capability`], whatever `capabilities` or the catalog say.
+    pub lacks: Vec<String>,
 }
 
 impl Deployment {
@@ -197,6 +250,7 @@ impl Deployment {
             input_usd_per_million: None,
             output_usd_per_million: None,
             capabilities: Vec::new(),
+            lacks: Vec::new(),
         }
     }
 }
@@ -284,6 +338,11 @@ impl From<Capabilities> for Needs {
             image: capabilities.contains(Capability::Image),
             audio: capabilities.contains(Capability::Audio),
             logprobs: capabilities.contains(Capability::Logprobs),
+            completions: capabilities.contains(Capability::Completions),
+            choices: capabilities.contains(Capability::Choices),
+            logit_bias: capabilities.contains(Capability::LogitBias),
+            seed: capabilities.contains(Capability::Seed),
+            penalties: capabilities.contains(Capability::Penalties),
         }
     }
 }

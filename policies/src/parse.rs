@@ -104,7 +104,7 @@ impl Reader<'_> {
         let mut require = Require {
             capabilities: fields
                 .get("capabilities")
-                .map(|n| self.capabilities(n, &Capability::ALL))
+                .map(|n| self.capabilities(n, &Capability::LISTED))
                 .unwrap_or_default(),
             region: self.names(&fields, "region", "a region"),
             retention: self.names(&fields, "retention", "a retention"),

@@ -143,8 +143,7 @@ impl Served {
 
 impl Row {
     fn new(at: usize, deployment: &Deployment, model_index: usize, model: &Model) -> Self {
-        let all: Capabilities = Capability::ALL.into_iter().collect();
-        let (has, lacks) = if deployment.capabilities.is_empty() {
+        let (has, mut lacks) = if deployment.capabilities.is_empty() {
             let reads = |modality| model.input().contains(&modality);
             let mut has = Capabilities::known(&model.capabilities);
             let mut lacks = Capabilities::default();
@@ -154,8 +153,10 @@ impl Row {
             (has, lacks)
         } else {
             let has = Capabilities::known(&deployment.capabilities);
-            (has, all.iter().filter(|c| !has.contains(*c)).collect())
+            (has, Capability::LISTED.into_iter().filter(|c| !has.contains(*c)).collect())
         };
+        let said = Capabilities::known(&deployment.lacks);
+        said.iter().for_each(|capability| lacks.insert(capability));
         let local = matches!(deployment.place, Place::Local { .. });
         // A local engine sends no bill; its price is known to be nothing unless the configuration says otherwise.
         let price = |usd: Option<f64>| match usd {
@@ -169,7 +170,7 @@ impl Row {
             local,
             site: 0,
             context_tokens: deployment.context_tokens.or(model.context_tokens),
-            has,
+            has: has.without(said),
             lacks,
             input_usd: price(deployment.input_usd_per_million),
             output_usd: price(deployment.output_usd_per_million),

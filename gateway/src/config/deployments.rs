@@ -2,8 +2,8 @@
 
 use std::{collections::HashSet, ops::Range};
 
-use catalog::{Catalog, Model, Price, Relation};
-use policies::Place;
+use catalog::{Catalog, Host, Model, Price, Relation};
+use policies::{Capability, Place};
 use remote::Secret;
 
 use super::{
@@ -211,6 +211,7 @@ impl<'a> One<'a, '_> {
         let mut deployment = self.deployment(model, Place::Host(host.id.clone()), listed);
         deployment.facts.region = deployment.facts.region.or_else(|| host.region.clone());
         deployment.facts.retention = deployment.facts.retention.or_else(|| host.retention.clone());
+        deployment.facts.lacks = host_lacks(host);
         deployment.target = Target::Remote { host: Some(host.id.clone()), base_url, key: Some(key?), name };
         Some(deployment)
     }
@@ -256,6 +257,7 @@ impl<'a> One<'a, '_> {
             (_, key) => key,
         };
         let mut deployment = self.deployment(model, Place::Server(server.id.clone()), None);
+        deployment.facts.lacks = lacks(&server.unsupported);
         deployment.target = Target::Remote { host: None, base_url, key, name };
         Some(deployment)
     }
@@ -449,6 +451,37 @@ pub(super) fn local(deployment: &mut Deployment, model: &Model) {
         .filter(|&name| name == "logprobs" || model.capabilities.iter().any(|known| known == name))
         .map(str::to_owned)
         .collect();
+}
+
+/// What no deployment at a host can do, in the words of policies.
+pub(super) fn host_lacks(host: &Host) -> Vec<String> {
+    let mut words = lacks(&host.unsupported);
+    if host.paths.completions.is_none() {
+        words.push(Capability::Completions.to_string());
+    }
+    words
+}
+
+/// What is lost where these request fields are not taken. A field without a word here changes no answer that a caller
+/// could miss.
+fn lacks(unsupported: &[String]) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    for field in unsupported {
+        let capability = match field.as_str() {
+            "n" => Capability::Choices,
+            "logprobs" | "top_logprobs" => Capability::Logprobs,
+            "logit_bias" => Capability::LogitBias,
+            "tools" => Capability::Tools,
+            "response_format" => Capability::JsonSchema,
+            "seed" => Capability::Seed,
+            "frequency_penalty" | "presence_penalty" => Capability::Penalties,
+            _ => continue,
+        };
+        if !words.iter().any(|word| word == capability.as_str()) {
+            words.push(capability.to_string());
+        }
+    }
+    words
 }
 
 /// The best row of a host's list that is this very model, perhaps quantized. Another checkpoint of its line is another

@@ -13,7 +13,7 @@ use remote::Secret;
 use super::{
     Deployment, Environment, NotLive, Target,
     address::BaseUrl,
-    deployments::{offer, trusted},
+    deployments::{host_lacks, offer, trusted},
     report::{Problem, Problems},
 };
 
@@ -76,6 +76,7 @@ fn live(
             let mut facts = policies::Deployment::new(format!("{}/{id}", host.id), id, place);
             facts.region = host.region.clone();
             facts.retention = host.retention.clone();
+            facts.lacks = host_lacks(host);
             facts.context_tokens = trusted(offer, "context", offer.context_tokens).or(model.context_tokens);
             facts.input_usd_per_million = trusted(offer, "price", offer.input_usd_per_million);
             facts.output_usd_per_million = trusted(offer, "price", offer.output_usd_per_million);

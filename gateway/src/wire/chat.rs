@@ -101,6 +101,7 @@ pub(super) fn decode(id: &str, bytes: Bytes) -> Result<Decoded, ApiError> {
         image: has("image"),
         audio: has("audio"),
         logprobs: logprobs.is_some(),
+        ..fields.needs()
     };
     let request = Request {
         id: id.to_owned(),

@@ -43,7 +43,7 @@ pub(super) fn decode(id: &str, bytes: Bytes) -> Result<Decoded, ApiError> {
                 .ok_or_else(|| out_of_range("logprobs", &format!("between 0 and {MAX_LOGPROBS}"), top))?,
         ),
     };
-    let needs = policies::Needs { logprobs: logprobs.is_some(), ..Default::default() };
+    let needs = policies::Needs { completions: true, logprobs: logprobs.is_some(), ..fields.needs() };
     let request = Request {
         id: id.to_owned(),
         api: Api::Completions,

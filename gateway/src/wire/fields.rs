@@ -129,6 +129,18 @@ impl Fields {
         })
     }
 
+    /// What these fields ask of a place; not every host takes them.
+    pub fn needs(&self) -> policies::Needs {
+        let penalty = |penalty: Option<f32>| penalty.is_some_and(|penalty| penalty != 0.0);
+        policies::Needs {
+            choices: self.n.is_some_and(|n| n > 1),
+            logit_bias: self.logit_bias.as_ref().is_some_and(|bias| !bias.is_empty()),
+            seed: self.seed.is_some(),
+            penalties: penalty(self.frequency_penalty) || penalty(self.presence_penalty),
+            ..Default::default()
+        }
+    }
+
     fn logit_bias(&self) -> Result<Vec<(u32, f32)>, ApiError> {
         let Some(map) = &self.logit_bias else { return Ok(Vec::new()) };
         map.iter()

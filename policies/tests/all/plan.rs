@@ -342,6 +342,43 @@ fn what_the_request_needs_keeps_out_those_that_lack_it() {
 }
 
 #[test]
+fn what_a_place_is_said_to_lack_keeps_it_out_whatever_its_model_can_do() {
+    let lacks = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
+    let world = World::new(
+        "
+  - {name: r, match: {model: auto}, candidates: [any]}
+  - {name: t, match: {model: tools}, require: {capabilities: [tools]}, candidates: [any]}
+",
+        vec![
+            Deployment {
+                lacks: lacks(&["completions", "choices", "logit_bias", "seed", "penalties", "tools"]),
+                ..hosted("groq", "qwen3-32b", 0.1)
+            },
+            // A list of capabilities says nothing of what every place has unless it lacks it.
+            Deployment { capabilities: vec!["tools".to_owned()], ..local("qwen3-8b") },
+        ],
+    );
+    let none = Needs::default();
+    assert_eq!(world.order(&asks("auto")), ["qwen3-8b", "groq-qwen3-32b"]);
+    for needs in [
+        Needs { completions: true, ..none },
+        Needs { choices: true, ..none },
+        Needs { logit_bias: true, ..none },
+        Needs { seed: true, ..none },
+        Needs { penalties: true, ..none },
+        Needs { tools: true, ..none },
+    ] {
+        let facts = Facts { needs, ..asks("auto") };
+        assert_eq!(world.order(&facts), ["qwen3-8b"], "{needs:?}");
+        let plan = world.plan(&facts);
+        let [rejected] = plan.rejected().collect::<Vec<_>>()[..] else { panic!("{needs:?}") };
+        assert_eq!(rejected.code(), "lacks-capability", "{needs:?}");
+        assert_eq!(Needs::from(needs.capabilities()), needs);
+    }
+    assert_eq!(world.order(&asks("tools")), ["qwen3-8b"]);
+}
+
+#[test]
 fn nobody_healthy_is_another_verdict_than_nobody_able() {
     let mut world = World::new(
         "  - {name: r, match: {model: auto}, candidates: [qwen3-8b, mistral-large-2]}\n",

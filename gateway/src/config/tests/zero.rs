@@ -47,6 +47,38 @@ fn a_key_in_the_environment_brings_every_model_that_the_host_lists() {
 }
 
 #[test]
+fn a_request_that_a_host_cannot_serve_is_not_planned_to_it() {
+    let config = found([("GROQ_API_KEY", "k")]);
+    let facts: Vec<_> = config.deployments.iter().map(|deployment| deployment.facts.clone()).collect();
+    let snapshot =
+        policies::Snapshot { catalog: &config.catalog, policies: &config.policies, deployments: &facts, live: &[] };
+    let order = |needs: policies::Needs| {
+        let facts = policies::Facts {
+            team: None,
+            context: None,
+            use_: config.contexts["default"].use_.clone(),
+            model_asked: "auto".to_owned(),
+            language: Some("en".to_owned()),
+            prompt_tokens: 10,
+            max_tokens: Some(10),
+            needs,
+            stream: false,
+        };
+        let plan = policies::plan(&facts, &snapshot).report(&snapshot);
+        plan.candidates.into_iter().map(|candidate| candidate.deployment).collect::<Vec<_>>()
+    };
+    let none = policies::Needs::default();
+    let all = order(none);
+    assert!(all.len() > 1 && all.last().is_some_and(|id| id == "demo"), "{all:?}");
+    // Groq takes a seed, and has no completions, several answers, biases or log-probabilities.
+    assert_eq!(order(policies::Needs { seed: true, ..none }), all);
+    assert_eq!(order(policies::Needs { completions: true, ..none }), ["demo"]);
+    assert_eq!(order(policies::Needs { choices: true, ..none }), ["demo"]);
+    assert_eq!(order(policies::Needs { logit_bias: true, ..none }), ["demo"]);
+    assert_eq!(order(policies::Needs { logprobs: true, ..none }), ["demo"]);
+}
+
+#[test]
 fn a_host_goes_where_its_base_url_variable_says() {
     let config = found([("GROQ_API_KEY", "k"), ("GROQ_BASE_URL", "http://127.0.0.1:9090/v1/")]);
     let targets = config.deployments.iter().map(|deployment| &deployment.target);
