@@ -16,6 +16,9 @@ use super::{
 /// The contexts that are in order.
 pub(super) fn contexts(reading: &mut Reading<'_>, raw: &Raw, tree: &Node) -> Contexts {
     let entities = names(tree, "entities");
+    // Each seat is checked once, however many contexts have it.
+    let seats: BTreeMap<&str, Option<String>> =
+        raw.entities.iter().map(|(name, entity)| (name.as_str(), country(reading, &entity.seat))).collect();
     let mut contexts = BTreeMap::new();
     for (name, Spanned { value: context, at, .. }) in &raw.contexts {
         if !is_name(name) {
@@ -24,9 +27,8 @@ pub(super) fn contexts(reading: &mut Reading<'_>, raw: &Raw, tree: &Node) -> Con
         }
         let mut seat = context.seat.as_ref().and_then(|seat| country(reading, seat));
         if let Some(entity) = &context.entity {
-            match raw.entities.get(&entity.value) {
-                Some(found) if seat.is_none() => seat = country(reading, &found.seat),
-                Some(_) => {}
+            match seats.get(entity.value.as_str()) {
+                Some(found) => seat = seat.or_else(|| found.clone()),
                 // One that is there but not in order is reported already.
                 None if entities.contains(&entity.value.as_str()) => {}
                 None => unknown(reading, "entity", "entities", entity, &entities),
@@ -87,12 +89,16 @@ fn unknown(reading: &mut Reading<'_>, what: &str, key: &str, written: &Spanned<S
 }
 
 fn country(reading: &mut Reading<'_>, code: &Spanned<String>) -> Option<String> {
-    if code.value.len() == 2 && code.value.bytes().all(|b| b.is_ascii_uppercase()) {
+    if catalog::is_country(&code.value) {
         return Some(code.value.clone());
     }
+    let hint = match catalog::country_meant(&code.value) {
+        Some(meant) if !code.from_environment => format!("did you mean `{meant}`?"),
+        _ => "for example DE, FR, KR, US".to_owned(),
+    };
     let problem = Problem::error("country", format!("{} is not a country code", code.shown()))
         .label("expected two capital letters, as in ISO 3166")
-        .hint("for example DE, FR, KR, US");
+        .hint(hint);
     reading.note(problem, code.at.clone());
     None
 }

@@ -131,6 +131,18 @@ fn a_country_is_two_capital_letters() {
         "country",
         &["DE, FR"],
     );
+    one("entities: {acme: {seat: <<EL>>}}", "country", &["`EL` is not a country code", "did you mean `GR`?"]);
+    one("contexts: {bot: {use: revenue, exposure: public, seat: <<UK>>}}", "country", &["did you mean `GB`?"]);
+}
+
+#[test]
+fn a_seat_that_two_contexts_share_is_reported_once() {
+    one(
+        "entities: {acme: {seat: <<ZZ>>}}\ncontexts:\n  a: {use: revenue, exposure: public, entity: acme}\n  \
+         b: {use: internal, exposure: internal, entity: acme}",
+        "country",
+        &["`ZZ`"],
+    );
 }
 
 #[test]
