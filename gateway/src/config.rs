@@ -14,6 +14,7 @@ pub(crate) mod decode;
 mod deployments;
 mod environment;
 mod found;
+mod hidden;
 mod limits;
 mod load;
 mod raw;

@@ -4,7 +4,10 @@ use std::ops::Range;
 
 use policies::{Diagnostic, Report, Severity};
 
-use super::source::Source;
+use super::{
+    hidden::{hidden, without_users},
+    source::Source,
+};
 
 /// One problem, and the place that [`Problem::at`] gives it.
 #[derive(Debug)]
@@ -37,10 +40,11 @@ impl Problem {
         self
     }
 
-    /// The problem at these bytes of a file.
+    /// The problem at these bytes of a file. Neither the line that it quotes nor its message holds a secret of the file.
     pub(crate) fn at(self, source: &Source, span: Range<usize>) -> Diagnostic {
-        let text = (&*source.name, &*source.text);
-        let mut diagnostic = Diagnostic::new(self.severity, self.code, text, span, self.message, self.label);
+        let text = hidden(&source.text);
+        let (file, message) = ((&*source.name, text.as_str()), without_users(&self.message));
+        let mut diagnostic = Diagnostic::new(self.severity, self.code, file, span, message, self.label);
         diagnostic.hint = self.hint;
         diagnostic
     }

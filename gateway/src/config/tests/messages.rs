@@ -155,6 +155,34 @@ fn a_key_in_the_file_itself_is_refused() {
 }
 
 #[test]
+fn a_secret_of_the_file_is_in_no_report_whatever_is_wrong_with_its_line() {
+    let secret = "gsk_0123456789";
+    for lines in [
+        "deployments: [{id: a, model: qwen3-32b, host: groq, key: SECRET}]",
+        "deployments: [{id: a, model: qwen3-3b, host: grok, key: \"SECRET\", nme: b}]",
+        "deployments:\n  - id: a\n    model: qwen3-32b\n    host: groq\n    key: SECRET",
+        "deployments:\n  - id: a\n    model: qwen3-32b\n    host: groq\n    key:\n      SECRET",
+        "deployments:\n  - id: a\n    model: qwen3-32b\n    host: groq\n    key: >-\n      SECRET",
+        "deployments:\n  - {id: a, model: qwen3-32b, host: groq, api_key: 'SECRET'}",
+        "deployments:\n  - {\"id\": \"a\", \"model\": \"qwen3-32b\", \"host\": \"groq\", \"key\":\"SECRET\"}",
+        "deployments:\n  - key: SECRET: x",
+        "deployments: [{id: a, model: qwen3-32b, server: vllm, base_url: \"https://user:SECRET@example.com/v1\"}]",
+        "deployments: [{id: a, model: qwen3-3b, server: vlm, base_url: \"https://user:SECRET@example.com/v1\"}]",
+    ] {
+        let text = with_keys(&lines.replace("SECRET", secret));
+        let files = Files::new([("pointsman.yaml", &text), ("keys.yaml", "keys: []")]);
+        let report = files.load().expect_err("the configuration is not in order");
+        for shown in [report.render(false), report.render(true), report.to_json().to_string(), format!("{report:?}")] {
+            assert!(!shown.contains(secret), "{lines}\n{shown}");
+        }
+    }
+    let shown = errors("deployments: [{id: a, model: qwen3-32b, host: groq, key: gsk_1, name: ö, nme: b}]");
+    assert!(shown.contains("host: groq, key: *****, name: ö, nme: b}]"), "{shown}");
+    let shown = errors("deployments: [{id: a, model: qwen3-32b, host: grok, key: \"${GROQ_API_KEY}\"}]");
+    assert!(shown.contains("key: \"${GROQ_API_KEY}\"}]"), "the name of a variable is no secret: {shown}");
+}
+
+#[test]
 fn a_variable_that_is_not_set_is_named_with_its_key_and_nothing_else_is_said_of_it() {
     one(
         "deployments: [{id: a, model: qwen3-32b, host: deepinfra, key: <<\"${DEEPINFRA_API_KEY}\">>}]",
