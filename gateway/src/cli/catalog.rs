@@ -128,6 +128,10 @@ fn show(args: &Show) -> anyhow::Result<bool> {
         let near = if near.is_empty() { String::new() } else { format!(": did you mean `{near}`?") };
         bail!("the catalog has no model `{}`{near}", args.model.escape_debug());
     };
+    if let Some(seat) = args.seat.as_ref().filter(|seat| !catalog::is_country(seat)) {
+        let meant = catalog::country_meant(seat).map(|meant| format!(": did you mean `{meant}`?")).unwrap_or_default();
+        bail!("`{}` is not a country code of ISO 3166, such as DE or KR{meant}", seat.escape_debug());
+    }
     let licenses: Vec<_> = model.licenses().filter_map(|id| catalog.license(id)).collect();
     let offers: Vec<_> = catalog.hosts().flat_map(|host| catalog.offers(&host.id, &model.id)).collect();
     let decisions = decisions(&catalog, model, args.seat.as_ref());
