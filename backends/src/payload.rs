@@ -3,10 +3,13 @@
 //! An upstream's prompt cache matches bytes, and fields we do not know must survive: so the caller's JSON is
 //! never written anew, only spliced. Keys keep their order, numbers their spelling.
 
-use std::ops::Range;
+use std::{borrow::Cow, fmt, ops::Range};
 
 use bytes::{Bytes, BytesMut};
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error as _, IgnoredAny, MapAccess, Visitor},
+};
 use serde_json::value::RawValue;
 
 /// A JSON object as the caller sent it, with the places of the values that may be replaced.
@@ -17,40 +20,105 @@ pub struct Payload {
     stream_options: Option<Range<usize>>,
 }
 
-/// The bytes are no JSON object with a `model`.
+/// Why bytes are no payload.
 #[derive(Debug, thiserror::Error)]
-#[error("expected a JSON object with a `model`")]
-pub struct PayloadError(#[source] serde_json::Error);
-
-#[derive(Deserialize)]
-struct Places<'a> {
-    #[serde(borrow)]
-    model: &'a RawValue,
-    #[serde(borrow, default, deserialize_with = "present")]
-    stream_options: Option<&'a RawValue>,
+#[non_exhaustive]
+pub enum PayloadError {
+    /// They are no JSON object with one `model`.
+    #[error("expected a JSON object with a `model`")]
+    Shape(#[source] serde_json::Error),
+    /// A key that some upstreams would read as one that we replace.
+    #[error("`{key}` is written otherwise than the API does")]
+    Spelling {
+        /// The key.
+        key: &'static str,
+    },
+    /// A key by which some hosts and routers let the caller choose another model or place.
+    #[error("`{key}` would choose a model or a place past the policies")]
+    Chooses {
+        /// The key.
+        key: &'static str,
+    },
 }
 
-/// Keeps a `null` as a value, which `Option` would take for a missing key.
-fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
-    <&RawValue>::deserialize(deserializer).map(Some)
+/// Keys that we read and replace. Upstreams that compare keys without case would see both.
+const OURS: [&str; 3] = ["model", "stream", "stream_options"];
+/// Keys by which routers and servers are told to use another model, provider, adapter or address.
+const CHOOSERS: [&str; 9] =
+    ["models", "provider", "route", "plugins", "fallbacks", "lora_path", "api_base", "base_url", "user_config"];
+
+/// What one walk over the keys of an object finds.
+#[derive(Default)]
+struct Places<'a> {
+    model: Option<&'a RawValue>,
+    stream_options: Option<&'a RawValue>,
+    misspelt: Option<&'static str>,
+    chooser: Option<&'static str>,
+}
+
+/// A key, borrowed where it has no escapes.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Places<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Walk;
+
+        impl<'de> Visitor<'de> for Walk {
+            type Value = Places<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Places<'de>, A::Error> {
+                let mut places = Places::default();
+                let once = |place: &mut Option<&'de RawValue>, name, value| match place.replace(value) {
+                    Some(_) => Err(A::Error::duplicate_field(name)),
+                    None => Ok(()),
+                };
+                while let Some(Key(key)) = map.next_key()? {
+                    match &*key {
+                        "model" => once(&mut places.model, "model", map.next_value()?)?,
+                        "stream_options" => once(&mut places.stream_options, "stream_options", map.next_value()?)?,
+                        other => {
+                            let like = |known: &&&str| known.eq_ignore_ascii_case(other);
+                            places.misspelt =
+                                places.misspelt.or(OURS.iter().find(|ours| **ours != other && like(ours)).copied());
+                            places.chooser = places.chooser.or(CHOOSERS.iter().find(like).copied());
+                            map.next_value::<IgnoredAny>()?;
+                        }
+                    }
+                }
+                Ok(places)
+            }
+        }
+
+        deserializer.deserialize_map(Walk)
+    }
 }
 
 impl Payload {
     /// Finds the places of a request body.
     ///
     /// # Errors
-    /// When the bytes are no JSON object, `model` is missing, or one of the two keys stands there twice.
+    /// When the bytes are no JSON object, `model` is missing or one of the replaced keys stands there twice, or a key
+    /// could make an upstream serve something else than was decided.
     pub fn new(bytes: Bytes) -> Result<Self, PayloadError> {
-        // A derived struct would also read an array, field by field.
-        if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
-            return Err(PayloadError(serde::de::Error::custom("not a JSON object")));
+        let places: Places<'_> = serde_json::from_slice(&bytes).map_err(PayloadError::Shape)?;
+        if let Some(key) = places.misspelt {
+            return Err(PayloadError::Spelling { key });
         }
-        let places: Places<'_> = serde_json::from_slice(&bytes).map_err(PayloadError)?;
+        if let Some(key) = places.chooser {
+            return Err(PayloadError::Chooses { key });
+        }
+        let model = places.model.ok_or_else(|| PayloadError::Shape(serde::de::Error::missing_field("model")))?;
         let place = |raw: &RawValue| {
             let start = raw.get().as_ptr() as usize - bytes.as_ptr() as usize;
             start..start + raw.get().len()
         };
-        Ok(Self { model: place(places.model), stream_options: places.stream_options.map(place), bytes })
+        Ok(Self { model: place(model), stream_options: places.stream_options.map(place), bytes })
     }
 
     /// The bytes as the caller sent them.
@@ -107,7 +175,8 @@ mod tests {
     use super::*;
 
     fn rewritten(body: &'static str, model: &str, usage: bool) -> String {
-        String::from_utf8(Payload::new(Bytes::from_static(body.as_bytes())).unwrap().rewritten(model, usage).to_vec()).unwrap()
+        String::from_utf8(Payload::new(Bytes::from_static(body.as_bytes())).unwrap().rewritten(model, usage).to_vec())
+            .unwrap()
     }
 
     #[test]
@@ -127,8 +196,14 @@ mod tests {
 
     #[test]
     fn usage_is_asked_for_where_the_caller_did_not() {
-        assert_eq!(rewritten(r#"{"model":"m"}"#, "m", true), r#"{"model":"m","stream_options":{"include_usage":true}}"#);
-        assert_eq!(rewritten(r#"{"stream_options":null,"model":"m"}"#, "n", true), r#"{"stream_options":{"include_usage":true},"model":"n"}"#);
+        assert_eq!(
+            rewritten(r#"{"model":"m"}"#, "m", true),
+            r#"{"model":"m","stream_options":{"include_usage":true}}"#
+        );
+        assert_eq!(
+            rewritten(r#"{"stream_options":null,"model":"m"}"#, "n", true),
+            r#"{"stream_options":{"include_usage":true},"model":"n"}"#
+        );
         assert_eq!(
             rewritten(r#"{"stream_options":{"include_obfuscation":false},"model":"m"}"#, "m", true),
             r#"{"stream_options":{"include_obfuscation":false,"include_usage":true},"model":"m"}"#
@@ -141,5 +216,16 @@ mod tests {
     fn a_model_that_stands_there_twice_is_refused() {
         assert!(Payload::new(Bytes::from_static(br#"{"model":"a","model":"b"}"#)).is_err());
         assert!(Payload::new(Bytes::from_static(br"[1]")).is_err());
+    }
+
+    #[test]
+    fn keys_that_could_choose_another_model_are_refused() {
+        let error = |body: &'static str| Payload::new(Bytes::from_static(body.as_bytes())).unwrap_err();
+        assert!(matches!(error(r#"{"model":"a","MODEL":"b"}"#), PayloadError::Spelling { key: "model" }));
+        assert!(matches!(error(r#"{"model":"a","\u004dodel":"b"}"#), PayloadError::Spelling { key: "model" }));
+        assert!(matches!(error(r#"{"model":"a","models":["b"]}"#), PayloadError::Chooses { key: "models" }));
+        assert!(matches!(error(r#"{"model":"a","Provider":{}}"#), PayloadError::Chooses { key: "provider" }));
+        let nested = Bytes::from_static(br#"{"model":"a","metadata":{"models":1,"MODEL":2}}"#);
+        assert!(Payload::new(nested).is_ok(), "what stands deeper is the caller's own");
     }
 }

@@ -32,6 +32,10 @@ pub struct Request {
     pub logprobs: Option<u8>,
     /// Completions only: the prompt is part of the answer.
     pub echo: bool,
+    /// Completions only: the caller gave a text that follows the answer (`suffix`).
+    pub suffix: bool,
+    /// Completions only: the best of this many answers is asked for.
+    pub best_of: Option<u32>,
 }
 
 impl Request {
@@ -108,7 +112,10 @@ pub struct Message {
 impl Message {
     /// The text of the turn, parts joined by nothing; other media are left out.
     pub fn text(&self) -> String {
-        self.content.iter().filter_map(|part| if let Part::Text(text) = part { Some(text.as_str()) } else { None }).collect()
+        self.content
+            .iter()
+            .filter_map(|part| if let Part::Text(text) = part { Some(text.as_str()) } else { None })
+            .collect()
     }
 }
 

@@ -1,16 +1,17 @@
 //! Takes connections: within limits of count, time and size, and drains them at the end.
 //!
-//! The hyper builders are ours because a served router sets no timer, and without one no header timeout holds. A
-//! connection's first bytes choose HTTP/1.1 or HTTP/2; they too have to come in time, or a silent peer would hold
-//! its place for ever. Knows nothing of what the service does.
+//! The hyper builder is ours because a served router sets no timer, and without one no header timeout holds. A peer
+//! that stops reading is cut as well: its answer is not polled while the socket is full, so no deadline of the answer
+//! would ever fire, and it would keep an engine slot for ever. HTTP/1.1 only: HTTP/2 without TLS has no timer for a
+//! peer that sends its preface and nothing more. Knows nothing of what the service does.
 
-use std::{convert::Infallible, future::Future, io, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
 
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
 };
 use tokio::{
@@ -18,6 +19,7 @@ use tokio::{
     sync::Semaphore,
     time::timeout,
 };
+use tokio_io_timeout::TimeoutStream;
 use tower::Service;
 
 /// Bounds of one listener.
@@ -35,21 +37,14 @@ pub struct Limits {
 
 /// Fields of a request's head.
 const MAX_HEADERS: usize = 100;
-/// Streams at once on one HTTP/2 connection.
-const MAX_STREAMS: u32 = 128;
-/// What an HTTP/2 connection begins with; no HTTP/1 method does.
-const H2_PREFACE: &[u8] = b"PRI";
+/// A peer that takes no byte for this long, while there are some for it, is gone.
+const STALLED: Duration = Duration::from_secs(30);
 
 /// Serves `service` on `listener` until `stop` is done, then lets running requests end.
 ///
 /// # Errors
 /// None while running: a failed accept (out of descriptors, say) is logged and tried again.
-pub async fn serve<S, B>(
-    listener: TcpListener,
-    service: S,
-    limits: Limits,
-    stop: impl Future<Output = ()>,
-) -> io::Result<()>
+pub async fn serve<S, B>(listener: TcpListener, service: S, limits: Limits, stop: impl Future<Output = ()>)
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
@@ -87,7 +82,6 @@ where
     if timeout(limits.drain_timeout, graceful.shutdown()).await.is_err() {
         tracing::warn!("requests were still running when the drain timeout was over");
     }
-    Ok(())
 }
 
 async fn connection<S, B>(stream: TcpStream, service: S, limits: Limits, watcher: hyper_util::server::graceful::Watcher)
@@ -99,28 +93,16 @@ where
 {
     // A token is one small write; it must not wait for the next.
     let _ = stream.set_nodelay(true);
-    let mut first = [0; H2_PREFACE.len()];
-    let Ok(Ok(_)) = timeout(limits.header_timeout, stream.peek(&mut first)).await else { return };
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(STALLED));
     let service = hyper_util::service::TowerToHyperService::new(service);
-    let io = TokioIo::new(stream);
-    let result = if first == *H2_PREFACE {
-        let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(MAX_STREAMS)
-            .max_header_list_size(limits.header_bytes as u32)
-            .keep_alive_interval(Some(limits.header_timeout))
-            .keep_alive_timeout(limits.header_timeout)
-            .serve_connection(io, service);
-        watcher.watch(connection).await
-    } else {
-        let connection = hyper::server::conn::http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(limits.header_timeout)
-            .max_headers(MAX_HEADERS)
-            .max_buf_size(limits.header_bytes.max(8 * 1024))
-            .serve_connection(io, service);
-        watcher.watch(connection).await
-    };
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .max_headers(MAX_HEADERS)
+        .max_buf_size(limits.header_bytes.max(8 * 1024))
+        .serve_connection(TokioIo::new(Box::pin(stream)), service);
+    let result = watcher.watch(connection).await;
     if let Err(error) = result {
         tracing::debug!(%error, "connection ended");
     }

@@ -13,8 +13,8 @@ pub fn health() -> Response<Body> {
     json_response(json!({"status": "ok"}).to_string().into())
 }
 
-/// `GET /ready`
-pub fn ready(gateway: &Gateway) -> Response<Body> {
+/// `GET /ready`; `names`: whether the reader may know which deployments there are.
+pub fn ready(gateway: &Gateway, names: bool) -> Response<Body> {
     let ledger = gateway.ledger.status();
     let runtime = gateway.runtime();
     let healthy: Vec<bool> = runtime.live().iter().map(|live| live.healthy).collect();
@@ -25,11 +25,13 @@ pub fn ready(gateway: &Gateway) -> Response<Body> {
         .zip(healthy)
         .map(|(deployed, healthy)| (deployed.facts.id.clone(), if healthy { "ready" } else { "resting" }.into()))
         .collect();
-    let body = json!({
+    let mut body = json!({
         "status": if ok { "ready" } else { "not ready" },
         "ledger": if ledger.failure.is_none() { "ok" } else { "failed" },
-        "deployments": deployments,
     });
+    if names {
+        body["deployments"] = deployments.into();
+    }
     let mut response = json_response(body.to_string().into());
     if !ok {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;

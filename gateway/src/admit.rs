@@ -4,7 +4,7 @@
 //! and the context says the use that licences are decided for: nothing in a request can change that. A key that is
 //! missing, unknown, expired or revoked is refused, whatever else the request holds. Knows nothing of bodies.
 
-use std::time::SystemTime;
+use std::{net::IpAddr, time::SystemTime};
 
 use http::{HeaderMap, header};
 
@@ -16,11 +16,34 @@ use crate::{config::Access, keys::Grant, respond::error::ApiError};
 /// A 401; its message holds nothing of what was presented.
 pub fn admit(access: &Access, headers: &HeaderMap) -> Result<Grant, ApiError> {
     match access {
-        Access::Open(grant) => Ok(grant.clone()),
+        Access::Open(grant) => from_this_machine(headers).map(|()| grant.clone()),
         Access::Keys(keys) => keys.verify(presented(headers)?, SystemTime::now()).cloned().map_err(|error| {
             ApiError::unauthorized(error.code(), error.to_string()).hint("ask your platform team for a key")
         }),
     }
+}
+
+/// Refuses what a page in a browser on this machine could send where no key is asked for: a request for another
+/// host's name (a name that was made to point here), or from a page of another origin.
+///
+/// # Errors
+/// A 403.
+pub fn from_this_machine(headers: &HeaderMap) -> Result<(), ApiError> {
+    let local = |authority: &str| {
+        let host = authority.rsplit_once(':').map_or(authority, |(host, port)| {
+            if port.bytes().all(|byte| byte.is_ascii_digit()) { host } else { authority }
+        });
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    };
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let origin = headers.get(header::ORIGIN).map(|origin| origin.to_str().unwrap_or_default());
+    let origin_host = origin.map(|origin| origin.split_once("://").map_or("", |(_, authority)| authority));
+    if host.is_none_or(local) && origin_host.is_none_or(local) {
+        return Ok(());
+    }
+    Err(ApiError::forbidden("not_local", "without keys only programs on this machine are served")
+        .hint("call it by 127.0.0.1 or localhost, or configure keys"))
 }
 
 /// The key in the headers.
@@ -29,10 +52,45 @@ fn presented(headers: &HeaderMap) -> Result<&str, ApiError> {
         ApiError::unauthorized("missing_key", "no API key was sent")
             .hint("send `Authorization: Bearer YOUR_KEY` or `x-api-key: YOUR_KEY`")
     };
-    if let Some(value) = headers.get(header::AUTHORIZATION) {
-        let text = value.to_str().map_err(|_| missing())?;
-        let (scheme, key) = text.split_once(' ').ok_or_else(missing)?;
-        return if scheme.eq_ignore_ascii_case("bearer") { Ok(key.trim()) } else { Err(missing()) };
+    let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    if let Some((scheme, key)) = bearer.and_then(|text| text.split_once(' '))
+        && scheme.eq_ignore_ascii_case("bearer")
+    {
+        return Ok(key.trim());
     }
     headers.get("x-api-key").and_then(|value| value.to_str().ok()).ok_or_else(missing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(host: &str, origin: Option<&str>) -> bool {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, host.parse().unwrap());
+        origin.map(|origin| headers.insert(header::ORIGIN, origin.parse().unwrap()));
+        from_this_machine(&headers).is_ok()
+    }
+
+    #[test]
+    fn without_keys_only_this_machine_is_served() {
+        for host in ["127.0.0.1:8080", "localhost:8080", "LOCALHOST", "[::1]:8080", "127.0.0.1"] {
+            assert!(checked(host, None) && checked(host, Some("http://localhost:3000")), "{host}");
+            assert!(!checked(host, Some("https://example.com")) && !checked(host, Some("null")), "{host}");
+        }
+        for host in ["example.com", "127.0.0.1.example.com:8080", "10.0.0.1:8080", "localhost.example.com"] {
+            assert!(!checked(host, None), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_read_from_either_header() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(presented(&headers).unwrap_err().code, "missing_key");
+        headers.insert("x-api-key", "k1".parse().unwrap());
+        headers.insert(header::AUTHORIZATION, "Basic abc".parse().unwrap());
+        assert_eq!(presented(&headers).unwrap(), "k1");
+        headers.insert(header::AUTHORIZATION, "bearer k2".parse().unwrap());
+        assert_eq!(presented(&headers).unwrap(), "k2");
+    }
 }

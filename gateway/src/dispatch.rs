@@ -9,13 +9,14 @@ pub mod stats;
 
 use std::{sync::Arc, time::Duration};
 
-use backends::{Backend, BackendError, Class, Event, EventStream, Phase, Request};
+use backends::{Backend, BackendError, Class, Event, EventStream, Fault, Phase, Request};
 use futures_util::StreamExt;
 use policies::{FailureClass, Plan};
 use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 
 use self::stats::{Attempt, Stats};
+use crate::observe;
 
 /// Most events that are held back while an attempt has not committed: start-up frames and role deltas.
 const MAX_HELD: usize = 64;
@@ -29,6 +30,8 @@ pub struct Place {
     pub stats: Arc<Stats>,
     /// What fails together: the address of a host or server, or the id of a local engine.
     pub site: Arc<str>,
+    /// Whether it runs in this process.
+    pub local: bool,
 }
 
 /// An attempt that answers.
@@ -45,25 +48,13 @@ pub struct Committed {
     pub first_token: Duration,
     /// When the whole answer has to be there.
     pub deadline: Instant,
-    /// What was tried, this attempt last.
-    pub tried: Vec<Tried>,
-}
-
-/// No candidate answered.
-#[derive(Debug)]
-pub struct Exhausted {
-    /// The error to tell: of the last attempt, or of the first that was the caller's own fault.
-    pub error: BackendError,
-    /// What was tried.
-    pub tried: Vec<Tried>,
+    /// Keeps the engine alive while its answer is read, also over a reload that replaces it.
+    pub backend: Arc<dyn Backend>,
 }
 
 /// One attempt, for the ledger and the logs.
 #[derive(Debug, Clone, Serialize)]
 pub struct Tried {
-    /// The candidate's place in the plan.
-    #[serde(skip)]
-    pub candidate: usize,
     /// The deployment's id.
     pub deployment: String,
     /// Milliseconds until it committed or failed.
@@ -73,57 +64,71 @@ pub struct Tried {
     pub error: Option<&'static str>,
 }
 
-/// Tries the candidates of `plan`; `places` are the deployments in the plan's numbering.
+/// Tries the candidates of `plan`; `places` are the deployments in the plan's numbering. Each attempt is noted in
+/// `tried` as it ends.
+///
+/// `attempts.max` counts what was sent to hosts and servers: a backend that says at once that it cannot do what is
+/// asked uses up none, and an engine in this process may still be the last resort when the hosts have failed.
 ///
 /// # Errors
-/// [`Exhausted`] when no candidate committed within the plan's bounds.
-pub async fn dispatch(plan: &Plan, places: &[Place], request: &Arc<Request>) -> Result<Committed, Exhausted> {
+/// When no candidate committed within the plan's bounds: the first error that is the caller's own fault, else the last
+/// one; `None` where nothing could be tried because every breaker has opened since the plan was made.
+pub async fn dispatch(
+    plan: &Plan,
+    places: &[Place],
+    request: &Arc<Request>,
+    tried: &mut Vec<Tried>,
+) -> Result<Committed, Option<BackendError>> {
     let begun = Instant::now();
-    let mut tried = Vec::new();
-    let mut last: Option<BackendError> = None;
+    let mut sent = 0;
+    let mut told: Option<BackendError> = None;
     let mut open: Vec<usize> = (0..plan.candidates.len()).collect();
     let mut failed_sites: Vec<&str> = Vec::new();
-    while let Some(candidate) =
-        next(&mut open, |candidate| failed_sites.contains(&&*places[plan.candidates[candidate].deployment].site))
-    {
-        if tried.len() >= plan.attempts.max as usize || begun.elapsed() >= plan.attempts.budget && !tried.is_empty() {
+    let at = |candidate: usize| &places[plan.candidates[candidate].deployment];
+    while let Some(candidate) = next(&mut open, |candidate| failed_sites.contains(&&*at(candidate).site)) {
+        if !tried.is_empty() && begun.elapsed() >= plan.attempts.budget {
             break;
         }
-        let place = &places[plan.candidates[candidate].deployment];
+        let place = at(candidate);
+        if !place.local && sent >= plan.attempts.max {
+            continue;
+        }
         // The breaker may have opened since the plan was made.
         let Some(attempt) = place.stats.begin() else { continue };
         let started = attempt.started();
         let outcome = commit(plan, place, request, attempt).await;
-        let record = |error| Tried {
-            candidate,
-            deployment: place.backend.id().to_string(),
-            ms: started.elapsed().as_millis() as u64,
-            error,
-        };
-        match outcome {
+        let ms = started.elapsed().as_millis() as u64;
+        let error = outcome.as_ref().err().map(BackendError::code);
+        tried.push(Tried { deployment: place.backend.id().to_string(), ms, error });
+        let error = match outcome {
             Ok(Ready { head, rest, attempt, first_token, deadline }) => {
-                tried.push(record(None));
-                return Ok(Committed { candidate, head, rest, attempt, first_token, deadline, tried });
+                let backend = Arc::clone(&place.backend);
+                return Ok(Committed { candidate, head, rest, attempt, first_token, deadline, backend });
             }
-            Err(error) => {
-                tried.push(record(Some(error.code())));
-                tracing::warn!(request = request.id, deployment = %place.backend.id(), error = chain(&error), "attempt failed");
-                let go_on = error.try_next() && plan.attempts.on.contains(failure_class(error.class()));
-                if matches!(
-                    error.class(),
-                    Class::Connect | Class::Timeout | Class::ServerError | Class::BadStream | Class::Auth
-                ) {
-                    failed_sites.push(&place.site);
-                }
-                last = Some(error);
-                if !go_on {
-                    break;
-                }
-            }
+            Err(error) => error,
+        };
+        observe::attempt_failed(place.backend.id().as_str(), error.code());
+        if error.fault() == Fault::Caller {
+            tracing::debug!(request = request.id, deployment = %place.backend.id(), error = chain(&error), "attempt refused");
+        } else {
+            tracing::warn!(request = request.id, deployment = %place.backend.id(), error = chain(&error), "attempt failed");
+        }
+        sent += u32::from(!matches!(error, BackendError::Unsupported { .. }));
+        let go_on = error.try_next() && plan.attempts.on.contains(failure_class(error.class()));
+        if matches!(
+            error.class(),
+            Class::Connect | Class::Timeout | Class::ServerError | Class::BadStream | Class::Auth
+        ) {
+            failed_sites.push(&place.site);
+        }
+        if told.as_ref().is_none_or(|told| told.fault() != Fault::Caller) {
+            told = Some(error);
+        }
+        if !go_on {
+            break;
         }
     }
-    let error = last.unwrap_or(BackendError::Overloaded { retry_after: Some(Duration::from_secs(1)) });
-    Err(Exhausted { error, tried })
+    Err(told)
 }
 
 /// Takes the next candidate in the plan's order. Those at a site that just failed come after all others, so that

@@ -5,13 +5,21 @@ mod body;
 use std::sync::Arc;
 
 use backends::Api;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header, request::Parts};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, Response, header, request::Parts};
 use hyper::body::Incoming;
+use policies::Verdict;
 use tokio::time::Instant;
 
 use crate::{
     admit, dispatch, facts, observe,
-    respond::{Framer, body::Body, error::ApiError, sse::SseBody, whole},
+    respond::{
+        Framer,
+        body::Body,
+        error::ApiError,
+        sse::{Answer, Deadlines, SseBody},
+        whole,
+    },
     route,
     runtime::Gateway,
     settle::{self, Settlement},
@@ -38,67 +46,63 @@ async fn serve(
     arrived: Instant,
 ) -> Result<Response<Body>, ApiError> {
     let runtime = gateway.runtime();
-    // Before the body is read: a stranger's megabytes are not worth reading.
     let early = |error: ApiError| {
         observe::refused(&error.code);
         error
     };
-    let caller = admit::admit(&runtime.config.access, &parts.headers).map_err(early)?;
+    // Before the body is read: a stranger's megabytes are not worth keeping.
+    let caller = match admit::admit(&runtime.config.access, &parts.headers) {
+        Ok(caller) => caller,
+        Err(error) => {
+            body::discard(body, &parts.headers).await;
+            return Err(early(error));
+        }
+    };
     let bytes = body::read(body, &parts.headers, &runtime.config.limits).await.map_err(early)?;
-    let decoded = wire::decode(api, id, bytes).map_err(early)?;
+    let decoded = decode(api, id, bytes).await.map_err(early)?;
 
     let tell_language =
         runtime.config.policies.asks_language(&runtime.config.catalog, &decoded.model, caller.team.as_deref());
     let facts = facts::of(&decoded, &caller, tell_language);
     let plan = route::plan(&runtime, &facts);
-    if let Some(refusal) = route::refusal(&plan, &facts) {
-        // A name that nobody knows concerns no licence; all other refusals are decisions to prove.
-        if refusal.status == StatusCode::NOT_FOUND {
-            return Err(early(refusal));
-        }
-        let ticket = settle::decide(&gateway.ledger, &runtime, api, id, &caller, &facts, &plan)?;
-        ticket.await.map_err(|error| settle::unprovable(&error))?;
+    let refusal = route::refusal(&plan, &facts);
+    // A name that nobody knows concerns no licence; all other refusals are decisions to prove.
+    if let (Some(refusal), Verdict::UnknownModel { .. }) = (&refusal, &plan.verdict) {
+        return Err(early(refusal.clone()));
+    }
+    let ticket = settle::decide(&gateway.ledger, &runtime, api, id, &caller, &facts, &plan)?;
+    if let Some(refusal) = refusal {
+        settle::durable(ticket).await?;
         return Err(refusal);
     }
 
-    let ticket = settle::decide(&gateway.ledger, &runtime, api, id, &caller, &facts, &plan)?;
+    let mut settlement = Settlement::new(gateway.ledger.clone(), id.to_owned(), arrived);
     let request = Arc::new(decoded.request);
-    let dispatched = dispatch::dispatch(&plan, &runtime.places, &request).await;
+    let dispatched = dispatch::dispatch(&plan, &runtime.places, &request, &mut settlement.tried).await;
     // The sync to disk ran beside the model; no byte goes out before it is done.
-    ticket.await.map_err(|error| settle::unprovable(&error))?;
+    if let Err(error) = settle::durable(ticket).await {
+        settlement.failed(error.status.as_u16(), &error.code);
+        return Err(error);
+    }
     let committed = match dispatched {
         Ok(committed) => committed,
-        Err(exhausted) => {
-            let error = ApiError::exhausted(&exhausted.error, &facts.model_asked, exhausted.tried.len());
-            settle::exhausted(&gateway.ledger, id, arrived, error.status.as_u16(), &exhausted);
+        Err(error) => {
+            let error = match &error {
+                Some(error) => ApiError::exhausted(error, &facts.model_asked, settlement.tried.len()),
+                None => ApiError::no_healthy_backend(&facts.model_asked, ""),
+            };
+            settlement.failed(error.status.as_u16(), &error.code);
             return Err(error);
         }
     };
-
     let chosen = &plan.candidates[committed.candidate];
     let deployed = Arc::clone(&runtime.deployed[chosen.deployment]);
-    let framer = Framer::new(&request, &chosen.model, settle::now_ms() / 1000, request.answers());
-    let mut settlement = Settlement::new(
-        gateway.ledger.clone(),
-        id.to_owned(),
-        arrived,
-        Arc::clone(&deployed),
-        committed.tried,
-        committed.first_token,
-        request.stream,
-        committed.attempt,
-    );
+    settlement.serves(Arc::clone(&deployed), committed.attempt, committed.first_token, request.stream);
+    let framer = Framer::new(&request, &chosen.model, settle::now_ms() / 1000);
     let mut response = if request.stream {
-        let idle = plan.attempts.deadlines.idle;
-        let sse = SseBody::new(
-            committed.head,
-            committed.rest,
-            framer,
-            request.include_usage,
-            settlement,
-            idle,
-            committed.deadline,
-        );
+        let deadlines = Deadlines { idle: plan.attempts.deadlines.idle, total: committed.deadline };
+        let answer = Answer { head: committed.head, rest: committed.rest, backend: committed.backend };
+        let sse = SseBody::new(answer, framer, request.include_usage, settlement, deadlines);
         let mut response = Response::new(Body::Sse(Box::new(sse)));
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
@@ -120,6 +124,19 @@ async fn serve(
         headers.insert("x-pointsman-route", route);
     }
     Ok(response)
+}
+
+/// Decodes a body; a large one away from the threads that serve the others.
+async fn decode(api: Api, id: &str, bytes: Bytes) -> Result<wire::Decoded, ApiError> {
+    /// Below this, decoding takes less than a millisecond or so.
+    const LARGE: usize = 1 << 20;
+    if bytes.len() < LARGE {
+        return wire::decode(api, id, bytes);
+    }
+    let id = id.to_owned();
+    tokio::task::spawn_blocking(move || wire::decode(api, &id, bytes))
+        .await
+        .unwrap_or_else(|_| Err(ApiError::malformed_json("the request body could not be decoded")))
 }
 
 /// A new id for a request; ids sort by time.

@@ -86,13 +86,20 @@ impl Series {
         }
     }
 
-    /// An answer is whole.
-    pub fn completed(&self, usage: backends::Usage, first_token: std::time::Duration, total: std::time::Duration) {
+    /// An answer is whole; `first_token` is known of streamed ones.
+    pub fn completed(
+        &self,
+        usage: backends::Usage,
+        first_token: Option<std::time::Duration>,
+        total: std::time::Duration,
+    ) {
         self.completed.increment(1);
         self.input.increment(usage.prompt_tokens);
         self.output.increment(usage.completion_tokens);
         self.cached.increment(usage.cached_tokens);
-        self.first_token.record(first_token.as_secs_f64());
+        if let Some(first_token) = first_token {
+            self.first_token.record(first_token.as_secs_f64());
+        }
         self.duration.record(total.as_secs_f64());
     }
 }

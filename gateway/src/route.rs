@@ -3,15 +3,13 @@
 //! The plan itself is [`policies::plan`], a pure function; `explain` and policy tests call the same one. Here it
 //! is only given what the process knows at this moment, and its verdict put into the caller's words.
 
-use std::time::Duration;
-
 use policies::{Facts, Plan, Verdict};
 use serde_json::json;
 
-use crate::{respond::error::ApiError, runtime::Runtime};
-
-/// When a client may come back while every backend rests: about as long as a breaker first stays open.
-const RESTING: Duration = Duration::from_secs(5);
+use crate::{
+    respond::error::{ApiError, clip},
+    runtime::Runtime,
+};
 
 /// The plan for a request, now.
 pub fn plan(runtime: &Runtime, facts: &Facts) -> Plan {
@@ -45,11 +43,7 @@ pub fn refusal(plan: &Plan, facts: &Facts) -> Option<ApiError> {
         Verdict::NoneFits { code, reason, alternatives } => Some(unfit(asked, code, reason, alternatives)),
         Verdict::Unavailable { models } => {
             let names = models.iter().map(|model| format!("`{model}`")).collect::<Vec<_>>().join(", ");
-            let error = ApiError::unavailable(
-                "no_healthy_backend",
-                format!("nothing that may serve `{asked}` is healthy now ({names})"),
-            );
-            Some(ApiError { retry_after: Some(RESTING), ..error.hint("retry in a few seconds") })
+            Some(ApiError::no_healthy_backend(asked, &format!(" ({names})")))
         }
     }
 }
@@ -74,6 +68,13 @@ fn unfit(asked: &str, code: &str, reason: &str, alternatives: &[String]) -> ApiE
     }
 }
 
+/// 404 for a model that is known and that this caller cannot ask for here.
+pub fn not_offered(model: &str) -> ApiError {
+    let message = format!("`{model}` is known, and nothing deployed serves it for this use");
+    ApiError { param: Some("model".into()), ..ApiError::not_found("model_not_deployed", message) }
+        .hint("GET /v1/models lists what you can ask for")
+}
+
 /// Names in backticks.
 fn listed(names: &[String], between: &str) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(between)
@@ -81,7 +82,7 @@ fn listed(names: &[String], between: &str) -> String {
 
 /// 404 for a name that nobody knows, with those near to it.
 pub fn unknown_model(asked: &str, nearest: &[String]) -> ApiError {
-    let asked: String = asked.chars().take(200).collect();
+    let asked = clip(asked, 200);
     let error = ApiError {
         param: Some("model".into()),
         ..ApiError::not_found("model_not_found", format!("no model is called `{asked}`"))

@@ -18,6 +18,7 @@ use crate::{
     config::{self, Config, Environment, Overrides, Target, Weights},
     dispatch::{Place, chain, stats::Stats},
     observe::{self, Series},
+    respond::error::ApiError,
     settle,
     wire::models::Model,
 };
@@ -126,7 +127,10 @@ impl Runtime {
         for deployment in &config.deployments {
             let before = previous.and_then(|previous| {
                 let at = previous.deployed.iter().position(|old| old.facts.id == deployment.facts.id)?;
-                (previous.deployed[at].target == deployment.target).then(|| previous.places[at].clone())
+                let place = &previous.places[at];
+                let same = previous.deployed[at].target == deployment.target;
+                // An engine that died is started anew.
+                (same && place.backend.load(&Probe::default()).healthy).then(|| place.clone())
             });
             places.push(match before {
                 Some(place) => place,
@@ -134,6 +138,7 @@ impl Runtime {
                     backend: backend(deployment, &config, client)?,
                     stats: Arc::new(Stats::default()),
                     site: site(deployment),
+                    local: matches!(deployment.target, Target::Native { .. }),
                 },
             });
             let header = |text: &str| HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("?"));
@@ -170,10 +175,22 @@ impl Runtime {
         self.models.iter().filter(|model| allowed(model)).collect()
     }
 
-    /// Names that are near to one that nobody knows.
-    pub fn nearest(&self, name: &str) -> Vec<String> {
-        let catalog = &self.config.catalog;
-        catalog.nearest(name, 3).into_iter().map(str::to_owned).collect()
+    /// The one of `models` that a name means, as a generation request would read it: its id, a deployment, a
+    /// repository or an alias.
+    ///
+    /// # Errors
+    /// A 404: nobody knows the name, or nothing deployed serves it for this use.
+    pub fn model_named<'a>(&self, name: &str, models: &[&'a Model]) -> Result<&'a Model, ApiError> {
+        let listed = |id: &str| models.iter().find(|model| model.id == id).copied();
+        let deployment = self.facts.iter().find(|deployment| deployment.id == name);
+        let known = self.config.catalog.resolve(name);
+        listed(name).or_else(|| listed(&deployment?.model)).or_else(|| listed(&known?.id)).ok_or_else(|| match known {
+            Some(known) => crate::route::not_offered(&known.id),
+            None => {
+                let nearest = self.config.catalog.nearest(name, 3).into_iter().map(str::to_owned).collect::<Vec<_>>();
+                crate::route::unknown_model(name, &nearest)
+            }
+        })
     }
 }
 

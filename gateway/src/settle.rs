@@ -1,14 +1,14 @@
 //! Writes down what was decided and what came of it.
 //!
-//! A [`Settlement`] goes with an answer to its end. Whoever finishes the answer says how; dropped without a word it
-//! means that the caller went away, and is recorded so. An outcome that the ledger cannot take is logged: the
-//! answer it belongs to has been given, and the log then refuses the decisions after it.
+//! A [`Settlement`] goes with a request from its decision to its end. Whoever ends it says how; dropped without a word
+//! it means that the caller went away, and is recorded so. An outcome that the ledger cannot take is logged: the
+//! answer it belongs to has been given.
 
 pub mod record;
 
 use std::{
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use backends::{Api, BackendError, Usage};
@@ -16,12 +16,12 @@ use ledger::{Ledger, Ticket};
 use policies::{Facts, Plan, Verdict};
 use tokio::time::Instant;
 
-use self::record::{CandidateRecord, Decision, MAX_CANDIDATES, Outcome, UseRecord};
+use self::record::{CandidateRecord, Decision, Outcome, UseRecord};
 use crate::{
-    dispatch::{Exhausted, Tried, stats::Attempt},
+    dispatch::{Tried, stats::Attempt},
     keys::Grant,
     observe,
-    respond::error::ApiError,
+    respond::error::{ApiError, clip},
     runtime::{Deployed, Runtime},
 };
 
@@ -51,7 +51,6 @@ pub fn decide(
     let candidates = plan
         .candidates
         .iter()
-        .take(MAX_CANDIDATES)
         .map(|chosen| candidate(Some(&runtime.deployed[chosen.deployment].facts.id), &chosen.model, &chosen.decision))
         .collect();
     let record = Decision {
@@ -77,7 +76,7 @@ pub fn decide(
             seat: caller.context.use_.seat.clone(),
         },
         // Bounded: it is the one text here that the caller wrote.
-        model: facts.model_asked.chars().take(200).collect(),
+        model: clip(&facts.model_asked, 200),
         language: facts.language.clone(),
         route: plan.route.as_deref().map(str::to_owned),
         config: runtime.config.digest.clone(),
@@ -89,11 +88,35 @@ pub fn decide(
     ledger.append(&record).map_err(|error| unprovable(&error))
 }
 
+/// How long an answer waits for its decision to be on disk.
+const DURABLE: Duration = Duration::from_secs(10);
+
+/// Waits until a decision is on disk.
+///
+/// # Errors
+/// A 503 when it cannot be written, or not in time.
+pub async fn durable(ticket: Ticket) -> Result<(), ApiError> {
+    match tokio::time::timeout(DURABLE, ticket).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(unprovable(&error)),
+        Err(_) => {
+            tracing::error!("the ledger's disk did not take a decision within {} s", DURABLE.as_secs());
+            Err(ledger_unavailable())
+        }
+    }
+}
+
 /// The 503 of a ledger that cannot take or keep a decision.
-pub fn unprovable(error: &ledger::AppendError) -> ApiError {
+fn unprovable(error: &ledger::AppendError) -> ApiError {
     tracing::error!(error = crate::dispatch::chain(error), "the ledger takes no record; requests are refused");
-    ApiError::unavailable("ledger_unavailable", "the decision could not be recorded, so the request is not served")
-        .hint("the operator has to look at the ledger's disk; `/ready` tells when it is well again")
+    ledger_unavailable()
+}
+
+fn ledger_unavailable() -> ApiError {
+    let error =
+        ApiError::unavailable("ledger_unavailable", "the decision could not be recorded, so the request is not served")
+            .hint("the operator has to look at the ledger's disk; `/ready` tells when it is well again");
+    ApiError { should_retry: Some(false), ..error }
 }
 
 fn candidate(deployment: Option<&str>, model: &str, decision: &catalog::Decision) -> CandidateRecord {
@@ -112,73 +135,34 @@ fn candidate(deployment: Option<&str>, model: &str, decision: &catalog::Decision
     }
 }
 
-/// Records that no candidate answered.
-pub fn exhausted(ledger: &Ledger, id: &str, arrived: Instant, http: u16, exhausted: &Exhausted) {
-    observe::ended("failed");
-    write(
-        ledger,
-        &Outcome {
-            v: 1,
-            kind: "outcome",
-            time: now_ms(),
-            request: id,
-            status: "failed",
-            http,
-            deployment: None,
-            model: None,
-            tried: &exhausted.tried,
-            error: Some(exhausted.error.code()),
-            finish: None,
-            prompt_tokens: 0,
-            completion_tokens: 0,
-            cached_tokens: 0,
-            cost_usd: None,
-            first_token_ms: None,
-            total_ms: arrived.elapsed().as_millis() as u64,
-        },
-    );
-}
-
-/// Goes with an answer to its end and records it.
+/// Goes with a request from its decision to its end and records the outcome, exactly one.
 #[derive(Debug)]
 pub struct Settlement {
     ledger: Ledger,
     id: String,
     arrived: Instant,
-    deployed: Arc<Deployed>,
-    tried: Vec<Tried>,
-    first_token: std::time::Duration,
-    streamed: bool,
-    usage: Usage,
+    /// What was tried so far.
+    pub tried: Vec<Tried>,
+    served: Option<Served>,
+    usage: Option<Usage>,
     finish: Option<&'static str>,
-    /// Taken when the answer ends; what is left at drop was cancelled.
+    recorded: bool,
+}
+
+/// The attempt that answers.
+#[derive(Debug)]
+struct Served {
+    deployed: Arc<Deployed>,
+    first_token: Duration,
+    streamed: bool,
+    /// Taken when the answer ends.
     attempt: Option<Attempt>,
 }
 
 impl Settlement {
-    /// For a committed attempt.
-    pub fn new(
-        ledger: Ledger,
-        id: String,
-        arrived: Instant,
-        deployed: Arc<Deployed>,
-        tried: Vec<Tried>,
-        first_token: std::time::Duration,
-        streamed: bool,
-        attempt: Attempt,
-    ) -> Self {
-        Self {
-            ledger,
-            id,
-            arrived,
-            deployed,
-            tried,
-            first_token,
-            streamed,
-            usage: Usage::default(),
-            finish: None,
-            attempt: Some(attempt),
-        }
+    /// For a request whose decision is in the ledger.
+    pub fn new(ledger: Ledger, id: String, arrived: Instant) -> Self {
+        Self { ledger, id, arrived, tried: Vec::new(), served: None, usage: None, finish: None, recorded: false }
     }
 
     /// The request's id.
@@ -186,9 +170,14 @@ impl Settlement {
         &self.id
     }
 
+    /// An attempt committed: it answers from here on.
+    pub fn serves(&mut self, deployed: Arc<Deployed>, attempt: Attempt, first_token: Duration, streamed: bool) {
+        self.served = Some(Served { deployed, first_token, streamed, attempt: Some(attempt) });
+    }
+
     /// Takes token counts; later ones replace earlier ones, as upstreams report running totals.
     pub fn usage(&mut self, usage: Usage) {
-        self.usage = usage;
+        self.usage = Some(usage);
     }
 
     /// Takes a finish reason.
@@ -198,75 +187,84 @@ impl Settlement {
 
     /// The answer is whole.
     pub fn completed(mut self) {
-        if let Some(attempt) = self.attempt.take() {
-            attempt.succeeded(self.usage.completion_tokens, self.streamed);
-            self.deployed.series.completed(self.usage, self.first_token, self.arrived.elapsed());
-            self.record("completed", None);
+        if let Some(served) = &mut self.served {
+            let usage = self.usage.unwrap_or_default();
+            if let Some(attempt) = served.attempt.take() {
+                attempt.succeeded(usage.completion_tokens, served.streamed);
+            }
+            let first_token = served.streamed.then_some(served.first_token);
+            served.deployed.series.completed(usage, first_token, self.arrived.elapsed());
         }
+        self.record("completed", 200, None);
     }
 
     /// The answer broke off after its first byte.
     pub fn broken(mut self, error: &BackendError) {
-        if let Some(attempt) = self.attempt.take() {
-            observe::attempt_failed(&self.deployed.facts.id, error.code());
-            attempt.failed(error);
-            self.record("broken", Some(error.code()));
+        if let Some(served) = &mut self.served {
+            observe::attempt_failed(&served.deployed.facts.id, error.code());
+            if let Some(attempt) = served.attempt.take() {
+                attempt.failed(error);
+            }
         }
+        self.record("broken", 200, Some(error.code()));
     }
 
-    fn record(&self, status: &'static str, error: Option<&'static str>) {
+    /// The caller got an error instead of an answer.
+    pub fn failed(mut self, http: u16, code: &str) {
+        self.record("failed", http, Some(code));
+    }
+
+    fn record(&mut self, status: &'static str, http: u16, error: Option<&str>) {
+        self.recorded = true;
         observe::ended(status);
-        write(
-            &self.ledger,
-            &Outcome {
-                v: 1,
-                kind: "outcome",
-                time: now_ms(),
-                request: &self.id,
-                status,
-                http: 200,
-                deployment: Some(&self.deployed.facts.id),
-                model: Some(&self.deployed.facts.model),
-                tried: &self.tried,
-                error,
-                finish: self.finish,
-                prompt_tokens: self.usage.prompt_tokens,
-                completion_tokens: self.usage.completion_tokens,
-                cached_tokens: self.usage.cached_tokens,
-                cost_usd: cost(&self.deployed.facts, self.usage),
-                first_token_ms: Some(self.first_token.as_millis() as u64),
-                total_ms: self.arrived.elapsed().as_millis() as u64,
-            },
-        );
+        let served = self.served.as_ref();
+        let facts = served.map(|served| &served.deployed.facts);
+        let outcome = Outcome {
+            v: 1,
+            kind: "outcome",
+            time: now_ms(),
+            request: &self.id,
+            status,
+            http,
+            deployment: facts.map(|facts| facts.id.as_str()),
+            model: facts.map(|facts| facts.model.as_str()),
+            tried: &self.tried,
+            error,
+            finish: self.finish,
+            prompt_tokens: self.usage.map(|usage| usage.prompt_tokens),
+            completion_tokens: self.usage.map(|usage| usage.completion_tokens),
+            cached_tokens: self.usage.map(|usage| usage.cached_tokens),
+            cost_usd: facts.zip(self.usage).and_then(|(facts, usage)| cost(facts, usage)),
+            first_token_ms: served.filter(|served| served.streamed).map(|served| served.first_token.as_millis() as u64),
+            total_ms: self.arrived.elapsed().as_millis() as u64,
+        };
+        // The ticket is not waited for: nobody can take the answer back.
+        if let Err(error) = self.ledger.append(&outcome) {
+            tracing::error!(
+                request = self.id,
+                error = crate::dispatch::chain(&error),
+                "the outcome could not be recorded"
+            );
+        }
     }
 }
 
 impl Drop for Settlement {
+    /// Nobody said how it ended: the caller went away.
     fn drop(&mut self) {
-        if let Some(attempt) = self.attempt.take() {
-            drop(attempt);
-            self.record("cancelled", None);
+        if !self.recorded {
+            let begun = self.served.as_ref().is_some_and(|served| served.streamed);
+            self.record("cancelled", if begun { 200 } else { 499 }, None);
         }
     }
 }
 
 /// What a request cost at the deployment's listed prices. Cached tokens count as fresh ones until a price for them
-/// is known, so this is never too low.
+/// is known, so a known cost is never too low.
 fn cost(deployment: &policies::Deployment, usage: Usage) -> Option<f64> {
     let input = deployment.input_usd_per_million?;
     let output = deployment.output_usd_per_million?;
     Some((usage.prompt_tokens as f64 * input + usage.completion_tokens as f64 * output) / 1e6)
-}
-
-fn write(ledger: &Ledger, outcome: &Outcome<'_>) {
-    // The ticket is not waited for: nobody can take the answer back.
-    if let Err(error) = ledger.append(outcome) {
-        tracing::error!(
-            request = outcome.request,
-            error = crate::dispatch::chain(&error),
-            "the outcome could not be recorded"
-        );
-    }
 }
 
 /// Now, in Unix milliseconds.

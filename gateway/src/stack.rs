@@ -20,7 +20,10 @@ use hyper::body::Incoming;
 
 use crate::{
     admin, admit, handle, observe,
-    respond::{body::Body, error::ApiError},
+    respond::{
+        body::Body,
+        error::{ApiError, clip},
+    },
     runtime::Gateway,
     wire::models::List,
 };
@@ -41,16 +44,18 @@ async fn clients(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response<
         ("/v1/chat/completions", &Method::POST) => handle::generate(gateway, Api::Chat, request).await,
         ("/v1/completions", &Method::POST) => handle::generate(gateway, Api::Completions, request).await,
         ("/v1/chat/completions" | "/v1/completions", _) => refuse(ApiError::method_not_allowed("POST")),
-        (_, &Method::GET) if path == "/v1/models" || path.starts_with("/v1/models/") => {
+        (_, &Method::GET | &Method::HEAD) if path == "/v1/models" || path.starts_with("/v1/models/") => {
             models(&gateway, &request).unwrap_or_else(refuse)
         }
         ("/health", &Method::GET | &Method::HEAD) => admin::health(),
-        ("/ready", &Method::GET | &Method::HEAD) => admin::ready(&gateway),
-        // Team and deployment names are in there, so it asks for a key where the models do.
-        ("/metrics", &Method::GET) => match admit::admit(&gateway.runtime().config.access, request.headers()) {
-            Ok(_) => admin::metrics(&gateway),
-            Err(error) => refuse(error),
-        },
+        ("/ready", &Method::GET | &Method::HEAD) => admin::ready(&gateway, false),
+        // Names of deployments are in there, so it asks for a key where the models do.
+        ("/metrics", &Method::GET | &Method::HEAD) => {
+            match admit::admit(&gateway.runtime().config.access, request.headers()) {
+                Ok(_) => admin::metrics(&gateway),
+                Err(error) => refuse(error),
+            }
+        }
         // Claude Code asks this before anything else.
         ("/", &Method::GET | &Method::HEAD) => admin::health(),
         ("/health" | "/ready" | "/metrics" | "/v1/models" | "/", _) => refuse(ApiError::method_not_allowed("GET")),
@@ -59,15 +64,21 @@ async fn clients(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response<
 }
 
 async fn admins(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response<Body> {
+    // No page that a browser shows may reload a configuration.
+    if request.headers().contains_key(header::ORIGIN)
+        && let Err(error) = admit::from_this_machine(request.headers())
+    {
+        return refuse(error);
+    }
     match (request.uri().path(), request.method()) {
         ("/health" | "/", &Method::GET | &Method::HEAD) => admin::health(),
-        ("/ready", &Method::GET | &Method::HEAD) => admin::ready(&gateway),
+        ("/ready", &Method::GET | &Method::HEAD) => admin::ready(&gateway, true),
         ("/metrics", &Method::GET) => admin::metrics(&gateway),
         ("/reload", &Method::POST) => admin::reload(&gateway).await,
         ("/reload", _) => refuse(ApiError::method_not_allowed("POST")),
         ("/health" | "/ready" | "/metrics" | "/", _) => refuse(ApiError::method_not_allowed("GET")),
         (path, _) => refuse(
-            ApiError::not_found("unknown_path", format!("no path `{}` here", clip(path)))
+            ApiError::not_found("unknown_path", format!("no path `{}` here", clip(path, 100)))
                 .hint("the admin listener serves /health, /ready, /metrics and POST /reload"),
         ),
     }
@@ -82,11 +93,7 @@ fn models(gateway: &Gateway, request: &Request<Incoming>) -> Result<Response<Bod
         None => serde_json::to_vec(&List { object: "list", data: models }),
         Some(id) => {
             let wanted = percent_decoded(id);
-            let model = models.iter().find(|model| model.id == wanted).ok_or_else(|| {
-                let nearest = runtime.nearest(&wanted);
-                crate::route::unknown_model(&wanted, &nearest)
-            })?;
-            serde_json::to_vec(model)
+            serde_json::to_vec(runtime.model_named(&wanted, &models)?)
         }
     };
     Ok(json_response(json.expect("strings and numbers serialise").into()))
@@ -98,16 +105,12 @@ fn percent_decoded(id: &str) -> String {
 }
 
 fn unknown_path(path: &str) -> ApiError {
-    let hint = if path.starts_with("/v1/") {
+    let hint = if path == "/v1" || path.starts_with("/v1/") {
         "this gateway serves POST /v1/chat/completions, POST /v1/completions and GET /v1/models"
     } else {
         "the API lives under /v1: set your client's base URL to end in /v1"
     };
-    ApiError::not_found("unknown_path", format!("no path `{}` here", clip(path))).hint(hint)
-}
-
-fn clip(text: &str) -> String {
-    text.chars().take(100).collect()
+    ApiError::not_found("unknown_path", format!("no path `{}` here", clip(path, 100))).hint(hint)
 }
 
 /// Gives a refusal its id and counts it.

@@ -1,19 +1,19 @@
 //! Wire formats, both ways: the JSON of OpenAI's chat, completions and models endpoints.
 //!
-//! Decoding reads a body once into a [`backends::Request`] and keeps the bytes. It is strict about what the
-//! gateway uses (types, ranges) and silent about all else: unknown fields stay in the bytes and are forwarded.
-//! Nothing here knows a key, a policy, a backend or HTTP.
+//! Decoding reads a body into a [`backends::Request`] and keeps the bytes. It is strict about what the gateway uses
+//! (types, ranges, keys that could choose a model past the policies) and silent about all else: unknown fields stay in
+//! the bytes and are forwarded. Nothing here knows a key, a policy or a backend.
 
 pub mod chat;
 pub mod completions;
 mod fields;
 pub mod models;
 
-use backends::{Api, Payload, Request};
+use backends::{Api, Payload, PayloadError, Request};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
-use crate::respond::error::ApiError;
+use crate::respond::error::{ApiError, clip};
 
 /// A decoded generation request.
 #[derive(Debug)]
@@ -26,15 +26,29 @@ pub struct Decoded {
     pub needs: policies::Needs,
 }
 
+/// Characters of a model's name; the longest that a host has are half as long.
+const MAX_MODEL: usize = 256;
+/// Characters of a parser's complaint, which may quote what the caller wrote.
+const MAX_CAUSE: usize = 300;
+
 /// Decodes the body of a generation request.
 ///
 /// # Errors
 /// A 400 that names the field, what was expected and what was found.
 pub fn decode(api: Api, id: &str, bytes: Bytes) -> Result<Decoded, ApiError> {
-    match api {
+    // A derived struct would also read an array, field by field, and complain in its own terms.
+    if bytes.iter().find(|byte| !byte.is_ascii_whitespace()).is_some_and(|first| *first != b'{') {
+        return Err(ApiError::malformed_json("the body is no JSON object"));
+    }
+    let decoded = match api {
         Api::Chat => chat::decode(id, bytes),
         Api::Completions => completions::decode(id, bytes),
+    }?;
+    let length = decoded.model.chars().count();
+    if length > MAX_MODEL {
+        return Err(fields::out_of_range("model", &format!("at most {MAX_MODEL} characters"), length));
     }
+    Ok(decoded)
 }
 
 /// Reads JSON into `T`; on failure once more, slowly, to name the field.
@@ -56,8 +70,8 @@ fn explain<T: DeserializeOwned>(bytes: &[u8], error: &serde_json::Error) -> ApiE
     let Err(error) = serde_path_to_error::deserialize::<_, T>(&mut deserializer) else {
         return ApiError::malformed_json(error.to_string());
     };
-    let path = error.path().to_string();
-    let inner = error.into_inner().to_string();
+    let path = clip(&error.path().to_string(), MAX_CAUSE);
+    let inner = clip(&error.into_inner().to_string(), MAX_CAUSE);
     // A missing field is reported at its parent, with its name in the message.
     let missing = inner.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
     let param = match (path.as_str(), missing) {
@@ -75,9 +89,16 @@ fn explain<T: DeserializeOwned>(bytes: &[u8], error: &serde_json::Error) -> ApiE
 
 /// The payload of bytes that have parsed as a request.
 fn payload(bytes: Bytes) -> Result<Payload, ApiError> {
-    Payload::new(bytes).map_err(|error| {
-        let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-        ApiError::malformed_json(format!("{error}: {cause}"))
+    Payload::new(bytes).map_err(|error| match &error {
+        PayloadError::Spelling { key } => {
+            ApiError::invalid(Some((*key).to_owned()), error.to_string()).hint(format!("write it `{key}`, and once"))
+        }
+        PayloadError::Chooses { key } => ApiError::invalid(Some((*key).to_owned()), error.to_string())
+            .hint("leave it out: `model` names what you want, and policy chooses where it runs"),
+        _ => {
+            let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+            ApiError::malformed_json(format!("{error}: {}", clip(&cause, MAX_CAUSE)))
+        }
     })
 }
 
@@ -110,6 +131,7 @@ mod tests {
 
     #[test]
     fn what_is_not_json_or_not_utf8_is_said_to_be_so() {
+        assert!(error(Api::Chat, b"[]").2.contains("no JSON object"));
         assert!(error(Api::Chat, b"{\"model\": \"m\"").2.contains("not JSON"));
         assert!(error(Api::Chat, b"").2.contains("not JSON"));
         assert!(error(Api::Chat, b"{\"model\":\"\xff\"}").2.contains("byte 10"));
@@ -119,6 +141,17 @@ mod tests {
     fn a_key_that_stands_there_twice_is_refused() {
         let (status, ..) = error(Api::Chat, br#"{"model":"a","messages":[{"role":"user","content":"x"}],"model":"b"}"#);
         assert_eq!(status, 400);
+    }
+
+    #[test]
+    fn what_a_caller_wrote_is_not_thrown_back_whole() {
+        let long = "x".repeat(100_000);
+        let model = format!(r#"{{"model":"{long}","messages":[{{"role":"user","content":"x"}}]}}"#);
+        let wrong = format!(r#"{{"model":"m","messages":[{{"role":"user","content":"x"}}],"temperature":"{long}"}}"#);
+        for body in [model, wrong] {
+            let error = decode(Api::Chat, "r", body.into()).unwrap_err();
+            assert!(error.message.len() < 1_000 && error.status.as_u16() == 400, "{}", error.message.len());
+        }
     }
 
     #[test]

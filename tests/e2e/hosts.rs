@@ -160,8 +160,52 @@ async fn a_caller_that_goes_away_cancels_the_host_in_every_phase() {
         };
         drop((response, sending));
         host.until_running(0).await;
-        let outcome = tests::until(|| gateway.ledger().into_iter().find(|record| record["kind"] == "decision")).await;
-        assert_eq!(outcome["verdict"], "serve", "{fault:?}");
+        let outcome = tests::until(|| gateway.ledger().into_iter().find(|record| record["kind"] == "outcome")).await;
+        assert_eq!(
+            (&outcome["status"], &outcome["cost_usd"]),
+            (&json!("cancelled"), &Value::Null),
+            "{fault:?}: {outcome}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_body_cannot_choose_another_model_or_host() {
+    let host = host().await;
+    let gateway = with_groq(&host);
+    for field in [r#""models":["x"]"#, r#""provider":{"only":["x"]}"#, r#""MODEL":"x""#, r#""model":"x""#] {
+        let body = format!(r#"{{"model":"fast","messages":[{{"role":"user","content":"hi"}}],{field}}}"#);
+        let (status, answer) = gateway.send(gateway.request("POST", "/v1/chat/completions").body(body)).await;
+        assert_eq!(status, 400, "{field}: {answer}");
+    }
+    assert!(host.requests().is_empty());
+}
+
+#[tokio::test]
+async fn what_a_host_cannot_do_goes_to_whom_can() {
+    let host = host().await;
+    let gateway = with_groq(&host);
+    let (status, answer) =
+        gateway.post("/v1/completions", &json!({"model": "auto", "prompt": "Hello", "max_tokens": 3})).await;
+    assert_eq!((status, &answer["model"]), (200, &json!("pointsman-demo")), "{answer}");
+    let mut body = chat("auto", "Hello");
+    body["n"] = 3.into();
+    let (status, answer) = gateway.post("/v1/chat/completions", &body).await;
+    assert_eq!((status, answer["choices"].as_array().map(Vec::len)), (200, Some(3)), "{answer}");
+}
+
+#[tokio::test]
+async fn the_local_model_answers_when_every_host_is_down() {
+    // Bound and dropped at once: nobody listens there.
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let names = ["GROQ", "TOGETHER", "FIREWORKS", "DEEPINFRA", "CEREBRAS", "SAMBANOVA"];
+    let builder = names.iter().fold(pointsman(), |builder, name| {
+        builder.env(&format!("{name}_API_KEY"), "k").env(&format!("{name}_BASE_URL"), format!("http://{gone}/v1"))
+    });
+    let gateway = builder.start();
+    for model in ["auto", "fast", "cheap"] {
+        let (status, answer) = gateway.chat(model, "Hello").await;
+        assert_eq!((status, &answer["model"]), (200, &json!("pointsman-demo")), "{model}: {answer}");
     }
 }
 
@@ -185,7 +229,7 @@ async fn a_host_that_keeps_failing_is_left_alone() {
     for _ in 0..30 {
         assert_eq!(gateway.chat("fast", "hi").await.0, 200);
     }
-    let (_, ready) = gateway.get("/ready").await;
+    let (_, ready) = gateway.send(tests::client().get(format!("{}/ready", gateway.admin))).await;
     assert_eq!(ready["deployments"]["demo"], "ready");
     assert!(ready["deployments"].as_object().unwrap().values().any(|state| state == "resting"), "{ready}");
     assert!(host.requests().len() < 30, "the breaker opened: {}", host.requests().len());

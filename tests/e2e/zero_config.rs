@@ -137,7 +137,11 @@ async fn models_are_listed_and_shown_one_by_one() {
     }
     let (status, model) = gateway.get("/v1/models/pointsman-demo").await;
     assert_eq!((status, &model["license"], &model["tier"]), (200, &json!("apache-2.0"), &json!(1)));
-    assert_eq!(gateway.get("/v1/models/pointsman-dem").await.0, 404);
+    // Every name that a request may use, also one of a deployment.
+    assert_eq!(gateway.get("/v1/models/demo").await, (200, model));
+    assert_eq!(gateway.get("/v1/models/pointsman-dem").await.1["error"]["code"], "model_not_found");
+    let (status, answer) = gateway.get("/v1/models/qwen3-32b").await;
+    assert_eq!((status, &answer["error"]["code"]), (404, &json!("model_not_deployed")));
 }
 
 #[tokio::test]
@@ -157,6 +161,17 @@ async fn health_readiness_and_metrics_answer() {
     ] {
         assert!(metrics.contains(name), "no `{name}` in:\n{metrics}");
     }
+}
+
+#[tokio::test]
+async fn a_page_in_a_browser_cannot_use_a_gateway_without_keys() {
+    let gateway = pointsman().start();
+    for (name, value) in [("origin", "https://example.com"), ("host", "example.com")] {
+        let request = gateway.request("POST", "/v1/chat/completions").header(name, value).json(&chat("auto", "Hello"));
+        assert_eq!(gateway.send(request).await.0, 403, "{name}");
+    }
+    let reload = tests::client().post(format!("{}/reload", gateway.admin)).header("origin", "https://example.com");
+    assert_eq!(gateway.send(reload).await.0, 403);
 }
 
 #[tokio::test]

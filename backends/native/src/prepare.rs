@@ -99,6 +99,12 @@ impl Speech {
                 format!("token {id}, and this model's tokens are 0 to {}", vocabulary - 1),
             );
         }
+        if request.suffix {
+            return unsupported("suffix", "this engine continues a text and does not fill a gap in one".to_owned());
+        }
+        if request.best_of.is_some_and(|best_of| best_of > request.choices) {
+            return unsupported("best_of", format!("expected at most `n`, which is {}", request.choices));
+        }
         if request.stop.len() > MAX_STOPS || request.stop.iter().any(|stop| stop.is_empty() || stop.len() > MAX_STOP) {
             return unsupported("stop", format!("expected at most {MAX_STOPS} sequences of 1 to {MAX_STOP} bytes"));
         }

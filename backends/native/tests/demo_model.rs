@@ -30,6 +30,8 @@ fn chat(text: &str) -> Request {
         include_usage: true,
         logprobs: None,
         echo: false,
+        suffix: false,
+        best_of: None,
     }
 }
 

@@ -21,13 +21,13 @@ pub struct Serve {
     /// Configuration file; without one: loopback, the built-in demo model, and every host whose key is in the environment
     #[arg(long, value_name = "FILE", env = "POINTSMAN_CONFIG")]
     pub config: Option<std::path::PathBuf>,
-    /// Address for clients, over the file's; port 0 takes a free one
+    /// Address for clients, instead of the file's; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<std::net::SocketAddr>,
-    /// Address for health, metrics and reload, over the file's; port 0 takes a free one
+    /// Address for health, metrics and reload, instead of the file's; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS")]
     pub admin: Option<std::net::SocketAddr>,
-    /// Folder of the ledger, over the file's
+    /// Folder of the ledger, instead of the file's
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<std::path::PathBuf>,
 }
@@ -46,10 +46,15 @@ pub fn run(args: Serve) -> anyhow::Result<()> {
     if !warnings.diagnostics.is_empty() {
         eprintln!("{}", warnings.render(false).trim_end());
     }
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(source, config))
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let ledger = runtime.block_on(serve(source, config))?;
+    // Requests that outlived the drain end here and record it, before the ledger closes.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    ledger.close().context("the ledger could not be closed cleanly")
 }
 
-async fn serve(source: Source, config: config::Config) -> anyhow::Result<()> {
+/// Serves until told to stop; the ledger is still open then.
+async fn serve(source: Source, config: config::Config) -> anyhow::Result<Ledger> {
     let metrics = observe::install_metrics()?;
     let client = remote::Client::new(&remote::ClientOptions::default())?;
     let (ledger, recovery) = Ledger::open(&config.data_dir.join("ledger"), ledger::Options::default())
@@ -85,13 +90,11 @@ async fn serve(source: Source, config: config::Config) -> anyhow::Result<()> {
         let gateway = Arc::clone(&gateway);
         tower::service_fn(move |request| stack::admin(Arc::clone(&gateway), request))
     };
-    let (served, administered) = tokio::join!(
+    tokio::join!(
         accept::serve(listener, clients, limits, when(stopped.clone())),
         accept::serve(admin, admins, limits, when(stopped))
     );
-    served?;
-    administered?;
-    gateway.ledger.close().context("the ledger could not be closed cleanly")
+    Ok(gateway.ledger.clone())
 }
 
 async fn bind(address: std::net::SocketAddr, key: &str) -> anyhow::Result<TcpListener> {

@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use backends::{BackendError, Fault, Load};
+use backends::{BackendError, Class, Fault, Load};
 use policies::Live;
 use tokio::time::Instant;
 
@@ -87,7 +87,8 @@ impl Stats {
     pub fn begin(self: &Arc<Self>) -> Option<Attempt> {
         let now = Instant::now();
         let open_until = self.open_until_ms.load(Relaxed);
-        if open_until != 0 {
+        let probe = open_until != 0;
+        if probe {
             let now_ms = self.ms(now);
             // Whoever moves the moment on is the probe; the others keep away until it is over or lost.
             let next = now_ms + FIRST_OPEN.as_millis() as u64;
@@ -96,7 +97,12 @@ impl Stats {
             }
         }
         self.running.fetch_add(1, Relaxed);
-        Some(Attempt { stats: Arc::clone(self), started: now, first: None })
+        Some(Attempt { stats: Arc::clone(self), started: now, first: None, probe })
+    }
+
+    fn close(&self, breaker: &mut Breaker) {
+        *breaker = Breaker::default();
+        self.open_until_ms.store(0, Relaxed);
     }
 
     fn ms(&self, at: Instant) -> u64 {
@@ -112,8 +118,9 @@ impl Stats {
         rate * (-(idle_ms as f32) / ERROR_HALF_LIFE.as_millis() as f32).exp2()
     }
 
-    /// Takes the outcome of an attempt: an error of the backend, or success.
-    fn outcome(&self, failed: bool) {
+    /// Takes the outcome of an attempt: an error of the backend, or success. What began before the breaker opened
+    /// and fails after it opens it no further: only a failed probe does.
+    fn outcome(&self, failed: bool, probe: bool) {
         let now = Instant::now();
         let mut breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
         let rate = self.error_rate(now);
@@ -121,12 +128,12 @@ impl Stats {
         self.error_rate.store(rate.to_bits(), Relaxed);
         self.error_at_ms.store(self.ms(now), Relaxed);
         if !failed {
-            *breaker = Breaker::default();
-            self.open_until_ms.store(0, Relaxed);
+            self.close(&mut breaker);
             return;
         }
         breaker.failures_in_a_row += 1;
-        if breaker.failures_in_a_row >= TRIP {
+        let closed = self.open_until_ms.load(Relaxed) == 0;
+        if breaker.failures_in_a_row >= TRIP && (closed || probe) {
             let delay = FIRST_OPEN.saturating_mul(1 << breaker.openings.min(8)).min(LONGEST_OPEN);
             // Up to a quarter more, so that gateways do not probe in step.
             let delay = delay.mul_f32(rand::random_range(1.0..1.25));
@@ -152,6 +159,8 @@ pub struct Attempt {
     stats: Arc<Stats>,
     started: Instant,
     first: Option<Instant>,
+    /// It is the one that tries whether the backend is well again.
+    probe: bool,
 }
 
 impl Attempt {
@@ -167,6 +176,11 @@ impl Attempt {
         }
         let now = Instant::now();
         self.first = Some(now);
+        if self.probe {
+            // It answers: others need not wait until this answer is whole.
+            self.probe = false;
+            self.stats.close(&mut self.stats.breaker.lock().unwrap_or_else(PoisonError::into_inner));
+        }
         Some(now - self.started)
     }
 
@@ -179,13 +193,14 @@ impl Attempt {
                 sample(&self.stats.tpot_ms, each);
             }
         }
-        self.stats.outcome(false);
+        self.stats.outcome(false, self.probe);
     }
 
     /// The attempt failed.
     pub fn failed(self, error: &BackendError) {
-        if error.fault() == Fault::Backend {
-            self.stats.outcome(true);
+        // A backend at capacity is well: it rests for nobody, and says itself when to come back.
+        if error.fault() == Fault::Backend && error.class() != Class::TooManyRequests {
+            self.stats.outcome(true, self.probe);
         }
     }
 }
@@ -243,10 +258,33 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_callers_mistake_and_a_cancel_count_for_nothing() {
+    async fn failures_of_requests_that_were_under_way_open_it_no_further() {
+        let stats = Arc::new(Stats::default());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let under_way: Vec<_> = (0..10).map(|_| stats.begin().unwrap()).collect();
+        under_way.into_iter().for_each(|attempt| attempt.failed(&broken()));
+        assert!(!healthy(&stats));
+        tokio::time::advance(FIRST_OPEN.mul_f32(1.3)).await;
+        assert!(healthy(&stats), "as long as the first time");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_content_of_a_probe_lets_the_others_in() {
+        let stats = Arc::new(Stats::default());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        (0..TRIP).for_each(|_| stats.begin().unwrap().failed(&broken()));
+        tokio::time::advance(FIRST_OPEN.mul_f32(1.3)).await;
+        let mut probe = stats.begin().unwrap();
+        probe.first_token();
+        assert!(stats.begin().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_callers_mistake_a_full_backend_and_a_cancel_count_for_nothing() {
         let stats = Arc::new(Stats::default());
         for _ in 0..10 {
             stats.begin().unwrap().failed(&BackendError::PromptTooLong { got: 2, limit: 1 });
+            stats.begin().unwrap().failed(&BackendError::Overloaded { retry_after: None });
             drop(stats.begin().unwrap());
         }
         let live = stats.live(Instant::now(), Load::IDLE);

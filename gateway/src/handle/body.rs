@@ -25,13 +25,11 @@ const LINGER: Duration = Duration::from_secs(5);
 pub async fn read(mut body: Incoming, headers: &HeaderMap, limits: &Limits) -> Result<Bytes, ApiError> {
     let limit = usize::try_from(limits.body_bytes).unwrap_or(usize::MAX);
     if body.size_hint().lower() > limits.body_bytes {
-        // Who waits for `100 Continue` reads the refusal before it sends a byte.
-        if !headers.contains_key(header::EXPECT) {
-            discard(body).await;
-        }
+        discard(body, headers).await;
         return Err(ApiError::body_too_large(limit));
     }
     if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+        discard(body, headers).await;
         return Err(
             ApiError::invalid(None, "a compressed request body is not read").hint("send it without `content-encoding`")
         );
@@ -42,7 +40,7 @@ pub async fn read(mut body: Incoming, headers: &HeaderMap, limits: &Limits) -> R
         let frame = frame.map_err(|_| ApiError::malformed_json("the request body broke off"))?;
         let Ok(data) = frame.into_data() else { continue };
         if first.len() + gathered.len() + data.len() > limit {
-            discard(body).await;
+            discard(body, headers).await;
             return Err(ApiError::body_too_large(limit));
         }
         // Most bodies come as one piece, which needs no copy.
@@ -60,6 +58,11 @@ pub async fn read(mut body: Incoming, headers: &HeaderMap, limits: &Limits) -> R
     Ok(if gathered.is_empty() { first } else { gathered.freeze() })
 }
 
-async fn discard(mut body: Incoming) {
+/// Reads what is left of a body whose request is refused, so that the refusal can be read.
+pub async fn discard(mut body: Incoming, headers: &HeaderMap) {
+    // Who waits for `100 Continue` reads the refusal before it sends a byte.
+    if headers.contains_key(header::EXPECT) {
+        return;
+    }
     let _ = timeout(LINGER, async { while let Some(Ok(_)) = body.frame().await {} }).await;
 }

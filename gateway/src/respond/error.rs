@@ -6,7 +6,7 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use backends::{BackendError, Class, Fault};
+use backends::{BackendError, Class};
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
@@ -15,6 +15,9 @@ use super::body::Body;
 
 /// SDKs sleep for as long as `retry-after` says, some without a cap of their own.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
+
+/// When a client may come back while every backend rests: about as long as a breaker first stays open.
+const RESTING: Duration = Duration::from_secs(5);
 
 /// An error as the caller sees it.
 #[derive(Debug, Clone)]
@@ -35,12 +38,14 @@ pub struct ApiError {
     pub retry_after: Option<Duration>,
     /// Whether an SDK's automatic retry makes sense; `None` leaves it to the SDK's own rule.
     pub should_retry: Option<bool>,
+    /// The methods that the path takes, where that is what is wrong.
+    pub allow: Option<&'static str>,
     /// More facts for the reader, under their own key beside the four.
     pub details: Option<Box<(&'static str, serde_json::Value)>>,
 }
 
 #[derive(Serialize)]
-struct Body_<'a> {
+struct ErrorBody<'a> {
     error: Inner<'a>,
 }
 
@@ -68,6 +73,7 @@ impl ApiError {
             hint: None,
             retry_after: None,
             should_retry: None,
+            allow: None,
             details: None,
         }
     }
@@ -103,12 +109,15 @@ impl ApiError {
 
     /// 405: the path takes another method.
     pub fn method_not_allowed(allowed: &'static str) -> Self {
-        Self::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "invalid_request_error",
-            "method_not_allowed",
-            "the path does not take this method",
-        )
+        Self {
+            allow: Some(allowed),
+            ..Self::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "invalid_request_error",
+                "method_not_allowed",
+                "the path does not take this method",
+            )
+        }
         .hint(format!("use {allowed}"))
     }
 
@@ -159,6 +168,9 @@ impl ApiError {
     ///
     /// The gateway has tried what policy allows, so SDKs are told not to repeat a failure at once.
     pub fn exhausted(error: &BackendError, model: &str, tried: usize) -> Self {
+        if tried == 0 {
+            return Self::no_healthy_backend(model, "");
+        }
         let tries = if tried == 1 { "1 attempt".to_owned() } else { format!("{tried} attempts") };
         let mut api = match error.class() {
             Class::ContextTooLong => Self {
@@ -199,11 +211,19 @@ impl ApiError {
             ),
         };
         api.retry_after = error.retry_after();
-        api.should_retry = Some(match error.fault() {
-            Fault::Caller => false,
-            Fault::Backend | Fault::Us => error.class() == Class::TooManyRequests,
-        });
+        // SDKs do not wait longer than this, so a retry that is told to wait longer would come too early.
+        let soon = api.retry_after.is_none_or(|after| after <= MAX_RETRY_AFTER);
+        api.should_retry = Some(error.class() == Class::TooManyRequests && soon);
         api
+    }
+
+    /// 503: everything that may serve the model rests after failures. `which` names the models, or nothing.
+    pub fn no_healthy_backend(model: &str, which: &str) -> Self {
+        let message = format!("nothing that may serve `{model}` is healthy now{which}");
+        Self {
+            retry_after: Some(RESTING),
+            ..Self::unavailable("no_healthy_backend", message).hint("retry in a few seconds")
+        }
     }
 
     /// An upstream that says the request itself is wrong: its own words and status, in our frame.
@@ -237,7 +257,7 @@ impl ApiError {
     /// The JSON body.
     pub fn json(&self, request_id: &str) -> Bytes {
         let details = self.details.as_deref().map(|(key, value)| std::collections::BTreeMap::from([(*key, value)]));
-        let body = Body_ {
+        let body = ErrorBody {
             error: Inner {
                 message: &self.message,
                 r#type: self.kind,
@@ -257,6 +277,12 @@ impl ApiError {
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(allow) = self.allow {
+            headers.insert(header::ALLOW, HeaderValue::from_static(allow));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if let Some(after) = self.retry_after {
             // Whole seconds, rounded up: coming back early would fail again.
             let seconds = after.min(MAX_RETRY_AFTER).as_millis().div_ceil(1000).max(1);
@@ -267,6 +293,11 @@ impl ApiError {
         }
         response
     }
+}
+
+/// The start of a text that somebody else wrote.
+pub fn clip(text: &str, characters: usize) -> String {
+    text.chars().take(characters).collect()
 }
 
 /// The error body of an upstream, nested as OpenAI's or flat as some servers send it; codes may be numbers.
@@ -291,7 +322,8 @@ impl UpstreamError {
             Some(serde_json::Value::Number(number)) => Some(number.to_string()),
             _ => None,
         };
-        let message = text("message").or_else(|| value.get("error").and_then(|e| e.as_str()).map(str::to_owned));
+        let bare = || value.get("error").and_then(|error| error.as_str()).map(|text| clip(text, Self::MAX_MESSAGE));
+        let message = text("message").or_else(bare);
         Self { message, code: text("code"), param: text("param") }
     }
 }

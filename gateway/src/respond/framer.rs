@@ -17,13 +17,14 @@ pub struct Framer {
     logprobs: bool,
     /// Choices whose first chunk, which carries the role, is out.
     opened: Vec<bool>,
-    /// Bytes of text so far by choice: where a completions token stands in its text.
+    /// Characters of text so far by choice: where a completions token stands in its text.
     offsets: Vec<usize>,
 }
 
 impl Framer {
-    /// The frame of one answer with `choices` choices.
-    pub fn new(request: &backends::Request, model: &str, created: u64, choices: usize) -> Self {
+    /// The frame of the answer to `request`.
+    pub fn new(request: &backends::Request, model: &str, created: u64) -> Self {
+        let choices = request.answers();
         let prefix = match request.api {
             Api::Chat => "chatcmpl-",
             Api::Completions => "cmpl-",
@@ -49,7 +50,7 @@ impl Framer {
         let content = Some(delta.text.as_str());
         self.chunk(delta.index, content, None, self.logprobs(delta.index, &delta.logprobs), None, out);
         if let Some(offset) = self.offsets.get_mut(delta.index as usize) {
-            *offset += delta.text.len();
+            *offset += delta.text.chars().count();
         }
     }
 
@@ -250,11 +251,16 @@ enum LogprobsOut<'a> {
 
 impl<'a> LogprobsOut<'a> {
     fn completions(mut offset: usize, tokens: &'a [TokenLogprob]) -> Self {
-        let text = |token: &Alternative| String::from_utf8_lossy(&token.bytes).into_owned();
+        // A part of a character has no text of its own; OpenAI spells its bytes, which keeps rivals apart.
+        let text = |token: &Alternative| match std::str::from_utf8(&token.bytes) {
+            Ok(text) => text.to_owned(),
+            Err(_) => token.bytes.iter().fold("bytes:".to_owned(), |text, byte| format!("{text}\\x{byte:02x}")),
+        };
         let mut text_offset = Vec::with_capacity(tokens.len());
         for token in tokens {
             text_offset.push(offset);
-            offset += token.chosen.bytes.len();
+            // Bytes that begin a character; those of a control token have no text.
+            offset += token.chosen.bytes.iter().filter(|byte| *byte & 0xC0 != 0x80).count();
         }
         Self::Completions {
             tokens: tokens.iter().map(|token| text(&token.chosen)).collect(),
@@ -265,12 +271,18 @@ impl<'a> LogprobsOut<'a> {
                     token
                         .chosen
                         .logprob
-                        .map(|_| token.top.iter().map(|rival| (text(rival), rival.logprob.into())).collect())
+                        .map(|_| with_chosen(token).map(|rival| (text(rival), rival.logprob.into())).collect())
                 })
                 .collect(),
             text_offset,
         }
     }
+}
+
+/// The best tokens, and the chosen one if it is not among them.
+fn with_chosen(token: &TokenLogprob) -> impl Iterator<Item = &Alternative> {
+    let among = token.top.iter().any(|rival| rival.id == token.chosen.id);
+    token.top.iter().chain((!among).then_some(&token.chosen))
 }
 
 /// A token of the chat API: its text may be a part of a character, its bytes are exact.

@@ -1,8 +1,7 @@
 //! A streamed answer: events in, server-sent events out.
 //!
 //! The body is polled by the connection, so a caller that goes away drops it, and with it the upstream or the
-//! engine slot. States: `Open` (events come) -> `Closing` (the terminal bytes are out) -> ended. Exactly one
-//! terminal comes: `[DONE]` after a whole answer, or an error event and then `[DONE]` after a broken one.
+//! engine slot. Exactly one terminal comes: `[DONE]` after a whole answer, or an error event and then `[DONE]` after a broken one.
 //!
 //! Timers cost nothing a chunk: one sleep is armed for the nearest deadline, and when it fires it looks how long
 //! ago the last bytes were and is armed again. A silent stream gets comments, so that proxies keep it open.
@@ -11,11 +10,12 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
-use backends::{BackendError, Event, EventStream, Phase};
+use backends::{Backend, BackendError, Event, EventStream, Phase};
 use bytes::{Bytes, BytesMut};
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -46,35 +46,53 @@ pub struct SseBody {
     timer: Pin<Box<Sleep>>,
     last_bytes: Instant,
     last_heartbeat: Instant,
-    idle: Duration,
-    deadline: Instant,
+    deadlines: Deadlines,
+    /// Goes after `events`, which it serves.
+    _backend: Arc<dyn Backend>,
+}
+
+/// What a committed attempt gives.
+pub struct Answer {
+    /// Events that were held back until it committed.
+    pub head: Vec<Event>,
+    /// The events after them.
+    pub rest: EventStream,
+    /// Kept until the answer ends, so that a reload does not stop the engine under it.
+    pub backend: Arc<dyn Backend>,
+}
+
+/// How long an answer may take from here.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadlines {
+    /// Between two events.
+    pub idle: Duration,
+    /// For the whole answer.
+    pub total: Instant,
 }
 
 impl SseBody {
-    /// The body of a committed attempt.
+    /// The body of a committed attempt. `include_usage`: whether the caller asked for the usage chunk.
     pub fn new(
-        head: Vec<Event>,
-        events: EventStream,
+        answer: Answer,
         framer: Framer,
         include_usage: bool,
         settlement: Settlement,
-        idle: Duration,
-        deadline: Instant,
+        deadlines: Deadlines,
     ) -> Self {
         let now = Instant::now();
         Self {
-            events,
-            head: head.into_iter(),
+            events: answer.rest,
+            head: answer.head.into_iter(),
             framer,
             include_usage,
             settlement: Some(settlement),
             finished: false,
             ended: false,
-            timer: Box::pin(sleep_until((now + HEARTBEAT.min(idle)).min(deadline))),
+            timer: Box::pin(sleep_until((now + HEARTBEAT.min(deadlines.idle)).min(deadlines.total))),
             last_bytes: now,
             last_heartbeat: now,
-            idle,
-            deadline,
+            deadlines,
+            _backend: answer.backend,
         }
     }
 
@@ -84,6 +102,10 @@ impl SseBody {
             return Poll::Ready(None);
         }
         let mut gathered = Gathered::default();
+        // Also for a stream that always has something: the timer below is only looked at when it has nothing.
+        if Instant::now() >= self.deadlines.total {
+            self.fail(&BackendError::Timeout { phase: Phase::Total }, &mut gathered);
+        }
         while !self.ended && gathered.len() < GATHER {
             match self.poll_event(cx) {
                 Poll::Ready(event) => self.take(event, &mut gathered),
@@ -175,9 +197,9 @@ impl SseBody {
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         while self.timer.as_mut().poll(cx).is_ready() {
             let now = Instant::now();
-            let phase = if now >= self.deadline {
+            let phase = if now >= self.deadlines.total {
                 Some(Phase::Total)
-            } else if now >= self.last_bytes + self.idle {
+            } else if now >= self.last_bytes + self.deadlines.idle {
                 Some(Phase::Idle)
             } else {
                 None
@@ -190,7 +212,7 @@ impl SseBody {
             let beat = self.last_bytes.max(self.last_heartbeat) + HEARTBEAT;
             let beats = now >= beat;
             let next_beat = if beats { now + HEARTBEAT } else { beat };
-            self.timer.as_mut().reset(next_beat.min(self.last_bytes + self.idle).min(self.deadline));
+            self.timer.as_mut().reset(next_beat.min(self.last_bytes + self.deadlines.idle).min(self.deadlines.total));
             if beats {
                 self.last_heartbeat = now;
                 return Poll::Ready(Some(Bytes::from_static(b": keep-alive\n\n")));

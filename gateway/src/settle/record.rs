@@ -8,9 +8,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::dispatch::Tried;
 
-/// Candidates that a decision spells out. No plan attempts more than that.
-pub const MAX_CANDIDATES: usize = 16;
-
 /// The decision: who asked for what, and which candidates may serve it under which licence.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Decision {
@@ -45,7 +42,7 @@ pub struct Decision {
     /// The refusal's licence decision.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub refused: Option<CandidateRecord>,
-    /// Who may serve it, best first, at most [`MAX_CANDIDATES`].
+    /// Who may serve it, best first, at most [`policies::MAX_CANDIDATES`].
     pub candidates: Vec<CandidateRecord>,
     /// Deployments that were ruled out, by reason code.
     pub rejected: std::collections::BTreeMap<String, u32>,
@@ -104,15 +101,15 @@ pub struct Outcome<'a> {
     pub error: Option<&'a str>,
     /// The last finish reason, where the gateway knows it.
     pub finish: Option<&'a str>,
-    /// Tokens of the prompt.
-    pub prompt_tokens: u64,
-    /// Tokens generated.
-    pub completion_tokens: u64,
-    /// Prompt tokens from a cache.
-    pub cached_tokens: u64,
-    /// What it cost at the deployment's listed prices; `None` where a price is not known.
+    /// Tokens of the prompt; `None` where nobody counted them.
+    pub prompt_tokens: Option<u64>,
+    /// Tokens generated, likewise.
+    pub completion_tokens: Option<u64>,
+    /// Prompt tokens from a cache, likewise.
+    pub cached_tokens: Option<u64>,
+    /// What it cost at the deployment's listed prices; `None` where a price or the tokens are not known.
     pub cost_usd: Option<f64>,
-    /// Milliseconds to the first content.
+    /// Milliseconds to the first content of a streamed answer.
     pub first_token_ms: Option<u64>,
     /// Milliseconds in all.
     pub total_ms: u64,

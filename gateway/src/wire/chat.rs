@@ -115,6 +115,8 @@ pub(super) fn decode(id: &str, bytes: Bytes) -> Result<Decoded, ApiError> {
         include_usage: fields.stream_options.and_then(|options| options.include_usage).unwrap_or(false),
         logprobs,
         echo: false,
+        suffix: false,
+        best_of: None,
         input: Input::Chat {
             messages,
             tools: tools.map(|tools| tools.get().to_owned()),

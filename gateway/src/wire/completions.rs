@@ -12,7 +12,7 @@ use crate::respond::error::ApiError;
 
 /// Most rivals a token that `logprobs` may ask for.
 const MAX_LOGPROBS: i64 = 20;
-/// Most prompts of one request; each costs a slot.
+/// Most answers of one request, over all prompts; each costs a slot.
 const MAX_PROMPTS: usize = 256;
 
 /// The fields of a completions request that the gateway reads.
@@ -21,6 +21,10 @@ struct Completion {
     prompt: Prompts,
     #[serde(default)]
     echo: Option<bool>,
+    #[serde(default)]
+    suffix: Option<String>,
+    #[serde(default)]
+    best_of: Option<i64>,
     #[serde(default)]
     logprobs: Option<i64>,
 }
@@ -31,9 +35,17 @@ pub(super) fn decode(id: &str, bytes: Bytes) -> Result<Decoded, ApiError> {
     let completion: Completion = super::parse(&bytes)?;
     let payload = super::payload(bytes)?;
     let prompts = completion.prompt.0;
-    if prompts.is_empty() || prompts.len() > MAX_PROMPTS {
-        return Err(out_of_range("prompt", &format!("between 1 and {MAX_PROMPTS} prompts"), prompts.len()));
+    let choices = fields.choices()?;
+    if prompts.is_empty() {
+        return Err(out_of_range("prompt", "at least one prompt", "none"));
     }
+    if prompts.len() * choices as usize > MAX_PROMPTS {
+        return Err(out_of_range("n", &format!("at most {MAX_PROMPTS} answers over all prompts"), choices));
+    }
+    let best_of = completion
+        .best_of
+        .map(|best| u32::try_from(best).map_err(|_| out_of_range("best_of", "0 or more", best)))
+        .transpose()?;
     let logprobs = match completion.logprobs {
         None => None,
         Some(top) => Some(
@@ -51,12 +63,14 @@ pub(super) fn decode(id: &str, bytes: Bytes) -> Result<Decoded, ApiError> {
         // The default of this API is 16, not the rest of the window.
         max_tokens: Some(fields.max_tokens()?.unwrap_or(16)),
         stop: fields.stop()?,
-        choices: fields.choices()?,
+        choices,
         sampling: fields.sampling()?,
         stream: fields.stream.unwrap_or(false),
         include_usage: fields.stream_options.and_then(|options| options.include_usage).unwrap_or(false),
         logprobs,
         echo: completion.echo.unwrap_or(false),
+        suffix: completion.suffix.is_some_and(|suffix| !suffix.is_empty()),
+        best_of,
         input: Input::Prompts(prompts),
     };
     Ok(Decoded { model: fields.model, request, needs })
@@ -65,12 +79,45 @@ pub(super) fn decode(id: &str, bytes: Bytes) -> Result<Decoded, ApiError> {
 /// `prompt`: a string, strings, token ids, or lists of token ids.
 struct Prompts(Vec<Prompt>);
 
-#[derive(Deserialize)]
-#[serde(untagged)]
+/// One element of the `prompt` array.
 enum Item {
     Id(u32),
     Text(String),
     Ids(Vec<u32>),
+}
+
+impl<'de> Deserialize<'de> for Item {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct One;
+
+        impl<'de> Visitor<'de> for One {
+            type Value = Item;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a string, a token id of 0 or more, or an array of token ids")
+            }
+
+            fn visit_u64<E: Error>(self, id: u64) -> Result<Item, E> {
+                u32::try_from(id)
+                    .map(Item::Id)
+                    .map_err(|_| E::invalid_value(serde::de::Unexpected::Unsigned(id), &self))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Item, E> {
+                Ok(Item::Text(text.to_owned()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut ids: A) -> Result<Item, A::Error> {
+                let mut tokens = Vec::new();
+                while let Some(id) = ids.next_element()? {
+                    tokens.push(id);
+                }
+                Ok(Item::Ids(tokens))
+            }
+        }
+
+        deserializer.deserialize_any(One)
+    }
 }
 
 impl<'de> Deserialize<'de> for Prompts {
@@ -97,6 +144,10 @@ impl<'de> Deserialize<'de> for Prompts {
                         Item::Text(text) if ids.is_empty() => prompts.push(Prompt::Text(text)),
                         Item::Ids(tokens) if ids.is_empty() => prompts.push(Prompt::Tokens(tokens)),
                         _ => return Err(A::Error::custom("expected texts or token ids, found both in one array")),
+                    }
+                    // Counted while they come: millions of empty prompts fit into a body.
+                    if prompts.len() > MAX_PROMPTS {
+                        return Err(A::Error::custom(format_args!("expected at most {MAX_PROMPTS} prompts")));
                     }
                 }
                 if !ids.is_empty() {
@@ -131,7 +182,7 @@ mod tests {
 
     #[test]
     fn mixed_and_negative_prompts_are_refused_by_name() {
-        for prompt in [r#"[1,"a"]"#, r#"["a",1]"#, "[-1]", "{}", "[]", "null"] {
+        for prompt in [r#"[1,"a"]"#, r#"["a",1]"#, "[-1]", "[4294967296]", "{}", "[]", "null"] {
             let param = prompts(prompt).unwrap_err().param.unwrap();
             assert!(param.starts_with("prompt"), "{prompt}: {param}");
         }

@@ -46,6 +46,8 @@ fn request(input: Input) -> Request {
         include_usage: true,
         logprobs: None,
         echo: false,
+        suffix: false,
+        best_of: None,
     }
 }
 

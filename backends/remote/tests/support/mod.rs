@@ -57,6 +57,8 @@ pub fn request(api: Api, body: &str) -> Request {
         include_usage: false,
         logprobs: None,
         echo: false,
+        suffix: false,
+        best_of: None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! A stream's terminals, deadlines and heartbeats, on paused time.
 
-use std::{future::poll_fn, sync::Arc};
+use std::future::poll_fn;
 
 use backends::{Api, Delta, FinishReason, Frame, Input, Payload, Request, Sampling, Usage};
 use futures_util::{StreamExt as _, stream};
@@ -24,6 +24,26 @@ fn request(include_usage: bool) -> Request {
         include_usage,
         logprobs: None,
         echo: false,
+        suffix: false,
+        best_of: None,
+    }
+}
+
+/// Keeps the place of the backend whose events these are.
+#[derive(Debug)]
+struct Nobody;
+
+impl Backend for Nobody {
+    fn id(&self) -> &backends::BackendId {
+        unreachable!("the body only keeps it alive")
+    }
+
+    fn load(&self, _: &backends::Probe<'_>) -> backends::Load {
+        backends::Load::IDLE
+    }
+
+    fn generate(&self, _: Arc<Request>) -> backends::BoxFuture<'_, Result<EventStream, BackendError>> {
+        unreachable!("the body only keeps it alive")
     }
 }
 
@@ -32,12 +52,12 @@ fn body(events: EventStream, include_usage: bool) -> (SseBody, tempfile::TempDir
     let folder = tempfile::tempdir().unwrap();
     let (ledger, _) = ledger::Ledger::open(folder.path(), ledger::Options::default()).unwrap();
     let attempt = Arc::new(Stats::default()).begin().unwrap();
-    let deployed = Arc::new(Deployed::for_tests("d", "m"));
-    let settlement =
-        Settlement::new(ledger, "req_1".into(), Instant::now(), deployed, Vec::new(), Duration::ZERO, true, attempt);
-    let framer = Framer::new(&request(include_usage), "m", 7, 1);
-    let deadline = Instant::now() + Duration::from_secs(300);
-    (SseBody::new(Vec::new(), events, framer, include_usage, settlement, IDLE, deadline), folder)
+    let mut settlement = Settlement::new(ledger, "req_1".into(), Instant::now());
+    settlement.serves(Arc::new(Deployed::for_tests("d", "m")), attempt, Duration::ZERO, true);
+    let framer = Framer::new(&request(include_usage), "m", 7);
+    let deadlines = Deadlines { idle: IDLE, total: Instant::now() + Duration::from_secs(300) };
+    let answer = Answer { head: Vec::new(), rest: events, backend: Arc::new(Nobody) };
+    (SseBody::new(answer, framer, include_usage, settlement, deadlines), folder)
 }
 
 async fn rest(body: &mut SseBody) -> String {
