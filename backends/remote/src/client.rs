@@ -3,10 +3,30 @@
 //! Hides the library behind it. Follows no redirect (a key must not travel to another address), reads no proxy
 //! from the environment, and sets no deadline but that of a connection: the others belong to the gateway.
 
-use std::{sync::Arc, time::Duration};
+use std::{error::Error, io, sync::Arc, time::Duration};
 
-use reqwest::Certificate;
-use rustls::crypto::ring;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper_util::{
+    client::legacy,
+    rt::{TokioExecutor, TokioTimer},
+};
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::ring,
+    pki_types::{CertificateDer, pem::PemObject},
+};
+use rustls_platform_verifier::Verifier;
+
+use crate::connector::Connector;
+
+/// A request that got no response.
+pub(crate) type NotSent = legacy::Error;
+
+/// How often a request is sent again that a host has left untouched.
+const AGAIN: usize = 2;
 
 /// Settings of a [`Client`].
 #[derive(Clone, Debug)]
@@ -36,7 +56,7 @@ impl Default for ClientOptions {
 /// A pool of connections to any number of hosts; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Client {
-    inner: reqwest::Client,
+    inner: legacy::Client<Connector, Full<Bytes>>,
     roots: Result<(), Arc<str>>,
 }
 
@@ -50,9 +70,9 @@ pub enum ClientError {
         /// Which one, counted from 1.
         number: usize,
     },
-    /// The system's resolver settings cannot be read.
+    /// TLS cannot be set up.
     #[error("the HTTP client could not be set up")]
-    Setup(#[source] reqwest::Error),
+    Setup(#[source] rustls::Error),
 }
 
 impl Client {
@@ -62,17 +82,29 @@ impl Client {
     /// [`Remote::new`](crate::Remote::new) refuses those at `https` ones with the reason.
     ///
     /// # Errors
-    /// When an authority of the options cannot be read, or the system's resolver settings cannot.
+    /// When an authority of the options cannot be read, or TLS cannot be set up.
     pub fn new(options: &ClientOptions) -> Result<Self, ClientError> {
-        // The TLS library takes the provider from the process; one that is already there may stay.
-        let _ = ring::default_provider().install_default();
-        match builder(options)?.build() {
-            Ok(inner) => Ok(Self { inner, roots: Ok(()) }),
-            Err(error) => {
-                let inner = builder(options)?.tls_certs_only([]).build().map_err(ClientError::Setup)?;
-                Ok(Self { inner, roots: Err(root(&error).into()) })
-            }
-        }
+        let provider = Arc::new(ring::default_provider());
+        let tls = ClientConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
+            .map_err(ClientError::Setup)?;
+        let (tls, roots) = match Verifier::new_with_extra_roots(authorities(options)?, provider) {
+            Ok(verifier) => (tls.dangerous().with_custom_certificate_verifier(Arc::new(verifier)), Ok(())),
+            Err(error) => (tls.with_root_certificates(RootCertStore::empty()), Err(root(&error).into())),
+        };
+        let connector = Connector::new(tls.with_no_client_auth(), options.connect_timeout);
+        let inner = legacy::Client::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(options.idle_timeout)
+            .pool_max_idle_per_host(options.idle_per_host)
+            // A caller that reads slowly holds back its own stream only: one connection has room for 64 of them.
+            .http2_initial_stream_window_size(1 << 20)
+            .http2_initial_connection_window_size(64 << 20)
+            .http2_keep_alive_interval(Duration::from_secs(20))
+            .http2_keep_alive_timeout(Duration::from_secs(10))
+            .build(connector);
+        Ok(Self { inner, roots })
     }
 
     /// Whether `https` addresses can be reached, and if not, why.
@@ -86,39 +118,56 @@ impl Client {
         }
     }
 
-    pub(crate) fn http(&self) -> &reqwest::Client {
-        &self.inner
+    /// Sends what `request` makes, again if the host says that it has not touched it.
+    pub(crate) async fn send(&self, request: impl Fn() -> Request<Full<Bytes>>) -> Result<Response<Incoming>, NotSent> {
+        let mut left = AGAIN;
+        loop {
+            match self.inner.request(request()).await {
+                Err(error) if left > 0 && is_untouched(&error) => left -= 1,
+                outcome => return outcome,
+            }
+        }
     }
 }
 
-fn builder(options: &ClientOptions) -> Result<reqwest::ClientBuilder, ClientError> {
-    let mut authorities = Vec::new();
+/// The certificates of the company's own authorities.
+fn authorities(options: &ClientOptions) -> Result<Vec<CertificateDer<'static>>, ClientError> {
+    let mut all = Vec::new();
     for (at, pem) in options.authorities.iter().enumerate() {
-        match Certificate::from_pem_bundle(pem.as_bytes()) {
-            Ok(certificates) if !certificates.is_empty() => authorities.extend(certificates),
+        let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+        match certificates {
+            Ok(certificates) if !certificates.is_empty() => all.extend(certificates),
             _ => return Err(ClientError::Authority { number: at + 1 }),
         }
     }
-    Ok(reqwest::Client::builder()
-        .user_agent(concat!("pointsman/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(options.connect_timeout)
-        .pool_idle_timeout(options.idle_timeout)
-        .pool_max_idle_per_host(options.idle_per_host)
-        .tcp_nodelay(true)
-        .tcp_keepalive(Duration::from_secs(30))
-        // A caller that reads slowly holds back its own stream only: one connection has room for 64 of them.
-        .http2_initial_stream_window_size(1 << 20)
-        .http2_initial_connection_window_size(64 << 20)
-        .http2_keep_alive_interval(Duration::from_secs(20))
-        .http2_keep_alive_timeout(Duration::from_secs(10))
-        .redirect(reqwest::redirect::Policy::none())
-        .referer(false)
-        .no_proxy()
-        .tls_certs_merge(authorities))
+    Ok(all)
+}
+
+/// Whether a host has said, as only HTTP/2 can, that it closes in good order or refuses a stream unread.
+fn is_untouched(error: &NotSent) -> bool {
+    causes(error).filter_map(|cause| cause.downcast_ref::<h2::Error>()).any(|error| {
+        error.is_remote()
+            && (error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR)
+                || error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM))
+    })
+}
+
+/// Whether an error comes from a time that has run out.
+pub(crate) fn is_timeout(error: &NotSent) -> bool {
+    causes(error)
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|error| error.kind() == io::ErrorKind::TimedOut)
+}
+
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| {
+        let error: &'a (dyn Error + 'static) = *error;
+        error.source()
+    })
 }
 
 /// The cause at the bottom of an error. What lies above it only says which layer passed it on.
-pub(crate) fn root(error: &dyn std::error::Error) -> String {
+pub(crate) fn root(error: &dyn Error) -> String {
     let mut cause = error;
     while let Some(next) = cause.source() {
         cause = next;

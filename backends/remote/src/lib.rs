@@ -19,6 +19,7 @@
 
 mod chunk;
 mod client;
+mod connector;
 mod gauge;
 mod reader;
 mod remote;

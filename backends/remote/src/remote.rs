@@ -8,11 +8,13 @@ use std::{
 use backends::{Api, Backend, BackendError, BackendId, BoxFuture, EventStream, Load, Phase, Probe, Request};
 use bytes::Bytes;
 use futures_util::stream;
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
 
 use crate::{
     Client,
-    client::root,
+    client::{NotSent, is_timeout, root},
     gauge::Gauge,
     reader::Reader,
     rename::renamed,
@@ -28,6 +30,8 @@ const ERROR_BODY: usize = 64 << 10;
 
 /// How long the body of an error may take: its status is known, and nobody should wait for its words.
 const ERROR_BODY_WAIT: Duration = Duration::from_secs(1);
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// A model at a host or server that speaks the OpenAI-compatible dialect.
 #[derive(Debug)]
@@ -61,10 +65,15 @@ impl Remote {
     /// # Errors
     /// What a generation would have met. A place without such a list passes.
     pub async fn check(&self) -> Result<(), BackendError> {
-        let Some(url) = &self.checked.models else { return Ok(()) };
-        let mut ask = reqwest::Request::new(Method::GET, url.clone());
-        *ask.headers_mut() = self.checked.headers.clone();
-        let response = self.client.http().execute(ask).await.map_err(not_sent)?;
+        let Some(uri) = &self.checked.models else { return Ok(()) };
+        let ask = || {
+            let mut ask = http::Request::new(Full::default());
+            *ask.method_mut() = Method::GET;
+            ask.uri_mut().clone_from(uri);
+            ask.headers_mut().clone_from(&self.checked.headers);
+            ask
+        };
+        let response = self.client.send(ask).await.map_err(not_sent)?;
         match response.status().as_u16() {
             200..300 | 404 | 405 => Ok(()),
             _ => Err(refused(response, Api::Chat).await),
@@ -75,14 +84,13 @@ impl Remote {
         self.target.fits(request)?;
         let running = self.running.enter();
         let form = if request.stream { Form::Stream } else { Form::Whole };
-        let post = self.post(request, form)?;
-        let response = self.client.http().execute(post).await.map_err(not_sent)?;
+        let response = self.post(request, form)?.await.map_err(not_sent)?;
         if !response.status().is_success() {
             return Err(refused(response, request.api).await);
         }
         let answered = answered(response.headers(), form)?;
         let (api, limits) = (request.api, self.target.limits);
-        let body = reqwest::Body::from(response);
+        let body = response.into_body();
         Ok(match (form, answered) {
             (Form::Stream, Form::Stream) => {
                 let reader = Reader::new(api, request.answers(), limits.event);
@@ -102,25 +110,40 @@ impl Remote {
         })
     }
 
-    fn post(&self, request: &Request, form: Form) -> Result<reqwest::Request, BackendError> {
-        let (url, param) = match request.api {
+    fn post(
+        &self,
+        request: &Request,
+        form: Form,
+    ) -> Result<impl Future<Output = Result<Response<Incoming>, NotSent>>, BackendError> {
+        let (uri, param) = match request.api {
             Api::Chat => (&self.checked.chat, "messages"),
             Api::Completions => (&self.checked.completions, "prompt"),
         };
-        let Some(url) = url else {
+        let Some(uri) = uri else {
             let reason = format!("the host has no `{}`", request.api.path());
             return Err(BackendError::Unsupported { param, reason });
         };
-        let mut post = reqwest::Request::new(Method::POST, url.clone());
-        let headers = post.headers_mut();
-        headers.clone_from(&self.checked.headers);
-        headers.insert(header::ACCEPT, HeaderValue::from_static(form.content_type()));
-        if let Ok(id) = HeaderValue::from_str(&request.id) {
-            headers.insert("x-request-id", id);
-        }
         let body = request.payload.rewritten(&self.target.name, request.stream && self.target.asks_usage);
-        *post.body_mut() = Some(renamed(body, &self.target.renames).into());
-        Ok(post)
+        let body = renamed(body, &self.target.renames);
+        Ok(self.client.send(move || {
+            let mut post = http::Request::new(Full::new(body.clone()));
+            *post.method_mut() = Method::POST;
+            post.uri_mut().clone_from(uri);
+            *post.headers_mut() = self.headers(&request.id, form);
+            post
+        }))
+    }
+
+    fn headers(&self, id: &str, form: Form) -> HeaderMap {
+        let fixed = &self.checked.headers;
+        // Room for the two below and the two of the HTTP library.
+        let mut headers = HeaderMap::with_capacity(fixed.len() + 4);
+        headers.extend(fixed.iter().map(|(name, value)| (name.clone(), value.clone())));
+        headers.insert(header::ACCEPT, HeaderValue::from_static(form.content_type()));
+        if let Ok(id) = HeaderValue::from_str(id) {
+            headers.insert(REQUEST_ID, id);
+        }
+        headers
     }
 }
 
@@ -149,27 +172,26 @@ impl Form {
 }
 
 /// The error of a request that got no response.
-fn not_sent(error: reqwest::Error) -> BackendError {
-    // An address may be private; the id of the backend says enough.
-    let error = error.without_url();
-    match (error.is_connect(), error.is_timeout()) {
-        (true, true) => BackendError::Timeout { phase: Phase::Connect },
-        (true, false) => BackendError::Connect(Box::new(error)),
-        (false, _) => {
-            BackendError::BrokenStream { reason: format!("the connection broke before the response: {}", root(&error)) }
-        }
+fn not_sent(error: NotSent) -> BackendError {
+    if !error.is_connect() {
+        let reason = format!("the connection broke before the response: {}", root(&error));
+        return BackendError::BrokenStream { reason };
+    }
+    match is_timeout(&error) {
+        true => BackendError::Timeout { phase: Phase::Connect },
+        false => BackendError::Connect(Box::new(error)),
     }
 }
 
 /// The error of a response whose status is no success.
-async fn refused(response: reqwest::Response, api: Api) -> BackendError {
+async fn refused(response: Response<Incoming>, api: Api) -> BackendError {
     let status = response.status().as_u16();
     let wait = retry_after(response.headers(), SystemTime::now());
-    report::refused(status, wait, words(response.into()).await, api)
+    report::refused(status, wait, words(response.into_body()).await, api)
 }
 
 /// The error of a body that came where a stream was asked for.
-async fn error_body(body: reqwest::Body, api: Api) -> BackendError {
+async fn error_body(body: Incoming, api: Api) -> BackendError {
     let body = words(body).await;
     match crate::chunk::read(&body) {
         crate::chunk::Read::Chunk(chunk) if chunk.is_error() => report::inside(&body, api),
@@ -178,7 +200,7 @@ async fn error_body(body: reqwest::Body, api: Api) -> BackendError {
 }
 
 /// The body of an error; nothing if it is too long, too slow or broken.
-async fn words(body: reqwest::Body) -> Bytes {
+async fn words(body: Incoming) -> Bytes {
     match tokio::time::timeout(ERROR_BODY_WAIT, collect(body, ERROR_BODY)).await {
         Ok(Ok(body)) => body,
         Ok(Err(_)) | Err(_) => Bytes::new(),

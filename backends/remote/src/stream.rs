@@ -12,6 +12,7 @@ use std::{
 use backends::{BackendError, Event};
 use futures_core::Stream;
 use http_body::Body;
+use hyper::body::Incoming;
 use tokio::task::coop::poll_proceed;
 
 use crate::{client::root, gauge::Running, reader::Reader, whole::next_data};
@@ -23,12 +24,12 @@ const DRAIN: Duration = Duration::from_millis(250);
 pub(crate) struct Events {
     reader: Reader,
     /// `None` once nothing more is to be read.
-    body: Option<reqwest::Body>,
+    body: Option<Incoming>,
     _running: Running,
 }
 
 impl Events {
-    pub(crate) fn new(reader: Reader, body: reqwest::Body, running: Running) -> Self {
+    pub(crate) fn new(reader: Reader, body: Incoming, running: Running) -> Self {
         Self { reader, body: Some(body), _running: running }
     }
 }
@@ -79,7 +80,7 @@ impl Stream for Events {
 }
 
 /// Reads a body to its end, which is due, so that its connection goes back to the pool.
-fn drain(mut body: reqwest::Body, cx: &mut Context<'_>) {
+fn drain(mut body: Incoming, cx: &mut Context<'_>) {
     // It mostly lies in the buffer already.
     if Pin::new(&mut body).poll_frame(cx).is_pending() {
         tokio::spawn(tokio::time::timeout(DRAIN, async move { while let Ok(Some(_)) = next_data(&mut body).await {} }));

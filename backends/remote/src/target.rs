@@ -2,10 +2,13 @@
 
 use backends::{Api, BackendError, Input, Request};
 use catalog::{Host, Server, StreamUsage};
-use http::{HeaderMap, HeaderName, HeaderValue, header};
-use reqwest::Url;
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, header, uri::InvalidUri};
+use url::Url;
 
 use crate::{Client, Secret};
+
+/// What we call ourselves, unless the headers of a target say otherwise.
+const USER_AGENT: &str = concat!("pointsman/", env!("CARGO_PKG_VERSION"));
 
 /// A model at a host or server that speaks the OpenAI-compatible dialect.
 #[derive(Clone, Debug)]
@@ -221,9 +224,9 @@ pub enum TargetError {
 /// A checked target, in the form that a request needs.
 #[derive(Debug)]
 pub(crate) struct Checked {
-    pub(crate) chat: Option<Url>,
-    pub(crate) completions: Option<Url>,
-    pub(crate) models: Option<Url>,
+    pub(crate) chat: Option<Uri>,
+    pub(crate) completions: Option<Uri>,
+    pub(crate) models: Option<Uri>,
     pub(crate) headers: HeaderMap,
 }
 
@@ -233,17 +236,18 @@ impl Target {
             return Err(TargetError::Name);
         }
         let base = self.base(client)?;
-        let below = |path: &Option<String>| {
-            path.as_ref().map(|path| {
-                let mut url = base.clone();
-                url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
-                url
-            })
+        let below = |path: &Option<String>| -> Result<Option<Uri>, TargetError> {
+            let Some(path) = path else { return Ok(None) };
+            let mut url = base.clone();
+            url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
+            let uri =
+                url.as_str().parse().map_err(|error: InvalidUri| TargetError::BaseUrl { reason: error.to_string() });
+            uri.map(Some)
         };
         Ok(Checked {
-            chat: below(&self.paths.chat),
-            completions: below(&self.paths.completions),
-            models: below(&self.paths.models),
+            chat: below(&self.paths.chat)?,
+            completions: below(&self.paths.completions)?,
+            models: below(&self.paths.models)?,
             headers: self.all_headers()?,
         })
     }
@@ -272,6 +276,7 @@ impl Target {
 
     fn all_headers(&self) -> Result<HeaderMap, TargetError> {
         let mut headers = HeaderMap::new();
+        headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
         for (name, value) in &self.headers {
             let wrong = || TargetError::Header { name: name.clone() };
             let value = HeaderValue::from_str(value).map_err(|_| wrong())?;
@@ -338,9 +343,9 @@ mod tests {
     fn paths_are_put_below_the_base_address_with_or_without_a_slash() {
         for base in ["http://h:9/openai/v1", "http://h:9/openai/v1/"] {
             let checked = check(&Target::new(base, "m", None)).unwrap();
-            assert_eq!(checked.chat.unwrap().as_str(), "http://h:9/openai/v1/chat/completions");
-            assert_eq!(checked.completions.unwrap().as_str(), "http://h:9/openai/v1/completions");
-            assert_eq!(checked.models.unwrap().as_str(), "http://h:9/openai/v1/models");
+            assert_eq!(checked.chat.unwrap().to_string(), "http://h:9/openai/v1/chat/completions");
+            assert_eq!(checked.completions.unwrap().to_string(), "http://h:9/openai/v1/completions");
+            assert_eq!(checked.models.unwrap().to_string(), "http://h:9/openai/v1/models");
         }
     }
 
@@ -391,11 +396,8 @@ mod tests {
         for host in catalog.hosts() {
             match Target::at_host(host, "m", Some(Secret::new("k"))) {
                 Ok(target) => {
-                    let chat = check(&target).unwrap().chat.unwrap();
-                    assert!(
-                        chat.as_str().starts_with(&host.base_url) && chat.as_str().ends_with("/chat/completions"),
-                        "{chat}"
-                    );
+                    let chat = check(&target).unwrap().chat.unwrap().to_string();
+                    assert!(chat.starts_with(&host.base_url) && chat.ends_with("/chat/completions"), "{chat}");
                     called.push(host.id.as_str());
                 }
                 Err(error) => refused.push(error.to_string()),

@@ -6,6 +6,7 @@ use backends::{Api, BackendError, Event, Frame};
 use bytes::{Bytes, BytesMut};
 use futures_util::future::poll_fn;
 use http_body::Body;
+use hyper::body::Incoming;
 
 use crate::{
     chunk::{self, Read},
@@ -14,7 +15,7 @@ use crate::{
 };
 
 /// Reads and checks a whole answer.
-pub(crate) async fn answer(body: reqwest::Body, limit: usize, api: Api) -> Result<Event, BackendError> {
+pub(crate) async fn answer(body: Incoming, limit: usize, api: Api) -> Result<Event, BackendError> {
     let broken = |reason: String| BackendError::BrokenStream { reason };
     let bytes = collect(body, limit).await.map_err(|error| match error {
         Cut::TooLong => broken(format!("the answer is longer than {limit} bytes")),
@@ -49,7 +50,7 @@ pub(crate) enum Cut {
 }
 
 /// The bytes of a body; the buffer that they came in if there is but one.
-pub(crate) async fn collect(mut body: reqwest::Body, limit: usize) -> Result<Bytes, Cut> {
+pub(crate) async fn collect(mut body: Incoming, limit: usize) -> Result<Bytes, Cut> {
     let expected = body.size_hint().lower();
     if expected > limit as u64 {
         return Err(Cut::TooLong);
@@ -75,7 +76,7 @@ pub(crate) async fn collect(mut body: reqwest::Body, limit: usize) -> Result<Byt
 }
 
 /// The next bytes of a body, trailers left out.
-pub(crate) async fn next_data(body: &mut reqwest::Body) -> Result<Option<Bytes>, reqwest::Error> {
+pub(crate) async fn next_data(body: &mut Incoming) -> Result<Option<Bytes>, hyper::Error> {
     loop {
         match poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await.transpose()? {
             None => return Ok(None),

@@ -9,6 +9,8 @@ use backends::{
 };
 use bytes::Bytes;
 use futures_util::StreamExt;
+use http_body_util::{BodyExt, Full};
+use hyper_util::{client::legacy, rt::TokioExecutor};
 use remote::{Client, ClientOptions, Remote, Target};
 use scripted::Host;
 
@@ -124,6 +126,7 @@ pub async fn next(events: &mut EventStream) -> Option<Result<Event, BackendError
 
 /// What the host sends for a body, seen by a client that does nothing to it.
 pub async fn raw(host: &Host, path: &str, body: Bytes) -> Bytes {
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    client.post(format!("http://{}{path}", host.addr())).body(body).send().await.unwrap().bytes().await.unwrap()
+    let client = legacy::Client::builder(TokioExecutor::new()).build_http();
+    let post = http::Request::post(format!("http://{}{path}", host.addr())).body(Full::new(body)).unwrap();
+    client.request(post).await.unwrap().into_body().collect().await.unwrap().to_bytes()
 }
