@@ -99,7 +99,7 @@ async fn row(name: &str, client: &Client) -> String {
     {
         // A cell that is silent is silent for ever, so only there is the wait short.
         let silent = expected.is_some_and(|cell| cell.contains("silence"));
-        let patience = Duration::from_secs(if silent { 1 } else { 30 });
+        let patience = Duration::from_secs(if silent { 3 } else { 30 });
         if let Ok(fault) = Fault::from_str(name) {
             host.script_next(fault);
         }
