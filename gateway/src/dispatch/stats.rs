@@ -1,6 +1,6 @@
 //! What the gateway learns about a deployment from the answers it gives: latency, errors, whether to leave it alone.
 //!
-//! The breaker: closed (requests pass) -> open (left out of plans) after [`TRIP`] failures in a row -> when its
+//! The breaker: closed (requests pass) -> open (left out of plans) after three failures in a row -> when its
 //! delay is over, half-open (the next request is the probe, others stay away) -> closed, or open for twice as
 //! long. A failure is the backend's own; a caller's mistake or a cancelled request counts neither way.
 //!

@@ -353,7 +353,14 @@ fn rig_choice(words: &Words, prompt: &str) -> Choice {
 #[tokio::test]
 async fn dropping_the_engine_ends_every_stream_with_an_error() {
     let rig = Rig::new(1, 100);
-    let (running, queued) = (rig.submit("a", 1_000), rig.submit("b", 1_000));
+    // Its end is never chosen, and it is longer than what an unread stream holds: so it cannot be over, nor can the
+    // one behind it begin, before the scheduler is told to stop.
+    let never = [rig.words.0.encode("z")[0], rig.words.0.eos().unwrap()];
+    let sampling =
+        Sampling { temperature: 0.0, logit_bias: never.map(|token| (token, -100.0)).to_vec(), ..Sampling::default() };
+    let endless = Choice { sampling: Arc::new(sampling), ..rig.choice("a", 1_000) };
+    let running = rig.scheduler.submit(vec![endless]).unwrap();
+    let queued = rig.submit("b", 1_000);
     rig.begins();
     drop(rig.orders); // the model goes on by itself from here
     drop(rig.scheduler);
