@@ -10,6 +10,7 @@ use super::{
     Deployment, Target, Weights,
     address::BaseUrl,
     decode::Spanned,
+    found::last_known,
     load::Reading,
     raw::RawDeployment,
     report::{Problem, list, nearest},
@@ -188,7 +189,8 @@ impl<'a> One<'a, '_> {
             self.note(problem, self.at);
         }
         let model = model?;
-        let offer = offer(self.catalog, &host.id, &model.id);
+        // A row that the host no longer lists still knows its name there.
+        let offer = offer(self.catalog, &host.id, &model.id).or_else(|| last_known(self.catalog, &host.id, &model.id));
         let name = match (&raw.name, offer) {
             (Some(name), _) => name.value.clone(),
             (None, Some(offer)) => offer.name.clone(),
@@ -198,8 +200,8 @@ impl<'a> One<'a, '_> {
                     "name-required",
                     format!("the catalog does not know what {} calls `{}`", host.name, model.id),
                 );
-                let example = host.example_model.as_deref().unwrap_or("the name that its documentation gives");
-                self.note(problem.hint(format!("add `name:`, for example `{example}`")), self.at);
+                let hint = format!("add `name:`, what {} calls `{}` in its documentation", host.name, model.id);
+                self.note(problem.hint(hint), self.at);
                 return None;
             }
         };

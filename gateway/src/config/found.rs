@@ -97,7 +97,7 @@ fn live(
 }
 
 /// The best row that a host no longer lists of this very model.
-fn last_known<'c>(catalog: &'c Catalog, host: &str, model: &str) -> Option<&'c Price> {
+pub(super) fn last_known<'c>(catalog: &'c Catalog, host: &str, model: &str) -> Option<&'c Price> {
     let rows = catalog.prices().filter(|price| price.host == host && price.model.as_deref() == Some(model));
     rows.filter(|price| matches!(price.relation, Relation::Exact | Relation::Variant))
         .min_by_key(|price| price.relation)
