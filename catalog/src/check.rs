@@ -183,7 +183,16 @@ impl Report<'_> {
         }
     }
 
+    /// Reports a text that is too long for the sentences it goes into, or that would break their line.
     fn bound(&mut self, key: Key, what: &str, text: &str, most: usize) {
+        if text.contains(char::is_control) {
+            self.problem(
+                key,
+                "control-character",
+                format!("the {what} `{}` holds a line break or another control character", cut(text)),
+                Some("write it on one line, or fold it with `>-`".to_owned()),
+            );
+        }
         if text.len() > most {
             self.problem(
                 key,

@@ -28,11 +28,34 @@ pub(crate) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>)
         .map(|(_, candidate)| candidate)
 }
 
-/// The first characters of a text that came from outside, for a message.
+/// The first characters of a text that came from outside, for a message: what would break its line or move a cursor
+/// is escaped.
 pub(crate) fn cut(text: &str) -> String {
     const MOST: usize = 120;
-    match text.char_indices().nth(MOST) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text.to_owned(),
+    let mut shown = String::with_capacity(text.len().min(MOST));
+    for c in text.chars().take(MOST) {
+        match c {
+            '\'' | '"' | '\\' => shown.push(c),
+            _ => shown.extend(c.escape_debug()),
+        }
+    }
+    if text.chars().nth(MOST).is_some() {
+        shown.push_str("...");
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_from_outside_stays_on_its_line_and_is_cut() {
+        assert_eq!(
+            cut("m\nit \u{1b}[2K\u{2028}\u{202e} it's \"é\" a\\b"),
+            r#"m\nit \u{1b}[2K\u{2028}\u{202e} it's "é" a\b"#
+        );
+        assert_eq!(cut(&"ü".repeat(120)), "ü".repeat(120));
+        assert_eq!(cut(&"ü".repeat(121)), format!("{}...", "ü".repeat(120)));
     }
 }

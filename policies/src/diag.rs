@@ -4,7 +4,7 @@
 //! A [`Report`] holds every problem of a compilation. Rendering is plain text or colour; JSON is the same fields.
 //! Knows nothing of what a policy means.
 
-use std::{fmt, ops::Range};
+use std::{borrow::Cow, fmt, ops::Range};
 
 use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
 use serde::Serialize;
@@ -152,18 +152,19 @@ impl Diagnostic {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
-        let mut group = level.primary_title(self.message.as_str()).id(self.code).elements(Vec::<Origin<'_>>::new());
+        let (message, label) = (one_line(&self.message), one_line(&self.label));
+        let mut group = level.primary_title(&*message).id(self.code).elements(Vec::<Origin<'_>>::new());
         group = match &self.quoted {
             Some(Quoted { line, marked }) => {
                 let mark = AnnotationKind::Primary.span(marked.clone());
-                let mark = if self.label.is_empty() { mark } else { mark.label(self.label.as_str()) };
+                let mark = if label.is_empty() { mark } else { mark.label(&*label) };
                 let snippet = Snippet::source(line.as_str()).line_start(self.line).path(self.file.as_str());
                 group.element(snippet.annotation(mark))
             }
             None => group.element(Origin::path(self.file.as_str()).line(self.line).char_column(self.column)),
         };
         if let Some(hint) = &self.hint {
-            group = group.element(Level::HELP.with_name("hint").message(hint.as_str()));
+            group = group.element(Level::HELP.with_name("hint").message(one_line(hint)));
         }
         let renderer = if color { Renderer::styled() } else { Renderer::plain() };
         renderer.render(&[group])
@@ -174,6 +175,18 @@ impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.render(false))
     }
+}
+
+/// A text that may quote what a file says, with line breaks and other controls escaped: it cannot pass for lines of ours.
+fn one_line(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return text.into();
+    }
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() { shown.extend(c.escape_debug()) } else { shown.push(c) }
+    }
+    shown.into()
 }
 
 /// Every problem of a compilation, in the order of the files.
@@ -352,6 +365,17 @@ mod tests {
             assert!(code.as_str().chars().all(|c| c.is_ascii_lowercase() || c == '-'), "{code}");
             assert!(code.meaning().ends_with('.') && !code.meaning().starts_with(' '), "{code}: {}", code.meaning());
         }
+    }
+
+    #[test]
+    fn what_a_file_says_cannot_pass_for_lines_of_the_report() {
+        let message = "route `a\n\nerror: all is lost\u{1b}[2K` is odd".to_owned();
+        let mut d =
+            File::new("f", "a: 1\n").diagnose(Severity::Error, Code::WrongValue, &(0..1), message, "x\ny".into());
+        d.hint = Some("not `b\nc`".to_owned());
+        let rendered = d.render(false);
+        assert!(rendered.contains(r"route `a\n\nerror: all is lost\u{1b}[2K` is odd"), "{rendered}");
+        assert!(rendered.contains(r"^ x\ny") && rendered.contains(r"not `b\nc`"), "{rendered}");
     }
 
     #[test]

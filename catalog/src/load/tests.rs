@@ -104,6 +104,22 @@ fn a_thousand_problems_are_cut_to_what_a_person_reads() {
 }
 
 #[test]
+fn a_text_over_two_lines_is_quoted_on_one_and_kept_out_of_reasons() {
+    // A name that goes on after a blank line, as a property test found it: the message was broken in two.
+    let text = "models:\n  - {id: a, family: a, name: \"A\\nB\", developer: x, license: \"m\\nit\", tier: 1, availability: downloadable}\n";
+    let problems = crate::Catalog::builtin().with_overlays(&[("any".to_owned(), text.to_owned())]);
+    let problems = problems.map(|_| ()).expect_err("neither the name nor the licence can stand");
+    let told: Vec<_> = problems.iter().map(|problem| (problem.code, problem.message.as_str())).collect();
+    assert_eq!(
+        told,
+        [
+            ("control-character", r"the name `A\nB` holds a line break or another control character"),
+            ("unknown-license", r"there is no licence `m\nit` in the catalog"),
+        ]
+    );
+}
+
+#[test]
 fn a_yaml_bomb_is_refused_with_its_name() {
     let code = |text: String| match load(None, &[("bomb", &text)]) {
         Ok(_) => "loaded",
