@@ -1,4 +1,4 @@
-//! The loads, stores and sums that the x86 versions share: the only place where they touch memory by address.
+//! The loads, stores, sums and products that the x86 versions share: the only place where they touch memory by address.
 //!
 //! Each takes a reference to an array of the very size it moves, so it is safe for every caller that has the
 //! instructions. None asks for alignment.
@@ -134,4 +134,18 @@ pub(crate) fn load_f16x16(from: &[u8; 32]) -> __m512 {
 #[target_feature(enable = "avx512f")]
 pub(crate) fn join_32(low: __m256i, high: __m256i) -> __m512i {
     _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high)
+}
+
+/// `sum` and, in each lane, two products of neighbours.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+pub(crate) fn add_products_i16(sum: __m512i, a: __m512i, b: __m512i) -> __m512i {
+    _mm512_add_epi32(sum, _mm512_madd_epi16(a, b))
+}
+
+/// The same in one instruction.
+#[inline]
+#[target_feature(enable = "avx512f,avx512vnni")]
+pub(crate) fn add_products_i16_vnni(sum: __m512i, a: __m512i, b: __m512i) -> __m512i {
+    _mm512_dpwssd_epi32(sum, a, b)
 }

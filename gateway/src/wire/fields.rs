@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use backends::Sampling;
 use serde::Deserialize;
 
-use crate::respond::error::ApiError;
+use crate::respond::error::{ApiError, clip};
 
 /// Most choices a request may ask for; each costs a slot.
 const MAX_CHOICES: u32 = 16;
@@ -148,7 +148,7 @@ impl Fields {
                 let id = key.parse().map_err(|_| {
                     ApiError::invalid(
                         "logit_bias".to_owned(),
-                        format!("`logit_bias`: expected token ids as keys, found `{}`", clip(key)),
+                        format!("`logit_bias`: expected token ids as keys, found `{}`", clip(key, 40)),
                     )
                 })?;
                 Ok((id, range("logit_bias", Some(bias), -100.0..=100.0, 0.0)?))
@@ -168,9 +168,4 @@ fn range(param: &str, value: Option<f32>, range: std::ops::RangeInclusive<f32>, 
 
 pub(super) fn out_of_range(param: &str, expected: &str, found: impl std::fmt::Display) -> ApiError {
     ApiError::invalid(param.to_owned(), format!("`{param}`: expected {expected}, found {found}"))
-}
-
-/// The start of a caller's text, for a message.
-fn clip(text: &str) -> String {
-    text.chars().take(40).collect()
 }

@@ -7,7 +7,7 @@ use std::arch::x86_64::*;
 use super::{BYTES, Parts, parts};
 use crate::{
     columns::Q8x256,
-    simd::{f16, join_32, load_16, load_32, load_64, load_i8x64, load_i16x16},
+    simd::{add_products_i16, add_products_i16_vnni, f16, join_32, load_16, load_32, load_64, load_i8x64, load_i16x16},
 };
 
 macro_rules! version {
@@ -45,24 +45,12 @@ macro_rules! version {
     };
 }
 
-version!(pub(super), "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c", add_products);
-
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw")]
-fn add_products(sum: __m512i, a: __m512i, b: __m512i) -> __m512i {
-    _mm512_add_epi32(sum, _mm512_madd_epi16(a, b))
-}
+version!(pub(super), "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c", add_products_i16);
 
 pub(super) mod vnni {
     use super::*;
 
-    version!(pub(in super::super), "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c", add_products);
-
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512vnni")]
-    fn add_products(sum: __m512i, a: __m512i, b: __m512i) -> __m512i {
-        _mm512_dpwssd_epi32(sum, a, b)
-    }
+    version!(pub(in super::super), "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c", add_products_i16_vnni);
 }
 
 /// The 128 weights of a half, in order.
