@@ -9,6 +9,7 @@
 mod error;
 mod event;
 mod load;
+mod object;
 mod payload;
 mod request;
 mod usage;
@@ -20,6 +21,7 @@ use futures_core::Stream;
 pub use error::{BackendError, Class, Fault, Phase};
 pub use event::{Alternative, Delta, Event, FinishReason, Frame, TokenLogprob};
 pub use load::{Load, Probe};
+pub use object::Object;
 pub use payload::{Payload, PayloadError};
 pub use request::{Api, Input, Message, Part, Prompt, Request, Sampling, ToolUse};
 pub use usage::Usage;

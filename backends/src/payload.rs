@@ -3,14 +3,12 @@
 //! An upstream's prompt cache matches bytes, and fields we do not know must survive: so the caller's JSON is
 //! never written anew, only spliced. Keys keep their order, numbers their spelling.
 
-use std::{borrow::Cow, fmt, ops::Range};
+use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
-use serde::{
-    Deserialize, Deserializer,
-    de::{Error as _, IgnoredAny, MapAccess, Visitor},
-};
-use serde_json::value::RawValue;
+use serde::de::Error as _;
+
+use crate::Object;
 
 /// A JSON object as the caller sent it, with the places of the values that may be replaced.
 #[derive(Clone, Debug)]
@@ -47,58 +45,6 @@ const OURS: [&str; 3] = ["model", "stream", "stream_options"];
 const CHOOSERS: [&str; 9] =
     ["models", "provider", "route", "plugins", "fallbacks", "lora_path", "api_base", "base_url", "user_config"];
 
-/// What one walk over the keys of an object finds.
-#[derive(Default)]
-struct Places<'a> {
-    model: Option<&'a RawValue>,
-    stream_options: Option<&'a RawValue>,
-    misspelt: Option<&'static str>,
-    chooser: Option<&'static str>,
-}
-
-/// A key, borrowed where it has no escapes.
-#[derive(Deserialize)]
-#[serde(transparent)]
-struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Places<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Walk;
-
-        impl<'de> Visitor<'de> for Walk {
-            type Value = Places<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Places<'de>, A::Error> {
-                let mut places = Places::default();
-                let once = |place: &mut Option<&'de RawValue>, name, value| match place.replace(value) {
-                    Some(_) => Err(A::Error::duplicate_field(name)),
-                    None => Ok(()),
-                };
-                while let Some(Key(key)) = map.next_key()? {
-                    match &*key {
-                        "model" => once(&mut places.model, "model", map.next_value()?)?,
-                        "stream_options" => once(&mut places.stream_options, "stream_options", map.next_value()?)?,
-                        other => {
-                            let like = |known: &&&str| known.eq_ignore_ascii_case(other);
-                            places.misspelt =
-                                places.misspelt.or(OURS.iter().find(|ours| **ours != other && like(ours)).copied());
-                            places.chooser = places.chooser.or(CHOOSERS.iter().find(like).copied());
-                            map.next_value::<IgnoredAny>()?;
-                        }
-                    }
-                }
-                Ok(places)
-            }
-        }
-
-        deserializer.deserialize_map(Walk)
-    }
-}
-
 impl Payload {
     /// Finds the places of a request body.
     ///
@@ -106,19 +52,38 @@ impl Payload {
     /// When the bytes are no JSON object, `model` is missing or one of the replaced keys stands there twice, or a key
     /// could make an upstream serve something else than was decided.
     pub fn new(bytes: Bytes) -> Result<Self, PayloadError> {
-        let places: Places<'_> = serde_json::from_slice(&bytes).map_err(PayloadError::Shape)?;
-        if let Some(key) = places.misspelt {
-            return Err(PayloadError::Spelling { key });
+        Self::of(&Object::read(&bytes).map_err(PayloadError::Shape)?)
+    }
+
+    /// The same for a body that has been walked.
+    ///
+    /// # Errors
+    /// Those of [`Payload::new`], but for the first.
+    pub fn of(object: &Object<'_>) -> Result<Self, PayloadError> {
+        let bytes = object.bytes();
+        let (mut model, mut stream_options) = (None, None);
+        for (key, value) in object.entries() {
+            let (place, name) = match key {
+                "model" => (&mut model, "model"),
+                "stream_options" => (&mut stream_options, "stream_options"),
+                other => {
+                    let like = |known: &&&str| known.eq_ignore_ascii_case(other);
+                    if let Some(key) = OURS.iter().find(|ours| **ours != other && like(ours)) {
+                        return Err(PayloadError::Spelling { key });
+                    }
+                    if let Some(key) = CHOOSERS.iter().find(like) {
+                        return Err(PayloadError::Chooses { key });
+                    }
+                    continue;
+                }
+            };
+            let start = value.get().as_ptr() as usize - bytes.as_ptr() as usize;
+            if place.replace(start..start + value.get().len()).is_some() {
+                return Err(PayloadError::Shape(serde_json::Error::duplicate_field(name)));
+            }
         }
-        if let Some(key) = places.chooser {
-            return Err(PayloadError::Chooses { key });
-        }
-        let model = places.model.ok_or_else(|| PayloadError::Shape(serde::de::Error::missing_field("model")))?;
-        let place = |raw: &RawValue| {
-            let start = raw.get().as_ptr() as usize - bytes.as_ptr() as usize;
-            start..start + raw.get().len()
-        };
-        Ok(Self { model: place(model), stream_options: places.stream_options.map(place), bytes })
+        let model = model.ok_or_else(|| PayloadError::Shape(serde_json::Error::missing_field("model")))?;
+        Ok(Self { bytes: bytes.clone(), model, stream_options })
     }
 
     /// The bytes as the caller sent them.

@@ -40,7 +40,7 @@ pub fn decide(
 ) -> Result<Ticket, ApiError> {
     let mut rejected = std::collections::BTreeMap::new();
     for candidate in plan.rejected() {
-        *rejected.entry(candidate.code().to_owned()).or_insert(0) += 1;
+        *rejected.entry(candidate.code().into()).or_insert(0) += 1;
     }
     let verdict = plan.verdict.as_str();
     let refused = match &plan.verdict {
@@ -53,34 +53,35 @@ pub fn decide(
         .iter()
         .map(|chosen| candidate(Some(&runtime.deployed[chosen.deployment].facts.id), &chosen.model, &chosen.decision))
         .collect();
+    let use_ = &caller.context.use_;
     let record = Decision {
         v: 1,
-        kind: "decision".to_owned(),
+        kind: "decision".into(),
         time: now_ms(),
-        request: id.to_owned(),
+        request: id.into(),
         api: match api {
             Api::Chat => "chat",
             Api::Completions => "completions",
         }
-        .to_owned(),
-        team: caller.team.as_deref().map(str::to_owned),
-        key: caller.key.as_deref().map(str::to_owned),
-        context: caller.context.name.clone(),
+        .into(),
+        team: caller.team.as_deref().map(Into::into),
+        key: caller.key.as_deref().map(Into::into),
+        context: caller.context.name.as_str().into(),
         r#use: UseRecord {
-            purpose: caller.context.use_.purpose.name().to_owned(),
-            exposure: match caller.context.use_.exposure {
+            purpose: use_.purpose.name().into(),
+            exposure: match use_.exposure {
                 catalog::Exposure::Internal => "internal",
                 catalog::Exposure::Public => "public",
             }
-            .to_owned(),
-            seat: caller.context.use_.seat.clone(),
+            .into(),
+            seat: use_.seat.as_deref().map(Into::into),
         },
         // Bounded: it is the one text here that the caller wrote.
-        model: clip(&facts.model_asked, 200),
-        language: facts.language.clone(),
-        route: plan.route.as_deref().map(str::to_owned),
-        config: runtime.config.digest.clone(),
-        verdict: verdict.to_owned(),
+        model: clip(&facts.model_asked, 200).into(),
+        language: facts.language.as_deref().map(Into::into),
+        route: plan.route.as_deref().map(Into::into),
+        config: runtime.config.digest.as_str().into(),
+        verdict: verdict.into(),
         refused,
         candidates,
         rejected,
@@ -119,19 +120,19 @@ fn ledger_unavailable() -> ApiError {
     ApiError { should_retry: Some(false), ..error }
 }
 
-fn candidate(deployment: Option<&str>, model: &str, decision: &catalog::Decision) -> CandidateRecord {
+fn candidate<'a>(deployment: Option<&'a str>, model: &'a str, decision: &'a catalog::Decision) -> CandidateRecord<'a> {
     CandidateRecord {
-        deployment: deployment.map(str::to_owned),
-        model: model.to_owned(),
-        license: decision.license.to_string(),
+        deployment: deployment.map(Into::into),
+        model: model.into(),
+        license: (&*decision.license).into(),
         tier: decision.tier.number(),
         outcome: match decision.outcome {
             catalog::Outcome::Allow => "allow",
             catalog::Outcome::AllowWithObligations => "allow_with_obligations",
             catalog::Outcome::Deny => "deny",
         }
-        .to_owned(),
-        rule: decision.rule.to_string(),
+        .into(),
+        rule: decision.rule.into(),
     }
 }
 

@@ -9,9 +9,9 @@ pub mod completions;
 mod fields;
 pub mod models;
 
-use backends::{Api, Payload, PayloadError, Request};
+use backends::{Api, Object, Payload, PayloadError, Request};
 use bytes::Bytes;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::respond::error::{ApiError, clip};
 
@@ -40,9 +40,10 @@ pub fn decode(api: Api, id: &str, bytes: Bytes) -> Result<Decoded, ApiError> {
     if bytes.iter().find(|byte| !byte.is_ascii_whitespace()).is_some_and(|first| *first != b'{') {
         return Err(ApiError::malformed_json("the body is no JSON object"));
     }
+    let object = Object::read(&bytes).map_err(|error| explain::<IgnoredAny>(&bytes, &error))?;
     let decoded = match api {
-        Api::Chat => chat::decode(id, bytes),
-        Api::Completions => completions::decode(id, bytes),
+        Api::Chat => chat::decode(id, &object),
+        Api::Completions => completions::decode(id, &object),
     }?;
     let length = decoded.model.chars().count();
     if length > MAX_MODEL {
@@ -51,9 +52,9 @@ pub fn decode(api: Api, id: &str, bytes: Bytes) -> Result<Decoded, ApiError> {
     Ok(decoded)
 }
 
-/// Reads JSON into `T`; on failure once more, slowly, to name the field.
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
-    serde_json::from_slice(bytes).map_err(|error| explain::<T>(bytes, &error))
+/// Reads the fields of `T`; on failure the whole body once more, slowly, to name the field.
+fn parse<T: DeserializeOwned>(object: &Object<'_>) -> Result<T, ApiError> {
+    object.decode().map_err(|error| explain::<T>(object.bytes(), &error))
 }
 
 fn explain<T: DeserializeOwned>(bytes: &[u8], error: &serde_json::Error) -> ApiError {
@@ -87,9 +88,9 @@ fn explain<T: DeserializeOwned>(bytes: &[u8], error: &serde_json::Error) -> ApiE
     ApiError::invalid(param, message)
 }
 
-/// The payload of bytes that have parsed as a request.
-fn payload(bytes: Bytes) -> Result<Payload, ApiError> {
-    Payload::new(bytes).map_err(|error| match &error {
+/// The payload of a body that has parsed as a request.
+fn payload(object: &Object<'_>) -> Result<Payload, ApiError> {
+    Payload::of(object).map_err(|error| match &error {
         PayloadError::Spelling { key } => {
             ApiError::invalid(Some((*key).to_owned()), error.to_string()).hint(format!("write it `{key}`, and once"))
         }

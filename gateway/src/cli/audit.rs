@@ -84,7 +84,7 @@ impl Audit {
         let time = UNIX_EPOCH + Duration::from_millis(entry.decision.time);
         self.since.is_none_or(|since| time >= since)
             && self.until.is_none_or(|until| time < until)
-            && self.team.as_ref().is_none_or(|team| entry.decision.team.as_ref() == Some(team))
+            && self.team.as_ref().is_none_or(|team| entry.decision.team.as_deref() == Some(team))
     }
 }
 
@@ -116,10 +116,10 @@ fn list(entries: impl Iterator<Item = anyhow::Result<Entry>>, last: usize, json:
             let decision = &entry.decision;
             [
                 written(decision.time),
-                decision.request.clone(),
-                decision.team.clone().unwrap_or_default(),
-                decision.context.clone(),
-                decision.model.clone(),
+                decision.request.to_string(),
+                decision.team.as_deref().unwrap_or_default().to_owned(),
+                decision.context.to_string(),
+                decision.model.to_string(),
                 entry.deployment().unwrap_or_default().to_owned(),
                 entry.ended().to_owned(),
             ]
@@ -168,7 +168,7 @@ mod tests {
         ledger.close().unwrap();
         let entries: Vec<_> = read(folder.path()).unwrap().map(Result::unwrap).collect();
         assert_eq!(entries.len(), 1);
-        assert_eq!((entries[0].decision.request.as_str(), entries[0].ended()), ("1", "completed"));
+        assert_eq!((&*entries[0].decision.request, entries[0].ended()), ("1", "completed"));
     }
 
     #[test]

@@ -4,76 +4,78 @@
 //! Never a prompt, an answer, a key or its hash. A reader skips fields that it does not know; `v` changes when a
 //! field changes its meaning.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::dispatch::Tried;
 
 /// The decision: who asked for what, and which candidates may serve it under which licence.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Decision {
+pub struct Decision<'a> {
     /// Version of the shape, 1.
     pub v: u8,
     /// Always `decision`.
-    pub kind: String,
+    pub kind: Cow<'a, str>,
     /// When, in Unix milliseconds.
     pub time: u64,
     /// The request's id, as in its `x-request-id`.
-    pub request: String,
+    pub request: Cow<'a, str>,
     /// The client API.
-    pub api: String,
+    pub api: Cow<'a, str>,
     /// Who asked; `None` where no key is needed.
-    pub team: Option<String>,
+    pub team: Option<Cow<'a, str>>,
     /// The public id of the key.
-    pub key: Option<String>,
+    pub key: Option<Cow<'a, str>>,
     /// The licence context.
-    pub context: String,
+    pub context: Cow<'a, str>,
     /// What the licences were decided for.
-    pub r#use: UseRecord,
+    pub r#use: UseRecord<'a>,
     /// The model that was asked for.
-    pub model: String,
+    pub model: Cow<'a, str>,
     /// The language of the last user turn, where a route asked for it.
-    pub language: Option<String>,
+    pub language: Option<Cow<'a, str>>,
     /// The route that matched.
-    pub route: Option<String>,
+    pub route: Option<Cow<'a, str>>,
     /// Digest of the configuration, policies and catalog that decided.
-    pub config: String,
+    pub config: Cow<'a, str>,
     /// `serve`, or the reason of the refusal: `license`, `none_fits`, `unavailable`.
-    pub verdict: String,
+    pub verdict: Cow<'a, str>,
     /// The refusal's licence decision.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub refused: Option<CandidateRecord>,
+    pub refused: Option<CandidateRecord<'a>>,
     /// Who may serve it, best first, at most [`policies::MAX_CANDIDATES`].
-    pub candidates: Vec<CandidateRecord>,
+    pub candidates: Vec<CandidateRecord<'a>>,
     /// Deployments that were ruled out, by reason code.
-    pub rejected: std::collections::BTreeMap<String, u32>,
+    pub rejected: std::collections::BTreeMap<Cow<'a, str>, u32>,
 }
 
 /// The use, as the licence decision read it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct UseRecord {
+pub struct UseRecord<'a> {
     /// `revenue`, `internal`, `research` or `personal`.
-    pub purpose: String,
+    pub purpose: Cow<'a, str>,
     /// `internal` or `public`.
-    pub exposure: String,
+    pub exposure: Cow<'a, str>,
     /// Where the licensee sits.
-    pub seat: Option<String>,
+    pub seat: Option<Cow<'a, str>>,
 }
 
 /// A candidate with its licence decision.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct CandidateRecord {
+pub struct CandidateRecord<'a> {
     /// The deployment; `None` for a model that is deployed nowhere.
-    pub deployment: Option<String>,
+    pub deployment: Option<Cow<'a, str>>,
     /// The catalog's model.
-    pub model: String,
+    pub model: Cow<'a, str>,
     /// The licence that decided.
-    pub license: String,
+    pub license: Cow<'a, str>,
     /// Its tier.
     pub tier: u8,
     /// `allow`, `allow_with_obligations` or `deny`.
-    pub outcome: String,
+    pub outcome: Cow<'a, str>,
     /// The rule that decided.
-    pub rule: String,
+    pub rule: Cow<'a, str>,
 }
 
 /// The outcome: who served it, what it took, how it ended.

@@ -1,7 +1,6 @@
 //! `POST /v1/chat/completions`: the request.
 
-use backends::{Api, Input, Message, Part, Request, ToolUse};
-use bytes::Bytes;
+use backends::{Api, Input, Message, Object, Part, Request, ToolUse};
 use serde::{
     Deserialize, Deserializer,
     de::{IgnoredAny, SeqAccess, Visitor},
@@ -79,10 +78,10 @@ struct WirePart {
 }
 
 /// Reads the body of a chat request.
-pub(super) fn decode(id: &str, bytes: Bytes) -> Result<Decoded, ApiError> {
-    let mut fields: Fields = super::parse(&bytes)?;
-    let chat: Chat = super::parse(&bytes)?;
-    let payload = super::payload(bytes)?;
+pub(super) fn decode(id: &str, object: &Object<'_>) -> Result<Decoded, ApiError> {
+    let mut fields: Fields = super::parse(object)?;
+    let chat: Chat = super::parse(object)?;
+    let payload = super::payload(object)?;
     if chat.messages.is_empty() {
         return Err(out_of_range("messages", "at least one message", "none"));
     }
@@ -207,7 +206,7 @@ mod tests {
     use super::*;
 
     fn decoded(body: &str) -> Decoded {
-        decode("r", Bytes::copy_from_slice(body.as_bytes())).unwrap()
+        crate::wire::decode(Api::Chat, "r", body.to_owned().into()).unwrap()
     }
 
     #[test]
@@ -249,7 +248,7 @@ mod tests {
             (r#""frequency_penalty":3"#, "frequency_penalty"),
         ] {
             let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":"x"}}],{field}}}"#);
-            let error = decode("r", body.into()).unwrap_err();
+            let error = crate::wire::decode(Api::Chat, "r", body.into()).unwrap_err();
             assert_eq!(error.param.as_deref(), Some(param), "{}", error.message);
         }
     }

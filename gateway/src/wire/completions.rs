@@ -1,7 +1,6 @@
 //! `POST /v1/completions`: the request.
 
-use backends::{Api, Input, Prompt, Request};
-use bytes::Bytes;
+use backends::{Api, Input, Object, Prompt, Request};
 use serde::{
     Deserialize, Deserializer,
     de::{Error, SeqAccess, Visitor},
@@ -30,10 +29,10 @@ struct Completion {
 }
 
 /// Reads the body of a completions request.
-pub(super) fn decode(id: &str, bytes: Bytes) -> Result<Decoded, ApiError> {
-    let mut fields: Fields = super::parse(&bytes)?;
-    let completion: Completion = super::parse(&bytes)?;
-    let payload = super::payload(bytes)?;
+pub(super) fn decode(id: &str, object: &Object<'_>) -> Result<Decoded, ApiError> {
+    let mut fields: Fields = super::parse(object)?;
+    let completion: Completion = super::parse(object)?;
+    let payload = super::payload(object)?;
     let prompts = completion.prompt.0;
     let choices = fields.choices()?;
     if prompts.is_empty() {
@@ -166,7 +165,8 @@ mod tests {
     use super::*;
 
     fn prompts(prompt: &str) -> Result<Vec<Prompt>, ApiError> {
-        let decoded = decode("r", format!(r#"{{"model":"m","prompt":{prompt}}}"#).into())?;
+        let decoded =
+            crate::wire::decode(Api::Completions, "r", format!(r#"{{"model":"m","prompt":{prompt}}}"#).into())?;
         let Input::Prompts(prompts) = decoded.request.input else { panic!("prompts") };
         Ok(prompts)
     }

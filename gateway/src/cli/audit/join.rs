@@ -13,7 +13,7 @@ use crate::settle::record::{CandidateRecord, Decision};
 /// One request.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Entry {
-    pub(super) decision: Decision,
+    pub(super) decision: Decision<'static>,
     pub(super) outcome: Option<Outcome>,
 }
 
@@ -61,7 +61,7 @@ impl Entry {
     }
 
     /// The licence decision that counted: of the candidate that served, or of the refusal.
-    pub(super) fn licensed(&self) -> Option<&CandidateRecord> {
+    pub(super) fn licensed(&self) -> Option<&CandidateRecord<'static>> {
         let served = self.deployment();
         let candidate = self.decision.candidates.iter().find(|c| served.is_some() && c.deployment.as_deref() == served);
         candidate.or(self.decision.refused.as_ref())
@@ -81,7 +81,7 @@ impl Entry {
 pub(super) fn entries(
     records: impl Iterator<Item = anyhow::Result<Vec<u8>>>,
 ) -> impl Iterator<Item = anyhow::Result<Entry>> {
-    let mut open: HashMap<String, Decision> = HashMap::new();
+    let mut open: HashMap<String, Decision<'static>> = HashMap::new();
     let mut records = Some(records);
     let mut unended = Vec::new().into_iter();
     std::iter::from_fn(move || {
@@ -109,14 +109,14 @@ pub(super) fn entries(
 }
 
 /// Takes one record; the request that it ends, if it does.
-fn joined(record: &[u8], open: &mut HashMap<String, Decision>) -> Option<Entry> {
+fn joined(record: &[u8], open: &mut HashMap<String, Decision<'static>>) -> Option<Entry> {
     match serde_json::from_slice::<Kind>(record).ok()?.kind.as_str() {
         "decision" => {
-            let decision: Decision = serde_json::from_slice(record).ok()?;
+            let decision: Decision<'static> = serde_json::from_slice(record).ok()?;
             if decision.verdict != "serve" {
                 return Some(Entry { decision, outcome: None });
             }
-            open.insert(decision.request.clone(), decision);
+            open.insert(decision.request.to_string(), decision);
             None
         }
         "outcome" => {
@@ -167,7 +167,7 @@ pub(super) mod tests {
             decision("3", 3, "serve"),
             outcome("1", "completed"),
         ]);
-        let ended: Vec<_> = entries.iter().map(|entry| (entry.decision.request.as_str(), entry.ended())).collect();
+        let ended: Vec<_> = entries.iter().map(|entry| (&*entry.decision.request, entry.ended())).collect();
         assert_eq!(ended, [("2", "license"), ("1", "completed"), ("3", "open")]);
         assert_eq!(entries[1].deployment(), Some("b"));
         assert_eq!(entries[1].licensed().unwrap().deployment.as_deref(), Some("b"));

@@ -35,12 +35,12 @@ impl Report {
         let lines = [
             ("day", time[..10].to_owned()),
             ("team", or_none(decision.team.as_deref())),
-            ("context", decision.context.clone()),
-            ("use", decision.r#use.purpose.clone()),
-            ("decision", decision.verdict.clone()),
+            ("context", decision.context.to_string()),
+            ("use", decision.r#use.purpose.to_string()),
+            ("decision", decision.verdict.to_string()),
             ("outcome", entry.ended().to_owned()),
-            ("model", or_none(licensed.map(|candidate| candidate.model.as_str()))),
-            ("license", or_none(licensed.map(|candidate| candidate.license.as_str()))),
+            ("model", or_none(licensed.map(|candidate| &*candidate.model))),
+            ("license", or_none(licensed.map(|candidate| &*candidate.license))),
             ("tier", or_none(licensed.map(|candidate| candidate.tier.to_string()).as_deref())),
             ("deployment", or_none(entry.deployment())),
         ];
