@@ -98,8 +98,9 @@ async fn serve(
     let chosen = &plan.candidates[committed.candidate];
     let deployed = Arc::clone(&runtime.deployed[chosen.deployment]);
     settlement.serves(Arc::clone(&deployed), committed.attempt, committed.first_token, request.stream);
-    let framer = Framer::new(&request, &chosen.model, settle::now_ms() / 1000);
+    let created = settle::now_ms() / 1000;
     let mut response = if request.stream {
+        let framer = Framer::new(&request, &chosen.model, created);
         let deadlines = Deadlines { idle: plan.attempts.deadlines.idle, total: committed.deadline };
         let answer = Answer { head: committed.head, rest: committed.rest, backend: committed.backend };
         let sse = SseBody::new(answer, framer, request.include_usage, settlement, deadlines);
@@ -111,7 +112,7 @@ async fn serve(
         headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
         response
     } else {
-        let bytes = whole::assemble(committed.head, &framer, request.answers(), &mut settlement);
+        let bytes = whole::assemble(committed.head, &request, &chosen.model, created, &mut settlement);
         settlement.completed();
         let mut response = Response::new(Body::whole(bytes));
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

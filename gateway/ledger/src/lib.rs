@@ -67,7 +67,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { segment_bytes: 256 << 20, queue_records: 65_536, queue_bytes: 32 << 20, pace: Duration::from_millis(1) }
+        Self { segment_bytes: 256 << 20, queue_records: 65_536, queue_bytes: 32 << 20, pace: Duration::from_millis(2) }
     }
 }
 

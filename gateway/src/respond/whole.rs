@@ -1,14 +1,20 @@
 //! An answer that is not streamed: put together from events, or passed on as the upstream sent it.
 
-use backends::{Event, Usage};
+use backends::{Event, Request, Usage};
 use bytes::Bytes;
 
 use super::framer::{Choice, Framer};
 use crate::settle::Settlement;
 
-/// The body of a whole answer, from all its events; `choices` is how many the request asked for.
-pub fn assemble(events: Vec<Event>, framer: &Framer, choices: usize, settlement: &mut Settlement) -> Bytes {
-    let mut gathered = vec![Choice::default(); choices];
+/// The body of a whole answer to `request`, from all its events; `model` and `created` are said where we write it.
+pub fn assemble(
+    events: Vec<Event>,
+    request: &Request,
+    model: &str,
+    created: u64,
+    settlement: &mut Settlement,
+) -> Bytes {
+    let mut choices = Vec::new();
     let mut total = Usage::default();
     for event in events {
         match event {
@@ -19,14 +25,14 @@ pub fn assemble(events: Vec<Event>, framer: &Framer, choices: usize, settlement:
                 return frame.bytes;
             }
             Event::Delta(delta) => {
-                if let Some(choice) = gathered.get_mut(delta.index as usize) {
+                if let Some(choice) = choice(&mut choices, request, delta.index) {
                     choice.text.push_str(&delta.text);
                     choice.logprobs.extend(delta.logprobs);
                 }
             }
             Event::Finish { index, reason } => {
                 settlement.finish(reason.as_str());
-                if let Some(choice) = gathered.get_mut(index as usize) {
+                if let Some(choice) = choice(&mut choices, request, index) {
                     choice.finish = Some(reason);
                 }
             }
@@ -34,5 +40,11 @@ pub fn assemble(events: Vec<Event>, framer: &Framer, choices: usize, settlement:
         }
     }
     settlement.usage(total);
-    framer.whole(&gathered, total).into()
+    Framer::new(request, model, created).whole(&choices, total).into()
+}
+
+/// One of the choices that the request asked for; they are made once the first is there.
+fn choice<'a>(choices: &'a mut Vec<Choice>, request: &Request, index: u32) -> Option<&'a mut Choice> {
+    choices.resize_with(request.answers(), Choice::default);
+    choices.get_mut(index as usize)
 }
