@@ -1,30 +1,71 @@
-//! What start-up pays to read the built-in data, and what a request pays per candidate.
+//! What start-up pays to read the built-in data and to compile decisions, and what a request pays per candidate.
 
 use std::hint::black_box;
 use std::time::Instant;
 
-use catalog::{Catalog, Exposure, Purpose, Use, decide, decision};
+use catalog::{Catalog, Date, Exposure, Purpose, Use, decide};
 use criterion::{Criterion, criterion_group, criterion_main};
+
+/// Contexts of a large company.
+const CONTEXTS: usize = 2_000;
+
+fn today() -> Date {
+    "2026-11-25".parse().expect("a date")
+}
+
+/// A company's file that speaks of every one of its contexts, so that no two share a class.
+fn company() -> String {
+    let rows = (0..CONTEXTS).map(|n| {
+        format!(
+            "  - {{id: a{n}, entity: acme, contexts: [c{n}], metric: monthly-users, at_most: {n}, signed_by: CFO, \
+             signed: 2026-01-01, valid_until: 2027-01-01}}\n"
+        )
+    });
+    format!("attestations:\n{}", rows.collect::<String>())
+}
+
+fn uses() -> Vec<Use> {
+    let one = |n: usize| Use {
+        seat: Some(["DE", "US", "KR", "FR"][n % 4].to_owned()),
+        entity: Some("acme".to_owned()),
+        context: Some(format!("c{n}")),
+        ..Use::new(Purpose::ALL[n % 4], if n % 8 < 4 { Exposure::Internal } else { Exposure::Public })
+    };
+    (0..CONTEXTS).map(one).collect()
+}
 
 fn benches(c: &mut Criterion) {
     let start = Instant::now();
     let catalog = Catalog::builtin();
     println!("the built-in catalog was read in {:?}", start.elapsed());
+    let models = catalog.models().count();
+    let uses = uses();
+    let start = Instant::now();
+    catalog.compile(&uses, today());
+    println!("{models} models x {CONTEXTS} contexts that no row tells apart were compiled in {:?}", start.elapsed());
+    let company = catalog.with_overlays(&[("acme.yaml".to_owned(), company())]).expect("a good file");
+    let start = Instant::now();
+    company.compile(&uses, today());
+    println!("{models} models x {CONTEXTS} contexts of {CONTEXTS} classes were compiled in {:?}", start.elapsed());
 
     let mut group = c.benchmark_group("decide");
-    for (what, id, purpose) in [
-        ("allow", "qwen3-32b", Purpose::Revenue),
-        ("obligations", "llama-3.3-70b-instruct", Purpose::Revenue),
-        ("seat", "llama-4-scout", Purpose::Revenue),
-        ("deny", "mistral-large-2", Purpose::Revenue),
+    let use_ = Use { seat: Some("US".to_owned()), ..Use::new(Purpose::Revenue, Exposure::Public) };
+    for (what, id) in [
+        ("allow", "qwen3-32b"),
+        ("obligations", "gemma-3-27b-it"),
+        ("attestation", "llama-4-scout"),
+        ("deny", "mistral-large-2"),
     ] {
         let model = catalog.model(id).expect("a built-in model");
-        let use_ = Use { purpose, exposure: Exposure::Public, seat: Some("US".to_owned()), end_users: Vec::new() };
-        group.bench_function(what, |b| b.iter(|| decide(&catalog, black_box(model), black_box(&use_))));
-        group.bench_function(format!("{what}, borrowed"), |b| {
-            b.iter(|| decision(&catalog, black_box(model), black_box(&use_)).outcome)
+        group.bench_function(format!("{what}, worked out"), |b| {
+            b.iter(|| decide(&catalog, black_box(model), black_box(&use_), today()))
+        });
+        let class = catalog.class(&use_, today());
+        group.bench_function(format!("{what}, looked up"), |b| {
+            b.iter(|| class.decision(&catalog, black_box(model)).outcome)
         });
     }
+    group.bench_function("class of a use", |b| b.iter(|| catalog.class(black_box(&use_), today())));
     group.finish();
     c.bench_function("model by id", |b| b.iter(|| catalog.model(black_box("llama-3.3-70b-instruct"))));
     c.bench_function("nearest of an unknown name", |b| b.iter(|| catalog.nearest(black_box("lama-3-70b"), 3).len()));

@@ -26,6 +26,7 @@ pub(crate) const FILES: &[(&str, &str)] = files![
     "models/microsoft.yaml",
     "models/mistral.yaml",
     "models/open-research.yaml",
+    "models/parents.yaml",
     "models/pointsman.yaml",
     "models/qwen.yaml",
     "models/tii.yaml",

@@ -7,10 +7,12 @@ use std::sync::{Arc, OnceLock};
 
 use sha2::{Digest, Sha256};
 
-use crate::decide::Verdicts;
+use crate::decide::Classes;
+use crate::inherit::inherited;
 use crate::load::{self, Rows};
+use crate::model::Resolved;
 use crate::nearest::{LIKE_ENOUGH, likeness};
-use crate::{Host, License, Model, Price, Problem, Quantization, Server, builtin};
+use crate::{Agreement, Attestation, Host, License, Model, Price, Problem, Quantization, Server, Waiver, builtin};
 
 /// Models, licences, hosts, servers, quantizations and prices. Share it in an [`Arc`].
 #[derive(Debug)]
@@ -28,6 +30,7 @@ pub struct Catalog {
     /// By host, then by catalog model: rows still offered, the closest relation first.
     offers: HashMap<String, HashMap<String, Vec<usize>>>,
     digest: String,
+    classes: Classes,
 }
 
 impl Catalog {
@@ -57,11 +60,20 @@ impl Catalog {
     fn new(mut rows: Rows, digest: String) -> Catalog {
         rows.licenses.iter_mut().for_each(License::share_duties);
         let licenses = index(rows.licenses.iter().map(|license| &license.id));
-        for model in &mut rows.models {
-            model.verdicts = Verdicts::of(model, |id| licenses.get(id).map(|at| &rows.licenses[*at]));
+        let models = index(rows.models.iter().map(|model| &model.id));
+        let reach: Vec<_> = rows
+            .models
+            .iter()
+            .map(|model| {
+                let of_model = |id: &str| models.get(id).map(|at| &rows.models[*at]);
+                inherited(model, of_model, |id: &str| licenses.get(id).map(|at| &rows.licenses[*at]))
+            })
+            .collect();
+        for (at, (model, inherited)) in rows.models.iter_mut().zip(reach).enumerate() {
+            model.resolved = Resolved { at: Some(at), inherited };
         }
         Catalog {
-            models: index(rows.models.iter().map(|model| &model.id)),
+            models,
             hosts: index(rows.hosts.iter().map(|host| &host.id)),
             servers: index(rows.servers.iter().map(|server| &server.id)),
             quantizations: index(rows.quantizations.iter().map(|quantization| &quantization.id)),
@@ -71,6 +83,7 @@ impl Catalog {
             licenses,
             rows,
             digest,
+            classes: Classes::default(),
         }
     }
 
@@ -164,6 +177,40 @@ impl Catalog {
     pub fn offers(&self, host: &str, model: &str) -> Vec<&Price> {
         let rows = self.offers.get(host).and_then(|models| models.get(model));
         rows.into_iter().flatten().map(|at| &self.rows.prices[*at]).collect()
+    }
+
+    /// Every attestation.
+    pub fn attestations(&self) -> impl Iterator<Item = &Attestation> {
+        self.rows.attestations.iter()
+    }
+
+    /// Every agreement.
+    pub fn agreements(&self) -> impl Iterator<Item = &Agreement> {
+        self.rows.agreements.iter()
+    }
+
+    /// Every waiver.
+    pub fn waivers(&self) -> impl Iterator<Item = &Waiver> {
+        self.rows.waivers.iter()
+    }
+
+    /// The ids of all licences that bind `model`: its own, and those that reach it from its parents. Worked out afresh for
+    /// a model that is not a row of this catalog.
+    pub fn licenses_of(&self, model: &Model) -> Vec<Arc<str>> {
+        let own = model.own_licenses().map(Arc::from);
+        match self.row_of(model) {
+            Some(_) => own.chain(model.resolved.inherited.iter().cloned()).collect(),
+            None => own.chain(inherited(model, |id| self.model(id), |id| self.license(id))).collect(),
+        }
+    }
+
+    /// The number of the row that `model` is, if it is one of this catalog's.
+    pub(crate) fn row_of(&self, model: &Model) -> Option<usize> {
+        model.resolved.at.filter(|at| self.rows.models.get(*at).is_some_and(|row| std::ptr::eq(row, model)))
+    }
+
+    pub(crate) fn classes(&self) -> &Classes {
+        &self.classes
     }
 
     /// SHA-256 in hex over all data that went in: equal digests mean equal decisions.

@@ -2,8 +2,12 @@
 //!
 //! The problems of all files are reported together, each at the value that is wrong.
 
+mod standing;
+
 use std::collections::{HashMap, HashSet};
 
+use crate::decide::UNKNOWN;
+use crate::inherit::inherited;
 use crate::load::{Key, List, Place, Rows, Text};
 use crate::nearest::{cut, nearest};
 use crate::{License, Model, Price, Problem, Purpose, Tier};
@@ -53,6 +57,21 @@ pub(crate) fn check(base: Option<&Rows>, files: &[File<'_>]) -> Vec<Problem> {
             report.at(List::Prices, row);
             check_price(price, &known, &mut report);
         }
+        for (row, attestation) in file.rows.attestations.iter().enumerate() {
+            report.at(List::Attestations, row);
+            seen.id(&attestation.id, &mut report);
+            standing::attestation(attestation, &known, &mut report);
+        }
+        for (row, agreement) in file.rows.agreements.iter().enumerate() {
+            report.at(List::Agreements, row);
+            seen.id(&agreement.id, &mut report);
+            standing::agreement(agreement, &known, &mut report);
+        }
+        for (row, waiver) in file.rows.waivers.iter().enumerate() {
+            report.at(List::Waivers, row);
+            seen.id(&waiver.id, &mut report);
+            standing::waiver(waiver, &known, &mut report);
+        }
     }
     found
 }
@@ -70,17 +89,37 @@ fn check_model(model: &Model, known: &Known<'_>, report: &mut Report<'_>) {
         return;
     }
     let mut strictest: Option<Tier> = None;
-    for (n, id) in model.licenses().enumerate() {
+    for (n, id) in model.own_licenses().enumerate() {
         let key = if n == 0 { Key::License } else { Key::AlsoLicense(n - 1) };
         if known.licenses.resolve(id, key, report) {
-            strictest = strictest.max(known.tiers.get(id).copied());
+            strictest = strictest.max(known.license(id).map(|license| license.tier));
         }
+    }
+    if model.parents.len() > MAX_PARENTS {
+        report.problem(
+            Key::Parent(MAX_PARENTS),
+            "too-many",
+            format!("{} parents; at most {MAX_PARENTS} are read", model.parents.len()),
+            None,
+        );
+        return;
+    }
+    for (n, parent) in model.parents.iter().enumerate() {
+        if parent.of == model.id {
+            let message = format!("`{}` cannot be made from itself", cut(&model.id));
+            report.problem(Key::Parent(n), "parent-cycle", message, None);
+        } else if parent.of != UNKNOWN {
+            known.models.resolve(&parent.of, Key::Parent(n), report);
+        }
+    }
+    for id in inherited(model, |id| known.model(id), |id| known.license(id)) {
+        strictest = strictest.max(known.license(&id).map(|license| license.tier));
     }
     if let Some(strictest) = strictest.filter(|strictest| model.tier < *strictest) {
         report.problem(
             Key::Tier,
             "tier-too-free",
-            format!("the row states {}, but one of its licences is {strictest}", model.tier),
+            format!("the row states {}, but a licence that binds it is {strictest}", model.tier),
             Some(format!("write `tier: {}`", strictest.number())),
         );
     }
@@ -102,6 +141,39 @@ fn check_license(license: &License, report: &mut Report<'_>) {
             format!("{} obligations; at most {MAX_OBLIGATIONS} are read", license.obligations.len()),
             None,
         );
+    }
+    for text in &license.ends_when {
+        report.bound(Key::Id, "text of what ends the licence", text, MAX_TEXT);
+    }
+    if license.conditions.len() > MAX_CONDITIONS {
+        report.problem(
+            Key::Condition(MAX_CONDITIONS),
+            "too-many",
+            format!("{} conditions; at most {MAX_CONDITIONS} are read", license.conditions.len()),
+            None,
+        );
+    }
+    for (n, condition) in license.conditions.iter().enumerate().take(MAX_CONDITIONS) {
+        for text in condition.else_owes.iter().chain([&condition.text]) {
+            report.bound(Key::Condition(n), "text of a condition", text, MAX_TEXT);
+        }
+        let asks = match condition.metric.is_question() {
+            true => condition.answer.is_some() && condition.at_most.is_none() && condition.month.is_none(),
+            false => condition.at_most.is_some() && condition.answer.is_none(),
+        };
+        if !asks {
+            let metric = condition.metric.name();
+            let expected = match condition.metric.is_question() {
+                true => "expected `answer: yes` or `answer: no`, and nothing else",
+                false => "expected `at_most` with the greatest figure that is accepted",
+            };
+            report.problem(
+                Key::Condition(n),
+                "condition-without-value",
+                format!("the condition on {metric} does not say what is accepted"),
+                Some(expected.to_owned()),
+            );
+        }
     }
     let business = [Purpose::Revenue, Purpose::Internal];
     let (wrong, expected) = match license.tier {
@@ -154,6 +226,8 @@ const MAX_NAME: usize = 200;
 const MAX_TEXT: usize = 2_000;
 const MAX_OBLIGATIONS: usize = 64;
 const MAX_LICENSES: usize = 16;
+const MAX_PARENTS: usize = 16;
+const MAX_CONDITIONS: usize = 16;
 
 /// More problems than a person would read at once are not looked for.
 const MAX_PROBLEMS: usize = 100;
@@ -210,18 +284,23 @@ struct Known<'a> {
     licenses: Ids<'a>,
     hosts: Ids<'a>,
     servers: Ids<'a>,
-    tiers: HashMap<&'a str, Tier>,
+    model_rows: HashMap<&'a str, &'a Model>,
+    license_rows: HashMap<&'a str, &'a License>,
 }
 
 impl<'a> Known<'a> {
     fn new(base: Option<&'a Rows>, files: &'a [File<'_>]) -> Known<'a> {
         let rows = || base.into_iter().chain(files.iter().map(|file| &file.rows));
-        let models = rows().flat_map(|rows| &rows.models).map(|model| model.id.as_str());
+        let models = || rows().flat_map(|rows| &rows.models);
         let licenses = || rows().flat_map(|rows| &rows.licenses);
         let hosts = rows().flat_map(|rows| &rows.hosts).map(|host| host.id.as_str());
         let servers = rows().flat_map(|rows| &rows.servers).map(|server| server.id.as_str());
         Known {
-            models: Ids { what: "model", code: "unknown-model", ids: models.collect() },
+            models: Ids {
+                what: "model",
+                code: "unknown-model",
+                ids: models().map(|model| model.id.as_str()).collect(),
+            },
             licenses: Ids {
                 what: "licence",
                 code: "unknown-license",
@@ -229,8 +308,17 @@ impl<'a> Known<'a> {
             },
             hosts: Ids { what: "host", code: "unknown-host", ids: hosts.collect() },
             servers: Ids { what: "server", code: "unknown-server", ids: servers.collect() },
-            tiers: licenses().map(|license| (license.id.as_str(), license.tier)).collect(),
+            model_rows: models().map(|model| (model.id.as_str(), model)).collect(),
+            license_rows: licenses().map(|license| (license.id.as_str(), license)).collect(),
         }
+    }
+
+    fn model(&self, id: &str) -> Option<&'a Model> {
+        self.model_rows.get(id).copied()
+    }
+
+    fn license(&self, id: &str) -> Option<&'a License> {
+        self.license_rows.get(id).copied()
     }
 }
 
@@ -255,7 +343,7 @@ impl Ids<'_> {
 
 /// The ids taken so far, one set per list.
 struct Seen<'a> {
-    ids: [HashSet<&'a str>; 6],
+    ids: [HashSet<&'a str>; 9],
 }
 
 impl<'a> Seen<'a> {
@@ -267,6 +355,9 @@ impl<'a> Seen<'a> {
             seen.ids[List::Hosts as usize].extend(rows.hosts.iter().map(|row| row.id.as_str()));
             seen.ids[List::Servers as usize].extend(rows.servers.iter().map(|row| row.id.as_str()));
             seen.ids[List::Quantizations as usize].extend(rows.quantizations.iter().map(|row| row.id.as_str()));
+            seen.ids[List::Attestations as usize].extend(rows.attestations.iter().map(|row| row.id.as_str()));
+            seen.ids[List::Agreements as usize].extend(rows.agreements.iter().map(|row| row.id.as_str()));
+            seen.ids[List::Waivers as usize].extend(rows.waivers.iter().map(|row| row.id.as_str()));
         }
         seen
     }

@@ -37,6 +37,12 @@ pub fn country_meant(code: &str) -> Option<&'static str> {
     CODES.binary_search(&code).ok().map(|at| CODES[at])
 }
 
+/// The member states of the European Union.
+pub(crate) const EU: [&str; 27] = [
+    "AT", "BE", "BG", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GR", "HR", "HU", "IE", "IT", "LT", "LU", "LV",
+    "MT", "NL", "PL", "PT", "RO", "SE", "SI", "SK",
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -45,7 +51,7 @@ mod tests {
     fn the_codes_are_in_order_and_each_is_two_capital_letters() {
         assert!(CODES.windows(2).all(|pair| pair[0] < pair[1]));
         assert!(CODES.iter().all(|code| code.len() == 2 && code.bytes().all(|b| b.is_ascii_uppercase())));
-        assert!(crate::decide::EU.iter().all(|member| is_country(member)));
+        assert!(EU.iter().all(|member| is_country(member)));
     }
 
     #[test]

@@ -1,77 +1,28 @@
-//! The licence decision: may this model serve this use, and what does that ask for?
+//! The licence decision: may this model serve this use, on whose word, and what does that ask for?
 //!
-//! The strictest rule over all licences of the model wins, and what is not known is denied. Everything but the seat of
-//! the licensee is worked out once, when a catalog is built; [`decide`] then looks it up.
+//! Every licence that binds the model is asked, clause by clause ([`clauses`]). A clause holds, asks for something in
+//! return, lacks an attestation, or refuses. The strictest wins, and what is not known is refused: a licence that nobody
+//! knows, a seat that nobody stated, a figure that nobody answers for. An agreement stands in for the licence it names; a
+//! waiver lifts the rules it names. Order: what cannot be had or is not known, then refusals, then missing attestations.
 //!
-//! Knows nothing of routes, hosts or time. A contract that lifts a denial is not modelled here.
+//! Pure: the day comes in. [`Class`] keeps the decisions of one use, so that a request looks them up.
 
-use std::borrow::Cow;
+mod class;
+mod clauses;
+mod explain;
+mod rules;
+
 use std::sync::Arc;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Applies, Availability, Catalog, Kind, License, Model, Tier, is_country};
+use crate::{Answer, Applies, Availability, Catalog, Date, Kind, License, Metric, Model, Month, Scope, Tier, Use};
+use clauses::{Clause, Ruling};
 
-/// What a model is used for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Purpose {
-    /// In a product or service that earns money.
-    Revenue,
-    /// In the daily work of a business.
-    Internal,
-    /// For research that serves no business.
-    Research,
-    /// By a person, for themself.
-    Personal,
-}
-
-impl Purpose {
-    /// Every purpose.
-    pub const ALL: [Purpose; 4] = [Purpose::Revenue, Purpose::Internal, Purpose::Research, Purpose::Personal];
-
-    /// Whether a business gains by it.
-    pub fn is_business(self) -> bool {
-        matches!(self, Purpose::Revenue | Purpose::Internal)
-    }
-
-    /// The purpose as configuration writes it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Purpose::Revenue => "revenue",
-            Purpose::Internal => "internal",
-            Purpose::Research => "research",
-            Purpose::Personal => "personal",
-        }
-    }
-}
-
-/// Who sees what the model writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Exposure {
-    /// People of the company only.
-    Internal,
-    /// Others too.
-    Public,
-}
-
-/// The use that a request is part of. It comes from the registered context of a key, never from the request.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Use {
-    /// What the model is used for.
-    pub purpose: Purpose,
-    /// Who sees what it writes.
-    pub exposure: Exposure,
-    /// ISO 3166 code of the country where the company has its seat, or the person their home.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub seat: Option<String>,
-    /// Countries of the people it is offered to.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub end_users: Vec<String>,
-}
+pub use class::Class;
+pub(crate) use class::Classes;
+pub use explain::{Explanation, Step, StepOutcome, explain};
+pub use rules::{RULES, can_be_waived};
 
 /// What came of a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -81,6 +32,10 @@ pub enum Outcome {
     Allow,
     /// Go ahead; the obligations have to be met.
     AllowWithObligations,
+    /// Go ahead, and look at the findings: it rests on an exception, or on something that ends soon.
+    Warn,
+    /// Do not, until somebody answers for what is missing.
+    RequireAttestation,
     /// Do not.
     Deny,
 }
@@ -88,16 +43,27 @@ pub enum Outcome {
 impl Outcome {
     /// Whether the model may serve.
     pub fn allows(self) -> bool {
-        self != Outcome::Deny
+        matches!(self, Outcome::Allow | Outcome::AllowWithObligations | Outcome::Warn)
+    }
+
+    /// The outcome as reports and the ledger write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Outcome::Allow => "allow",
+            Outcome::AllowWithObligations => "allow_with_obligations",
+            Outcome::Warn => "warn",
+            Outcome::RequireAttestation => "require_attestation",
+            Outcome::Deny => "deny",
+        }
     }
 }
 
 /// A decision and its grounds. Cheap to clone: the texts are shared.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Decision {
     /// What came of it.
     pub outcome: Outcome,
-    /// The rule that decided; a stable kebab-case name.
+    /// The rule that decided; a stable kebab-case name of [`RULES`].
     pub rule: &'static str,
     /// The id of the licence that decided.
     pub license: Arc<str>,
@@ -107,114 +73,280 @@ pub struct Decision {
     pub reason: Arc<str>,
     /// What the use has to do in return.
     pub obligations: Arc<[Arc<str>]>,
+    /// What somebody should look at although it is allowed.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub findings: Arc<[Arc<str>]>,
+    /// What somebody would have to answer for.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub missing: Arc<[Need]>,
+    /// The attestations, agreements and waivers that an allowance rests on.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub rests_on: Arc<[Arc<str>]>,
+    /// The last day on which it may be relied on; `None` where nothing that it rests on ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub valid_until: Option<Date>,
 }
 
-/// Decides whether `model` may serve `use_`. Unknown is deny; the strictest of all the model's licences wins.
-pub fn decide(catalog: &Catalog, model: &Model, use_: &Use) -> Decision {
-    decision(catalog, model, use_).into_owned()
+/// An attestation that a licence asks for and nobody has given.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+pub struct Need {
+    /// The licence that asks.
+    pub license: Arc<str>,
+    /// What it asks.
+    pub metric: Metric,
+    /// Of whom.
+    pub scope: Scope,
+    /// The month that counts; `None` for all the time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub month: Option<Month>,
+    /// The greatest figure that is accepted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at_most: Option<u64>,
+    /// The answer that is accepted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer: Option<Answer>,
 }
 
-/// The same without a copy where the decision was worked out ahead: for a plan that looks at many candidates.
-pub fn decision<'a>(catalog: &Catalog, model: &'a Model, use_: &Use) -> Cow<'a, Decision> {
-    let verdicts = &model.verdicts;
-    let (decision, may_deny_by_seat) = match verdicts.get(use_.purpose, use_.exposure) {
-        Some(decision) => (Cow::Borrowed(decision), verdicts.territorial),
-        // A model that was not read by a catalog has nothing worked out.
-        None => (Cow::Owned(work_out(|id| catalog.license(id), model, use_.purpose, use_.exposure)), true),
-    };
-    if may_deny_by_seat && decision.outcome.allows() {
-        return deny_by_seat(catalog, model, use_).map_or(decision, Cow::Owned);
-    }
-    decision
-}
-
-/// Every rule that a [`Decision`] can name, with its meaning. The names are stable: policies, ledgers and people keep them.
-pub const RULES: [(&str, &str); 19] = [
-    ("tier1-free", "every licence allows any use without condition"),
-    ("tier2-conditional", "the licence allows the use on conditions"),
-    ("tier3-allowed-purpose", "a research licence allows this purpose"),
-    ("tier4-allowed-purpose", "a non-commercial licence allows this purpose"),
-    ("license-purpose", "a licence of tier 1 or 2 does not allow this purpose"),
-    ("tier3-commercial", "a research licence does not allow business use"),
-    ("tier3-purpose", "a research licence does not allow this purpose"),
-    ("tier4-commercial", "a non-commercial licence does not allow business use"),
-    ("tier4-purpose", "a non-commercial licence does not allow this purpose"),
-    ("tier5-closed", "nothing is allowed without a contract"),
-    ("license-unknown", "no licence is known"),
-    ("third-party-service", "offering the model to third parties needs a contract"),
-    ("territory-seat", "the licence withholds rights from licensees of this seat"),
-    ("territory-seat-unknown", "the licence withholds rights by seat, and the context states none that is a country"),
-    ("model-does-not-exist", "there is no model of this name"),
-    ("weights-not-released", "the weights were announced and never published"),
-    ("api-retired", "the model was an API only, and that has ended"),
-    ("not-a-model", "the name stands for a project, recipe, data set or family"),
-    ("availability-unknown", "it is not known whether the model can be had"),
-];
-
-/// The decisions of one model for every purpose and exposure.
-#[derive(Debug, Default, PartialEq)]
-pub(crate) struct Verdicts {
-    decisions: Option<Box<[Decision; 8]>>,
-    /// Some licence denies rights to this model by seat.
-    territorial: bool,
-}
-
-/// A clone has nothing worked out: whoever clones a model may change its licence, and old decisions must not outlive that.
-impl Clone for Verdicts {
-    fn clone(&self) -> Verdicts {
-        Verdicts::default()
-    }
-}
-
-impl Verdicts {
-    pub(crate) fn of<'a>(model: &Model, license: impl Fn(&str) -> Option<&'a License> + Copy) -> Verdicts {
-        let decisions = std::array::from_fn(|slot| {
-            let exposure = if slot % 2 == 0 { Exposure::Internal } else { Exposure::Public };
-            work_out(license, model, Purpose::ALL[slot / 2], exposure)
-        });
-        let territorial = model.licenses().filter_map(license).any(|license| {
-            license.territories.iter().any(|territory| !territory.multimodal_only || model.is_multimodal())
-        });
-        Verdicts { decisions: Some(Box::new(decisions)), territorial }
-    }
-
-    fn get(&self, purpose: Purpose, exposure: Exposure) -> Option<&Decision> {
-        let slot = purpose as usize * 2 + exposure as usize;
-        self.decisions.as_ref().map(|decisions| &decisions[slot])
-    }
-}
-
-/// The decision without the seat of the licensee.
-fn work_out<'a>(
-    license: impl Fn(&str) -> Option<&'a License>,
-    model: &Model,
-    purpose: Purpose,
-    exposure: Exposure,
-) -> Decision {
+/// Decides whether `model` may serve `use_` on the day `today`. Unknown is deny; the strictest of all licences wins.
+pub fn decide(catalog: &Catalog, model: &Model, use_: &Use, today: Date) -> Decision {
     if let Some((rule, reason)) = unavailable(model) {
-        return deny(model, rule, &model.license, reason);
+        return deny(model.tier, rule, &model.license, reason);
     }
-    let mut licenses = Vec::new();
-    for id in model.licenses() {
-        match license(id) {
-            Some(license) => licenses.push(license),
-            None => {
-                let reason = format!(
-                    "`{}` names the licence `{id}`, which the catalog does not know; unknown is denied",
-                    model.id
-                );
-                return deny(model, "license-unknown", id, reason);
+    let ids = catalog.licenses_of(model);
+    let mut licenses = Vec::with_capacity(ids.len());
+    for id in &ids {
+        match catalog.license(id) {
+            Some(license) if license.id != UNKNOWN => licenses.push(license),
+            known => {
+                let reason = unknown_license(model, id, known.is_some());
+                return deny(model.tier, "license-unknown", id, reason);
             }
         }
     }
     // The strictest speaks first, so that the reason names the licence that matters. The sort is stable.
     licenses.sort_by_key(|license| std::cmp::Reverse(license.tier));
+    let mut gathered = Gathered::default();
     for license in &licenses {
-        if let Some((rule, reason)) = forbidden(model, license, purpose, exposure) {
-            return deny(model, rule, &license.id, reason);
+        let rights = clauses::Rights { catalog, model, license, use_, today };
+        match rights.agreement() {
+            Some(agreement) => {
+                gathered.rests_on(&agreement.id, agreement.valid_until, today);
+                let owed =
+                    agreement.obligations.iter().map(|duty| format!("agreement {}: {duty}", agreement.id).into());
+                gathered.obligations.extend(owed);
+                gathered.by_agreement.get_or_insert(agreement.id.as_str());
+            }
+            None => {
+                rights.clauses(|clause| gathered.take(&rights, clause));
+                gathered.duties(license, use_);
+            }
         }
     }
-    allow(model, &licenses, purpose, exposure)
+    gathered.decision(model, &licenses, use_)
+}
+
+/// Decides for what is served together: a model and the adapters that are loaded over it, each by a name of the catalog.
+/// All of them bind, and a name that the catalog does not know is refused, whatever it is loaded over.
+pub fn decide_served(catalog: &Catalog, model: &Model, adapters: &[&str], use_: &Use, today: Date) -> Decision {
+    let mut served = decide(catalog, model, use_, today);
+    for name in adapters {
+        let Some(adapter) = catalog.resolve(name) else {
+            let shown = crate::nearest::cut(name);
+            let reason = format!(
+                "`{}` would be served with the adapter `{shown}`, which the catalog does not know; unknown is denied until \
+                 a catalog file describes it",
+                model.id
+            );
+            return deny(served.tier, "adapter-unknown", UNKNOWN, reason);
+        };
+        served = stricter(served, decide(catalog, adapter, use_, today));
+    }
+    served
+}
+
+/// Both decisions as one: the stricter outcome, all that either asks for.
+fn stricter(a: Decision, b: Decision) -> Decision {
+    // `Outcome` is ordered by how much it holds back.
+    let (strict, other) = if severity(b.outcome) > severity(a.outcome) { (b, a) } else { (a, b) };
+    let union = |a: &Arc<[Arc<str>]>, b: &Arc<[Arc<str>]>| {
+        a.iter().chain(b.iter().filter(|text| !a.contains(text))).cloned().collect::<Arc<[_]>>()
+    };
+    Decision {
+        tier: strict.tier.max(other.tier),
+        obligations: union(&strict.obligations, &other.obligations),
+        findings: union(&strict.findings, &other.findings),
+        missing: strict.missing.iter().chain(other.missing.iter()).cloned().collect(),
+        rests_on: union(&strict.rests_on, &other.rests_on),
+        valid_until: [strict.valid_until, other.valid_until].into_iter().flatten().min(),
+        ..strict
+    }
+}
+
+fn severity(outcome: Outcome) -> u8 {
+    match outcome {
+        Outcome::Allow => 0,
+        Outcome::AllowWithObligations => 1,
+        Outcome::Warn => 2,
+        Outcome::RequireAttestation => 3,
+        Outcome::Deny => 4,
+    }
+}
+
+/// What the clauses of all licences came to.
+#[derive(Default)]
+struct Gathered<'a> {
+    refusal: Option<(&'static str, &'a License, String)>,
+    lacking: Option<(&'a License, String)>,
+    missing: Vec<Need>,
+    obligations: Vec<Arc<str>>,
+    findings: Vec<Arc<str>>,
+    rests_on: Vec<Arc<str>>,
+    valid_until: Option<Date>,
+    by_agreement: Option<&'a str>,
+}
+
+/// What ends within so many days is worth a look.
+const SOON_DAYS: u16 = 30;
+
+impl<'a> Gathered<'a> {
+    fn take(&mut self, rights: &clauses::Rights<'a>, clause: Clause<'a>) {
+        let license = rights.license;
+        match clause.ruling {
+            Ruling::Holds { on } => {
+                if let Some(attestation) = on {
+                    self.rests_on(&attestation.id, attestation.valid_until, rights.today);
+                }
+            }
+            Ruling::Owes { duty, on } => {
+                self.obligations.push(format!("{}: {duty}", license.name).into());
+                if let Some(attestation) = on {
+                    self.rests_on(&attestation.id, attestation.valid_until, rights.today);
+                }
+            }
+            Ruling::Refused | Ruling::Lacking => {
+                if let Some(waiver) = rights.waiver(clause.rule) {
+                    self.rests_on(&waiver.id, waiver.expires, rights.today);
+                    let by = waiver.approved_by.join(" and ");
+                    self.findings.push(
+                        format!(
+                            "the rule {} is waived by {} until {}: {}",
+                            clause.rule, by, waiver.expires, waiver.reason
+                        )
+                        .into(),
+                    );
+                } else if matches!(clause.ruling, Ruling::Lacking) {
+                    self.missing.extend(rights.need(&clause));
+                    if self.lacking.is_none() {
+                        self.lacking = Some((license, rights.reason(&clause)));
+                    }
+                } else if self.refusal.is_none() {
+                    self.refusal = Some((clause.rule, license, rights.reason(&clause)));
+                }
+            }
+        }
+    }
+
+    /// What a licence asks for in return, in the words that all decisions share.
+    fn duties(&mut self, license: &'a License, use_: &Use) {
+        if license.tier >= Tier::Research {
+            let outputs = if license.outputs.purpose_bound { ", nor of what it writes" } else { "" };
+            let purposes = clauses::purposes(license);
+            self.obligations.push(format!("{}: {purposes}; no other use of the model{outputs}", license.name).into());
+        }
+        let due = license.duties.iter().filter(|(applies, _)| applies_to(*applies, use_));
+        self.obligations.extend(due.map(|(_, duty)| Arc::clone(duty)));
+    }
+
+    fn rests_on(&mut self, id: &str, ends: Date, today: Date) {
+        if self.rests_on.iter().any(|known| &**known == id) {
+            return;
+        }
+        self.rests_on.push(id.into());
+        self.valid_until = Some(self.valid_until.map_or(ends, |until| until.min(ends)));
+        if ends <= today.plus_days(SOON_DAYS) {
+            self.findings.push(format!("`{id}`, on which this rests, ends on {ends}").into());
+        }
+    }
+
+    fn decision(self, model: &Model, licenses: &[&'a License], use_: &Use) -> Decision {
+        // `licenses` is sorted and never empty: a model always has the licence of its weights.
+        let strictest = licenses[0];
+        let tier = strictest.tier.max(model.tier);
+        if let Some((rule, license, reason)) = self.refusal {
+            return deny(tier, rule, &license.id, reason);
+        }
+        if let Some((license, reason)) = self.lacking {
+            return Decision {
+                outcome: Outcome::RequireAttestation,
+                missing: self.missing.into(),
+                ..deny(tier, "attestation-missing", &license.id, reason)
+            };
+        }
+        let outcome = match (self.findings.is_empty(), self.obligations.is_empty()) {
+            (false, _) => Outcome::Warn,
+            (true, false) => Outcome::AllowWithObligations,
+            (true, true) => Outcome::Allow,
+        };
+        let rule = match (self.by_agreement, strictest.tier) {
+            (Some(_), _) => "agreement",
+            (None, Tier::Free) => "tier1-free",
+            (None, Tier::Conditional) => "tier2-conditional",
+            (None, Tier::Research) => "tier3-allowed-purpose",
+            // A licence of tier 5 allows nothing (`crate::check`), so only an agreement gets it here.
+            (None, Tier::NonCommercial | Tier::Closed) => "tier4-allowed-purpose",
+        };
+        let under = match self.obligations.len() {
+            0 => String::new(),
+            1 => " under 1 obligation".to_owned(),
+            n => format!(" under {n} obligations"),
+        };
+        let (id, name, license, purpose) = (&model.id, &strictest.name, &strictest.id, use_.purpose.name());
+        let reason = match self.by_agreement {
+            Some(agreement) => {
+                format!(
+                    "`{id}` is under the {name} (`{license}`, {tier}), and the agreement `{agreement}` allows {purpose} use{under}"
+                )
+            }
+            None => format!("`{id}` is under the {name} (`{license}`, {tier}), which allows {purpose} use{under}"),
+        };
+        Decision {
+            outcome,
+            rule,
+            license: strictest.id.as_str().into(),
+            tier,
+            reason: reason.into(),
+            obligations: self.obligations.into(),
+            findings: self.findings.into(),
+            missing: Arc::new([]),
+            rests_on: self.rests_on.into(),
+            valid_until: self.valid_until,
+        }
+    }
+}
+
+/// Whether a duty or condition binds a use. A gateway hands out no weights.
+fn applies_to(applies: Applies, use_: &Use) -> bool {
+    match applies {
+        Applies::Use => true,
+        Applies::Business => use_.purpose.is_business(),
+        Applies::Service => use_.exposure == crate::Exposure::Public,
+        Applies::Distribution => false,
+    }
+}
+
+fn unknown_license(model: &Model, id: &str, has_row: bool) -> String {
+    match (has_row, model.own_licenses().any(|own| own == id)) {
+        (false, _) => {
+            format!("`{}` names the licence `{id}`, which the catalog does not know; unknown is denied", model.id)
+        }
+        (true, true) => {
+            format!("the licence of `{}` is not known; unknown is denied until a licence is on record", model.id)
+        }
+        (true, false) => format!(
+            "`{}` was made from a model whose licence is not known; unknown is denied until it is on record",
+            model.id
+        ),
+    }
 }
 
 /// A name that no request can be served by, whatever its licence.
@@ -245,161 +377,23 @@ fn unavailable(model: &Model) -> Option<(&'static str, String)> {
     }
 }
 
-fn forbidden(model: &Model, license: &License, purpose: Purpose, exposure: Exposure) -> Option<(&'static str, String)> {
-    let (id, name, license_id, tier) = (&model.id, &license.name, &license.id, license.tier);
-    let licensor = license.licensor.as_deref().unwrap_or(&model.developer);
-    if !license.allows.contains(&purpose) {
-        if tier == Tier::Closed {
-            return Some(if license_id == UNKNOWN {
-                let reason =
-                    format!("the licence of `{id}` is not known; unknown is denied until a licence is on record");
-                ("license-unknown", reason)
-            } else {
-                let reason = format!(
-                    "`{id}` is closed ({name}): {licensor} publishes no licence that allows any use without a contract"
-                );
-                ("tier5-closed", reason)
-            });
-        }
-        let rule = match (tier, purpose.is_business()) {
-            (Tier::Research, true) => "tier3-commercial",
-            (Tier::Research, false) => "tier3-purpose",
-            (Tier::NonCommercial, true) => "tier4-commercial",
-            (Tier::NonCommercial, false) => "tier4-purpose",
-            _ => "license-purpose",
-        };
-        let allowed = purposes(license);
-        let reason = format!(
-            "`{id}` is under the {name} (`{license_id}`, {tier}), which allows {allowed}; {} use needs a contract with {licensor}, or a model of tier 1 or 2",
-            purpose.name(),
-        );
-        return Some((rule, reason));
-    }
-    if license.no_third_party_service && exposure == Exposure::Public {
-        let reason = format!(
-            "`{id}` is under the {name} (`{license_id}`, {tier}), which lets nobody offer it to third parties without a contract with {licensor}; internal exposure would be accepted",
-        );
-        return Some(("third-party-service", reason));
-    }
-    None
-}
-
-fn allow(model: &Model, licenses: &[&License], purpose: Purpose, exposure: Exposure) -> Decision {
-    let mut obligations: Vec<Arc<str>> = Vec::new();
-    for license in licenses {
-        if license.tier >= Tier::Research {
-            let outputs = if license.binds_outputs { ", nor of what it writes" } else { "" };
-            obligations
-                .push(format!("{}: {}; no other use of the model{outputs}", license.name, purposes(license)).into());
-        }
-        let due = license.duties.iter().filter(|(applies, _)| match applies {
-            Applies::Use => true,
-            Applies::Business => purpose.is_business(),
-            Applies::Service => exposure == Exposure::Public,
-            Applies::Distribution => false,
-        });
-        obligations.extend(due.map(|(_, duty)| Arc::clone(duty)));
-    }
-    // `licenses` is sorted and never empty: `Model::licenses` always yields the licence of the weights.
-    let strictest = licenses[0];
-    let rule = match strictest.tier {
-        Tier::Free => "tier1-free",
-        Tier::Conditional => "tier2-conditional",
-        Tier::Research => "tier3-allowed-purpose",
-        // A licence of tier 5 allows nothing (`crate::check`), so it never gets here.
-        Tier::NonCommercial | Tier::Closed => "tier4-allowed-purpose",
-    };
-    let outcome = if obligations.is_empty() { Outcome::Allow } else { Outcome::AllowWithObligations };
-    let under = match obligations.len() {
-        0 => String::new(),
-        1 => " under 1 obligation".to_owned(),
-        n => format!(" under {n} obligations"),
-    };
-    let reason = format!(
-        "`{}` is under the {} (`{}`, {}), which allows {} use{under}",
-        model.id,
-        strictest.name,
-        strictest.id,
-        strictest.tier,
-        purpose.name(),
-    );
-    Decision {
-        outcome,
-        rule,
-        license: strictest.id.as_str().into(),
-        tier: strictest.tier,
-        reason: reason.into(),
-        obligations: obligations.into(),
-    }
-}
-
-/// A clause that withholds rights from licensees of some seat. A seat that is not stated, or is no country, is taken as
-/// withheld.
-fn deny_by_seat(catalog: &Catalog, model: &Model, use_: &Use) -> Option<Decision> {
-    for license in model.licenses().filter_map(|id| catalog.license(id)) {
-        for territory in &license.territories {
-            if territory.multimodal_only && !model.is_multimodal() {
-                continue;
-            }
-            let places = territory.denies_seats.join(", ");
-            let (rule, what) = match use_.seat.as_deref() {
-                None => (
-                    "territory-seat-unknown",
-                    format!("the context does not state its seat; state one outside {places}"),
-                ),
-                Some(seat) if territory.denies_seats.iter().any(|place| covers(place, seat)) => (
-                    "territory-seat",
-                    format!(
-                        "the seat is `{seat}`; a seat outside {places} would be accepted, or a model of another licence"
-                    ),
-                ),
-                Some(seat) if !is_country(&seat.to_ascii_uppercase()) => (
-                    "territory-seat-unknown",
-                    format!("the seat `{}` is no country of ISO 3166; state one outside {places}", seat.escape_debug()),
-                ),
-                Some(_) => continue,
-            };
-            let reason = format!(
-                "`{}` is under the {} (`{}`, {}): {}, and {what}",
-                model.id, license.name, license.id, license.tier, territory.text,
-            );
-            return Some(deny(model, rule, &license.id, reason));
-        }
-    }
-    None
-}
-
-fn covers(place: &str, seat: &str) -> bool {
-    place.eq_ignore_ascii_case(seat) || place == "EU" && EU.iter().any(|member| member.eq_ignore_ascii_case(seat))
-}
-
-fn deny(model: &Model, rule: &'static str, license: &str, reason: String) -> Decision {
+fn deny(tier: Tier, rule: &'static str, license: &str, reason: String) -> Decision {
     Decision {
         outcome: Outcome::Deny,
         rule,
         license: license.into(),
-        tier: model.tier,
+        tier,
         reason: reason.into(),
         obligations: Arc::new([]),
-    }
-}
-
-fn purposes(license: &License) -> String {
-    match license.allows.as_slice() {
-        [] => "no use".to_owned(),
-        [only] => format!("{} use only", only.name()),
-        many => many.iter().map(|purpose| purpose.name()).collect::<Vec<_>>().join(" and ") + " use only",
+        findings: Arc::new([]),
+        missing: Arc::new([]),
+        rests_on: Arc::new([]),
+        valid_until: None,
     }
 }
 
 /// The catalog's row for "nobody could tell".
-const UNKNOWN: &str = "unknown";
-
-/// The member states of the European Union.
-pub(crate) const EU: [&str; 27] = [
-    "AT", "BE", "BG", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GR", "HR", "HU", "IE", "IT", "LT", "LU", "LV",
-    "MT", "NL", "PL", "PT", "RO", "SE", "SI", "SK",
-];
+pub(crate) const UNKNOWN: &str = "unknown";
 
 #[cfg(test)]
 mod tests;

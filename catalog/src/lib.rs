@@ -1,8 +1,9 @@
 //! What Pointsman knows about open models, and whether a use of one is allowed.
 //!
 //! Data lives in `data/` as YAML that people read and edit: one row per model, licence, host, server, quantization and
-//! price. [`Catalog::builtin`] holds it; a company adds its own rows with [`Catalog::with_overlays`]. [`decide`] turns a
-//! model and a [`Use`] into a [`Decision`] with its reason.
+//! price. [`Catalog::builtin`] holds it; a company adds its own rows with [`Catalog::with_overlays`]: models and licences,
+//! and what it has attested, agreed and waived. [`decide`] turns a model, a [`Use`] and a [`Date`] into a [`Decision`] with
+//! its reason, [`explain`] says clause by clause why, and a [`Class`] keeps the decisions of a use for a request to look up.
 //!
 //! Fail closed: what the catalog does not know is denied, and `None` never means "no restriction".
 //!
@@ -14,8 +15,10 @@ mod builtin;
 mod catalog;
 mod check;
 mod country;
+mod date;
 mod decide;
 mod host;
+mod inherit;
 mod license;
 mod load;
 mod model;
@@ -24,17 +27,28 @@ mod price;
 mod problem;
 mod quantization;
 mod server;
+mod standing;
 mod tier;
+mod usage;
 
 pub use catalog::Catalog;
 pub use country::{country_meant, is_country};
-pub use decide::{Decision, Exposure, Outcome, Purpose, RULES, Use, decide, decision};
+pub use date::{Date, Month, NotADate, NotAMonth};
+pub use decide::{
+    Class, Decision, Explanation, Need, Outcome, RULES, Step, StepOutcome, can_be_waived, decide, decide_served,
+    explain,
+};
 pub use host::{Auth, Dialect, Host, HostKind, Paths, StreamUsage};
-pub use license::{Applies, License, LicenseText, Obligation, ObligationKind, Territory};
+pub use license::{
+    Answer, Applies, BindsCallers, Condition, Grant, HostedService, License, LicenseText, Metric, Obligation,
+    ObligationKind, Outputs, Scope, Territory, Training,
+};
 pub use load::overlay_schema;
-pub use model::{Availability, Differs, Kind, Modalities, Modality, Model};
+pub use model::{Availability, Derivation, Differs, Kind, Modalities, Modality, Model, Parent};
 pub use price::{ListingStatus, Price, Relation};
 pub use problem::Problem;
 pub use quantization::Quantization;
 pub use server::{Server, ServerKind};
+pub use standing::{Agreement, Attestation, Waiver};
 pub use tier::Tier;
+pub use usage::{Activity, Domain, Exposure, Purpose, Use};

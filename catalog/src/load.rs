@@ -6,11 +6,13 @@
 use std::cell::OnceCell;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_saphyr::Spanned;
 
 use crate::nearest::{cut, nearest};
-use crate::{Catalog, Host, License, Model, Price, Problem, Quantization, Server, check};
+use crate::{
+    Agreement, Attestation, Catalog, Host, License, Model, Price, Problem, Quantization, Server, Waiver, check,
+};
 
 /// A catalog file. The same shape serves the built-in data and a company's own.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -34,6 +36,15 @@ pub(crate) struct Rows {
     /// Prices.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) prices: Vec<Price>,
+    /// What the company answers for. Only in its own files.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) attestations: Vec<Attestation>,
+    /// What the company has bought. Only in its own files.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) agreements: Vec<Agreement>,
+    /// What the company has excepted. Only in its own files.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) waivers: Vec<Waiver>,
 }
 
 impl Rows {
@@ -44,6 +55,9 @@ impl Rows {
         self.servers.extend(more.servers);
         self.quantizations.extend(more.quantizations);
         self.prices.extend(more.prices);
+        self.attestations.extend(more.attestations);
+        self.agreements.extend(more.agreements);
+        self.waivers.extend(more.waivers);
     }
 }
 
@@ -173,6 +187,9 @@ pub(crate) enum List {
     Servers,
     Quantizations,
     Prices,
+    Attestations,
+    Agreements,
+    Waivers,
 }
 
 /// The values that a problem can point at.
@@ -189,6 +206,14 @@ pub(crate) enum Key {
     Allows,
     BaseUrl,
     Server(usize),
+    Parent(usize),
+    Condition(usize),
+    LicenseOf(usize),
+    ModelOf(usize),
+    Rule(usize),
+    Value,
+    Until,
+    Approvers,
 }
 
 /// A text, read again with the places of its values once somebody asks for one.
@@ -215,6 +240,9 @@ impl<'a> Text<'a> {
             List::Servers => &places.servers,
             List::Quantizations => &places.quantizations,
             List::Prices => &places.prices,
+            List::Attestations => &places.attestations,
+            List::Agreements => &places.agreements,
+            List::Waivers => &places.waivers,
         };
         let Some(row) = list.get(place.row) else { return (0, 0) };
         let one = |spanned: &Option<Spanned<String>>| spanned.as_ref().map(|spanned| spanned.referenced);
@@ -231,6 +259,14 @@ impl<'a> Text<'a> {
             Key::Allows => row.value.allows.as_ref().map(|spanned| spanned.referenced),
             Key::BaseUrl => one(&row.value.base_url),
             Key::Server(n) => nth(&row.value.servers, n),
+            Key::Parent(n) => row.value.parents.get(n).map(|spanned| spanned.referenced),
+            Key::Condition(n) => row.value.conditions.get(n).map(|spanned| spanned.referenced),
+            Key::LicenseOf(n) => nth(&row.value.licenses, n),
+            Key::ModelOf(n) => nth(&row.value.models, n),
+            Key::Rule(n) => nth(&row.value.rules, n),
+            Key::Value => row.value.at_most.as_ref().or(row.value.more_than.as_ref()).map(|spanned| spanned.referenced),
+            Key::Until => one(&row.value.valid_until).or_else(|| one(&row.value.expires)),
+            Key::Approvers => row.value.approved_by.as_ref().map(|spanned| spanned.referenced),
         };
         let at = value.unwrap_or(row.referenced);
         (at.line(), at.column())
@@ -247,6 +283,9 @@ struct Places {
     servers: Vec<Spanned<PlacedRow>>,
     quantizations: Vec<Spanned<PlacedRow>>,
     prices: Vec<Spanned<PlacedRow>>,
+    attestations: Vec<Spanned<PlacedRow>>,
+    agreements: Vec<Spanned<PlacedRow>>,
+    waivers: Vec<Spanned<PlacedRow>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -263,6 +302,16 @@ struct PlacedRow {
     base_url: Option<Spanned<String>>,
     allows: Option<Spanned<Vec<String>>>,
     servers: Vec<Spanned<String>>,
+    parents: Vec<Spanned<IgnoredAny>>,
+    conditions: Vec<Spanned<IgnoredAny>>,
+    licenses: Vec<Spanned<String>>,
+    models: Vec<Spanned<String>>,
+    rules: Vec<Spanned<String>>,
+    at_most: Option<Spanned<u64>>,
+    more_than: Option<Spanned<u64>>,
+    valid_until: Option<Spanned<String>>,
+    expires: Option<Spanned<String>>,
+    approved_by: Option<Spanned<Vec<String>>>,
 }
 
 #[cfg(test)]

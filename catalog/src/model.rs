@@ -1,12 +1,12 @@
 //! One row per model: size and variant, never a family as a whole.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Tier;
-use crate::decide::Verdicts;
 
 /// A model of the catalog. `None` and an empty list mean "not known".
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -83,9 +83,12 @@ pub struct Model {
     /// `weights`, `weights+code`, `fully-open` or `closed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub openness: Option<String>,
-    /// The model it was made from: a catalog id, or a name.
+    /// The model it was made from, by a name that the catalog has no row for. Its licences stand in `also_licenses`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<String>,
+    /// The models of the catalog that it was made from. Their licences bind as far as they reach.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parents: Vec<Parent>,
     /// ISO date.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release_date: Option<String>,
@@ -107,15 +110,21 @@ pub struct Model {
     /// What an operator should know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
-    /// The decisions for every purpose and exposure, worked out when the catalog was built.
+    /// What was worked out when the catalog was built.
     #[serde(skip)]
     #[schemars(skip)]
-    pub(crate) verdicts: Verdicts,
+    pub(crate) resolved: Resolved,
 }
 
 impl Model {
-    /// The licence of the weights and those that hold beside it.
+    /// Every licence that binds its user: that of the weights, those that hold beside it, and those that reach it from
+    /// the models it was made from.
     pub fn licenses(&self) -> impl Iterator<Item = &str> {
+        self.own_licenses().chain(self.resolved.inherited.iter().map(|id| &**id))
+    }
+
+    /// The licences that the row itself states.
+    pub(crate) fn own_licenses(&self) -> impl Iterator<Item = &str> {
         std::iter::once(self.license.as_str()).chain(self.also_licenses.iter().map(String::as_str))
     }
 
@@ -132,6 +141,55 @@ impl Model {
     /// Whether it takes more than text.
     pub fn is_multimodal(&self) -> bool {
         self.modalities.input.iter().any(|modality| *modality != Modality::Text)
+    }
+}
+
+/// A model that another was made from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Parent {
+    /// Its catalog id; `unknown` for one that nobody could name, whose licence is then not known either.
+    pub of: String,
+    /// How the model was made from it.
+    pub by: Derivation,
+}
+
+/// How a model was made from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Derivation {
+    /// Its weights were trained on.
+    FineTune,
+    /// Its weights were stored in fewer bits.
+    Quantization,
+    /// Its weights went into a mixture of several.
+    Merge,
+    /// It is loaded below; this is an adapter.
+    Adapter,
+    /// It was trained on what the other wrote.
+    Distillation,
+}
+
+/// What a catalog works out for each of its models. A clone is no longer that row of the catalog: whoever clones a model
+/// may change it, and decisions that were worked out must not outlive that.
+#[derive(Debug, Default)]
+pub(crate) struct Resolved {
+    /// The number of the row; `None` for a model that is in no catalog.
+    pub(crate) at: Option<usize>,
+    /// The ids of the licences that reach it from its parents.
+    pub(crate) inherited: Vec<Arc<str>>,
+}
+
+impl Clone for Resolved {
+    fn clone(&self) -> Resolved {
+        Resolved { at: None, inherited: self.inherited.clone() }
+    }
+}
+
+impl PartialEq for Resolved {
+    /// It follows from the rows, so it tells no two of them apart.
+    fn eq(&self, _: &Resolved) -> bool {
+        true
     }
 }
 

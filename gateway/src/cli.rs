@@ -9,6 +9,7 @@ mod check;
 mod columns;
 mod explain;
 mod keys;
+mod license;
 mod mock;
 mod serve;
 
@@ -31,6 +32,7 @@ Examples:
   pointsman check --config pointsman.yaml          every problem of a configuration
   pointsman explain --request request.json         who would serve a request, and why
   pointsman catalog list --tier 1 --language ko    models by licence tier and language
+  pointsman license explain llama-4-scout --use revenue --seat FR    which clause, and what would change it
   pointsman keys new --config pointsman.yaml --team support --context bot
   pointsman audit report --since 2026-11-01        what was asked, served and refused
 
@@ -50,6 +52,7 @@ enum Command {
     Check(check::Check),
     Explain(explain::Explain),
     Catalog(catalog::Catalog),
+    License(license::License),
     Keys(keys::Keys),
     Audit(audit::Audit),
     Mock(mock::Mock),
@@ -62,6 +65,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Catalog(args) => catalog::run(&args),
+        Command::License(args) => license::run(&args),
         Command::Keys(args) => keys::run(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Mock(args) => mock::run(&args).map(|()| true),

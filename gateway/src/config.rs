@@ -163,7 +163,7 @@ pub struct Context {
     /// The legal entity that uses the model.
     pub entity: Option<String>,
     /// The facts of the use.
-    pub use_: catalog::Use,
+    pub use_: Arc<catalog::Use>,
 }
 
 /// Contexts by name.

@@ -6,6 +6,8 @@
 
 pub mod language;
 
+use std::sync::Arc;
+
 use backends::{Input, Part, Prompt};
 use policies::Facts;
 
@@ -16,7 +18,8 @@ pub fn of(decoded: &Decoded, caller: &Grant, tell_language: bool) -> Facts {
     Facts {
         team: caller.team.as_deref().map(str::to_owned),
         context: Some(caller.context.name.clone()),
-        use_: caller.context.use_.clone(),
+        use_: Arc::clone(&caller.context.use_),
+        today: crate::settle::today(),
         model_asked: decoded.model.clone(),
         language: if tell_language {
             asked(&decoded.request.input).and_then(|text| language::detect(&text)).map(str::to_owned)

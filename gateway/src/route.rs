@@ -27,7 +27,11 @@ pub fn refusal(plan: &Plan, facts: &Facts) -> Option<ApiError> {
                 [] => "no deployed model is allowed for this use; ask your platform team".to_owned(),
                 names => format!("allowed for this use: {}", listed(names, ", ")),
             };
-            Some(ApiError::forbidden("license_forbids_use", decision.reason.to_string()).hint(hint).details(
+            let code = match decision.outcome {
+                catalog::Outcome::RequireAttestation => "license_needs_attestation",
+                _ => "license_forbids_use",
+            };
+            Some(ApiError::forbidden(code, decision.reason.to_string()).hint(hint).details(
                 "license",
                 json!({
                     "model": model,
@@ -36,6 +40,7 @@ pub fn refusal(plan: &Plan, facts: &Facts) -> Option<ApiError> {
                     "rule": decision.rule,
                     "context": facts.context,
                     "purpose": facts.use_.purpose.name(),
+                    "missing": decision.missing,
                     "alternatives": alternatives,
                 }),
             ))

@@ -152,6 +152,8 @@ impl Runtime {
         }
         let facts = config.deployments.iter().map(|deployment| deployment.facts.clone()).collect();
         let models = models(&config);
+        // The first request of each context finds its decisions made.
+        config.catalog.compile(config.contexts.values().map(|context| &*context.use_), settle::today());
         Ok(Self { config, deployed, facts, places, models })
     }
 
@@ -169,8 +171,9 @@ impl Runtime {
     /// The models that a use may ask for: virtual ones, and those deployed whose licence allows it.
     pub fn models_for(&self, use_: &catalog::Use) -> Vec<&Model> {
         let catalog = &self.config.catalog;
+        let class = catalog.class(use_, settle::today());
         let allowed = |model: &Model| {
-            catalog.model(&model.id).is_none_or(|known| catalog::decide(catalog, known, use_).outcome.allows())
+            catalog.model(&model.id).is_none_or(|known| class.decision(catalog, known).outcome.allows())
         };
         self.models.iter().filter(|model| allowed(model)).collect()
     }

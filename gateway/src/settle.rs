@@ -69,12 +69,10 @@ pub fn decide(
         context: caller.context.name.as_str().into(),
         r#use: UseRecord {
             purpose: use_.purpose.name().into(),
-            exposure: match use_.exposure {
-                catalog::Exposure::Internal => "internal",
-                catalog::Exposure::Public => "public",
-            }
-            .into(),
+            exposure: use_.exposure.name().into(),
+            activity: use_.activity.name().into(),
             seat: use_.seat.as_deref().map(Into::into),
+            entity: use_.entity.as_deref().map(Into::into),
         },
         // Bounded: it is the one text here that the caller wrote.
         model: clip(&facts.model_asked, 200).into(),
@@ -126,13 +124,9 @@ fn candidate<'a>(deployment: Option<&'a str>, model: &'a str, decision: &'a cata
         model: model.into(),
         license: (&*decision.license).into(),
         tier: decision.tier.number(),
-        outcome: match decision.outcome {
-            catalog::Outcome::Allow => "allow",
-            catalog::Outcome::AllowWithObligations => "allow_with_obligations",
-            catalog::Outcome::Deny => "deny",
-        }
-        .into(),
+        outcome: decision.outcome.name().into(),
         rule: decision.rule.into(),
+        rests_on: decision.rests_on.iter().map(|id| (&**id).into()).collect(),
     }
 }
 
@@ -266,6 +260,11 @@ fn cost(deployment: &policies::Deployment, usage: Usage) -> Option<f64> {
     let input = deployment.input_usd_per_million?;
     let output = deployment.output_usd_per_million?;
     Some((usage.prompt_tokens as f64 * input + usage.completion_tokens as f64 * output) / 1e6)
+}
+
+/// The day that it is now, in UTC.
+pub fn today() -> catalog::Date {
+    catalog::Date::of_unix_ms(now_ms())
 }
 
 /// Now, in Unix milliseconds.

@@ -61,12 +61,8 @@ fn facts(model: &str, language: &str) -> Facts {
     Facts {
         team: Some("t42".to_owned()),
         context: None,
-        use_: Use {
-            purpose: Purpose::Revenue,
-            exposure: Exposure::Public,
-            seat: Some("KR".to_owned()),
-            end_users: Vec::new(),
-        },
+        today: "2026-11-25".parse().expect("a date"),
+        use_: Use { seat: Some("KR".to_owned()), ..Use::new(Purpose::Revenue, Exposure::Public) }.into(),
         model_asked: model.to_owned(),
         language: Some(language.to_owned()),
         prompt_tokens: 900,

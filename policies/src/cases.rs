@@ -5,7 +5,7 @@
 
 use std::{collections::HashSet, ops::Range, sync::Arc};
 
-use catalog::{Catalog, Exposure, Purpose, Use};
+use catalog::{Activity, Catalog, Date, Exposure, Purpose, Use};
 use serde::Serialize;
 
 use crate::{
@@ -63,27 +63,32 @@ impl TestResult {
     }
 }
 
-/// Runs every test of the snapshot's policies, in the order of the files.
-pub fn run_tests(snapshot: &Snapshot<'_>) -> Vec<TestResult> {
+/// Runs every test of the snapshot's policies, in the order of the files, as on the day `today`: a test that rests on an
+/// agreement fails once that is over.
+pub fn run_tests(snapshot: &Snapshot<'_>, today: Date) -> Vec<TestResult> {
     let texts = &snapshot.policies.texts;
-    texts.iter().flat_map(|text| &text.cases).map(|case| case.run(snapshot)).collect()
+    texts.iter().flat_map(|text| &text.cases).map(|case| case.run(snapshot, today)).collect()
 }
 
 impl CaseText {
-    fn run(&self, snapshot: &Snapshot<'_>) -> TestResult {
+    fn run(&self, snapshot: &Snapshot<'_>, today: Date) -> TestResult {
         let failures = match &self.deployed {
-            None => self.failures(&Snapshot { live: &[], ..*snapshot }),
+            None => self.failures(&Snapshot { live: &[], ..*snapshot }, today),
             Some(deployed) => {
                 let deployments = make_up(deployed, snapshot.deployments);
                 let policies = bind(Arc::clone(&snapshot.policies.texts), snapshot.catalog, &deployments);
-                self.failures(&Snapshot { policies: &policies, deployments: &deployments, live: &[], ..*snapshot })
+                self.failures(
+                    &Snapshot { policies: &policies, deployments: &deployments, live: &[], ..*snapshot },
+                    today,
+                )
             }
         };
         TestResult { name: self.name.clone(), failures }
     }
 
-    fn failures(&self, world: &Snapshot<'_>) -> Vec<String> {
-        self.expect.failures(&plan_whole(&self.facts, world, usize::MAX), world)
+    fn failures(&self, world: &Snapshot<'_>, today: Date) -> Vec<String> {
+        let facts = Facts { today, ..self.facts.clone() };
+        self.expect.failures(&plan_whole(&facts, world, usize::MAX), world)
     }
 
     /// Looks the names of the test up.
@@ -209,11 +214,14 @@ impl Reader<'_> {
         let (prompt_tokens, max_tokens) = (tokens("prompt_tokens"), tokens("max_tokens"));
         let needs = fields.get("needs").map(|n| self.capabilities(n, &NEEDS)).unwrap_or_default();
         let stream = fields.get("stream").and_then(|n| self.truth(n, "a truth value")).unwrap_or(false);
-        let use_ = fields.get("use").map(|n| self.use_(n)).unwrap_or_else(strictest_use);
+        let mut use_ = fields.get("use").map(|n| self.use_(n)).unwrap_or_else(strictest_use);
+        use_.context.clone_from(&context);
         Some(Facts {
             team,
             context,
-            use_,
+            use_: use_.into(),
+            // The day of the run takes its place.
+            today: Date::of_unix_ms(0),
             model_asked: model?.value,
             language,
             prompt_tokens: prompt_tokens.unwrap_or(100),
@@ -225,7 +233,9 @@ impl Reader<'_> {
 
     fn use_(&mut self, node: &Node) -> Use {
         let mut use_ = strictest_use();
-        let Some(fields) = self.fields(node, "`use`", &["purpose", "exposure", "seat", "end_users"]) else {
+        let Some(fields) =
+            self.fields(node, "`use`", &["purpose", "exposure", "activity", "seat", "end_users", "entity"])
+        else {
             return use_;
         };
         let purposes = Purpose::ALL.map(|purpose| (purpose.name(), purpose));
@@ -236,6 +246,11 @@ impl Reader<'_> {
         if let Some(exposure) = fields.get("exposure").and_then(|n| self.word(n, "an exposure", &exposures)) {
             use_.exposure = exposure;
         }
+        let activities = Activity::ALL.map(|activity| (activity.name(), activity));
+        if let Some(activity) = fields.get("activity").and_then(|n| self.word(n, "an activity", &activities)) {
+            use_.activity = activity;
+        }
+        use_.entity = fields.get("entity").and_then(|n| self.text(n, "an entity")).map(|text| text.value);
         use_.seat = fields.get("seat").and_then(|n| self.text(n, "a country code")).map(|text| text.value);
         let end_users = fields.get("end_users").map(|n| self.texts(n, "a country code")).unwrap_or_default();
         use_.end_users = end_users.into_iter().map(|text| text.value).collect();
@@ -269,5 +284,5 @@ impl Reader<'_> {
 
 /// The use that licences restrict most: what a test is about unless it says otherwise.
 fn strictest_use() -> Use {
-    Use { purpose: Purpose::Revenue, exposure: Exposure::Public, seat: None, end_users: Vec::new() }
+    Use::new(Purpose::Revenue, Exposure::Public)
 }

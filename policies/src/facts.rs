@@ -1,8 +1,8 @@
 //! What a plan is made from: the request's facts, the deployments, and how they are now.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
-use catalog::{Catalog, Use};
+use catalog::{Catalog, Date, Use};
 
 use crate::PolicySet;
 
@@ -14,7 +14,9 @@ pub struct Facts {
     /// The context (the product or purpose) that the caller's key stands for.
     pub context: Option<String>,
     /// The use that the licence decision is about.
-    pub use_: Use,
+    pub use_: Arc<Use>,
+    /// The day on which it is decided: attestations, agreements and waivers begin and end.
+    pub today: Date,
     /// The value of `model` in the request.
     pub model_asked: String,
     /// The language of the last user turn, ISO 639-1; `None` where it could not be told.

@@ -8,9 +8,9 @@ mod report;
 mod score;
 mod verdict;
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
-use catalog::{Decision, decision};
+use catalog::{Class, Decision};
 
 use crate::{
     Attempts, Capabilities, Capability, Facts, Live, Snapshot,
@@ -55,7 +55,7 @@ pub struct Candidate {
     /// How it was ranked within its stage; higher is better.
     pub score: f64,
     /// Why its licence allows the use, and what it asks for.
-    pub decision: Decision,
+    pub decision: Arc<Decision>,
     /// What the score was made of.
     pub made_of: Score,
 }
@@ -93,7 +93,7 @@ pub enum Cause {
     /// It cannot do what the request needs.
     Lacks(Capability),
     /// Its licence forbids the use.
-    License(Decision),
+    License(Arc<Decision>),
     /// It is not healthy.
     Unhealthy,
 }
@@ -184,7 +184,7 @@ pub(crate) fn plan_whole(facts: &Facts, snapshot: &Snapshot<'_>, keep: usize) ->
         let verdict = verdict::without_candidate(facts, snapshot, &ruled_out, &route.out);
         return Plan::refused(Some(route), ruled_out, verdict);
     }
-    let candidates = score::order(&fit, route.prefer, facts, table, keep, |row| allowed.decision(row).into_owned());
+    let candidates = score::order(&fit, route.prefer, facts, table, keep, |row| allowed.decision(row));
     Plan {
         route: Some(route.name.clone()),
         more: fit.len() - candidates.len(),
@@ -214,7 +214,7 @@ fn admit(facts: &Facts, needs: Capabilities, row: &Row, live: &Live, allowed: &m
         return Err(Cause::ContextTooLong { tokens: facts.prompt_tokens, limit });
     }
     if !allowed.allows(row) {
-        return Err(Cause::License(allowed.decision(row).into_owned()));
+        return Err(Cause::License(allowed.decision(row)));
     }
     if !live.healthy {
         return Err(Cause::Unhealthy);
@@ -224,15 +224,16 @@ fn admit(facts: &Facts, needs: Capabilities, row: &Row, live: &Live, allowed: &m
 
 /// The licence decisions for one use, each model decided once.
 struct Allowed<'a> {
-    facts: &'a Facts,
+    class: Arc<Class>,
     snapshot: &'a Snapshot<'a>,
     /// By model of the table; `None` until it was asked for.
     known: Vec<Option<bool>>,
 }
 
 impl<'a> Allowed<'a> {
-    fn new(facts: &'a Facts, snapshot: &'a Snapshot<'a>) -> Self {
-        Self { facts, snapshot, known: vec![None; snapshot.policies.table.models.len()] }
+    fn new(facts: &Facts, snapshot: &'a Snapshot<'a>) -> Self {
+        let class = snapshot.catalog.class(&facts.use_, facts.today);
+        Self { class, snapshot, known: vec![None; snapshot.policies.table.models.len()] }
     }
 
     fn allows(&mut self, row: &Row) -> bool {
@@ -246,8 +247,8 @@ impl<'a> Allowed<'a> {
         }
     }
 
-    fn decision(&self, row: &Row) -> Cow<'a, Decision> {
+    fn decision(&self, row: &Row) -> Arc<Decision> {
         let Snapshot { catalog, policies, .. } = *self.snapshot;
-        decision(catalog, policies.table.models[row.model].in_catalog(catalog), &self.facts.use_)
+        self.class.decision(catalog, policies.table.models[row.model].in_catalog(catalog))
     }
 }

@@ -121,17 +121,29 @@ fn languages(codes: &[String]) -> String {
     }
 }
 
+/// The model that somebody means.
+pub(super) fn resolve<'a>(catalog: &'a catalog::Catalog, name: &str) -> anyhow::Result<&'a Model> {
+    if let Some(model) = catalog.resolve(name) {
+        return Ok(model);
+    }
+    let near = catalog.nearest(name, 3).join("`, `");
+    let near = if near.is_empty() { String::new() } else { format!(": did you mean `{near}`?") };
+    bail!("the catalog has no model `{}`{near}", name.escape_debug())
+}
+
+/// Checks that a seat is a country.
+pub(super) fn seat(code: &str) -> anyhow::Result<()> {
+    if catalog::is_country(code) {
+        return Ok(());
+    }
+    let meant = catalog::country_meant(code).map(|meant| format!(": did you mean `{meant}`?")).unwrap_or_default();
+    bail!("`{}` is not a country code of ISO 3166, such as DE or KR{meant}", code.escape_debug())
+}
+
 fn show(args: &Show) -> anyhow::Result<bool> {
     let catalog = known(&args.config)?;
-    let Some(model) = catalog.resolve(&args.model) else {
-        let near = catalog.nearest(&args.model, 3).join("`, `");
-        let near = if near.is_empty() { String::new() } else { format!(": did you mean `{near}`?") };
-        bail!("the catalog has no model `{}`{near}", args.model.escape_debug());
-    };
-    if let Some(seat) = args.seat.as_ref().filter(|seat| !catalog::is_country(seat)) {
-        let meant = catalog::country_meant(seat).map(|meant| format!(": did you mean `{meant}`?")).unwrap_or_default();
-        bail!("`{}` is not a country code of ISO 3166, such as DE or KR{meant}", seat.escape_debug());
-    }
+    let model = resolve(&catalog, &args.model)?;
+    args.seat.as_deref().map(seat).transpose()?;
     let licenses: Vec<_> = model.licenses().filter_map(|id| catalog.license(id)).collect();
     let offers: Vec<_> = catalog.hosts().flat_map(|host| catalog.offers(&host.id, &model.id)).collect();
     let decisions = decisions(&catalog, model, args.seat.as_ref());
@@ -162,10 +174,8 @@ fn show(args: &Show) -> anyhow::Result<bool> {
     let rows: Vec<_> = decisions
         .iter()
         .map(|(use_, decision)| {
-            let outcome = if decision.outcome.allows() { "allowed" } else { "denied" };
-            let exposure = if use_.exposure == Exposure::Public { "public" } else { "internal" };
-            let uses = format!("{}, {exposure}", use_.purpose.name());
-            [uses, outcome.to_owned(), decision.rule.to_string(), decision.reason.to_string()]
+            let uses = format!("{}, {}", use_.purpose.name(), use_.exposure.name());
+            [uses, decision.outcome.name().to_owned(), decision.rule.to_string(), decision.reason.to_string()]
         })
         .collect();
     text.push_str("\nuses\n");
@@ -177,14 +187,11 @@ fn show(args: &Show) -> anyhow::Result<bool> {
 /// The decision for every purpose and exposure.
 fn decisions(catalog: &catalog::Catalog, model: &Model, seat: Option<&String>) -> Vec<(Use, Decision)> {
     let uses = Purpose::ALL.into_iter().flat_map(|purpose| {
-        [Exposure::Internal, Exposure::Public].into_iter().map(move |exposure| Use {
-            purpose,
-            exposure,
-            seat: seat.cloned(),
-            end_users: Vec::new(),
-        })
+        [Exposure::Internal, Exposure::Public]
+            .into_iter()
+            .map(move |exposure| Use { seat: seat.cloned(), ..Use::new(purpose, exposure) })
     });
-    uses.map(|use_| (use_.clone(), decide(catalog, model, &use_))).collect()
+    uses.map(|use_| (use_.clone(), decide(catalog, model, &use_, crate::settle::today()))).collect()
 }
 
 #[cfg(test)]

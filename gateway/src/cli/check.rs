@@ -41,12 +41,10 @@ pub(super) fn run(args: &Check) -> anyhow::Result<bool> {
 fn tests(config: &Config) -> Vec<TestResult> {
     let deployments: Vec<_> = config.deployments.iter().map(|deployment| deployment.facts.clone()).collect();
     let live = vec![Live::default(); deployments.len()];
-    policies::run_tests(&Snapshot {
-        catalog: &config.catalog,
-        policies: &config.policies,
-        deployments: &deployments,
-        live: &live,
-    })
+    policies::run_tests(
+        &Snapshot { catalog: &config.catalog, policies: &config.policies, deployments: &deployments, live: &live },
+        crate::settle::today(),
+    )
 }
 
 fn text(name: &str, report: &Report, config: Option<&Config>, tests: &[TestResult]) -> String {

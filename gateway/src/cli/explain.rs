@@ -67,7 +67,7 @@ pub(super) fn run(args: &Explain) -> anyhow::Result<bool> {
             "facts": {
                 "team": facts.team,
                 "context": facts.context,
-                "use": facts.use_,
+                "use": &*facts.use_,
                 "model": facts.model_asked,
                 "language": facts.language,
                 "prompt_tokens": facts.prompt_tokens,

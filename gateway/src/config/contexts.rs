@@ -35,9 +35,17 @@ pub(super) fn contexts(reading: &mut Reading<'_>, raw: &Raw, tree: &Node) -> Con
             }
         }
         let end_users = context.end_users.iter().filter_map(|code| country(reading, code)).collect();
-        let use_ = Use { purpose: context.purpose, exposure: context.exposure, seat, end_users };
         let entity = context.entity.as_ref().map(|entity| entity.value.clone());
-        contexts.insert(name.clone(), Arc::new(Context { name: name.clone(), entity, use_ }));
+        let use_ = Use {
+            activity: context.activity,
+            domains: context.domains.clone(),
+            seat,
+            end_users,
+            entity: entity.clone(),
+            context: Some(name.clone()),
+            ..Use::new(context.purpose, context.exposure)
+        };
+        contexts.insert(name.clone(), Arc::new(Context { name: name.clone(), entity, use_: use_.into() }));
     }
     contexts
 }

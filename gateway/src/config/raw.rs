@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use catalog::{Exposure, Purpose};
+use catalog::{Activity, Domain, Exposure, Purpose};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -143,6 +143,12 @@ pub(super) struct RawContext {
     pub(super) purpose: Purpose,
     /// Who sees what the model writes.
     pub(super) exposure: Exposure,
+    /// What becomes of what the model writes. Default: inference.
+    #[serde(default, rename = "purpose")]
+    pub(super) activity: Activity,
+    /// Fields of use that it is part of, which some licences forbid.
+    #[serde(default)]
+    pub(super) domains: Vec<Domain>,
     /// Country of the seat, as two capital letters, where no entity gives it.
     #[serde(default)]
     pub(super) seat: Option<Spanned<String>>,

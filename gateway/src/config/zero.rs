@@ -1,8 +1,9 @@
 //! The configuration of a machine that has no file: enough to try everything, and closed to everyone else.
 //!
 //! Loopback only, so that no key is needed. The demo model, every host whose usual key variable is set, and the
-//! built-in policies. Requests are taken to be the internal work of a business: who did not say otherwise is refused
-//! the models whose licence forbids that.
+//! built-in policies. Requests are taken to be the internal work of a small business: who did not say otherwise is refused
+//! the models whose licence forbids that. What is assumed of that business is said at the start, and each record of a
+//! decision that rests on it names it.
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
@@ -22,6 +23,18 @@ use crate::keys::Grant;
 /// The name of the one context there is.
 pub(super) const CONTEXT: &str = "default";
 
+/// Whoever runs a gateway without a configuration.
+const ENTITY: &str = "without-configuration";
+
+/// What is assumed of them, as the file of a company would state it.
+const ASSUMED: &str = "\
+attestations:
+  - {id: assumed-few-users, entity: without-configuration, metric: monthly-users, at_most: 1000000,
+     signed_by: nobody, signed: 2026-01-01, valid_until: 9999-12-31}
+  - {id: assumed-small-revenue, entity: without-configuration, metric: yearly-revenue-usd, at_most: 999999,
+     signed_by: nobody, signed: 2026-01-01, valid_until: 9999-12-31}
+";
+
 /// The configuration without a file.
 ///
 /// # Errors
@@ -40,11 +53,13 @@ pub fn zero(overrides: &Overrides, environment: &Environment) -> Result<(Config,
             problems.push(problem.of(name));
         }
     }
-    let catalog = Catalog::builtin();
+    let assumed = [("what is assumed without a configuration".to_owned(), ASSUMED.to_owned())];
+    let catalog = Arc::new(Catalog::builtin().with_overlays(&assumed).expect("a test loads it"));
     let found = found::hosts(&catalog, environment, &mut problems);
     let deployments: Vec<_> = demo(&catalog).into_iter().chain(found.deployments).collect();
-    let use_ = Use { purpose: Purpose::Internal, exposure: Exposure::Internal, seat: None, end_users: Vec::new() };
-    let context = Arc::new(Context { name: CONTEXT.to_owned(), entity: None, use_ });
+    let entity = Some(ENTITY.to_owned());
+    let use_ = Use { entity: entity.clone(), ..Use::new(Purpose::Internal, Exposure::Internal) };
+    let context = Arc::new(Context { name: CONTEXT.to_owned(), entity, use_: use_.into() });
     let sources = [default_policies()];
     let policies = compiled(&sources, &catalog, &deployments, &mut problems);
     let config = policies.map(|policies| Config {

@@ -57,8 +57,14 @@ pub struct UseRecord<'a> {
     pub purpose: Cow<'a, str>,
     /// `internal` or `public`.
     pub exposure: Cow<'a, str>,
+    /// What becomes of the answers: `inference`, `evaluation`, `agent`, `distillation` or `training-data`.
+    #[serde(default)]
+    pub activity: Cow<'a, str>,
     /// Where the licensee sits.
     pub seat: Option<Cow<'a, str>>,
+    /// The legal entity.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub entity: Option<Cow<'a, str>>,
 }
 
 /// A candidate with its licence decision.
@@ -72,10 +78,13 @@ pub struct CandidateRecord<'a> {
     pub license: Cow<'a, str>,
     /// Its tier.
     pub tier: u8,
-    /// `allow`, `allow_with_obligations` or `deny`.
+    /// `allow`, `allow_with_obligations`, `warn`, `require_attestation` or `deny`.
     pub outcome: Cow<'a, str>,
     /// The rule that decided.
     pub rule: Cow<'a, str>,
+    /// The attestations, agreements and waivers that an allowance rests on.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub rests_on: Vec<Cow<'a, str>>,
 }
 
 /// The outcome: who served it, what it took, how it ended.

@@ -6,6 +6,8 @@
 //! A score is the weighted mean of factors between 0 and 1, times what load and errors leave of it. A factor that is
 //! not known counts as the mean of this plan's candidates whose factor is known, or 0.5 where none is: never as 0.
 
+use std::sync::Arc;
+
 use catalog::Decision;
 use serde::Serialize;
 
@@ -115,7 +117,7 @@ pub(super) fn order(
     facts: &Facts,
     table: &Table,
     keep: usize,
-    decision: impl Fn(&Row) -> Decision,
+    decision: impl Fn(&Row) -> Arc<Decision>,
 ) -> Vec<Candidate> {
     let language = table.language(facts.language.as_deref());
     let answer_tokens = facts.max_tokens.unwrap_or(USUAL_ANSWER);

@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, sync::Arc};
 
-use catalog::{Availability, Decision, Kind, Model, decide};
+use catalog::{Availability, Decision, Kind, Model};
 
 use super::{Allowed, Cause, Rejected, admit};
 use crate::{
@@ -28,7 +28,7 @@ pub enum Verdict {
         /// The model that the decision is about: the first of them.
         model: Arc<str>,
         /// The denial: licence, rule, reason.
-        decision: Decision,
+        decision: Arc<Decision>,
         /// Models that are deployed and allowed for this use.
         alternatives: Vec<String>,
     },
@@ -68,7 +68,7 @@ pub(super) fn without_route(facts: &Facts, snapshot: &Snapshot<'_>) -> Verdict {
         return Verdict::UnknownModel { nearest: nearest(asked, snapshot) };
     };
     let alternatives = alternatives(facts, snapshot);
-    let decision = decide(snapshot.catalog, model, &facts.use_);
+    let decision = snapshot.catalog.class(&facts.use_, facts.today).decision(snapshot.catalog, model);
     if !decision.outcome.allows() {
         return Verdict::License { model: model.id.as_str().into(), decision, alternatives };
     }

@@ -261,7 +261,7 @@ fn a_licence_that_forbids_the_use_is_refused_with_its_rule_and_alternatives() {
     assert_eq!(decision.outcome, Outcome::Deny);
     assert_eq!(alternatives, ["llama-3.3-70b-instruct", "qwen3-8b", "pointsman-demo"]);
 
-    let allowed = Facts { use_: research(), ..asks("mistral-large-2") };
+    let allowed = Facts { use_: research().into(), ..asks("mistral-large-2") };
     assert_eq!(world.order(&allowed), ["mistral-large-2"]);
     assert_eq!(world.order(&asks("auto")), ["qwen3-8b"], "on a route the next candidate serves");
 }

@@ -82,7 +82,8 @@ fn facts() -> impl Strategy<Value = Facts> {
         .prop_map(|((purpose, exposure, seat), model, language, (prompt_tokens, max_tokens), needs)| Facts {
             team: None,
             context: None,
-            use_: Use { purpose, exposure, seat, end_users: Vec::new() },
+            use_: Use { seat, ..Use::new(purpose, exposure) }.into(),
+            today: crate::world::today(),
             model_asked: model.to_owned(),
             language,
             prompt_tokens,
@@ -181,7 +182,7 @@ proptest! {
             let deployment = &world.deployments[candidate.deployment];
             let model = world.catalog.model(&deployment.model).unwrap();
             prop_assert!(candidate.decision.outcome.allows());
-            prop_assert!(decide(&world.catalog, model, &facts.use_).outcome.allows());
+            prop_assert!(decide(&world.catalog, model, &facts.use_, facts.today).outcome.allows());
             prop_assert!(world.live[candidate.deployment].healthy);
             let window = deployment.context_tokens.or(model.context_tokens);
             prop_assert!(window.is_none_or(|tokens| facts.prompt_tokens < tokens));

@@ -18,7 +18,10 @@ fn holds(sources: &[Source]) -> usize {
     let (catalog, deployments) = (Catalog::builtin(), demo());
     let (set, report) = compile(sources, &catalog, &deployments).unwrap_or_else(|report| panic!("{report}"));
     assert!(report.is_empty(), "{report}");
-    let results = run_tests(&Snapshot { catalog: &catalog, policies: &set, deployments: &deployments, live: &[] });
+    let results = run_tests(
+        &Snapshot { catalog: &catalog, policies: &set, deployments: &deployments, live: &[] },
+        crate::world::today(),
+    );
     let failed: Vec<_> = results.iter().filter(|result| !result.passed()).collect();
     assert!(failed.is_empty(), "{failed:#?}");
     results.len()
@@ -55,7 +58,7 @@ tests:
     let (catalog, deployments) = (Catalog::builtin(), demo());
     let (set, _) = compile(&[Source::new("p.yaml", text)], &catalog, &deployments).unwrap();
     let snapshot = Snapshot { catalog: &catalog, policies: &set, deployments: &deployments, live: &[] };
-    let results = run_tests(&snapshot);
+    let results = run_tests(&snapshot, crate::world::today());
     assert_eq!(
         results[0].failures,
         [

@@ -17,7 +17,7 @@ impl World {
     /// Deployments are local, and named like their models, unless `deployments` says otherwise.
     #[track_caller]
     pub fn new(routes: &str, deployments: Vec<Deployment>) -> Self {
-        let catalog = Catalog::builtin();
+        let catalog = attested();
         let sources = [Source::new("test.yaml", format!("version: 1\nroutes:\n{routes}"))];
         let (policies, _) = compile(&sources, &catalog, &deployments).unwrap_or_else(|report| panic!("{report}"));
         let live = vec![Live::default(); deployments.len()];
@@ -62,7 +62,8 @@ pub fn asks(model: &str) -> Facts {
     Facts {
         team: None,
         context: None,
-        use_: revenue(),
+        use_: revenue().into(),
+        today: today(),
         model_asked: model.to_owned(),
         language: Some("en".to_owned()),
         prompt_tokens: 100,
@@ -73,7 +74,23 @@ pub fn asks(model: &str) -> Facts {
 }
 
 pub fn revenue() -> Use {
-    Use { purpose: Purpose::Revenue, exposure: Exposure::Public, seat: Some("KR".to_owned()), end_users: Vec::new() }
+    let (seat, entity) = (Some("KR".to_owned()), Some("acme".to_owned()));
+    Use { seat, entity, ..Use::new(Purpose::Revenue, Exposure::Public) }
+}
+
+/// The built-in catalog, and that `acme` answers for having few users.
+fn attested() -> Arc<Catalog> {
+    static CATALOG: std::sync::LazyLock<Arc<Catalog>> = std::sync::LazyLock::new(|| {
+        let text = "attestations: [{id: users, entity: acme, metric: monthly-users, at_most: 1000, signed_by: CFO, \
+                    signed: 2026-01-01, valid_until: 2027-12-31}]";
+        Arc::new(Catalog::builtin().with_overlays(&[("acme.yaml".to_owned(), text.to_owned())]).expect("a good file"))
+    });
+    CATALOG.clone()
+}
+
+/// The day of all these tests.
+pub fn today() -> catalog::Date {
+    "2026-11-25".parse().expect("a date")
 }
 
 pub fn research() -> Use {

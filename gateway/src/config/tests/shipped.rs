@@ -40,12 +40,13 @@ fn the_shipped_configuration_loads_as_it_is() {
 fn the_shipped_configuration_loads_with_every_setting_on() {
     let files = Files::new([("pointsman.yaml", &everything_on()), ("keys.yaml", "keys: []")])
         .environment([("GROQ_API_KEY", "k"), ("GROQ_BASE_URL", "http://127.0.0.1:1/v1")]);
-    for folder in ["models", "secrets", "catalog", "policies"] {
+    for folder in ["models", "secrets", "examples", "policies"] {
         fs::create_dir(files.path().join(folder)).unwrap();
     }
     fs::write(files.path().join("models/qwen3-0.6b-q8_0.gguf"), "").unwrap();
     fs::write(files.path().join("secrets/deepinfra.key"), "di-1\n").unwrap();
-    fs::write(files.path().join("catalog/acme.yaml"), "models: []\n").unwrap();
+    let company = "examples/company-catalog.yaml";
+    fs::write(files.path().join(company), text(company)).unwrap();
     fs::write(files.path().join("policies/acme.yaml"), "version: 1\nroutes:\n  - {name: all, candidates: [any]}\n")
         .unwrap();
     let (config, _) = files.load().unwrap_or_else(|report| panic!("{report}"));
@@ -53,6 +54,7 @@ fn the_shipped_configuration_loads_with_every_setting_on() {
     let deployment = |id: &str| config.deployments.iter().find(|d| d.facts.id == id).unwrap_or_else(|| panic!("{id}"));
     let Target::Remote { key, name, .. } = &deployment("deepinfra-qwen").target else { panic!("remote") };
     assert_eq!((key.as_ref().unwrap().expose(), name.as_str()), ("di-1", "Qwen/Qwen3-32B"));
+    assert!(config.catalog.model("acme-support-8b").is_some() && config.catalog.waivers().count() == 1);
     let lab = &deployment("lab-vllm").facts;
     assert_eq!((lab.region.as_deref(), lab.retention.as_deref()), (Some("eu"), Some("none")));
     let Target::Remote { base_url, .. } = &deployment("lab-sglang").target else { panic!("remote") };

@@ -27,7 +27,10 @@ fn without_a_file_requests_are_internal_business_use_and_need_no_key() {
     let Access::Open(grant) = &config.access else { panic!("open on loopback") };
     assert_eq!((grant.context.name.as_str(), grant.context.use_.purpose), ("default", catalog::Purpose::Internal));
     let research = config.catalog.models().find(|model| model.tier.number() == 3).unwrap();
-    assert!(!catalog::decide(&config.catalog, research, &grant.context.use_).outcome.allows(), "fails closed");
+    assert!(
+        !catalog::decide(&config.catalog, research, &grant.context.use_, crate::settle::today()).outcome.allows(),
+        "fails closed"
+    );
 }
 
 #[test]
@@ -57,6 +60,7 @@ fn a_request_that_a_host_cannot_serve_is_not_planned_to_it() {
             team: None,
             context: None,
             use_: config.contexts["default"].use_.clone(),
+            today: crate::settle::today(),
             model_asked: "auto".to_owned(),
             language: Some("en".to_owned()),
             prompt_tokens: 10,

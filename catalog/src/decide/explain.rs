@@ -1,0 +1,192 @@
+//! A decision as a person reads it: which licence, which clause, which fact, and what would change it.
+//!
+//! The steps come from the same clauses as the decision ([`super::clauses`]), so the two cannot differ.
+
+use serde::Serialize;
+
+use super::clauses::{About, Clause, Rights, Ruling, purposes, wanted};
+use super::{Decision, decide};
+use crate::{Catalog, Date, Model, Scope, Training, Use};
+
+/// A decision with the clauses that it came from.
+#[derive(Clone, Debug, Serialize)]
+pub struct Explanation {
+    /// The decision.
+    pub decision: Decision,
+    /// The clauses, licence by licence, as far as they concern the use. Empty where no licence was asked.
+    pub steps: Vec<Step>,
+}
+
+/// A clause of a licence, and what it says to the use.
+#[derive(Clone, Debug, Serialize)]
+pub struct Step {
+    /// The licence.
+    pub license: String,
+    /// Where the licence comes from: the model's own, or one that it was made from.
+    pub from: String,
+    /// What the clause says.
+    pub clause: String,
+    /// What is known of the use.
+    pub fact: String,
+    /// What it comes to.
+    pub outcome: StepOutcome,
+    /// The rule that it decides by.
+    pub rule: &'static str,
+    /// What would change the outcome, or what is owed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub then: Option<String>,
+}
+
+/// What a clause comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StepOutcome {
+    /// It is met.
+    Holds,
+    /// It is met, and asks for something in return.
+    Owes,
+    /// Nobody answers for it.
+    Missing,
+    /// It refuses.
+    Refuses,
+    /// It would refuse, and a waiver or an agreement lifts it.
+    Lifted,
+}
+
+/// Decides, and says clause by clause why.
+pub fn explain(catalog: &Catalog, model: &Model, use_: &Use, today: Date) -> Explanation {
+    let decision = decide(catalog, model, use_, today);
+    let mut steps = Vec::new();
+    for id in catalog.licenses_of(model) {
+        let Some(license) = catalog.license(&id) else { continue };
+        let rights = Rights { catalog, model, license, use_, today };
+        let own = model.own_licenses().any(|own| own == license.id);
+        let from = if own { "the model itself" } else { "a model that it was made from" };
+        let agreement = rights.agreement();
+        if let Some(agreement) = agreement {
+            steps.push(Step {
+                license: license.id.clone(),
+                from: from.to_owned(),
+                clause: format!("the terms of the {}", license.name),
+                fact: format!("the agreement `{}` stands in for them until {}", agreement.id, agreement.valid_until),
+                outcome: StepOutcome::Lifted,
+                rule: "agreement",
+                then: None,
+            });
+            continue;
+        }
+        rights.clauses(|clause| steps.push(step(&rights, &clause, from)));
+        for (_, duty) in license.duties.iter().filter(|(applies, _)| super::applies_to(*applies, use_)) {
+            let duty = duty.strip_prefix(&format!("{}: ", license.name)).unwrap_or(duty);
+            steps.push(Step {
+                license: license.id.clone(),
+                from: from.to_owned(),
+                clause: "an obligation".to_owned(),
+                fact: "it binds this use".to_owned(),
+                outcome: StepOutcome::Owes,
+                rule: "obligation",
+                then: Some(duty.to_owned()),
+            });
+        }
+    }
+    Explanation { decision, steps }
+}
+
+fn step(rights: &Rights<'_>, clause: &Clause<'_>, from: &str) -> Step {
+    let (license, use_) = (rights.license, rights.use_);
+    let (text, mut fact) = match &clause.about {
+        About::Purpose => (format!("allows {}", purposes(license)), format!("the purpose is {}", use_.purpose.name())),
+        About::Service => (
+            match license.hosted_service.needs_contract {
+                true => "offering it to third parties takes a contract".to_owned(),
+                false => "offering it to third parties takes no contract".to_owned(),
+            },
+            "people outside the company see what it writes".to_owned(),
+        ),
+        About::Domain(domain) => (
+            match license.prohibits.contains(domain) {
+                true => format!("forbids the field `{}`", domain.name()),
+                false => format!("does not forbid the field `{}` by name", domain.name()),
+            },
+            format!("the use is part of the field `{}`", domain.name()),
+        ),
+        About::Training => (
+            match license.outputs.training {
+                Training::Free => "other models may be trained on answers",
+                Training::Named => "other models may be trained on answers, under its rules of naming",
+                Training::TermsFollow => "a model that is trained on answers takes the licence with it",
+                Training::Prohibited => "no other models may be trained on answers",
+                Training::Unknown => "whether other models may be trained on answers is not known",
+            }
+            .to_owned(),
+            format!("answers are used for {}", use_.activity.name()),
+        ),
+        About::Territory(territory) => (
+            territory.text.clone(),
+            match &use_.seat {
+                Some(seat) => format!("the seat is `{}`", seat.escape_debug()),
+                None => "the context states no seat".to_owned(),
+            },
+        ),
+        About::Condition(condition) => {
+            let whom = match condition.scope {
+                Scope::Group => "the licensee with its affiliates",
+                Scope::Licensee => "the licensee",
+                Scope::Product => "the product",
+            };
+            let entity = use_.entity.as_deref().unwrap_or("no entity");
+            (condition.text.clone(), format!("asked of {whom}; the use is by {entity}"))
+        }
+    };
+    let (mut outcome, mut then) = match &clause.ruling {
+        Ruling::Holds { on: None } => (StepOutcome::Holds, None),
+        Ruling::Holds { on: Some(attestation) } => {
+            fact = format!(
+                "{} answers for it in `{}`, signed on {} and valid until {}",
+                attestation.signed_by, attestation.id, attestation.signed, attestation.valid_until
+            );
+            (StepOutcome::Holds, None)
+        }
+        Ruling::Owes { duty, on } => {
+            if let Some(attestation) = on {
+                fact = format!("`{}` of {} says that it is not so", attestation.id, attestation.signed_by);
+            }
+            (StepOutcome::Owes, Some((*duty).to_owned()))
+        }
+        Ruling::Lacking => {
+            let entity = use_.entity.as_deref().unwrap_or("the entity that the context would name");
+            let wanted = match &clause.about {
+                About::Condition(condition) => wanted(condition),
+                _ => clause.rule.to_owned(),
+            };
+            (StepOutcome::Missing, Some(format!("attest `{wanted}` for {entity}")))
+        }
+        Ruling::Refused => (StepOutcome::Refuses, Some(change(rights, clause))),
+    };
+    if matches!(outcome, StepOutcome::Missing | StepOutcome::Refuses)
+        && let Some(waiver) = rights.waiver(clause.rule)
+    {
+        outcome = StepOutcome::Lifted;
+        then = Some(format!("waived by `{}` until {}: {}", waiver.id, waiver.expires, waiver.reason));
+    }
+    Step { license: license.id.clone(), from: from.to_owned(), clause: text, fact, outcome, rule: clause.rule, then }
+}
+
+/// The least that would make a clause hold.
+fn change(rights: &Rights<'_>, clause: &Clause<'_>) -> String {
+    let license = rights.license;
+    let licensor = license.licensor.as_deref().unwrap_or(&rights.model.developer);
+    let contract = format!("an agreement with {licensor}");
+    match &clause.about {
+        About::Purpose if license.allows.is_empty() => contract,
+        About::Purpose => {
+            let purposes: Vec<_> = license.allows.iter().map(|purpose| purpose.name()).collect();
+            format!("a context of {} use, or {contract}", purposes.join(" or "))
+        }
+        About::Service => format!("internal exposure, or {contract}"),
+        About::Domain(domain) => format!("a use outside the field `{}`", domain.name()),
+        About::Training => format!("an activity that trains no model, or {contract}"),
+        About::Territory(territory) => format!("a seat outside {}", territory.denies_seats.join(", ")),
+        About::Condition(_) => contract,
+    }
+}

@@ -1,0 +1,168 @@
+//! What a company has stated, bought or excepted: attestations, agreements and waivers, as rows of its own catalog file.
+//!
+//! Each has an end, each names who stands for it, and each counts only for the entity and contexts that it names. On a day
+//! outside its time it is not there. Knows nothing of how a decision weighs them.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Answer, Condition, Date, Metric, Month, Scope, Use};
+
+/// Somebody answers for a figure or a fact about an entity.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Attestation {
+    /// Its name, unique.
+    pub id: String,
+    /// The entity that it is about, affiliates included.
+    pub entity: String,
+    /// What was measured or asked.
+    pub metric: Metric,
+    /// The licences that a question was answered for; figures need none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub licenses: Vec<String>,
+    /// The contexts whose products it is about; none means all of the entity.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub contexts: Vec<String>,
+    /// The month that was measured. Without one it speaks of every month up to the day it was signed, and goes on to hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub month: Option<Month>,
+    /// The figure was no greater.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_most: Option<u64>,
+    /// The figure was greater.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub more_than: Option<u64>,
+    /// The answer to a question.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<Answer>,
+    /// Who answers for it.
+    pub signed_by: String,
+    /// The day on which it was signed.
+    pub signed: Date,
+    /// The last day on which it may be relied on.
+    pub valid_until: Date,
+    /// Where the evidence is: an address or a digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<String>,
+}
+
+/// A contract that gives rights which the public licence holds back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Agreement {
+    /// Its name, unique.
+    pub id: String,
+    /// The public licences that it stands in for.
+    pub licenses: Vec<String>,
+    /// The models that it covers; none means all under those licences.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<String>,
+    /// The entity that has it.
+    pub entity: String,
+    /// The contexts that it covers; none means all of the entity.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub contexts: Vec<String>,
+    /// Its first day.
+    pub valid_from: Date,
+    /// Its last day.
+    pub valid_until: Date,
+    /// What it asks for, in plain words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub obligations: Vec<String>,
+    /// Digest or address of the document.
+    pub document: String,
+}
+
+/// An exception that somebody answers for: the rules that it names do not refuse.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Waiver {
+    /// Its name, unique.
+    pub id: String,
+    /// The rules that it lifts, and no others.
+    pub rules: Vec<String>,
+    /// The models that it covers.
+    pub models: Vec<String>,
+    /// The contexts that it covers.
+    pub contexts: Vec<String>,
+    /// Why.
+    pub reason: String,
+    /// Who asked for it.
+    pub requested_by: String,
+    /// Who approved it: others than who asked, two of them where a model is of tier 3 or stricter.
+    pub approved_by: Vec<String>,
+    /// Its first day.
+    pub created: Date,
+    /// Its last day.
+    pub expires: Date,
+}
+
+/// What an attestation says of a condition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answered {
+    /// It is true.
+    Met,
+    /// It is not.
+    NotMet,
+}
+
+impl Attestation {
+    /// What it says of a condition of `license` for a use on a day; `None` where it says nothing.
+    pub(crate) fn answers(&self, license: &str, condition: &Condition, use_: &Use, today: Date) -> Option<Answered> {
+        let in_time = (self.signed..=self.valid_until).contains(&today);
+        let about_us = Some(&self.entity) == use_.entity.as_ref() && covers(&self.contexts, use_.context.as_ref());
+        // A figure of one product says nothing of the whole group.
+        let wide_enough = self.contexts.is_empty() || condition.scope == Scope::Product;
+        if !in_time || !about_us || !wide_enough || self.metric != condition.metric {
+            return None;
+        }
+        if self.metric.is_question() && !self.licenses.iter().any(|id| id == license) {
+            return None;
+        }
+        let of_that_time = match (condition.month, self.month) {
+            (Some(asked), Some(measured)) => asked == measured,
+            (Some(asked), None) => asked.last_day() <= self.signed,
+            (None, measured) => measured.is_none(),
+        };
+        if !of_that_time {
+            return None;
+        }
+        let met = |met| Some(if met { Answered::Met } else { Answered::NotMet });
+        match (condition.at_most, condition.answer) {
+            (Some(limit), _) => match (self.at_most, self.more_than) {
+                (Some(at_most), _) if at_most <= limit => met(true),
+                (_, Some(more_than)) if more_than >= limit => met(false),
+                _ => None,
+            },
+            (None, Some(wanted)) => self.answer.and_then(|answer| met(answer == wanted)),
+            (None, None) => None,
+        }
+    }
+}
+
+impl Agreement {
+    /// Whether it stands in for `license` of `model` in a use on a day.
+    pub(crate) fn stands_in(&self, license: &str, model: &str, use_: &Use, today: Date) -> bool {
+        (self.valid_from..=self.valid_until).contains(&today)
+            && Some(&self.entity) == use_.entity.as_ref()
+            && covers(&self.contexts, use_.context.as_ref())
+            && self.licenses.iter().any(|id| id == license)
+            && (self.models.is_empty() || self.models.iter().any(|id| id == model))
+    }
+}
+
+impl Waiver {
+    /// Whether it lifts `rule` for `model` in a use on a day.
+    pub(crate) fn lifts(&self, rule: &str, model: &str, use_: &Use, today: Date) -> bool {
+        (self.created..=self.expires).contains(&today)
+            && self.rules.iter().any(|lifted| lifted == rule)
+            && self.models.iter().any(|id| id == model)
+            && use_.context.as_ref().is_some_and(|context| self.contexts.contains(context))
+    }
+}
+
+/// Whether a list of contexts covers one; an empty list covers all.
+fn covers(contexts: &[String], context: Option<&String>) -> bool {
+    contexts.is_empty() || context.is_some_and(|context| contexts.contains(context))
+}

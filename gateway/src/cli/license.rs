@@ -1,0 +1,254 @@
+//! `pointsman license`: why a model may or may not serve a use, clause by clause.
+
+use anyhow::bail;
+use catalog::{
+    Activity, Catalog, Date, Domain, Explanation, Exposure, Model, Purpose, Step, StepOutcome, Use, explain,
+};
+use clap::{Args, Subcommand, ValueEnum, builder::PossibleValue};
+use serde_json::json;
+
+use super::{ConfigFile, print, print_json};
+use crate::{config::Config, settle};
+
+/// Say why a model may or may not serve a use
+#[derive(Debug, Args)]
+pub(super) struct License {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Which clause, which fact, and what would change it
+    Explain(Explain),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pointsman license explain llama-4-scout --use revenue --exposure public --seat FR
+  pointsman license explain mistral-large-2 --config pointsman.yaml --context office
+  pointsman license explain deepseek-v3 --use internal --purpose distillation --domain military
+  pointsman license explain llama-3.3-70b-instruct --config pointsman.yaml --context office --on 2027-02-01")]
+struct Explain {
+    /// Catalog id, repository, or another name of the model
+    model: String,
+    /// A context of the configuration; the options below change what it says
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
+    /// What the model is used for
+    #[arg(long = "use", value_name = "USE")]
+    use_: Option<Word<Purpose>>,
+    /// Who sees what it writes
+    #[arg(long, value_name = "EXPOSURE")]
+    exposure: Option<Word<Exposure>>,
+    /// What becomes of what it writes
+    #[arg(long, value_name = "PURPOSE")]
+    purpose: Option<Word<Activity>>,
+    /// A field of use that it is part of; may be repeated
+    #[arg(long, value_name = "FIELD")]
+    domain: Vec<Word<Domain>>,
+    /// Country of the seat, as two capital letters
+    #[arg(long, value_name = "COUNTRY")]
+    seat: Option<String>,
+    /// The day to decide on [default: today]
+    #[arg(long, value_name = "DATE")]
+    on: Option<Date>,
+    #[command(flatten)]
+    config: ConfigFile,
+    /// One JSON object instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+/// A word of a closed list of the catalog, as an option takes it.
+#[derive(Clone, Copy, Debug)]
+struct Word<T>(T);
+
+macro_rules! words {
+    ($($of:ty: $($value:expr),+;)+) => {$(
+        impl ValueEnum for Word<$of> {
+            fn value_variants<'a>() -> &'a [Self] {
+                &[$(Word($value)),+]
+            }
+
+            fn to_possible_value(&self) -> Option<PossibleValue> {
+                Some(PossibleValue::new(self.0.name()))
+            }
+        }
+    )+};
+}
+
+words! {
+    Purpose: Purpose::Revenue, Purpose::Internal, Purpose::Research, Purpose::Personal;
+    Exposure: Exposure::Internal, Exposure::Public;
+    Activity: Activity::Inference, Activity::Evaluation, Activity::Agent, Activity::Distillation, Activity::TrainingData;
+    Domain: Domain::Military, Domain::Weapons, Domain::Surveillance, Domain::Biometrics, Domain::CriticalInfrastructure,
+        Domain::Medical, Domain::UnlicensedAdvice, Domain::LawEnforcement, Domain::AutomatedDecisions,
+        Domain::UndisclosedGeneration;
+}
+
+/// False if the model may not serve the use.
+pub(super) fn run(args: &License) -> anyhow::Result<bool> {
+    let Command::Explain(args) = &args.command;
+    let config = args.config.source().load()?.0;
+    let catalog = &config.catalog;
+    let model = super::catalog::resolve(catalog, &args.model)?;
+    let use_ = asked(args, &config)?;
+    let today = args.on.unwrap_or_else(settle::today);
+    let explanation = explain(catalog, model, &use_, today);
+    if args.json {
+        print_json(&json!({ "model": model.id, "use": use_, "on": today, "explanation": explanation }))?;
+    } else {
+        print(&text(catalog, model, &use_, today, &explanation))?;
+    }
+    Ok(explanation.decision.outcome.allows())
+}
+
+/// The use of the context, with what the options say over it.
+fn asked(args: &Explain, config: &Config) -> anyhow::Result<Use> {
+    let mut use_ = match &args.context {
+        Some(name) => match config.contexts.get(name) {
+            Some(context) => Use::clone(&context.use_),
+            None => {
+                let known = config.contexts.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+                bail!("{} has no context `{}`; it has {known}", args.config.name(), name.escape_debug());
+            }
+        },
+        None => match args.use_ {
+            Some(Word(purpose)) => Use::new(purpose, Exposure::Internal),
+            None => bail!("say what it is used for: --context NAME of a configuration, or --use and --exposure"),
+        },
+    };
+    if let Some(Word(purpose)) = args.use_ {
+        use_.purpose = purpose;
+    }
+    if let Some(Word(exposure)) = args.exposure {
+        use_.exposure = exposure;
+    }
+    if let Some(Word(activity)) = args.purpose {
+        use_.activity = activity;
+    }
+    use_.domains.extend(args.domain.iter().map(|Word(domain)| *domain));
+    if let Some(seat) = &args.seat {
+        super::catalog::seat(seat)?;
+        use_.seat = Some(seat.clone());
+    }
+    Ok(use_)
+}
+
+fn text(catalog: &Catalog, model: &Model, use_: &Use, today: Date, explanation: &Explanation) -> String {
+    let decision = &explanation.decision;
+    let or_none = |text: Option<&str>| text.map_or("none stated".to_owned(), |text| text.escape_debug().to_string());
+    let licenses = catalog.licenses_of(model).iter().map(|id| format!("`{id}`")).collect::<Vec<_>>().join(" and ");
+    let mut text = entry("model", &format!("{} ({}), under {licenses}", model.id, model.developer));
+    text += &entry(
+        "use",
+        &format!(
+            "{}, {} exposure, {}; seat {}, entity {}",
+            use_.purpose.name(),
+            use_.exposure.name(),
+            use_.activity.name(),
+            or_none(use_.seat.as_deref()),
+            or_none(use_.entity.as_deref()),
+        ),
+    );
+    text += &entry("on", &today.to_string());
+    let outcome = decision.outcome.name().replace('_', " ");
+    text += &entry("decision", &format!("{outcome} (rule {}, tier {})", decision.rule, decision.tier.number()));
+    text += &entry("because", &decision.reason);
+    if !decision.rests_on.is_empty() {
+        let until = decision.valid_until.map_or_else(String::new, |until| format!(", until {until}"));
+        text += &entry("rests on", &format!("{}{until}", decision.rests_on.join(", ")));
+    }
+    for finding in decision.findings.iter() {
+        text += &entry("look at", finding);
+    }
+    let mut license = "";
+    for step in &explanation.steps {
+        if step.license != license {
+            license = &step.license;
+            let name = catalog.license(license).map_or("", |license| license.name.as_str());
+            text += &format!("\n{name} (`{license}`), of {}\n", step.from);
+        }
+        text += &line(step);
+    }
+    text
+}
+
+/// One clause: its mark, what it says, what is known, and what would change it.
+fn line(step: &Step) -> String {
+    let Step { clause, fact, .. } = step;
+    let then = step.then.as_deref().unwrap_or_default();
+    let changed = || entry("", &format!("to allow it: {then}"));
+    match step.outcome {
+        StepOutcome::Holds => entry("  holds", &format!("{clause}: {fact}")),
+        StepOutcome::Owes => entry("  owes", then),
+        StepOutcome::Missing => entry("  MISSING", &format!("{clause}: {fact}")) + &changed(),
+        StepOutcome::Refuses => entry("  REFUSES", &format!("{clause}: {fact}")) + &changed(),
+        StepOutcome::Lifted if then.is_empty() => entry("  lifted", &format!("{clause}: {fact}")),
+        StepOutcome::Lifted => entry("  lifted", &format!("{clause}: {fact}; {then}")),
+    }
+}
+
+/// A label and its text, wrapped beside it.
+fn entry(label: &str, text: &str) -> String {
+    let first = format!("{label:<11}");
+    let options =
+        textwrap::Options::new(110).initial_indent(&first).subsequent_indent("           ").break_words(false);
+    textwrap::fill(text, options) + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::config::{Environment, Overrides, zero};
+
+    #[derive(Parser)]
+    struct Asked {
+        #[command(flatten)]
+        args: Explain,
+    }
+
+    fn explained(command: &str) -> anyhow::Result<String> {
+        let args = Asked::try_parse_from(std::iter::once("x").chain(command.split(' ')))?.args;
+        let config =
+            zero(&Overrides::default(), &Environment::default()).map_err(|report| anyhow::anyhow!("{report}"))?.0;
+        let model = super::super::catalog::resolve(&config.catalog, &args.model)?;
+        let use_ = asked(&args, &config)?;
+        let today = args.on.expect("each test says its day");
+        Ok(text(&config.catalog, model, &use_, today, &explain(&config.catalog, model, &use_, today)))
+    }
+
+    #[test]
+    fn a_refusal_says_which_clause_which_fact_and_what_would_change_it() {
+        let text = explained("llama-4-scout --use revenue --exposure public --seat FR --on 2026-11-25").unwrap();
+        assert!(text.contains("decision   deny (rule territory-seat, tier 2)"), "{text}");
+        assert!(text.contains("to allow it: a seat outside EU"), "{text}");
+        assert!(text.contains("MISSING") && text.contains("month: 2025-03, at_most: 700000000"), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 110), "{text}");
+    }
+
+    #[test]
+    fn a_context_is_decided_as_requests_are_and_options_change_it() {
+        let text = explained("llama-3.3-70b-instruct --context default --on 2026-11-25").unwrap();
+        assert!(
+            text.contains("rests on   assumed-few-users") && text.contains("internal, internal exposure"),
+            "{text}"
+        );
+        let text = explained("llama-3.3-70b-instruct --context default --domain military --on 2026-11-25").unwrap();
+        assert!(text.contains("(rule prohibited-domain, tier 2)"), "{text}");
+    }
+
+    #[test]
+    fn what_is_not_known_is_told_with_what_there_is() {
+        let error = |command: &str| explained(command).unwrap_err().to_string();
+        assert!(error("phi-4 --context office --on 2026-11-25").contains("has no context `office`; it has `default`"));
+        assert!(error("phi-4 --on 2026-11-25").contains("say what it is used for"));
+        assert!(error("phi4x --use revenue --on 2026-11-25").contains("did you mean `phi-4"));
+        assert!(error("phi-4 --use revenue --seat UK --on 2026-11-25").contains("did you mean `GB`?"));
+        assert!(error("phi-4 --use revenue --on 2026-13-01").contains("expected a date such as"));
+    }
+}
