@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bom;
 mod builtin;
 mod catalog;
 mod check;
