@@ -11,12 +11,14 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bom;
 mod builtin;
 mod catalog;
 mod check;
 mod country;
 mod date;
 mod decide;
+mod expression;
 mod host;
 mod inherit;
 mod license;
@@ -38,6 +40,7 @@ pub use decide::{
     Class, Decision, Explanation, Need, Outcome, RULES, Step, StepOutcome, can_be_waived, decide, decide_served,
     explain,
 };
+pub use expression::{ChoiceError, Expression, ExpressionError};
 pub use host::{Auth, Dialect, Host, HostKind, Paths, StreamUsage};
 pub use license::{
     Answer, Applies, BindsCallers, Condition, Grant, HostedService, License, LicenseText, Metric, Obligation,

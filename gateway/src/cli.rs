@@ -4,6 +4,7 @@
 //! Exit status: 0 all is well, 1 something is wrong and was said, 2 the command line itself is wrong.
 
 mod audit;
+mod bom;
 mod catalog;
 mod check;
 mod columns;

@@ -20,6 +20,7 @@ enum Command {
     List(List),
     /// Show everything that is known of one model
     Show(Show),
+    Bom(super::bom::Bom),
 }
 
 #[derive(Debug, Args)]
@@ -59,6 +60,7 @@ pub(super) fn run(args: &Catalog) -> anyhow::Result<bool> {
     match &args.command {
         Command::List(args) => list(args),
         Command::Show(args) => show(args),
+        Command::Bom(args) => super::bom::run(args),
     }
 }
 
