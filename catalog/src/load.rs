@@ -4,13 +4,17 @@
 //! read again with them (`Text`), so that a good catalog loads fast.
 
 use std::cell::OnceCell;
+use std::fmt;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_saphyr::Spanned;
 
 use crate::nearest::{cut, nearest};
-use crate::{Catalog, Host, License, Model, Price, Problem, Quantization, Server, check};
+use crate::{
+    Benchmark, Catalog, FineTuning, Hardware, Host, License, Model, Price, Problem, Quantization, Server, check,
+};
 
 /// A catalog file. The same shape serves the built-in data and a company's own.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -34,6 +38,15 @@ pub(crate) struct Rows {
     /// Prices.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) prices: Vec<Price>,
+    /// Benchmarks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) benchmarks: Vec<Benchmark>,
+    /// Ways to train a model further, and tools for it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) fine_tuning: Vec<FineTuning>,
+    /// Hardware.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) hardware: Vec<Hardware>,
 }
 
 impl Rows {
@@ -44,6 +57,9 @@ impl Rows {
         self.servers.extend(more.servers);
         self.quantizations.extend(more.quantizations);
         self.prices.extend(more.prices);
+        self.benchmarks.extend(more.benchmarks);
+        self.fine_tuning.extend(more.fine_tuning);
+        self.hardware.extend(more.hardware);
     }
 }
 
@@ -173,6 +189,9 @@ pub(crate) enum List {
     Servers,
     Quantizations,
     Prices,
+    Benchmarks,
+    FineTuning,
+    Hardware,
 }
 
 /// The values that a problem can point at.
@@ -189,6 +208,13 @@ pub(crate) enum Key {
     Allows,
     BaseUrl,
     Server(usize),
+    /// The n-th of the names in `benchmarks`, in the order of the alphabet.
+    Benchmark(usize),
+    Uses(usize),
+    Computes(usize),
+    Was(usize),
+    /// A licence of the n-th `was`: its own, then the ones beside it.
+    WasLicense(usize, usize),
 }
 
 /// A text, read again with the places of its values once somebody asks for one.
@@ -215,6 +241,9 @@ impl<'a> Text<'a> {
             List::Servers => &places.servers,
             List::Quantizations => &places.quantizations,
             List::Prices => &places.prices,
+            List::Benchmarks => &places.benchmarks,
+            List::FineTuning => &places.fine_tuning,
+            List::Hardware => &places.hardware,
         };
         let Some(row) = list.get(place.row) else { return (0, 0) };
         let one = |spanned: &Option<Spanned<String>>| spanned.as_ref().map(|spanned| spanned.referenced);
@@ -231,6 +260,14 @@ impl<'a> Text<'a> {
             Key::Allows => row.value.allows.as_ref().map(|spanned| spanned.referenced),
             Key::BaseUrl => one(&row.value.base_url),
             Key::Server(n) => nth(&row.value.servers, n),
+            Key::Benchmark(n) => nth(&row.value.benchmarks.0, n),
+            Key::Uses(n) => nth(&row.value.uses, n),
+            Key::Computes(n) => nth(&row.value.computes, n),
+            Key::Was(n) => row.value.was.get(n).map(|was| was.referenced),
+            Key::WasLicense(n, license) => row.value.was.get(n).and_then(|was| match license.checked_sub(1) {
+                None => one(&was.value.license),
+                Some(also) => nth(&was.value.also_licenses, also),
+            }),
         };
         let at = value.unwrap_or(row.referenced);
         (at.line(), at.column())
@@ -247,6 +284,9 @@ struct Places {
     servers: Vec<Spanned<PlacedRow>>,
     quantizations: Vec<Spanned<PlacedRow>>,
     prices: Vec<Spanned<PlacedRow>>,
+    benchmarks: Vec<Spanned<PlacedRow>>,
+    fine_tuning: Vec<Spanned<PlacedRow>>,
+    hardware: Vec<Spanned<PlacedRow>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -263,6 +303,45 @@ struct PlacedRow {
     base_url: Option<Spanned<String>>,
     allows: Option<Spanned<Vec<String>>>,
     servers: Vec<Spanned<String>>,
+    benchmarks: PlacedKeys,
+    uses: Vec<Spanned<String>>,
+    computes: Vec<Spanned<String>>,
+    was: Vec<Spanned<PlacedWas>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct PlacedWas {
+    license: Option<Spanned<String>>,
+    also_licenses: Vec<Spanned<String>>,
+}
+
+/// The keys of a map, in the order of the alphabet: the order in which a row keeps them.
+#[derive(Default)]
+struct PlacedKeys(Vec<Spanned<String>>);
+
+impl<'de> Deserialize<'de> for PlacedKeys {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Keys;
+        impl<'de> Visitor<'de> for Keys {
+            type Value = PlacedKeys;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<PlacedKeys, A::Error> {
+                let mut keys = Vec::new();
+                while let Some(key) = map.next_key::<Spanned<String>>()? {
+                    map.next_value::<IgnoredAny>()?;
+                    keys.push(key);
+                }
+                keys.sort_by(|a, b| a.value.cmp(&b.value));
+                Ok(PlacedKeys(keys))
+            }
+        }
+        deserializer.deserialize_map(Keys)
+    }
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Tier;
 use crate::decide::Verdicts;
+use crate::{Tier, Was};
 
 /// A model of the catalog. `None` and an empty list mean "not known".
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -107,6 +107,9 @@ pub struct Model {
     /// What an operator should know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// What the row said earlier, and when.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub was: Vec<Was>,
     /// The decisions for every purpose and exposure, worked out when the catalog was built.
     #[serde(skip)]
     #[schemars(skip)]
@@ -220,6 +223,12 @@ pub struct Differs {
     pub map: String,
     /// What the vendor says.
     pub vendor: String,
+    /// Where that was seen; left out where `sources` of the row say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<String>,
+    /// The licence tier in which the map's word would put a model, where that is not the tier of the row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub map_tier: Option<Tier>,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
