@@ -12,9 +12,12 @@ use crate::inherit::inherited;
 use crate::load::{self, Rows};
 use crate::model::Resolved;
 use crate::nearest::{LIKE_ENOUGH, likeness};
-use crate::{Agreement, Attestation, Host, License, Model, Price, Problem, Quantization, Server, Waiver, builtin};
+use crate::{
+    Agreement, Attestation, Benchmark, FineTuning, Hardware, Host, License, Model, Price, Problem, Quantization,
+    Server, Waiver, builtin,
+};
 
-/// Models, licences, hosts, servers, quantizations and prices. Share it in an [`Arc`].
+/// Models, licences, hosts, servers, prices and all that data files hold besides. Share it in an [`Arc`].
 #[derive(Debug)]
 pub struct Catalog {
     rows: Rows,
@@ -23,6 +26,9 @@ pub struct Catalog {
     hosts: HashMap<String, usize>,
     servers: HashMap<String, usize>,
     quantizations: HashMap<String, usize>,
+    benchmarks: HashMap<String, usize>,
+    fine_tuning: HashMap<String, usize>,
+    hardware: HashMap<String, usize>,
     /// Lower-case repositories, names and aliases; `None` where more than one model goes by it.
     names: HashMap<String, Option<usize>>,
     /// By host, then by the model's name there: the newest row.
@@ -77,6 +83,9 @@ impl Catalog {
             hosts: index(rows.hosts.iter().map(|host| &host.id)),
             servers: index(rows.servers.iter().map(|server| &server.id)),
             quantizations: index(rows.quantizations.iter().map(|quantization| &quantization.id)),
+            benchmarks: index(rows.benchmarks.iter().map(|benchmark| &benchmark.id)),
+            fine_tuning: index(rows.fine_tuning.iter().map(|row| &row.id)),
+            hardware: index(rows.hardware.iter().map(|row| &row.id)),
             names: names(&rows.models),
             prices: prices(&rows.prices),
             offers: offers(&rows.prices),
@@ -161,6 +170,36 @@ impl Catalog {
     /// Every quantization.
     pub fn quantizations(&self) -> impl Iterator<Item = &Quantization> {
         self.rows.quantizations.iter()
+    }
+
+    /// The benchmark with this id: the key of a score in a model row.
+    pub fn benchmark(&self, id: &str) -> Option<&Benchmark> {
+        self.benchmarks.get(id).map(|at| &self.rows.benchmarks[*at])
+    }
+
+    /// Every benchmark, and the tools that run them.
+    pub fn benchmarks(&self) -> impl Iterator<Item = &Benchmark> {
+        self.rows.benchmarks.iter()
+    }
+
+    /// The method or tool of fine-tuning with this id.
+    pub fn fine_tuning(&self, id: &str) -> Option<&FineTuning> {
+        self.fine_tuning.get(id).map(|at| &self.rows.fine_tuning[*at])
+    }
+
+    /// Every method and tool of fine-tuning.
+    pub fn fine_tunings(&self) -> impl Iterator<Item = &FineTuning> {
+        self.rows.fine_tuning.iter()
+    }
+
+    /// The piece of hardware with this id.
+    pub fn hardware(&self, id: &str) -> Option<&Hardware> {
+        self.hardware.get(id).map(|at| &self.rows.hardware[*at])
+    }
+
+    /// Every piece of hardware.
+    pub fn all_hardware(&self) -> impl Iterator<Item = &Hardware> {
+        self.rows.hardware.iter()
     }
 
     /// Every price.

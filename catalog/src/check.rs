@@ -10,7 +10,9 @@ use crate::decide::UNKNOWN;
 use crate::inherit::inherited;
 use crate::load::{Key, List, Place, Rows, Text};
 use crate::nearest::{cut, nearest};
-use crate::{License, Model, Price, Problem, Purpose, Tier};
+use crate::{
+    Benchmark, BenchmarkKind, Differs, FineTuning, Hardware, License, Model, Price, Problem, Purpose, Tier, Unit,
+};
 
 /// A file that could be read.
 pub(crate) struct File<'a> {
@@ -41,10 +43,12 @@ pub(crate) fn check(base: Option<&Rows>, files: &[File<'_>]) -> Vec<Problem> {
             report.at(List::Hosts, row);
             seen.id(&host.id, &mut report);
             check_base_url(&host.base_url, &mut report);
+            check_differs(&host.differs, &mut report);
         }
         for (row, server) in file.rows.servers.iter().enumerate() {
             report.at(List::Servers, row);
             seen.id(&server.id, &mut report);
+            check_differs(&server.differs, &mut report);
         }
         for (row, quantization) in file.rows.quantizations.iter().enumerate() {
             report.at(List::Quantizations, row);
@@ -52,6 +56,7 @@ pub(crate) fn check(base: Option<&Rows>, files: &[File<'_>]) -> Vec<Problem> {
             for (n, server) in quantization.servers.iter().enumerate() {
                 known.servers.resolve(server, Key::Server(n), &mut report);
             }
+            check_differs(&quantization.differs, &mut report);
         }
         for (row, price) in file.rows.prices.iter().enumerate() {
             report.at(List::Prices, row);
@@ -71,6 +76,21 @@ pub(crate) fn check(base: Option<&Rows>, files: &[File<'_>]) -> Vec<Problem> {
             report.at(List::Waivers, row);
             seen.id(&waiver.id, &mut report);
             standing::waiver(waiver, &known, &mut report);
+        }
+        for (row, benchmark) in file.rows.benchmarks.iter().enumerate() {
+            report.at(List::Benchmarks, row);
+            seen.id(&benchmark.id, &mut report);
+            check_benchmark(benchmark, &mut report);
+        }
+        for (row, fine_tuning) in file.rows.fine_tuning.iter().enumerate() {
+            report.at(List::FineTuning, row);
+            seen.id(&fine_tuning.id, &mut report);
+            check_fine_tuning(fine_tuning, &known, &mut report);
+        }
+        for (row, hardware) in file.rows.hardware.iter().enumerate() {
+            report.at(List::Hardware, row);
+            seen.id(&hardware.id, &mut report);
+            check_hardware(hardware, &known, &mut report);
         }
     }
     found
@@ -126,6 +146,121 @@ fn check_model(model: &Model, known: &Known<'_>, report: &mut Report<'_>) {
     if let Some(id) = &model.replacement {
         known.models.resolve(id, Key::Replacement, report);
     }
+    for (n, (id, score)) in model.benchmarks.iter().enumerate() {
+        if known.benchmarks.resolve(id, Key::Benchmark(n), report) {
+            check_score(id, *score, known, Key::Benchmark(n), report);
+        }
+    }
+    check_differs(&model.differs, report);
+    check_history(model, known, report);
+}
+
+fn check_score(id: &str, score: f64, known: &Known<'_>, key: Key, report: &mut Report<'_>) {
+    match known.units.get(id).copied().flatten() {
+        None => report.problem(
+            key,
+            "no-score",
+            format!("`{id}` is a tool that runs benchmarks and has no score of its own"),
+            Some("name the benchmark that it ran".to_owned()),
+        ),
+        Some(unit) => {
+            let most = unit.most().unwrap_or(f64::MAX);
+            // Not a number fails the comparison too.
+            if !(0.0..=most).contains(&score) {
+                report.problem(
+                    key,
+                    "bad-score",
+                    format!("{score} is no score of `{id}`"),
+                    unit.most().map(|most| format!("expected a number from 0 to {most}")),
+                );
+            }
+        }
+    }
+}
+
+fn check_history(model: &Model, known: &Known<'_>, report: &mut Report<'_>) {
+    if model.was.len() > MAX_WAS {
+        let message = format!("{} entries of what the row said earlier; at most {MAX_WAS} are read", model.was.len());
+        report.problem(Key::Was(MAX_WAS), "too-many", message, None);
+        return;
+    }
+    for (n, was) in model.was.iter().enumerate() {
+        for (m, id) in was.licenses().enumerate().take(MAX_LICENSES + 1) {
+            known.licenses.resolve(id, Key::WasLicense(n, m), report);
+        }
+        report.bound(Key::Was(n), "reason", &was.why, MAX_TEXT);
+        let problem = |code, message: &str, hint: &str| (code, message.to_owned(), Some(hint.to_owned()));
+        let found = if was.valid_to.is_some_and(|to| to <= was.valid_from) {
+            Some(problem("bad-interval", "the terms end before they begin", "`valid_to` is the first day after them"))
+        } else if was.corrected.is_some_and(|corrected| corrected <= was.recorded) {
+            let message = "the record was corrected before it was made";
+            Some(problem("bad-interval", message, "`corrected` is the first day on which it was no longer said"))
+        } else if was.valid_to.is_none() && was.corrected.is_none() {
+            Some(problem(
+                "endless-interval",
+                "nothing ends this entry, so the row itself would never hold",
+                "add `valid_to` if the terms changed, or `corrected` if the entry was a mistake",
+            ))
+        } else {
+            model.was[..n].iter().any(|earlier| earlier.meets(was)).then(|| {
+                let message = "this entry and an earlier one speak of the same days";
+                problem("overlapping-intervals", message, "give them days that do not overlap, or different records")
+            })
+        };
+        if let Some((code, message, hint)) = found {
+            report.problem(Key::Was(n), code, message, hint);
+        }
+    }
+}
+
+/// What the map and the vendor say ends up in reports.
+fn check_differs(differs: &[Differs], report: &mut Report<'_>) {
+    for differs in differs {
+        report.bound(Key::Id, "field of a difference", &differs.field, MAX_NAME);
+        for text in [&differs.map, &differs.vendor].into_iter().chain(&differs.seen) {
+            report.bound(Key::Id, "text of a difference", text, MAX_TEXT);
+        }
+    }
+}
+
+fn check_benchmark(benchmark: &Benchmark, report: &mut Report<'_>) {
+    check_differs(&benchmark.differs, report);
+    if (benchmark.kind == BenchmarkKind::Tool) == benchmark.unit.is_some() {
+        report.problem(
+            Key::Id,
+            "unit-and-kind-disagree",
+            "a benchmark needs a `unit`, and a tool that runs benchmarks has none".to_owned(),
+            Some("expected `unit: percent`, `percentile`, `out-of-ten` or `elo`; or `kind: tool` alone".to_owned()),
+        );
+    }
+}
+
+fn check_fine_tuning(fine_tuning: &FineTuning, known: &Known<'_>, report: &mut Report<'_>) {
+    for (n, id) in fine_tuning.uses.iter().enumerate() {
+        known.fine_tuning.resolve(id, Key::Uses(n), report);
+    }
+    if let Some(host) = &fine_tuning.host {
+        known.hosts.resolve(host, Key::Host, report);
+    }
+    check_differs(&fine_tuning.differs, report);
+}
+
+fn check_hardware(hardware: &Hardware, known: &Known<'_>, report: &mut Report<'_>) {
+    for (n, id) in hardware.computes.iter().enumerate() {
+        known.quantizations.resolve(id, Key::Computes(n), report);
+    }
+    if let Some(host) = &hardware.host {
+        known.hosts.resolve(host, Key::Host, report);
+    }
+    if hardware.memory_gb.iter().any(|gb| !gb.is_finite() || *gb <= 0.0) {
+        report.problem(
+            Key::Id,
+            "bad-memory",
+            format!("a figure of memory of `{}` is not above zero", cut(&hardware.id)),
+            Some("leave out what is not known".to_owned()),
+        );
+    }
+    check_differs(&hardware.differs, report);
 }
 
 fn check_license(license: &License, report: &mut Report<'_>) {
@@ -228,6 +363,7 @@ const MAX_OBLIGATIONS: usize = 64;
 const MAX_LICENSES: usize = 16;
 const MAX_PARENTS: usize = 16;
 const MAX_CONDITIONS: usize = 16;
+const MAX_WAS: usize = 64;
 
 /// More problems than a person would read at once are not looked for.
 const MAX_PROBLEMS: usize = 100;
@@ -286,6 +422,11 @@ struct Known<'a> {
     servers: Ids<'a>,
     model_rows: HashMap<&'a str, &'a Model>,
     license_rows: HashMap<&'a str, &'a License>,
+    quantizations: Ids<'a>,
+    benchmarks: Ids<'a>,
+    fine_tuning: Ids<'a>,
+    /// What a score of each benchmark counts; `None` for a tool.
+    units: HashMap<&'a str, Option<Unit>>,
 }
 
 impl<'a> Known<'a> {
@@ -295,6 +436,9 @@ impl<'a> Known<'a> {
         let licenses = || rows().flat_map(|rows| &rows.licenses);
         let hosts = rows().flat_map(|rows| &rows.hosts).map(|host| host.id.as_str());
         let servers = rows().flat_map(|rows| &rows.servers).map(|server| server.id.as_str());
+        let quantizations = rows().flat_map(|rows| &rows.quantizations).map(|row| row.id.as_str());
+        let benchmarks = || rows().flat_map(|rows| &rows.benchmarks);
+        let fine_tuning = rows().flat_map(|rows| &rows.fine_tuning).map(|row| row.id.as_str());
         Known {
             models: Ids {
                 what: "model",
@@ -310,6 +454,14 @@ impl<'a> Known<'a> {
             servers: Ids { what: "server", code: "unknown-server", ids: servers.collect() },
             model_rows: models().map(|model| (model.id.as_str(), model)).collect(),
             license_rows: licenses().map(|license| (license.id.as_str(), license)).collect(),
+            quantizations: Ids { what: "quantization", code: "unknown-quantization", ids: quantizations.collect() },
+            benchmarks: Ids {
+                what: "benchmark",
+                code: "unknown-benchmark",
+                ids: benchmarks().map(|row| row.id.as_str()).collect(),
+            },
+            fine_tuning: Ids { what: "method or tool", code: "unknown-fine-tuning", ids: fine_tuning.collect() },
+            units: benchmarks().map(|row| (row.id.as_str(), row.unit)).collect(),
         }
     }
 
@@ -343,7 +495,7 @@ impl Ids<'_> {
 
 /// The ids taken so far, one set per list.
 struct Seen<'a> {
-    ids: [HashSet<&'a str>; 9],
+    ids: [HashSet<&'a str>; 12],
 }
 
 impl<'a> Seen<'a> {
@@ -358,6 +510,9 @@ impl<'a> Seen<'a> {
             seen.ids[List::Attestations as usize].extend(rows.attestations.iter().map(|row| row.id.as_str()));
             seen.ids[List::Agreements as usize].extend(rows.agreements.iter().map(|row| row.id.as_str()));
             seen.ids[List::Waivers as usize].extend(rows.waivers.iter().map(|row| row.id.as_str()));
+            seen.ids[List::Benchmarks as usize].extend(rows.benchmarks.iter().map(|row| row.id.as_str()));
+            seen.ids[List::FineTuning as usize].extend(rows.fine_tuning.iter().map(|row| row.id.as_str()));
+            seen.ids[List::Hardware as usize].extend(rows.hardware.iter().map(|row| row.id.as_str()));
         }
         seen
     }

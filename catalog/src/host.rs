@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::Differs;
+
 /// A company that serves models over HTTP.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -37,11 +39,23 @@ pub struct Host {
     /// Request fields of its own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub extra_parameters: Vec<String>,
+    /// The values of `tool_choice` that it takes, where it does not take all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tool_choices: Vec<String>,
+    /// Request headers of its own, and what each is for.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub extra_headers: BTreeMap<String, String>,
     /// When a stream carries usage.
     pub stream_usage: StreamUsage,
     /// Where an answer reports prompt tokens read from a cache.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cached_tokens: Option<String>,
+    /// Where an answer reports how long its parts took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timings: Option<String>,
+    /// The forms that the body of an error takes, the usual one first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub error_shapes: Vec<ErrorShape>,
     /// Response headers that tell limits.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rate_limit_headers: Vec<String>,
@@ -62,6 +76,12 @@ pub struct Host {
     /// How long it keeps prompts, where the host documents it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<String>,
+    /// Where the map of open models says something else.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub differs: Vec<Differs>,
+    /// Where the row was checked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<String>,
     /// What an operator should know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
@@ -114,6 +134,22 @@ pub enum StreamUsage {
     Upstream,
     /// In events of its own dialect.
     Native,
+}
+
+/// The form of an error's body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ErrorShape {
+    /// OpenAI's: `error` is an object with a `message`.
+    Openai,
+    /// `message`, `type` and `code` at the top.
+    Flat,
+    /// `error` is a text, sometimes with an `error_type` beside it.
+    Text,
+    /// `detail` is a text or a list of what is wrong with each field.
+    Detail,
+    /// An answer with a good status that says inside that it failed.
+    InsideSuccess,
 }
 
 /// Paths under the base address, one per API; absent where the host does not offer it.

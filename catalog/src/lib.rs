@@ -1,9 +1,11 @@
 //! What Pointsman knows about open models, and whether a use of one is allowed.
 //!
-//! Data lives in `data/` as YAML that people read and edit: one row per model, licence, host, server, quantization and
-//! price. [`Catalog::builtin`] holds it; a company adds its own rows with [`Catalog::with_overlays`]: models and licences,
-//! and what it has attested, agreed and waived. [`decide`] turns a model, a [`Use`] and a [`Date`] into a [`Decision`] with
-//! its reason, [`explain`] says clause by clause why, and a [`Class`] keeps the decisions of a use for a request to look up.
+//! Data lives in `data/` as YAML that people read and edit: one row per model, licence, host, server, quantization,
+//! price, benchmark, way of fine-tuning and piece of hardware. [`Catalog::builtin`] holds it; a company adds its own rows
+//! with [`Catalog::with_overlays`]: models and licences, and what it has attested, agreed and waived. [`decide`] turns a
+//! model, a [`Use`] and a [`Date`] into a [`Decision`] with its reason, [`explain`] says clause by clause why, and a
+//! [`Class`] keeps the decisions of a use for a request to look up. [`as_of`] tells what licences held on a day, as known
+//! on another.
 //!
 //! Fail closed: what the catalog does not know is denied, and `None` never means "no restriction".
 //!
@@ -11,6 +13,7 @@
 
 #![forbid(unsafe_code)]
 
+mod benchmark;
 pub mod bom;
 mod builtin;
 mod catalog;
@@ -19,6 +22,9 @@ mod country;
 mod date;
 mod decide;
 mod expression;
+mod fine_tuning;
+mod hardware;
+mod history;
 mod host;
 mod inherit;
 mod license;
@@ -33,6 +39,7 @@ mod standing;
 mod tier;
 mod usage;
 
+pub use benchmark::{Benchmark, BenchmarkKind, Unit};
 pub use catalog::Catalog;
 pub use country::{country_meant, is_country};
 pub use date::{Date, Month, NotADate, NotAMonth};
@@ -41,7 +48,10 @@ pub use decide::{
     explain,
 };
 pub use expression::{ChoiceError, Expression, ExpressionError};
-pub use host::{Auth, Dialect, Host, HostKind, Paths, StreamUsage};
+pub use fine_tuning::{Binds, FineTuning, FineTuningKind, Makes};
+pub use hardware::{Hardware, HardwareKind};
+pub use history::{Terms, Was, as_of};
+pub use host::{Auth, Dialect, ErrorShape, Host, HostKind, Paths, StreamUsage};
 pub use license::{
     Answer, Applies, BindsCallers, Condition, Grant, HostedService, License, LicenseText, Metric, Obligation,
     ObligationKind, Outputs, Scope, Territory, Training,
@@ -51,7 +61,7 @@ pub use model::{Availability, Derivation, Differs, Kind, Modalities, Modality, M
 pub use price::{ListingStatus, Price, Relation};
 pub use problem::Problem;
 pub use quantization::Quantization;
-pub use server::{Server, ServerKind};
+pub use server::{LongPrompt, Metrics, Server, ServerKind};
 pub use standing::{Agreement, Attestation, Waiver};
 pub use tier::Tier;
 pub use usage::{Activity, Domain, Exposure, Purpose, Use};

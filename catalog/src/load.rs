@@ -4,14 +4,17 @@
 //! read again with them (`Text`), so that a good catalog loads fast.
 
 use std::cell::OnceCell;
+use std::fmt;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize, de::IgnoredAny};
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_saphyr::Spanned;
 
 use crate::nearest::{cut, nearest};
 use crate::{
-    Agreement, Attestation, Catalog, Host, License, Model, Price, Problem, Quantization, Server, Waiver, check,
+    Agreement, Attestation, Benchmark, Catalog, FineTuning, Hardware, Host, License, Model, Price, Problem,
+    Quantization, Server, Waiver, check,
 };
 
 /// A catalog file. The same shape serves the built-in data and a company's own.
@@ -45,6 +48,15 @@ pub(crate) struct Rows {
     /// What the company has excepted. Only in its own files.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) waivers: Vec<Waiver>,
+    /// Benchmarks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) benchmarks: Vec<Benchmark>,
+    /// Ways to train a model further, and tools for it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) fine_tuning: Vec<FineTuning>,
+    /// Hardware.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) hardware: Vec<Hardware>,
 }
 
 impl Rows {
@@ -58,6 +70,9 @@ impl Rows {
         self.attestations.extend(more.attestations);
         self.agreements.extend(more.agreements);
         self.waivers.extend(more.waivers);
+        self.benchmarks.extend(more.benchmarks);
+        self.fine_tuning.extend(more.fine_tuning);
+        self.hardware.extend(more.hardware);
     }
 }
 
@@ -190,6 +205,9 @@ pub(crate) enum List {
     Attestations,
     Agreements,
     Waivers,
+    Benchmarks,
+    FineTuning,
+    Hardware,
 }
 
 /// The values that a problem can point at.
@@ -214,6 +232,13 @@ pub(crate) enum Key {
     Value,
     Until,
     Approvers,
+    /// The n-th of the names in `benchmarks`, in the order of the alphabet.
+    Benchmark(usize),
+    Uses(usize),
+    Computes(usize),
+    Was(usize),
+    /// A licence of the n-th `was`: its own, then the ones beside it.
+    WasLicense(usize, usize),
 }
 
 /// A text, read again with the places of its values once somebody asks for one.
@@ -243,6 +268,9 @@ impl<'a> Text<'a> {
             List::Attestations => &places.attestations,
             List::Agreements => &places.agreements,
             List::Waivers => &places.waivers,
+            List::Benchmarks => &places.benchmarks,
+            List::FineTuning => &places.fine_tuning,
+            List::Hardware => &places.hardware,
         };
         let Some(row) = list.get(place.row) else { return (0, 0) };
         let one = |spanned: &Option<Spanned<String>>| spanned.as_ref().map(|spanned| spanned.referenced);
@@ -267,6 +295,14 @@ impl<'a> Text<'a> {
             Key::Value => row.value.at_most.as_ref().or(row.value.more_than.as_ref()).map(|spanned| spanned.referenced),
             Key::Until => one(&row.value.valid_until).or_else(|| one(&row.value.expires)),
             Key::Approvers => row.value.approved_by.as_ref().map(|spanned| spanned.referenced),
+            Key::Benchmark(n) => nth(&row.value.benchmarks.0, n),
+            Key::Uses(n) => nth(&row.value.uses, n),
+            Key::Computes(n) => nth(&row.value.computes, n),
+            Key::Was(n) => row.value.was.get(n).map(|was| was.referenced),
+            Key::WasLicense(n, license) => row.value.was.get(n).and_then(|was| match license.checked_sub(1) {
+                None => one(&was.value.license),
+                Some(also) => nth(&was.value.also_licenses, also),
+            }),
         };
         let at = value.unwrap_or(row.referenced);
         (at.line(), at.column())
@@ -286,6 +322,9 @@ struct Places {
     attestations: Vec<Spanned<PlacedRow>>,
     agreements: Vec<Spanned<PlacedRow>>,
     waivers: Vec<Spanned<PlacedRow>>,
+    benchmarks: Vec<Spanned<PlacedRow>>,
+    fine_tuning: Vec<Spanned<PlacedRow>>,
+    hardware: Vec<Spanned<PlacedRow>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -312,6 +351,45 @@ struct PlacedRow {
     valid_until: Option<Spanned<String>>,
     expires: Option<Spanned<String>>,
     approved_by: Option<Spanned<Vec<String>>>,
+    benchmarks: PlacedKeys,
+    uses: Vec<Spanned<String>>,
+    computes: Vec<Spanned<String>>,
+    was: Vec<Spanned<PlacedWas>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct PlacedWas {
+    license: Option<Spanned<String>>,
+    also_licenses: Vec<Spanned<String>>,
+}
+
+/// The keys of a map, in the order of the alphabet: the order in which a row keeps them.
+#[derive(Default)]
+struct PlacedKeys(Vec<Spanned<String>>);
+
+impl<'de> Deserialize<'de> for PlacedKeys {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Keys;
+        impl<'de> Visitor<'de> for Keys {
+            type Value = PlacedKeys;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<PlacedKeys, A::Error> {
+                let mut keys = Vec::new();
+                while let Some(key) = map.next_key::<Spanned<String>>()? {
+                    map.next_value::<IgnoredAny>()?;
+                    keys.push(key);
+                }
+                keys.sort_by(|a, b| a.value.cmp(&b.value));
+                Ok(PlacedKeys(keys))
+            }
+        }
+        deserializer.deserialize_map(Keys)
+    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Tier;
+use crate::{Tier, Was};
 
 /// A model of the catalog. `None` and an empty list mean "not known".
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -110,6 +110,9 @@ pub struct Model {
     /// What an operator should know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// What the row said earlier, and when.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub was: Vec<Was>,
     /// What was worked out when the catalog was built.
     #[serde(skip)]
     #[schemars(skip)]
@@ -278,6 +281,12 @@ pub struct Differs {
     pub map: String,
     /// What the vendor says.
     pub vendor: String,
+    /// Where that was seen; left out where `sources` of the row say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<String>,
+    /// The licence tier in which the map's word would put a model, where that is not the tier of the row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub map_tier: Option<Tier>,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {

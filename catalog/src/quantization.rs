@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::Differs;
+
 /// A quantization: how many bits a weight takes, and which engines load it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -11,6 +13,8 @@ pub struct Quantization {
     pub id: String,
     /// The name that people use.
     pub name: String,
+    /// The kind of file or packing: `gguf`, `gptq`, `awq` and so on.
+    pub format: String,
     /// The least and the greatest effective bits per weight.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bits_per_weight: Option<[f64; 2]>,
@@ -20,6 +24,15 @@ pub struct Quantization {
     /// Engines that load it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub servers: Vec<String>,
+    /// Hardware that computes with it: names as in the `hardware` of servers, or `all`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hardware: Vec<String>,
+    /// Where the map of open models says something else.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub differs: Vec<Differs>,
+    /// Where the row was checked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<String>,
     /// What an operator should know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,

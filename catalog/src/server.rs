@@ -1,7 +1,11 @@
 //! One row per inference engine that a company runs itself.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::{Differs, ErrorShape};
 
 /// An inference engine: where its server listens and how it departs from the OpenAI API.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -22,27 +26,48 @@ pub struct Server {
     /// The port it listens on unless told otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_port: Option<u16>,
+    /// Other ports that it opens, by what for.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub other_ports: BTreeMap<String, u16>,
     /// What goes before `/chat/completions`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_path: Option<String>,
     /// Answers 200 when it can serve.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health_path: Option<String>,
+    /// Other paths that tell its health.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_health_paths: Vec<String>,
     /// The list of models.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub models_path: Option<String>,
     /// Metrics in the Prometheus format.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics_path: Option<String>,
+    /// What turns the metrics on, where they are off unless asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics_flag: Option<String>,
+    /// The names under which the metrics tell how busy it is.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub metrics: Metrics,
     /// Whether it asks for a key unless told otherwise.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub needs_key: bool,
+    /// What makes it ask for a key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_flag: Option<String>,
+    /// Paths on the same port that load models, empty caches or the like: not for callers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub control_paths: Vec<String>,
     /// Whether `stream_options.include_usage` works.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub include_usage: Option<bool>,
     /// Where an answer reports prompt tokens read from a cache.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cached_tokens: Option<String>,
+    /// What makes it report them, where it does not unless asked to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cached_tokens_flag: Option<String>,
     /// Whether prompts that share a prefix share its work without being asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix_cache: Option<bool>,
@@ -55,9 +80,57 @@ pub struct Server {
     /// Request fields that it refuses or ignores.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unsupported: Vec<String>,
+    /// Tokens after which an answer ends when the request sets no `max_tokens`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_max_tokens: Option<u32>,
+    /// What becomes of a prompt that is longer than the context.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub long_prompt: Option<LongPrompt>,
+    /// The forms that the body of an error takes, the usual one first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub error_shapes: Vec<ErrorShape>,
+    /// Statuses that mean something particular there, in plain words.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub statuses: BTreeMap<u16, String>,
+    /// Where the map of open models says something else.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub differs: Vec<Differs>,
+    /// Where the row was checked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<String>,
     /// What an operator should know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+}
+
+/// The names of gauges and counters; `None` where it has none or none is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Metrics {
+    /// Requests that wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<String>,
+    /// Requests that run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running: Option<String>,
+    /// How full the cache of keys and values is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_used: Option<String>,
+    /// Prompt tokens that were found in the cache, or their share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_hits: Option<String>,
+}
+
+/// What becomes of a prompt that is longer than the context.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum LongPrompt {
+    /// An error says so.
+    Refused,
+    /// It is cut, and the answer does not tell.
+    Cut,
+    /// As the person at the desk has set it.
+    Setting,
 }
 
 /// What an engine is.
@@ -72,4 +145,8 @@ pub enum ServerKind {
     Orchestrator,
     /// A library; something else has to serve it.
     Library,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }

@@ -35,6 +35,7 @@ use catalog::Catalog;
 use policies::PolicySet;
 use remote::Secret;
 
+pub(crate) use self::load::of_catalog;
 pub use self::{
     environment::Environment,
     load::{DATA_DIR, Outline, load, outline},

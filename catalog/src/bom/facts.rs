@@ -1,12 +1,12 @@
 //! What both formats say of a model: names, addresses, ancestors, and the properties under `pointsman:`.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 use serde::Serialize;
 use serde_json::Value;
 
 use super::{Bill, Deployment, Place, Remote, identity::Licences};
-use crate::{Catalog, Modality, Model};
+use crate::{Catalog, Derivation, Modality, Model};
 
 /// A model that is served, or that one was made from.
 #[derive(Clone, Debug)]
@@ -87,17 +87,21 @@ pub(super) fn served<'c>(bill: &'c Bill, catalog: &'c Catalog) -> Vec<Served<'c>
 /// Nobody stacks more models on each other.
 const MAX_BASES: usize = 8;
 
+/// The models whose weights went into one, the nearest first. What it only learnt from is none.
 fn bases<'c>(model: &'c Model, catalog: &'c Catalog) -> Vec<Subject<'c>> {
     let mut bases = Vec::new();
     let mut seen = HashSet::from([model.id.as_str()]);
-    let mut next = model.base.as_deref();
-    while let Some(name) = next.take().filter(|_| bases.len() < MAX_BASES) {
-        let row = catalog.resolve(name);
-        let id = row.map_or(name, |row| &row.id);
-        // Rows of a company may point at each other.
-        if seen.insert(id) {
-            next = row.and_then(|row| row.base.as_deref());
-            bases.push(Subject::new(id, row, catalog));
+    let mut open = VecDeque::from([model]);
+    while let Some(child) = open.pop_front() {
+        let parents = child.parents.iter().filter(|parent| parent.by != Derivation::Distillation);
+        for name in parents.map(|parent| parent.of.as_str()).chain(child.base.as_deref()) {
+            let row = catalog.resolve(name);
+            let id = row.map_or(name, |row| &row.id);
+            // Rows of a company may point at each other.
+            if bases.len() < MAX_BASES && seen.insert(id) {
+                bases.push(Subject::new(id, row, catalog));
+                open.extend(row);
+            }
         }
     }
     bases
@@ -191,12 +195,16 @@ pub(super) fn properties(served: &Served<'_>, catalog: &Catalog) -> Vec<Property
         for territory in &license.territories {
             properties.add(&format!("territory:{id}"), &territory.text);
         }
-        if license.no_third_party_service {
+        for condition in &license.conditions {
+            properties.add(&format!("condition:{id}:{}", condition.metric.name()), &condition.text);
+        }
+        for domain in &license.prohibits {
+            properties.add(&format!("prohibits:{id}"), domain.name());
+        }
+        if license.hosted_service.needs_contract {
             properties.add("no-third-party-service", id);
         }
-        if license.binds_outputs {
-            properties.add("binds-outputs", id);
-        }
+        properties.add(&format!("outputs-training:{id}"), &word(license.outputs.training));
     }
     properties.0
 }

@@ -85,6 +85,86 @@ fn a_problem_points_at_the_value_and_says_what_to_do() {
 }
 
 #[test]
+fn a_score_needs_a_benchmark_that_the_catalog_knows_and_a_number_on_its_scale() {
+    let scores = |scores: &str| format!("{ACME}    benchmarks: {{{scores}}}\n");
+    check(&scores("mmlu: 70, <<ifevel>>: 80, gsm8k: 9"), "unknown-benchmark", "did you mean `ifeval`?");
+    check(&scores("mmlu: 1, <<gsm8k>>: 100.5"), "bad-score", "expected a number from 0 to 100");
+    check(&scores("<<mt_bench>>: 11"), "bad-score", "expected a number from 0 to 10");
+    check(&scores("<<arena_elo>>: -1"), "bad-score", "");
+    check(&scores("<<opencompass>>: 50"), "no-score", "name the benchmark that it ran");
+    let own = "benchmarks:\n  - {id: acme-exam, name: Exam, kind: test, measures: our questions, unit: percent}\n";
+    let file = ("acme.yaml".to_owned(), scores("acme-exam: 70") + own);
+    assert!(crate::Catalog::builtin().with_overlays(&[file]).is_ok(), "a company may have benchmarks of its own");
+}
+
+#[test]
+fn rows_of_fine_tuning_hardware_and_benchmarks_are_checked_where_they_stand() {
+    let fit = "expected `unit: percent`, `percentile`, `out-of-ten` or `elo`; or `kind: tool` alone";
+    check("benchmarks:\n  - {id: <<x>>, name: X, kind: test, measures: y}", "unit-and-kind-disagree", fit);
+    check(
+        "fine_tuning:\n  - {id: x, name: X, kind: tool, does: y, uses: [lora, <<qlara>>]}",
+        "unknown-fine-tuning",
+        "did you mean `qlora`?",
+    );
+    check(
+        "fine_tuning:\n  - {id: x, name: X, kind: service, does: y, host: <<grok>>}",
+        "unknown-host",
+        "did you mean `groq`?",
+    );
+    check(
+        "hardware:\n  - {id: x, name: X, kind: gpu, vendor: Y, computes: [bf16, <<fp9>>]}",
+        "unknown-quantization",
+        "did you mean `fp8`?",
+    );
+    check(
+        "hardware:\n  - {id: <<x>>, name: X, kind: gpu, vendor: Y, memory_gb: [80, 0]}",
+        "bad-memory",
+        "leave out what is not known",
+    );
+    check(
+        "hardware:\n  - {id: <<h100>>, name: X, kind: gpu, vendor: Y}",
+        "duplicate-id",
+        "rows are added, never replaced: choose another id",
+    );
+}
+
+#[test]
+fn what_a_row_said_earlier_has_days_that_end_and_do_not_contradict_each_other() {
+    let was = |entries: &str| format!("{ACME}    was:\n{entries}");
+    let entry = |rest: &str| format!("      - <<{{>>license: mit, why: a test, {rest}}}\n");
+    check(
+        &was(&entry("valid_from: '2024-01-01', recorded: '2024-01-01'")),
+        "endless-interval",
+        "add `valid_to` if the terms changed, or `corrected` if the entry was a mistake",
+    );
+    check(
+        &was(&entry("valid_from: '2024-01-01', valid_to: '2024-01-01', recorded: '2024-01-01'")),
+        "bad-interval",
+        "`valid_to` is the first day after them",
+    );
+    check(
+        &was(&entry("valid_from: '2024-01-01', recorded: '2024-01-02', corrected: '2024-01-02'")),
+        "bad-interval",
+        "`corrected` is the first day on which it was no longer said",
+    );
+    let first = entry("valid_from: '2024-01-01', valid_to: '2024-06-01', recorded: '2024-01-01'");
+    let first = first.replace("<<", "").replace(">>", "");
+    let second = entry("valid_from: '2024-05-31', recorded: '2025-01-01', corrected: '2025-02-01'");
+    check(
+        &was(&(first.clone() + &second)),
+        "overlapping-intervals",
+        "give them days that do not overlap, or different records",
+    );
+    check(&was(&first.replace("license: mit", "license: <<mot>>")), "unknown-license", "did you mean `mit`?");
+    check(
+        &was(&first.replace("why:", "also_licenses: [gemma-terms, <<gemma-term>>], why:")),
+        "unknown-license",
+        "did you mean `gemma-terms`?",
+    );
+    check(&was(&first.replace("'2024-06-01'", "<<'2024-06-31'>>")), "catalog-syntax", "");
+}
+
+#[test]
 fn every_problem_of_every_file_is_reported_at_once() {
     let one = ACME.replace("license: acme-terms", "license: acme-term").replace("[mit]", "[mot]");
     let two = "models: 7".to_owned();
@@ -147,7 +227,7 @@ fn the_schema_describes_the_keys_of_a_company_file_and_no_others() {
     let schema = serde_json::to_value(overlay_schema()).expect("a schema is JSON");
     assert_eq!(schema["additionalProperties"], serde_json::Value::Bool(false));
     let model = &schema["$defs"]["Model"];
-    assert!(model["properties"]["also_licenses"].is_object() && model["properties"]["verdicts"].is_null());
+    assert!(model["properties"]["also_licenses"].is_object() && model["properties"]["resolved"].is_null());
     assert!(model["required"].as_array().expect("required keys").iter().any(|key| key == "license"));
 }
 

@@ -1,14 +1,35 @@
 //! `pointsman catalog`: the models that are known, and what is known of them.
 
+mod as_of;
+mod conflicts;
+mod diff;
+mod rows;
+mod validate;
+
+use std::path::PathBuf;
+
 use anyhow::bail;
 use catalog::{Decision, Exposure, Model, Purpose, Tier, Use, decide};
 use clap::{Args, Subcommand};
+use policies::Report;
 use serde_json::json;
 
 use super::{ConfigFile, columns::columns, print, print_json};
+use crate::config::{of_catalog, report::Problems, source::Source};
 
-/// Look up models, licences, prices and what each use is allowed
+const EXAMPLES: &str = "\
+Examples:
+  pointsman catalog list --tier 1 --language ko      models free for business that know Korean
+  pointsman catalog show qwen3-32b --seat DE         one model: licences, prices, allowed uses
+  pointsman catalog hosts groq                       one host: address, limits, peculiarities
+  pointsman catalog conflicts --tier                 where the map gets a licence tier wrong
+  pointsman catalog validate acme.yaml               every problem of a company's own file
+  pointsman catalog diff builtin acme.yaml           what that file adds
+  pointsman catalog as-of MODEL --valid 2024-10-08   the licences that held on that day";
+
+/// Look up models, licences, hosts and the rest, and what each use is allowed
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Catalog {
     #[command(subcommand)]
     command: Command,
@@ -21,6 +42,24 @@ enum Command {
     /// Show everything that is known of one model
     Show(Show),
     Bom(super::bom::Bom),
+    /// List licences, or show one
+    Licenses(rows::Rows),
+    /// List hosts, or show one
+    Hosts(rows::Rows),
+    /// List servers that a company runs itself, or show one
+    Servers(rows::Rows),
+    /// List quantizations, or show one
+    Quantizations(rows::Rows),
+    /// List benchmarks, or show one
+    Benchmarks(rows::Rows),
+    /// List ways of fine-tuning and tools for it, or show one
+    FineTuning(rows::Rows),
+    /// List hardware, or show one piece
+    Hardware(rows::Rows),
+    Conflicts(conflicts::Conflicts),
+    Diff(diff::Diff),
+    Validate(validate::Validate),
+    AsOf(as_of::AsOf),
 }
 
 #[derive(Debug, Args)]
@@ -61,6 +100,17 @@ pub(super) fn run(args: &Catalog) -> anyhow::Result<bool> {
         Command::List(args) => list(args),
         Command::Show(args) => show(args),
         Command::Bom(args) => super::bom::run(args),
+        Command::Licenses(args) => rows::licenses(args),
+        Command::Hosts(args) => rows::hosts(args),
+        Command::Servers(args) => rows::servers(args),
+        Command::Quantizations(args) => rows::quantizations(args),
+        Command::Benchmarks(args) => rows::benchmarks(args),
+        Command::FineTuning(args) => rows::fine_tuning(args),
+        Command::Hardware(args) => rows::hardware(args),
+        Command::Conflicts(args) => conflicts::run(args),
+        Command::Diff(args) => diff::run(args),
+        Command::Validate(args) => validate::run(args),
+        Command::AsOf(args) => as_of::run(args),
     }
 }
 
@@ -70,6 +120,27 @@ fn known(config: &ConfigFile) -> anyhow::Result<std::sync::Arc<catalog::Catalog>
         return Ok(catalog::Catalog::builtin());
     }
     Ok(config.source().load()?.0.catalog)
+}
+
+/// The built-in catalog with a company's files over it, or every problem of them.
+fn company(files: &[PathBuf]) -> Result<catalog::Catalog, Report> {
+    let mut problems = Problems::default();
+    let mut sources = Vec::new();
+    for file in files {
+        match Source::read(file, "catalog file") {
+            Ok(source) => sources.push(source),
+            Err(mut unreadable) => {
+                // What it advises is about files that a configuration names.
+                unreadable.hint = None;
+                problems.push(*unreadable);
+            }
+        }
+    }
+    let texts: Vec<_> = sources.iter().map(|source| (source.name.to_string(), source.text.to_string())).collect();
+    let read = catalog::Catalog::builtin().with_overlays(&texts);
+    let read = read.map_err(|found| problems.extend(found.into_iter().map(|problem| of_catalog(problem, &sources))));
+    let report = problems.into_report();
+    read.ok().filter(|_| report.is_empty()).ok_or(report)
 }
 
 fn list(args: &List) -> anyhow::Result<bool> {
@@ -123,29 +194,29 @@ fn languages(codes: &[String]) -> String {
     }
 }
 
-/// The model that somebody means.
-pub(super) fn resolve<'a>(catalog: &'a catalog::Catalog, name: &str) -> anyhow::Result<&'a Model> {
-    if let Some(model) = catalog.resolve(name) {
-        return Ok(model);
-    }
-    let near = catalog.nearest(name, 3).join("`, `");
-    let near = if near.is_empty() { String::new() } else { format!(": did you mean `{near}`?") };
-    bail!("the catalog has no model `{}`{near}", name.escape_debug())
+/// The model that goes by this name.
+pub(super) fn find<'a>(catalog: &'a catalog::Catalog, name: &str) -> anyhow::Result<&'a Model> {
+    let Some(model) = catalog.resolve(name) else {
+        let near = catalog.nearest(name, 3).join("`, `");
+        let near = if near.is_empty() { String::new() } else { format!(": did you mean `{near}`?") };
+        bail!("the catalog has no model `{}`{near}", name.escape_debug());
+    };
+    Ok(model)
 }
 
-/// Checks that a seat is a country.
-pub(super) fn seat(code: &str) -> anyhow::Result<()> {
-    if catalog::is_country(code) {
-        return Ok(());
+/// Refuses a seat that is no country: no territorial clause would meet it.
+pub(super) fn seat(seat: Option<&String>) -> anyhow::Result<()> {
+    if let Some(seat) = seat.filter(|seat| !catalog::is_country(seat)) {
+        let meant = catalog::country_meant(seat).map(|meant| format!(": did you mean `{meant}`?")).unwrap_or_default();
+        bail!("`{}` is not a country code of ISO 3166, such as DE or KR{meant}", seat.escape_debug());
     }
-    let meant = catalog::country_meant(code).map(|meant| format!(": did you mean `{meant}`?")).unwrap_or_default();
-    bail!("`{}` is not a country code of ISO 3166, such as DE or KR{meant}", code.escape_debug())
+    Ok(())
 }
 
 fn show(args: &Show) -> anyhow::Result<bool> {
     let catalog = known(&args.config)?;
-    let model = resolve(&catalog, &args.model)?;
-    args.seat.as_deref().map(seat).transpose()?;
+    let model = find(&catalog, &args.model)?;
+    seat(args.seat.as_ref())?;
     let licenses: Vec<_> = model.licenses().filter_map(|id| catalog.license(id)).collect();
     let offers: Vec<_> = catalog.hosts().flat_map(|host| catalog.offers(&host.id, &model.id)).collect();
     let decisions = decisions(&catalog, model, args.seat.as_ref());
@@ -176,14 +247,19 @@ fn show(args: &Show) -> anyhow::Result<bool> {
     let rows: Vec<_> = decisions
         .iter()
         .map(|(use_, decision)| {
-            let uses = format!("{}, {}", use_.purpose.name(), use_.exposure.name());
-            [uses, decision.outcome.name().to_owned(), decision.rule.to_string(), decision.reason.to_string()]
+            let outcome = if decision.outcome.allows() { "allowed" } else { "denied" };
+            [use_name(use_), outcome.to_owned(), decision.rule.to_string(), decision.reason.to_string()]
         })
         .collect();
     text.push_str("\nuses\n");
     text.push_str(&columns(["USE", "DECISION", "RULE", "REASON"], &rows));
     print(&text)?;
     Ok(true)
+}
+
+fn use_name(use_: &Use) -> String {
+    let exposure = if use_.exposure == Exposure::Public { "public" } else { "internal" };
+    format!("{}, {exposure}", use_.purpose.name())
 }
 
 /// The decision for every purpose and exposure.
@@ -199,6 +275,36 @@ fn decisions(catalog: &catalog::Catalog, model: &Model, seat: Option<&String>) -
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A company's file with one licence and one model.
+    pub(super) const ACME: &str = "\
+licenses:
+  - id: acme-terms
+    name: Acme Terms
+    tier: 2
+    allows: [revenue, internal, research, personal]
+    text: full
+models:
+  - id: acme-1
+    name: Acme One
+    family: acme
+    availability: downloadable
+    # Who made it.
+    developer: Acme
+    license: acme-terms
+    tier: 2
+    repo: acme/one
+";
+
+    /// These files in a folder that lasts as long as the first value.
+    pub(super) fn files(files: &[(&str, &str)]) -> (tempfile::TempDir, Vec<PathBuf>) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let paths: Vec<_> = files.iter().map(|(name, _)| folder.path().join(name)).collect();
+        for (path, (_, text)) in paths.iter().zip(files) {
+            std::fs::write(path, text).expect("a file");
+        }
+        (folder, paths)
+    }
 
     #[test]
     fn small_models_are_counted_in_millions_and_many_languages_by_number() {

@@ -74,7 +74,8 @@ fn text(name: &str, report: &Report, config: Option<&Config>, tests: &[TestResul
     text + &summary + "\n"
 }
 
-fn counted(count: usize, what: &str) -> String {
+/// A number and what it counts.
+pub(super) fn counted(count: usize, what: &str) -> String {
     match count {
         1 => format!("1 {what}"),
         _ => format!("{count} {what}s"),

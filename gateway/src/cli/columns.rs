@@ -16,7 +16,8 @@ pub(super) fn columns<const N: usize>(headings: [&str; N], rows: &[[String; N]])
     std::iter::once(line(headings)).chain(rows.iter().map(|row| line(row.each_ref().map(String::as_str)))).collect()
 }
 
-fn shown(cell: &str) -> String {
+/// A text that others wrote, as a cell shows it.
+pub(super) fn shown(cell: &str) -> String {
     // An empty cell would shift the columns after it for a reader that splits at spaces.
     if cell.is_empty() {
         return "-".to_owned();

@@ -93,7 +93,7 @@ pub(super) fn run(args: &License) -> anyhow::Result<bool> {
     let Command::Explain(args) = &args.command;
     let config = args.config.source().load()?.0;
     let catalog = &config.catalog;
-    let model = super::catalog::resolve(catalog, &args.model)?;
+    let model = super::catalog::find(catalog, &args.model)?;
     let use_ = asked(args, &config)?;
     let today = args.on.unwrap_or_else(settle::today);
     let explanation = explain(catalog, model, &use_, today);
@@ -131,7 +131,7 @@ fn asked(args: &Explain, config: &Config) -> anyhow::Result<Use> {
     }
     use_.domains.extend(args.domain.iter().map(|Word(domain)| *domain));
     if let Some(seat) = &args.seat {
-        super::catalog::seat(seat)?;
+        super::catalog::seat(Some(seat))?;
         use_.seat = Some(seat.clone());
     }
     Ok(use_)
@@ -216,7 +216,7 @@ mod tests {
         let args = Asked::try_parse_from(std::iter::once("x").chain(command.split(' ')))?.args;
         let config =
             zero(&Overrides::default(), &Environment::default()).map_err(|report| anyhow::anyhow!("{report}"))?.0;
-        let model = super::super::catalog::resolve(&config.catalog, &args.model)?;
+        let model = super::super::catalog::find(&config.catalog, &args.model)?;
         let use_ = asked(&args, &config)?;
         let today = args.on.expect("each test says its day");
         Ok(text(&config.catalog, model, &use_, today, &explain(&config.catalog, model, &use_, today)))

@@ -339,7 +339,7 @@ pub(super) fn digest(config: &Source, catalog: &Catalog, policies: &[policies::S
 }
 
 /// A problem of a catalog file, with the line that it is about.
-fn of_catalog(problem: catalog::Problem, sources: &[Source]) -> Diagnostic {
+pub(crate) fn of_catalog(problem: catalog::Problem, sources: &[Source]) -> Diagnostic {
     let source = sources.iter().find(|source| *source.name == *problem.file).cloned();
     let source = source.unwrap_or_else(|| Source::new(problem.file.as_str(), ""));
     let line_start =
