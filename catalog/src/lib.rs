@@ -2,7 +2,8 @@
 //!
 //! Data lives in `data/` as YAML that people read and edit: one row per model, licence, host, server, quantization and
 //! price. [`Catalog::builtin`] holds it; a company adds its own rows with [`Catalog::with_overlays`]. [`decide`] turns a
-//! model and a [`Use`] into a [`Decision`] with its reason.
+//! model and a [`Use`] into a [`Decision`] with its reason. [`advise`] ranks the models for a task by those decisions, the
+//! map's selection matrix and the memory that each takes ([`fit`]).
 //!
 //! Fail closed: what the catalog does not know is denied, and `None` never means "no restriction".
 //!
@@ -10,11 +11,13 @@
 
 #![forbid(unsafe_code)]
 
+mod advise;
 mod builtin;
 mod catalog;
 mod check;
 mod country;
 mod decide;
+pub mod fit;
 mod host;
 mod license;
 mod load;
@@ -26,6 +29,10 @@ mod quantization;
 mod server;
 mod tier;
 
+pub use advise::{
+    Advice, Answer, CONTEXT_UNASKED, Choice, Fork, Guide, LicenseFirst, Obstacle, Offer, Order, Place, Question,
+    RuledOut, Rung, Scenario, Trouble, advise,
+};
 pub use catalog::Catalog;
 pub use country::{country_meant, is_country};
 pub use decide::{Decision, Exposure, Outcome, Purpose, RULES, Use, decide, decision};
