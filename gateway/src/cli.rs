@@ -3,6 +3,7 @@
 //! Reports go to stdout, what a person should know beside them to stderr, and `--json` makes a report one JSON value.
 //! Exit status: 0 all is well, 1 something is wrong and was said, 2 the command line itself is wrong.
 
+mod advise;
 mod audit;
 mod catalog;
 mod check;
@@ -31,6 +32,7 @@ Examples:
   pointsman check --config pointsman.yaml          every problem of a configuration
   pointsman explain --request request.json         who would serve a request, and why
   pointsman catalog list --tier 1 --language ko    models by licence tier and language
+  pointsman advise --language ko --gpu 24GB        models to take for a task, and why
   pointsman keys new --config pointsman.yaml --team support --context bot
   pointsman audit report --since 2026-11-01        what was asked, served and refused
 
@@ -50,6 +52,7 @@ enum Command {
     Check(check::Check),
     Explain(explain::Explain),
     Catalog(catalog::Catalog),
+    Advise(advise::Advise),
     Keys(keys::Keys),
     Audit(audit::Audit),
     Mock(mock::Mock),
@@ -62,6 +65,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Catalog(args) => catalog::run(&args),
+        Command::Advise(args) => advise::run(&args),
         Command::Keys(args) => keys::run(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Mock(args) => mock::run(&args).map(|()| true),
