@@ -44,6 +44,17 @@ pub(crate) const FILES: &[(&str, &str)] = files![
     "prices/together.yaml",
 ];
 
+/// Shapes of models, which are no rows of a catalog: see `crate::fit`.
+pub(crate) const SHAPES: (&str, &str) = files!["shapes.yaml"][0];
+
+/// The selection matrix and its questions, which are no rows either: see `crate::advise`.
+pub(crate) const ADVICE: (&str, &str) = files!["advice.yaml"][0];
+
+/// Reads one of the files that hold no rows. A test reads each, so a broken one cannot get as far as a release.
+pub(crate) fn read<T: serde::de::DeserializeOwned>((name, text): (&str, &str)) -> T {
+    serde_saphyr::from_str(text).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
 pub(crate) fn load() -> Result<Catalog, Vec<Problem>> {
     Catalog::from_files(FILES)
 }
@@ -67,7 +78,8 @@ mod tests {
             .filter(|name| name != "names.yaml")
             .map(|name| format!("catalog/data/{name}"))
             .collect();
-        let built_in: BTreeSet<String> = FILES.iter().map(|(name, _)| (*name).to_owned()).collect();
+        let built_in: BTreeSet<String> =
+            FILES.iter().chain([&SHAPES, &ADVICE]).map(|(name, _)| (*name).to_owned()).collect();
         assert_eq!(built_in, names);
     }
 

@@ -5,7 +5,8 @@
 //! with [`Catalog::with_overlays`]: models and licences, and what it has attested, agreed and waived. [`decide`] turns a
 //! model, a [`Use`] and a [`Date`] into a [`Decision`] with its reason, [`explain`] says clause by clause why, and a
 //! [`Class`] keeps the decisions of a use for a request to look up. [`as_of`] tells what licences held on a day, as known
-//! on another.
+//! on another. [`advise`] ranks the models for a task by those decisions, the map's selection matrix and the memory that
+//! each takes ([`fit`]).
 //!
 //! Fail closed: what the catalog does not know is denied, and `None` never means "no restriction".
 //!
@@ -13,6 +14,8 @@
 
 #![forbid(unsafe_code)]
 
+mod advise;
+mod assumed;
 mod benchmark;
 pub mod bom;
 mod builtin;
@@ -23,6 +26,7 @@ mod date;
 mod decide;
 mod expression;
 mod fine_tuning;
+pub mod fit;
 mod hardware;
 mod history;
 mod host;
@@ -39,6 +43,11 @@ mod standing;
 mod tier;
 mod usage;
 
+pub use advise::{
+    Advice, CONTEXT_UNASKED, Choice, Fork, ForkAnswer, Guide, LicenseFirst, Obstacle, Offer, Order, Place, Question,
+    RuledOut, Rung, Scenario, Trouble, advise,
+};
+pub use assumed::{ASSUMED, ASSUMED_ENTITY};
 pub use benchmark::{Benchmark, BenchmarkKind, Unit};
 pub use catalog::Catalog;
 pub use country::{country_meant, is_country};

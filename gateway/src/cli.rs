@@ -3,6 +3,7 @@
 //! Reports go to stdout, what a person should know beside them to stderr, and `--json` makes a report one JSON value.
 //! Exit status: 0 all is well, 1 something is wrong and was said, 2 the command line itself is wrong.
 
+mod advise;
 mod audit;
 mod bom;
 mod catalog;
@@ -13,6 +14,7 @@ mod keys;
 mod license;
 mod mock;
 mod serve;
+mod wrapped;
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -34,6 +36,7 @@ Examples:
   pointsman explain --request request.json         who would serve a request, and why
   pointsman catalog list --tier 1 --language ko    models by licence tier and language
   pointsman license explain llama-4-scout --use revenue --seat FR    which clause, and what would change it
+  pointsman advise --language ko --gpu 24GB        models to take for a task, and why
   pointsman keys new --config pointsman.yaml --team support --context bot
   pointsman audit report --since 2026-11-01        what was asked, served and refused
 
@@ -54,6 +57,7 @@ enum Command {
     Explain(explain::Explain),
     Catalog(catalog::Catalog),
     License(license::License),
+    Advise(advise::Advise),
     Keys(keys::Keys),
     Audit(audit::Audit),
     Mock(mock::Mock),
@@ -67,6 +71,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Catalog(args) => catalog::run(&args),
         Command::License(args) => license::run(&args),
+        Command::Advise(args) => advise::run(&args),
         Command::Keys(args) => keys::run(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Mock(args) => mock::run(&args).map(|()| true),

@@ -204,7 +204,7 @@ pub(super) fn properties(served: &Served<'_>, catalog: &Catalog) -> Vec<Property
         if license.hosted_service.needs_contract {
             properties.add("no-third-party-service", id);
         }
-        properties.add(&format!("outputs-training:{id}"), &word(license.outputs.training));
+        properties.add(&format!("outputs-training:{id}"), word(license.outputs.training));
     }
     properties.0
 }

@@ -114,10 +114,10 @@ pub(super) fn run(args: &Catalog) -> anyhow::Result<bool> {
     }
 }
 
-fn known(config: &ConfigFile) -> anyhow::Result<std::sync::Arc<catalog::Catalog>> {
+pub(super) fn known(config: &ConfigFile) -> anyhow::Result<std::sync::Arc<catalog::Catalog>> {
     // The built-in catalog needs no look at the environment.
     if config.config.is_none() {
-        return Ok(catalog::Catalog::builtin());
+        return Ok(catalog::Catalog::with_assumptions());
     }
     Ok(config.source().load()?.0.catalog)
 }

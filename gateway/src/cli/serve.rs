@@ -195,11 +195,7 @@ fn started(
     let _ = writeln!(text, "  clients   http://{clients}/v1   ({access})");
     let _ = writeln!(text, "  admin     http://{admin}   (/health, /ready, /metrics, POST /reload)");
     if config.file.is_none() {
-        let _ = writeln!(
-            text,
-            "  licences  decided for internal use by a company of under 1 M USD a year and 1 M users a month, as assumed\n            \
-             without a configuration"
-        );
+        let _ = writeln!(text, "  licences  internal use by a company of {} is assumed", catalog::ASSUMED);
     }
     let _ = writeln!(
         text,

@@ -7,7 +7,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
-use catalog::{Catalog, Exposure, Purpose, Use};
+use catalog::{ASSUMED_ENTITY, Catalog, Exposure, Purpose, Use};
 use policies::{Place, Report};
 
 use super::{
@@ -22,18 +22,6 @@ use crate::keys::Grant;
 
 /// The name of the one context there is.
 pub(super) const CONTEXT: &str = "default";
-
-/// Whoever runs a gateway without a configuration.
-const ENTITY: &str = "without-configuration";
-
-/// What is assumed of them, as the file of a company would state it.
-const ASSUMED: &str = "\
-attestations:
-  - {id: assumed-few-users, entity: without-configuration, metric: monthly-users, at_most: 1000000,
-     signed_by: nobody, signed: 2026-01-01, valid_until: 9999-12-31}
-  - {id: assumed-small-revenue, entity: without-configuration, metric: yearly-revenue-usd, at_most: 999999,
-     signed_by: nobody, signed: 2026-01-01, valid_until: 9999-12-31}
-";
 
 /// The configuration without a file.
 ///
@@ -53,11 +41,10 @@ pub fn zero(overrides: &Overrides, environment: &Environment) -> Result<(Config,
             problems.push(problem.of(name));
         }
     }
-    let assumed = [("what is assumed without a configuration".to_owned(), ASSUMED.to_owned())];
-    let catalog = Arc::new(Catalog::builtin().with_overlays(&assumed).expect("a test loads it"));
+    let catalog = Catalog::with_assumptions();
     let found = found::hosts(&catalog, environment, &mut problems);
     let deployments: Vec<_> = demo(&catalog).into_iter().chain(found.deployments).collect();
-    let entity = Some(ENTITY.to_owned());
+    let entity = Some(ASSUMED_ENTITY.to_owned());
     let use_ = Use { entity: entity.clone(), ..Use::new(Purpose::Internal, Exposure::Internal) };
     let context = Arc::new(Context { name: CONTEXT.to_owned(), entity, use_: use_.into() });
     let sources = [default_policies()];
