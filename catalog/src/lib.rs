@@ -24,6 +24,7 @@ mod check;
 mod country;
 mod date;
 mod decide;
+mod declared;
 mod expression;
 mod fine_tuning;
 pub mod fit;
@@ -56,6 +57,7 @@ pub use decide::{
     Class, Decision, Explanation, Need, Outcome, RULES, Step, StepOutcome, can_be_waived, decide, decide_served,
     explain,
 };
+pub use declared::{Declaration, Finding, Weight, compare};
 pub use expression::{ChoiceError, Expression, ExpressionError};
 pub use fine_tuning::{Binds, FineTuning, FineTuningKind, Makes};
 pub use hardware::{Hardware, HardwareKind};

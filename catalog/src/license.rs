@@ -6,7 +6,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Domain, Month, Purpose, Tier};
+use crate::{Differs, Domain, Month, Purpose, Tier};
 
 /// A licence. `allows`, `conditions`, `territories`, `prohibits`, `outputs` and `hosted_service` decide; `obligations` are
 /// what a user of the model has to do.
@@ -20,6 +20,9 @@ pub struct License {
     /// SPDX identifier or `LicenseRef-...`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spdx: Option<String>,
+    /// What cards of a model hub call it, where that is neither its id nor its SPDX identifier.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hub: Vec<String>,
     /// Version, or the date of the text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
@@ -54,6 +57,9 @@ pub struct License {
     /// What ends the licence.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ends_when: Vec<String>,
+    /// What the map of open models says otherwise; the row holds what the text says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub differs: Vec<Differs>,
     /// Where the text stands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,

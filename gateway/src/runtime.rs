@@ -249,6 +249,7 @@ fn backend(
                 ..Default::default()
             };
             let engine = native::Engine::load(id, source, options).map_err(|error| failed(&error))?;
+            says_what_it_is(engine.info(), deployment, &config.catalog)?;
             Ok(Arc::new(engine))
         }
         Target::Remote { host, base_url, key, name } => {
@@ -267,6 +268,27 @@ fn backend(
             Ok(Arc::new(remote::Remote::new(id, target, client).map_err(|error| failed(&error))?))
         }
     }
+}
+
+/// Compares what a file of weights says of itself with the catalog. One that is under a stricter licence than the model
+/// that it is served as would be served against it.
+fn says_what_it_is(
+    info: &native::Info,
+    deployment: &config::Deployment,
+    catalog: &catalog::Catalog,
+) -> Result<(), StartError> {
+    let Some(model) = catalog.model(&deployment.facts.model) else { return Ok(()) };
+    let declared = catalog::Declaration { license: info.license.as_deref(), bases: &info.base_models };
+    for finding in catalog::compare(catalog, model, declared) {
+        if finding.weight == catalog::Weight::Stricter {
+            return Err(StartError {
+                deployment: deployment.facts.id.clone(),
+                reason: format!("{finding}; serve it as the model that it is, or describe it in a catalog file"),
+            });
+        }
+        tracing::warn!(deployment = deployment.facts.id, %finding, "a file of weights and the catalog do not agree");
+    }
+    Ok(())
 }
 
 impl Gateway {

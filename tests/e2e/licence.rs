@@ -134,3 +134,65 @@ fn a_configuration_without_keys_does_not_start() {
     let said = pointsman().config("deployments: [{id: demo, model: pointsman-demo, engine: native}]\n").refused();
     assert!(said.contains("keys"), "{said}");
 }
+
+/// A gateway with a model whose licence asks for the number of users, and a company's catalog file that may say it.
+fn llama(host: &Host) -> String {
+    format!(
+        r#"
+catalog: [acme.yaml]
+deployments: [{{id: lab-llama, model: llama-3.3-70b-instruct, server: vllm, base_url: "{}"}}]
+entities: {{acme: {{seat: DE}}}}
+contexts: {{bot: {{entity: acme, use: revenue, exposure: public}}}}
+teams: {{support: {{contexts: [bot]}}}}
+keys: keys.yaml
+"#,
+        host.base_url()
+    )
+}
+
+#[tokio::test]
+async fn a_licence_with_a_threshold_is_refused_until_somebody_answers_for_it_and_the_record_names_who() {
+    let host = Host::start(Script::default()).await.unwrap();
+    let builder = pointsman().config(&llama(&host)).file("acme.yaml", "models: []\n");
+    let key = key(&builder, "support", "bot");
+    let mut gateway = builder.start();
+    gateway.with_key(&key);
+    let (status, answer) = gateway.chat("llama-3.3-70b-instruct", "hi").await;
+    let error = &answer["error"];
+    assert_eq!((status, &error["code"]), (403, &json!("license_needs_attestation")), "{answer}");
+    let need = json!([{
+        "license": "llama-3.3-community", "metric": "monthly-users", "scope": "group", "month": "2024-11",
+        "at_most": 700_000_000,
+    }]);
+    assert_eq!(error["license"]["missing"], need, "{answer}");
+    assert!(host.requests().is_empty());
+
+    let attested = "attestations: [{id: users-2026, entity: acme, metric: monthly-users, at_most: 5000000, \
+                    signed_by: CFO, signed: 2026-01-15, valid_until: 9999-12-31}]\n";
+    assert_eq!(gateway.reload_with("acme.yaml", attested).await.0, 200);
+    let (status, answer) = gateway.chat("llama-3.3-70b-instruct", "hi").await;
+    assert_eq!(status, 200, "{answer}");
+    let ledger = gateway.ledger();
+    let decision = ledger.iter().rfind(|record| record["kind"] == "decision").unwrap();
+    assert_eq!(decision["candidates"][0]["rests_on"], json!(["users-2026"]), "{decision}");
+    assert_eq!(decision["use"]["entity"], "acme", "{decision}");
+}
+
+#[test]
+fn a_file_of_weights_that_says_it_is_under_a_stricter_licence_is_not_served() {
+    let demo =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("config/models/pointsman-demo.gguf");
+    let mut weights = std::fs::read(demo).unwrap();
+    let find = |bytes: &[u8], text: &str| bytes.windows(text.len()).position(|at| at == text.as_bytes()).unwrap();
+    let key = find(&weights, "general.license");
+    let value = key + find(&weights[key..], "apache-2.0");
+    weights[value..value + 10].copy_from_slice(b"apple-amlr");
+    let config = "deployments: [{id: mine, model: qwen3-0.6b, engine: native, path: model.gguf}]\n\
+                  contexts: {office: {use: internal, exposure: internal}}\nteams: {all: {contexts: [office]}}\n\
+                  keys: keys.yaml\n";
+    let builder = pointsman().config(config).file("keys.yaml", "keys: []");
+    std::fs::write(builder.folder().join("model.gguf"), weights).unwrap();
+    let said = builder.refused();
+    assert!(said.contains("the file says of itself that its licence is `apple-amlr` (tier 4)"), "{said}");
+    assert!(said.contains("serve it as the model that it is"), "{said}");
+}

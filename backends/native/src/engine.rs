@@ -107,6 +107,8 @@ pub struct Info {
     pub quantization: &'static str,
     /// Licence as the file names it, if it does.
     pub license: Option<String>,
+    /// The models that it was made from, as the file names them: `owner/name` where it has an address, else the name.
+    pub base_models: Vec<String>,
     /// Instruction set in use.
     pub isa: &'static str,
     /// Threads that compute.
@@ -117,6 +119,20 @@ pub struct Info {
     pub file_bytes: u64,
     /// Bytes of keys and values when every slot is full.
     pub cache_bytes: usize,
+}
+
+/// More models than anybody makes one from.
+const MAX_BASE_MODELS: u64 = 16;
+
+/// The models that a file says it was made from. What is missing or of another type is passed over: it is only said.
+fn base_models(file: &File) -> Vec<String> {
+    let count = file.get::<u64>("general.base_model.count").ok().flatten().unwrap_or(0).min(MAX_BASE_MODELS);
+    let text = |n: u64, key: &str| file.get::<&str>(&format!("general.base_model.{n}.{key}")).ok().flatten();
+    let name = |n| {
+        let path = text(n, "repo_url").and_then(|url| url.strip_prefix("https://huggingface.co/"));
+        path.or_else(|| text(n, "name")).map(|name| name.trim_end_matches('/').to_owned())
+    };
+    (0..count).filter_map(name).collect()
 }
 
 impl fmt::Display for Info {
@@ -187,6 +203,7 @@ impl Engine {
             trained_context_tokens: trained,
             quantization: model.quantization(),
             license: text("general.license")?,
+            base_models: base_models(&file),
             isa: limits.isa.name(),
             threads: limits.threads,
             max_sequences: limits.slots,

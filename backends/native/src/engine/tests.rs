@@ -274,6 +274,7 @@ fn info_tells_what_runs() {
         (info.architecture.as_str(), info.license.as_deref(), info.context_tokens),
         ("llama", Some("apache-2.0"), 256)
     );
+    assert_eq!(info.base_models, ["acme/base", "Some other"]);
     assert!(info.to_string().starts_with("llama, 0.1 M parameters, F32, context 256, 8 at once, 1 threads"), "{info}");
 }
 

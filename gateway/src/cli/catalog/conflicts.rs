@@ -62,6 +62,7 @@ pub(super) fn run(args: &Conflicts) -> anyhow::Result<bool> {
 /// Every difference: models first, then the other rows, each kind in the order of its ids.
 fn conflicts(catalog: &Catalog) -> Vec<Conflict<'_>> {
     let models = catalog.models().map(|row| ("model", &row.id, &row.differs, &row.sources[..], Some(row.tier)));
+    let licenses = catalog.licenses().map(|row| ("licence", &row.id, &row.differs, row.url.as_slice(), Some(row.tier)));
     let hosts = catalog.hosts().map(|row| ("host", &row.id, &row.differs, &row.sources[..], None));
     let servers = catalog.servers().map(|row| ("server", &row.id, &row.differs, &row.sources[..], None));
     let quantizations =
@@ -69,7 +70,8 @@ fn conflicts(catalog: &Catalog) -> Vec<Conflict<'_>> {
     let benchmarks = catalog.benchmarks().map(|row| ("benchmark", &row.id, &row.differs, &[][..], None));
     let fine_tuning = catalog.fine_tunings().map(|row| ("fine-tuning", &row.id, &row.differs, &[][..], None));
     let hardware = catalog.all_hardware().map(|row| ("hardware", &row.id, &row.differs, &[][..], None));
-    let rest = hosts.chain(servers).chain(quantizations).chain(benchmarks).chain(fine_tuning).chain(hardware);
+    let rest =
+        licenses.chain(hosts).chain(servers).chain(quantizations).chain(benchmarks).chain(fine_tuning).chain(hardware);
     let mut all: Vec<_> = models
         .chain(rest)
         .flat_map(|(kind, id, differs, sources, tier)| of(kind, id, differs, sources, tier))
@@ -80,7 +82,7 @@ fn conflicts(catalog: &Catalog) -> Vec<Conflict<'_>> {
     all
 }
 
-const KINDS: [&str; 7] = ["model", "host", "server", "quantization", "benchmark", "fine-tuning", "hardware"];
+const KINDS: [&str; 8] = ["model", "licence", "host", "server", "quantization", "benchmark", "fine-tuning", "hardware"];
 
 fn of<'a>(
     kind: &'static str,
@@ -141,7 +143,7 @@ mod tests {
         let catalog = Catalog::builtin();
         let all = conflicts(&catalog);
         let of = |kind| all.iter().filter(|conflict| conflict.kind == kind).count();
-        assert_eq!(KINDS.map(of), [119, 5, 9, 6, 2, 4, 3]);
+        assert_eq!(KINDS.map(of), [119, 13, 5, 9, 6, 2, 4, 3]);
         let unseen: Vec<_> = all.iter().filter(|conflict| conflict.seen.is_empty()).collect();
         assert!(unseen.is_empty(), "{unseen:?}");
         assert_eq!(all.iter().filter(|conflict| conflict.tier.is_some()).count(), 26);
