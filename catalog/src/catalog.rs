@@ -63,7 +63,7 @@ impl Catalog {
         Ok(Catalog::new(rows, digest(None, files)))
     }
 
-    fn new(mut rows: Rows, digest: String) -> Catalog {
+    pub(crate) fn new(mut rows: Rows, digest: String) -> Catalog {
         rows.licenses.iter_mut().for_each(License::share_duties);
         let licenses = index(rows.licenses.iter().map(|license| &license.id));
         let models = index(rows.models.iter().map(|model| &model.id));

@@ -3,6 +3,8 @@
 //! One file may hold rows of every kind. Rows are read without their places; only when something is wrong is the text
 //! read again with them (`Text`), so that a good catalog loads fast.
 
+mod expressions;
+
 use std::cell::OnceCell;
 use std::fmt;
 
@@ -93,6 +95,7 @@ pub(crate) fn load(base: Option<&Catalog>, files: &[(&str, &str)]) -> Result<Row
             Err(problem) => problems.push(problem),
         }
     }
+    expressions::take_apart(base, &mut parsed, &mut problems);
     problems.extend(check::check(base.map(Catalog::rows), &parsed));
     if !problems.is_empty() {
         return Err(problems);

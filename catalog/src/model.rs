@@ -58,8 +58,11 @@ pub struct Model {
     /// The languages it is good at.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub strong_languages: Vec<String>,
-    /// The licence of the weights.
+    /// The licence of the weights: its id, or an expression of ids and SPDX identifiers with AND, OR and WITH.
     pub license: String,
+    /// The branch that was taken of each OR of the expression.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chosen_licenses: Vec<String>,
     /// Licences that hold beside it, for example that of the base model. All of them bind.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub also_licenses: Vec<String>,

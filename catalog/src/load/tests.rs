@@ -200,6 +200,27 @@ fn a_text_over_two_lines_is_quoted_on_one_and_kept_out_of_reasons() {
 }
 
 #[test]
+fn a_licence_expression_becomes_the_licences_that_bind_and_an_open_choice_is_refused() {
+    let with = |license: &str| ACME.replace("license: acme-terms", license);
+    let bound = |license: &str| {
+        let files = [("acme.yaml".to_owned(), with(license).replace("    also_licenses: [mit]\n", ""))];
+        let catalog = crate::Catalog::builtin().with_overlays(&files).unwrap_or_else(|problems| panic!("{problems:?}"));
+        catalog.model("acme-1").expect("added").licenses().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(bound("license: acme-terms AND Apache-2.0"), "acme-terms apache-2.0");
+    assert_eq!(bound("license: acme-terms OR MIT\n    chosen_licenses: [mit]"), "mit");
+    assert_eq!(bound("license: (LicenseRef-Qwen OR MIT) AND acme-terms\n    chosen_licenses: [mit]"), "mit acme-terms");
+    check(
+        &with("license: <<acme-terms OR mit>>"),
+        "license-undecided",
+        "say which was taken: `chosen_licenses: [...]`",
+    );
+    let choice = "name licences of one branch in `chosen_licenses`";
+    check(&with("license: <<acme-terms OR mit>>\n    chosen_licenses: [apache-2.0]"), "license-choice", choice);
+    check(&with("license: <<acme-term AND mit>>"), "unknown-license", "did you mean `acme-terms`?");
+}
+
+#[test]
 fn a_yaml_bomb_is_refused_with_its_name() {
     let code = |text: String| match load(None, &[("bomb", &text)]) {
         Ok(_) => "loaded",

@@ -2,7 +2,8 @@
 
 use anyhow::bail;
 use catalog::{
-    Activity, Catalog, Date, Domain, Explanation, Exposure, Model, Purpose, Step, StepOutcome, Use, explain,
+    Activity, Catalog, Date, Domain, Explanation, Exposure, Model, Purpose, Step, StepOutcome, Use, decide_served,
+    explain,
 };
 use clap::{Args, Subcommand, ValueEnum, builder::PossibleValue};
 use serde_json::json;
@@ -51,6 +52,9 @@ struct Explain {
     /// Country of the seat, as two capital letters
     #[arg(long, value_name = "COUNTRY")]
     seat: Option<String>,
+    /// An adapter that is loaded over the model, by its name in the catalog; may be repeated
+    #[arg(long, value_name = "NAME")]
+    adapter: Vec<String>,
     /// The day to decide on [default: today]
     #[arg(long, value_name = "DATE")]
     on: Option<Date>,
@@ -96,13 +100,24 @@ pub(super) fn run(args: &License) -> anyhow::Result<bool> {
     let model = super::catalog::find(catalog, &args.model)?;
     let use_ = asked(args, &config)?;
     let today = args.on.unwrap_or_else(settle::today);
-    let explanation = explain(catalog, model, &use_, today);
+    let explanation = served(args, catalog, model, &use_, today);
     if args.json {
         print_json(&json!({ "model": model.id, "use": use_, "on": today, "explanation": explanation }))?;
     } else {
         print(&text(catalog, model, &use_, today, &explanation))?;
     }
     Ok(explanation.decision.outcome.allows())
+}
+
+/// The decision for the model and the adapters over it, with the clauses of all their licences.
+fn served(args: &Explain, catalog: &Catalog, model: &Model, use_: &Use, today: Date) -> Explanation {
+    let mut explanation = explain(catalog, model, use_, today);
+    let adapters: Vec<&str> = args.adapter.iter().map(String::as_str).collect();
+    explanation.decision = decide_served(catalog, model, &adapters, use_, today);
+    for adapter in adapters.into_iter().filter_map(|name| catalog.resolve(name)) {
+        explanation.steps.extend(explain(catalog, adapter, use_, today).steps);
+    }
+    explanation
 }
 
 /// The use of the context, with what the options say over it.
@@ -216,7 +231,7 @@ mod tests {
         let model = super::super::catalog::find(&config.catalog, &args.model)?;
         let use_ = asked(&args, &config)?;
         let today = args.on.expect("each test says its day");
-        Ok(text(&config.catalog, model, &use_, today, &explain(&config.catalog, model, &use_, today)))
+        Ok(text(&config.catalog, model, &use_, today, &served(&args, &config.catalog, model, &use_, today)))
     }
 
     #[test]
@@ -237,6 +252,14 @@ mod tests {
         );
         let text = explained("llama-3.3-70b-instruct --context default --domain military --on 2026-11-25").unwrap();
         assert!(text.contains("(rule prohibited-domain, tier 2)"), "{text}");
+    }
+
+    #[test]
+    fn an_adapter_binds_with_its_licence_and_one_that_nobody_registered_is_denied() {
+        let text = explained("qwen3-32b --use internal --on 2026-11-25 --adapter support-lora").unwrap();
+        assert!(text.contains("deny (rule adapter-unknown") && text.contains("`support-lora`"), "{text}");
+        let text = explained("qwen3-32b --use internal --on 2026-11-25 --adapter command-r-plus").unwrap();
+        assert!(text.contains("deny (rule tier4-commercial") && text.contains("(`cc-by-nc-4.0`)"), "{text}");
     }
 
     #[test]
