@@ -62,30 +62,26 @@ impl Classes {
         self.by_use.load().get(use_).filter(|class| class.today == today).cloned()
     }
 
-    fn make(&self, use_: &Use, alike: Use, rows: usize, today: Date) -> Arc<Class> {
-        let class = self.find(&alike, today).unwrap_or_else(|| {
-            let cells = std::iter::repeat_with(OnceLock::new).take(rows).collect();
-            Arc::new(Class { use_: alike.clone(), today, cells })
-        });
-        self.by_use.rcu(|known| {
-            // Yesterday's go all at once, and with them their decisions.
+    /// Keeps classes under their uses, as far as there is room. Those of another day go all at once, and with them the
+    /// decisions that no class holds any more.
+    fn keep(&self, new: &[(Use, Arc<Class>)], today: Date) {
+        let before = self.by_use.rcu(|known| {
             let mut next: HashMap<_, _> = match known.values().next() {
                 Some(any) if any.today != today => HashMap::new(),
                 _ => (**known).clone(),
             };
-            if next.len() + 2 <= MAX_CLASSES {
-                next.insert(alike.clone(), Arc::clone(&class));
-                next.insert(use_.clone(), Arc::clone(&class));
+            for (use_, class) in new {
+                if next.len() < MAX_CLASSES {
+                    next.insert(use_.clone(), Arc::clone(class));
+                }
             }
             next
         });
-        class
-    }
-
-    /// Forgets decisions that no class holds any more.
-    fn tidy(&self) {
-        let mut decisions = self.decisions.lock().unwrap_or_else(PoisonError::into_inner);
-        decisions.retain(|decision| Arc::strong_count(decision) > 1);
+        if before.values().next().is_some_and(|any| any.today != today) {
+            drop(before);
+            let mut decisions = self.decisions.lock().unwrap_or_else(PoisonError::into_inner);
+            decisions.retain(|decision| Arc::strong_count(decision) > 1);
+        }
     }
 }
 
@@ -95,18 +91,36 @@ impl Catalog {
         if let Some(class) = self.classes().find(use_, today) {
             return class;
         }
-        self.classes().make(use_, self.alike(use_), self.rows().models.len(), today)
+        let alike = self.alike(use_);
+        let class = self.classes().find(&alike, today).unwrap_or_else(|| self.new_class(&alike, today));
+        self.classes().keep(&[(alike, Arc::clone(&class)), (use_.clone(), Arc::clone(&class))], today);
+        class
     }
 
     /// Works out the decisions of these uses ahead.
     pub fn compile<'a>(&self, uses: impl IntoIterator<Item = &'a Use>, today: Date) {
-        self.classes().tidy();
+        let mut made: HashMap<Use, Arc<Class>> = HashMap::new();
         for use_ in uses {
-            let class = self.class(use_, today);
-            for model in self.models() {
-                class.decision(self, model);
-            }
+            let alike = self.alike(use_);
+            let class = match made.get(&alike) {
+                Some(class) => Arc::clone(class),
+                None => {
+                    let class = self.classes().find(&alike, today).unwrap_or_else(|| self.new_class(&alike, today));
+                    for model in self.models() {
+                        class.decision(self, model);
+                    }
+                    made.insert(alike, Arc::clone(&class));
+                    class
+                }
+            };
+            made.insert(use_.clone(), class);
         }
+        self.classes().keep(&made.into_iter().collect::<Vec<_>>(), today);
+    }
+
+    fn new_class(&self, use_: &Use, today: Date) -> Arc<Class> {
+        let cells = std::iter::repeat_with(OnceLock::new).take(self.rows().models.len()).collect();
+        Arc::new(Class { use_: use_.clone(), today, cells })
     }
 
     /// The use without what no row asks after: it is decided as `use_` is.
@@ -120,5 +134,47 @@ impl Catalog {
                 || self.waivers().any(|row| row.contexts.contains(context))
         });
         Use { entity: entity.cloned(), context: context.cloned(), end_users: Vec::new(), ..use_.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Exposure, Purpose};
+
+    fn day(text: &str) -> Date {
+        text.parse().expect("a date")
+    }
+
+    #[test]
+    fn uses_that_no_row_tells_apart_share_a_class_and_others_do_not() {
+        let catalog = Catalog::builtin();
+        let today = day("2026-11-25");
+        let of = |context: &str, seat: &str| Use {
+            context: Some(context.to_owned()),
+            entity: Some("acme".to_owned()),
+            seat: Some(seat.to_owned()),
+            ..Use::new(Purpose::Internal, Exposure::Internal)
+        };
+        let class = |context, seat| catalog.class(&of(context, seat), today);
+        assert!(Arc::ptr_eq(&class("a", "DE"), &class("b", "DE")));
+        assert!(!Arc::ptr_eq(&class("a", "DE"), &class("a", "US")), "territories ask for the seat");
+    }
+
+    #[test]
+    fn a_new_day_makes_new_classes_and_lets_go_of_the_decisions_of_the_old() {
+        let catalog = Catalog::with_assumptions().with_overlays(&[]).expect("a catalog of its own");
+        let use_ = Use::new(Purpose::Revenue, Exposure::Public);
+        catalog.compile([&use_], day("2026-11-25"));
+        let kept = || catalog.classes().decisions.lock().expect("no panic").len();
+        let before = kept();
+        assert!(before > 100);
+        let old = catalog.class(&use_, day("2026-11-25"));
+        let new = catalog.class(&use_, day("2026-11-26"));
+        assert!(!Arc::ptr_eq(&old, &new));
+        drop(old);
+        drop(new);
+        drop(catalog.class(&use_, day("2026-11-27")));
+        assert_eq!(kept(), 0, "nothing was decided on the new days");
     }
 }
