@@ -233,6 +233,18 @@ impl Catalog {
         self.rows.waivers.iter()
     }
 
+    pub(crate) fn attestation(&self, at: usize) -> &Attestation {
+        &self.rows.attestations[at]
+    }
+
+    pub(crate) fn agreement(&self, at: usize) -> &Agreement {
+        &self.rows.agreements[at]
+    }
+
+    pub(crate) fn waiver(&self, at: usize) -> &Waiver {
+        &self.rows.waivers[at]
+    }
+
     /// The ids of all licences that bind `model`: its own, and those that reach it from its parents. Worked out afresh for
     /// a model that is not a row of this catalog.
     pub fn licenses_of(&self, model: &Model) -> Vec<Arc<str>> {

@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::standing::Stated;
 use crate::{Answer, Applies, Availability, Catalog, Date, Kind, License, Metric, Model, Month, Scope, Tier, Use};
 use clauses::{Clause, Ruling};
 
@@ -109,6 +110,11 @@ pub struct Need {
 
 /// Decides whether `model` may serve `use_` on the day `today`. Unknown is deny; the strictest of all licences wins.
 pub fn decide(catalog: &Catalog, model: &Model, use_: &Use, today: Date) -> Decision {
+    decide_as_stated(catalog, model, use_, today, &Stated::of(catalog, use_, today))
+}
+
+/// The same where it is known what the company has stated of the use on that day.
+fn decide_as_stated(catalog: &Catalog, model: &Model, use_: &Use, today: Date, stated: &Stated) -> Decision {
     if let Some((rule, reason)) = unavailable(model) {
         return deny(model.tier, rule, &model.license, reason);
     }
@@ -127,7 +133,7 @@ pub fn decide(catalog: &Catalog, model: &Model, use_: &Use, today: Date) -> Deci
     licenses.sort_by_key(|license| std::cmp::Reverse(license.tier));
     let mut gathered = Gathered::default();
     for license in &licenses {
-        let rights = clauses::Rights { catalog, model, license, use_, today };
+        let rights = clauses::Rights { catalog, model, license, use_, today, stated };
         match rights.agreement() {
             Some(agreement) => {
                 gathered.rests_on(&agreement.id, agreement.valid_until, today);

@@ -6,7 +6,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Answer, Condition, Date, Metric, Month, Scope, Use};
+use crate::{Answer, Catalog, Condition, Date, Metric, Month, Scope, Use};
 
 /// Somebody answers for a figure or a fact about an entity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -98,6 +98,27 @@ pub struct Waiver {
     pub expires: Date,
 }
 
+/// The rows of a catalog that speak of one use on one day, by their numbers. Found once for all models.
+#[derive(Debug, Default)]
+pub(crate) struct Stated {
+    pub(crate) attestations: Vec<usize>,
+    pub(crate) agreements: Vec<usize>,
+    pub(crate) waivers: Vec<usize>,
+}
+
+impl Stated {
+    pub(crate) fn of(catalog: &Catalog, use_: &Use, today: Date) -> Stated {
+        fn numbers<T>(rows: impl Iterator<Item = T>, speaks: impl Fn(&T) -> bool) -> Vec<usize> {
+            rows.enumerate().filter(|(_, row)| speaks(row)).map(|(at, _)| at).collect()
+        }
+        Stated {
+            attestations: numbers(catalog.attestations(), |row| row.speaks_of(use_, today)),
+            agreements: numbers(catalog.agreements(), |row| row.speaks_of(use_, today)),
+            waivers: numbers(catalog.waivers(), |row| row.speaks_of(use_, today)),
+        }
+    }
+}
+
 /// What an attestation says of a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answered {
@@ -108,13 +129,18 @@ pub(crate) enum Answered {
 }
 
 impl Attestation {
-    /// What it says of a condition of `license` for a use on a day; `None` where it says nothing.
-    pub(crate) fn answers(&self, license: &str, condition: &Condition, use_: &Use, today: Date) -> Option<Answered> {
-        let in_time = (self.signed..=self.valid_until).contains(&today);
-        let about_us = Some(&self.entity) == use_.entity.as_ref() && covers(&self.contexts, use_.context.as_ref());
+    /// Whether it may be relied on in a use on a day.
+    fn speaks_of(&self, use_: &Use, today: Date) -> bool {
+        (self.signed..=self.valid_until).contains(&today)
+            && Some(&self.entity) == use_.entity.as_ref()
+            && covers(&self.contexts, use_.context.as_ref())
+    }
+
+    /// What it says of a condition of `license`, in a use that it speaks of; `None` where it says nothing.
+    pub(crate) fn answers(&self, license: &str, condition: &Condition) -> Option<Answered> {
         // A figure of one product says nothing of the whole group.
         let wide_enough = self.contexts.is_empty() || condition.scope == Scope::Product;
-        if !in_time || !about_us || !wide_enough || self.metric != condition.metric {
+        if !wide_enough || self.metric != condition.metric {
             return None;
         }
         if self.metric.is_question() && !self.licenses.iter().any(|id| id == license) {
@@ -142,23 +168,30 @@ impl Attestation {
 }
 
 impl Agreement {
-    /// Whether it stands in for `license` of `model` in a use on a day.
-    pub(crate) fn stands_in(&self, license: &str, model: &str, use_: &Use, today: Date) -> bool {
+    /// Whether it covers a use on a day.
+    fn speaks_of(&self, use_: &Use, today: Date) -> bool {
         (self.valid_from..=self.valid_until).contains(&today)
             && Some(&self.entity) == use_.entity.as_ref()
             && covers(&self.contexts, use_.context.as_ref())
-            && self.licenses.iter().any(|id| id == license)
+    }
+
+    /// Whether it stands in for `license` of `model`, in a use that it covers.
+    pub(crate) fn stands_in(&self, license: &str, model: &str) -> bool {
+        self.licenses.iter().any(|id| id == license)
             && (self.models.is_empty() || self.models.iter().any(|id| id == model))
     }
 }
 
 impl Waiver {
-    /// Whether it lifts `rule` for `model` in a use on a day.
-    pub(crate) fn lifts(&self, rule: &str, model: &str, use_: &Use, today: Date) -> bool {
+    /// Whether it covers a use on a day.
+    fn speaks_of(&self, use_: &Use, today: Date) -> bool {
         (self.created..=self.expires).contains(&today)
-            && self.rules.iter().any(|lifted| lifted == rule)
-            && self.models.iter().any(|id| id == model)
             && use_.context.as_ref().is_some_and(|context| self.contexts.contains(context))
+    }
+
+    /// Whether it lifts `rule` for `model`, in a use that it covers.
+    pub(crate) fn lifts(&self, rule: &str, model: &str) -> bool {
+        self.rules.iter().any(|lifted| lifted == rule) && self.models.iter().any(|id| id == model)
     }
 }
 

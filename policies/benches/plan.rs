@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use catalog::{Availability, Catalog, Exposure, Kind, Purpose, Use};
+use catalog::{ASSUMED_ENTITY, Availability, Catalog, Exposure, Kind, Purpose, Use};
 use criterion::{Criterion, criterion_group, criterion_main};
 use policies::{Deployment, Facts, Live, Needs, Place, PolicySet, Snapshot, Source, compile, plan};
 
@@ -62,7 +62,12 @@ fn facts(model: &str, language: &str) -> Facts {
         team: Some("t42".to_owned()),
         context: None,
         today: "2026-11-25".parse().expect("a date"),
-        use_: Use { seat: Some("KR".to_owned()), ..Use::new(Purpose::Revenue, Exposure::Public) }.into(),
+        use_: Use {
+            seat: Some("KR".to_owned()),
+            entity: Some(ASSUMED_ENTITY.to_owned()),
+            ..Use::new(Purpose::Revenue, Exposure::Public)
+        }
+        .into(),
         model_asked: model.to_owned(),
         language: Some(language.to_owned()),
         prompt_tokens: 900,
@@ -73,7 +78,7 @@ fn facts(model: &str, language: &str) -> Facts {
 }
 
 fn bench(c: &mut Criterion) {
-    let catalog = Catalog::builtin();
+    let catalog = Catalog::with_assumptions();
     let deployments = deployments(&catalog);
     let live: Vec<Live> =
         (0..DEPLOYMENTS).map(|n| Live { ttft_ms: Some(200.0 + n as f32), ..Live::default() }).collect();

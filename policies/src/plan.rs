@@ -240,7 +240,8 @@ impl<'a> Allowed<'a> {
         match self.known[row.model] {
             Some(allows) => allows,
             None => {
-                let allows = self.decision(row).outcome.allows();
+                let Snapshot { catalog, policies, .. } = *self.snapshot;
+                let allows = self.class.allows(catalog, policies.table.models[row.model].in_catalog(catalog));
                 self.known[row.model] = Some(allows);
                 allows
             }

@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
 
-use super::{Decision, decide};
+use super::{Decision, decide, decide_as_stated};
+use crate::standing::Stated;
 use crate::{Catalog, Date, Model, Use};
 
 /// Uses that are kept. More are decided all the same, each time afresh.
@@ -19,6 +20,7 @@ const MAX_CLASSES: usize = 4096;
 pub struct Class {
     use_: Use,
     today: Date,
+    stated: Stated,
     /// By the number of the model's row.
     cells: Box<[OnceLock<Arc<Decision>>]>,
 }
@@ -26,10 +28,27 @@ pub struct Class {
 impl Class {
     /// The decision for `model`. A model that is not a row of `catalog` is decided afresh.
     pub fn decision(&self, catalog: &Catalog, model: &Model) -> Arc<Decision> {
-        let Some(cell) = catalog.row_of(model).and_then(|at| self.cells.get(at)) else {
-            return Arc::new(decide(catalog, model, &self.use_, self.today));
-        };
-        Arc::clone(cell.get_or_init(|| catalog.classes().shared(decide(catalog, model, &self.use_, self.today))))
+        match self.kept(catalog, model) {
+            Some(decision) => Arc::clone(decision),
+            None => Arc::new(decide(catalog, model, &self.use_, self.today)),
+        }
+    }
+
+    /// Whether `model` may serve: the same without a share in the decision, for a plan that looks at hundreds.
+    pub fn allows(&self, catalog: &Catalog, model: &Model) -> bool {
+        match self.kept(catalog, model) {
+            Some(decision) => decision.outcome.allows(),
+            None => decide(catalog, model, &self.use_, self.today).outcome.allows(),
+        }
+    }
+
+    /// The decision for a row of `catalog`, worked out the first time.
+    fn kept(&self, catalog: &Catalog, model: &Model) -> Option<&Arc<Decision>> {
+        let cell = self.cells.get(catalog.row_of(model)?)?;
+        Some(cell.get_or_init(|| {
+            let decision = decide_as_stated(catalog, model, &self.use_, self.today, &self.stated);
+            catalog.classes().shared(decision)
+        }))
     }
 }
 
@@ -120,7 +139,7 @@ impl Catalog {
 
     fn new_class(&self, use_: &Use, today: Date) -> Arc<Class> {
         let cells = std::iter::repeat_with(OnceLock::new).take(self.rows().models.len()).collect();
-        Arc::new(Class { use_: use_.clone(), today, cells })
+        Arc::new(Class { use_: use_.clone(), today, stated: Stated::of(self, use_, today), cells })
     }
 
     /// The use without what no row asks after: it is decided as `use_` is.

@@ -5,7 +5,10 @@
 
 use crate::{
     Agreement, Attestation, Catalog, Condition, Date, Domain, Exposure, License, Model, Need, Purpose, Tier, Training,
-    Use, Waiver, country::EU, is_country, standing::Answered,
+    Use, Waiver,
+    country::EU,
+    is_country,
+    standing::{Answered, Stated},
 };
 
 /// A licence of a model, a use, and a day.
@@ -15,6 +18,8 @@ pub(super) struct Rights<'a> {
     pub(super) license: &'a License,
     pub(super) use_: &'a Use,
     pub(super) today: Date,
+    /// What the company has stated that speaks of the use.
+    pub(super) stated: &'a Stated,
 }
 
 /// A clause that concerns the use.
@@ -52,15 +57,17 @@ const HOLDS: Ruling<'static> = Ruling::Holds { on: None };
 impl<'a> Rights<'a> {
     /// The agreement that stands in for the licence; of several the one that lasts longest.
     pub(super) fn agreement(&self) -> Option<&'a Agreement> {
-        let stand_in =
-            |agreement: &&Agreement| agreement.stands_in(&self.license.id, &self.model.id, self.use_, self.today);
-        self.catalog.agreements().filter(stand_in).max_by_key(|agreement| (agreement.valid_until, &agreement.id))
+        let agreements = self.stated.agreements.iter().map(|at| self.catalog.agreement(*at));
+        let stand_in = |agreement: &&Agreement| agreement.stands_in(&self.license.id, &self.model.id);
+        agreements.filter(stand_in).max_by_key(|agreement| (agreement.valid_until, &agreement.id))
     }
 
     /// The waiver that lifts a rule; of several the one that lasts longest.
     pub(super) fn waiver(&self, rule: &str) -> Option<&'a Waiver> {
-        let lifts = |waiver: &&Waiver| waiver.lifts(rule, &self.model.id, self.use_, self.today);
-        self.catalog.waivers().filter(lifts).max_by_key(|waiver| (waiver.expires, &waiver.id))
+        let waivers = self.stated.waivers.iter().map(|at| self.catalog.waiver(*at));
+        waivers
+            .filter(|waiver: &&Waiver| waiver.lifts(rule, &self.model.id))
+            .max_by_key(|waiver| (waiver.expires, &waiver.id))
     }
 
     /// Shows `visit` every clause that concerns the use.
@@ -115,11 +122,9 @@ impl<'a> Rights<'a> {
 
     fn condition(&self, condition: &'a Condition) -> (&'static str, Ruling<'a>) {
         let answer = |attestation: &'a Attestation| {
-            attestation
-                .answers(&self.license.id, condition, self.use_, self.today)
-                .map(|answered| (answered, attestation))
+            attestation.answers(&self.license.id, condition).map(|answered| (answered, attestation))
         };
-        let answers = || self.catalog.attestations().filter_map(answer);
+        let answers = || self.stated.attestations.iter().map(|at| self.catalog.attestation(*at)).filter_map(answer);
         // One that says it is not met outweighs all that say it is; of equals the one that lasts longest counts.
         let not_met = answers().find(|(answered, _)| *answered == Answered::NotMet);
         let met = || answers().max_by_key(|(_, attestation)| (attestation.valid_until, &attestation.id));

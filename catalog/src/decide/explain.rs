@@ -5,7 +5,8 @@
 use serde::Serialize;
 
 use super::clauses::{About, Clause, Rights, Ruling, purposes, wanted};
-use super::{Decision, decide};
+use super::{Decision, decide_as_stated};
+use crate::standing::Stated;
 use crate::{Catalog, Date, Model, Scope, Training, Use};
 
 /// A decision with the clauses that it came from.
@@ -55,11 +56,12 @@ pub enum StepOutcome {
 
 /// Decides, and says clause by clause why.
 pub fn explain(catalog: &Catalog, model: &Model, use_: &Use, today: Date) -> Explanation {
-    let decision = decide(catalog, model, use_, today);
+    let stated = &Stated::of(catalog, use_, today);
+    let decision = decide_as_stated(catalog, model, use_, today, stated);
     let mut steps = Vec::new();
     for id in catalog.licenses_of(model) {
         let Some(license) = catalog.license(&id) else { continue };
-        let rights = Rights { catalog, model, license, use_, today };
+        let rights = Rights { catalog, model, license, use_, today, stated };
         let own = model.own_licenses().any(|own| own == license.id);
         let from = if own { "the model itself" } else { "a model that it was made from" };
         let agreement = rights.agreement();
