@@ -25,8 +25,8 @@ pub(crate) use class::Classes;
 pub use explain::{Explanation, Step, StepOutcome, explain};
 pub use rules::{RULES, can_be_waived};
 
-/// What came of a decision.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// What came of a decision; a greater one holds back more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// Go ahead.
@@ -172,8 +172,7 @@ pub fn decide_served(catalog: &Catalog, model: &Model, adapters: &[&str], use_: 
 
 /// Both decisions as one: the stricter outcome, all that either asks for.
 fn stricter(a: Decision, b: Decision) -> Decision {
-    // `Outcome` is ordered by how much it holds back.
-    let (strict, other) = if severity(b.outcome) > severity(a.outcome) { (b, a) } else { (a, b) };
+    let (strict, other) = if b.outcome > a.outcome { (b, a) } else { (a, b) };
     let union = |a: &Arc<[Arc<str>]>, b: &Arc<[Arc<str>]>| {
         a.iter().chain(b.iter().filter(|text| !a.contains(text))).cloned().collect::<Arc<[_]>>()
     };
@@ -185,16 +184,6 @@ fn stricter(a: Decision, b: Decision) -> Decision {
         rests_on: union(&strict.rests_on, &other.rests_on),
         valid_until: [strict.valid_until, other.valid_until].into_iter().flatten().min(),
         ..strict
-    }
-}
-
-fn severity(outcome: Outcome) -> u8 {
-    match outcome {
-        Outcome::Allow => 0,
-        Outcome::AllowWithObligations => 1,
-        Outcome::Warn => 2,
-        Outcome::RequireAttestation => 3,
-        Outcome::Deny => 4,
     }
 }
 

@@ -78,8 +78,7 @@ pub fn explain(catalog: &Catalog, model: &Model, use_: &Use, today: Date) -> Exp
             continue;
         }
         rights.clauses(|clause| steps.push(step(&rights, &clause, from)));
-        for (_, duty) in license.duties.iter().filter(|(applies, _)| super::applies_to(*applies, use_)) {
-            let duty = duty.strip_prefix(&format!("{}: ", license.name)).unwrap_or(duty);
+        for duty in license.obligations.iter().filter(|duty| super::applies_to(duty.applies, use_)) {
             steps.push(Step {
                 license: license.id.clone(),
                 from: from.to_owned(),
@@ -87,7 +86,7 @@ pub fn explain(catalog: &Catalog, model: &Model, use_: &Use, today: Date) -> Exp
                 fact: "it binds this use".to_owned(),
                 outcome: StepOutcome::Owes,
                 rule: "obligation",
-                then: Some(duty.to_owned()),
+                then: Some(duty.text.clone()),
             });
         }
     }
