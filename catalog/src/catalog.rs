@@ -7,14 +7,15 @@ use std::sync::{Arc, OnceLock};
 
 use sha2::{Digest, Sha256};
 
+use crate::clarification::Concluded;
 use crate::decide::Classes;
 use crate::inherit::inherited;
 use crate::load::{self, Rows};
 use crate::model::Resolved;
 use crate::nearest::{LIKE_ENOUGH, likeness};
 use crate::{
-    Agreement, Attestation, Benchmark, FineTuning, Hardware, Host, License, Model, Price, Problem, Quantization,
-    Server, Waiver, builtin,
+    Agreement, Attestation, Benchmark, Clarification, CompanyRule, FineTuning, Hardware, Host, License, Model, Price,
+    Problem, Quantization, Server, Waiver, Weights, builtin,
 };
 
 /// Models, licences, hosts, servers, prices and all that data files hold besides. Share it in an [`Arc`].
@@ -35,6 +36,8 @@ pub struct Catalog {
     prices: HashMap<String, HashMap<String, usize>>,
     /// By host, then by catalog model: rows still offered, the closest relation first.
     offers: HashMap<String, HashMap<String, Vec<usize>>>,
+    /// Models as clarifications conclude of their weights; their numbers go on after those of the models.
+    concluded: Vec<Model>,
     digest: String,
     classes: Classes,
 }
@@ -76,8 +79,10 @@ impl Catalog {
             })
             .collect();
         for (at, (model, inherited)) in rows.models.iter_mut().zip(reach).enumerate() {
-            model.resolved = Resolved { at: Some(at), inherited };
+            model.resolved = Resolved { at: Some(at), inherited, concluded: None };
         }
+        let concluded =
+            concluded(&rows, |id| models.get(id).copied(), |id| licenses.get(id).map(|at| &rows.licenses[*at]));
         Catalog {
             models,
             hosts: index(rows.hosts.iter().map(|host| &host.id)),
@@ -90,6 +95,7 @@ impl Catalog {
             prices: prices(&rows.prices),
             offers: offers(&rows.prices),
             licenses,
+            concluded,
             rows,
             digest,
             classes: Classes::default(),
@@ -233,6 +239,20 @@ impl Catalog {
         self.rows.waivers.iter()
     }
 
+    /// Every clarification.
+    pub fn clarifications(&self) -> impl Iterator<Item = &Clarification> {
+        self.rows.clarifications.iter()
+    }
+
+    /// Every rule that the company gives itself.
+    pub fn company_rules(&self) -> impl Iterator<Item = &CompanyRule> {
+        self.rows.rules.iter()
+    }
+
+    pub(crate) fn company_rule(&self, at: usize) -> &CompanyRule {
+        &self.rows.rules[at]
+    }
+
     pub(crate) fn attestation(&self, at: usize) -> &Attestation {
         &self.rows.attestations[at]
     }
@@ -255,9 +275,44 @@ impl Catalog {
         }
     }
 
+    /// The model of this id as it is served from certain weights: its row, or where clarifications speak of the model and
+    /// the weights are known, what they conclude of them. `None` where there is no such model.
+    pub fn served_from(&self, id: &str, weights: Option<&Weights>) -> Option<&Model> {
+        let row = self.model(id)?;
+        let Some(weights) = weights else { return Some(row) };
+        let of_model = || self.concluded.iter().filter(|model| model.id == id);
+        let speaks = |model: &&Model| match model.resolved.concluded {
+            Some(Concluded::By(at)) => self.rows.clarifications[at].speaks_of(weights),
+            _ => false,
+        };
+        let nobody = |model: &&Model| model.resolved.concluded == Some(Concluded::Nobody);
+        of_model().find(speaks).or_else(|| of_model().find(nobody)).or(Some(row))
+    }
+
+    /// The names of the files beside its weights that have to be looked at to tell what the model of this id is; `None`
+    /// where its weights themselves need not be.
+    pub fn looks_at_weights(&self, id: &str) -> Option<Vec<&str>> {
+        let mut of_model = self.rows.clarifications.iter().filter(|row| row.model == id).peekable();
+        of_model.peek()?;
+        let mut names: Vec<&str> = of_model.flat_map(|row| row.files.keys().map(String::as_str)).collect();
+        names.sort_unstable();
+        names.dedup();
+        Some(names)
+    }
+
     /// The number of the row that `model` is, if it is one of this catalog's.
-    pub(crate) fn row_of(&self, model: &Model) -> Option<usize> {
-        model.resolved.at.filter(|at| self.rows.models.get(*at).is_some_and(|row| std::ptr::eq(row, model)))
+    pub fn row_of(&self, model: &Model) -> Option<usize> {
+        model.resolved.at.filter(|at| self.row(*at).is_some_and(|row| std::ptr::eq(row, model)))
+    }
+
+    /// The row of this number, as [`Catalog::row_of`] gives it.
+    pub fn row(&self, at: usize) -> Option<&Model> {
+        self.rows.models.get(at).or_else(|| self.concluded.get(at.checked_sub(self.rows.models.len())?))
+    }
+
+    /// How many rows there are that may serve.
+    pub(crate) fn row_count(&self) -> usize {
+        self.rows.models.len() + self.concluded.len()
     }
 
     pub(crate) fn classes(&self) -> &Classes {
@@ -272,6 +327,32 @@ impl Catalog {
     pub(crate) fn rows(&self) -> &Rows {
         &self.rows
     }
+}
+
+/// For each clarification its model with the licence that it concludes, and for each model that has one a row for all
+/// other weights.
+fn concluded<'a>(
+    rows: &'a Rows,
+    model: impl Fn(&str) -> Option<usize>,
+    license: impl Fn(&str) -> Option<&'a License> + Copy,
+) -> Vec<Model> {
+    let mut concluded: Vec<Model> = Vec::new();
+    let mut add = |row: Model, by: Concluded| {
+        let at = rows.models.len() + concluded.len();
+        let resolved = Resolved { at: Some(at), inherited: Vec::new(), concluded: Some(by) };
+        concluded.push(Model { resolved, ..row });
+    };
+    let mut met: Vec<usize> = Vec::new();
+    for (n, clarification) in rows.clarifications.iter().enumerate() {
+        let Some(at) = model(&clarification.model) else { continue };
+        let row = &rows.models[at];
+        add(clarification.row(row, license), Concluded::By(n));
+        if !met.contains(&at) {
+            met.push(at);
+            add(row.clone(), Concluded::Nobody);
+        }
+    }
+    concluded
 }
 
 fn index<'a>(ids: impl Iterator<Item = &'a String>) -> HashMap<String, usize> {

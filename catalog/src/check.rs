@@ -2,6 +2,7 @@
 //!
 //! The problems of all files are reported together, each at the value that is wrong.
 
+mod rules;
 mod standing;
 
 use std::collections::{HashMap, HashSet};
@@ -76,6 +77,16 @@ pub(crate) fn check(base: Option<&Rows>, files: &[File<'_>]) -> Vec<Problem> {
             report.at(List::Waivers, row);
             seen.id(&waiver.id, &mut report);
             standing::waiver(waiver, &known, &mut report);
+        }
+        for (row, clarification) in file.rows.clarifications.iter().enumerate() {
+            report.at(List::Clarifications, row);
+            seen.id(&clarification.id, &mut report);
+            rules::clarification(clarification, &known, &mut report);
+        }
+        for (row, rule) in file.rows.rules.iter().enumerate() {
+            report.at(List::Rules, row);
+            seen.id(&rule.id, &mut report);
+            rules::company_rule(rule, &known, &mut report);
         }
         for (row, benchmark) in file.rows.benchmarks.iter().enumerate() {
             report.at(List::Benchmarks, row);
@@ -425,6 +436,8 @@ struct Known<'a> {
     quantizations: Ids<'a>,
     benchmarks: Ids<'a>,
     fine_tuning: Ids<'a>,
+    /// The ids of the company's own rules.
+    company_rules: HashSet<&'a str>,
     /// What a score of each benchmark counts; `None` for a tool.
     units: HashMap<&'a str, Option<Unit>>,
 }
@@ -461,6 +474,7 @@ impl<'a> Known<'a> {
                 ids: benchmarks().map(|row| row.id.as_str()).collect(),
             },
             fine_tuning: Ids { what: "method or tool", code: "unknown-fine-tuning", ids: fine_tuning.collect() },
+            company_rules: rows().flat_map(|rows| &rows.rules).map(|rule| rule.id.as_str()).collect(),
             units: benchmarks().map(|row| (row.id.as_str(), row.unit)).collect(),
         }
     }
@@ -495,7 +509,7 @@ impl Ids<'_> {
 
 /// The ids taken so far, one set per list.
 struct Seen<'a> {
-    ids: [HashSet<&'a str>; 12],
+    ids: [HashSet<&'a str>; 14],
 }
 
 impl<'a> Seen<'a> {
@@ -510,6 +524,8 @@ impl<'a> Seen<'a> {
             seen.ids[List::Attestations as usize].extend(rows.attestations.iter().map(|row| row.id.as_str()));
             seen.ids[List::Agreements as usize].extend(rows.agreements.iter().map(|row| row.id.as_str()));
             seen.ids[List::Waivers as usize].extend(rows.waivers.iter().map(|row| row.id.as_str()));
+            seen.ids[List::Clarifications as usize].extend(rows.clarifications.iter().map(|row| row.id.as_str()));
+            seen.ids[List::Rules as usize].extend(rows.rules.iter().map(|row| row.id.as_str()));
             seen.ids[List::Benchmarks as usize].extend(rows.benchmarks.iter().map(|row| row.id.as_str()));
             seen.ids[List::FineTuning as usize].extend(rows.fine_tuning.iter().map(|row| row.id.as_str()));
             seen.ids[List::Hardware as usize].extend(rows.hardware.iter().map(|row| row.id.as_str()));

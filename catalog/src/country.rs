@@ -38,10 +38,15 @@ pub fn country_meant(code: &str) -> Option<&'static str> {
 }
 
 /// The member states of the European Union.
-pub(crate) const EU: [&str; 27] = [
+const EU: [&str; 27] = [
     "AT", "BE", "BG", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GR", "HR", "HU", "IE", "IT", "LT", "LU", "LV",
     "MT", "NL", "PL", "PT", "RO", "SE", "SI", "SK",
 ];
+
+/// Whether `country` is `place`, or a member of it where it is the European Union. Case does not matter.
+pub(crate) fn lies_in(country: &str, place: &str) -> bool {
+    place.eq_ignore_ascii_case(country) || place == "EU" && EU.iter().any(|member| member.eq_ignore_ascii_case(country))
+}
 
 #[cfg(test)]
 mod tests {

@@ -3,22 +3,31 @@
 //! Every licence that binds the model is asked, clause by clause ([`clauses`]). A clause holds, asks for something in
 //! return, lacks an attestation, or refuses. The strictest wins, and what is not known is refused: a licence that nobody
 //! knows, a seat that nobody stated, a figure that nobody answers for. An agreement stands in for the licence it names; a
-//! waiver lifts the rules it names. Order: what cannot be had or is not known, then refusals, then missing attestations.
+//! waiver lifts the rules it names. After the licences the company's own rules are asked, which only hold back. Order: what
+//! cannot be had or is not known, then refusals, then missing attestations, then the company's rules of `route`.
+//!
+//! A rule of `route` says where requests go instead. It does so for every refusal but one by a rule of the company's own
+//! that denies: a model that a licence refuses is not served either way, and its caller is.
 //!
 //! Pure: the day comes in. [`Class`] keeps the decisions of one use, so that a request looks them up.
 
 mod class;
 mod clauses;
 mod explain;
+mod gathered;
 mod rules;
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::clarification::{Concluded, other_weights};
 use crate::standing::Stated;
-use crate::{Answer, Applies, Availability, Catalog, Date, Kind, License, Metric, Model, Month, Scope, Tier, Use};
-use clauses::{Clause, Ruling};
+use crate::{
+    Answer, Applies, Availability, Catalog, Clarification, Date, Kind, Metric, Model, Month, RuleSpoke, Scope, Tier,
+    Use,
+};
+use gathered::Gathered;
 
 pub use class::Class;
 pub(crate) use class::Classes;
@@ -35,6 +44,8 @@ pub enum Outcome {
     AllowWithObligations,
     /// Go ahead, and look at the findings: it rests on an exception, or on something that ends soon.
     Warn,
+    /// Do not, and ask the alternatives instead, each decided afresh.
+    Route,
     /// Do not, until somebody answers for what is missing.
     RequireAttestation,
     /// Do not.
@@ -53,6 +64,7 @@ impl Outcome {
             Outcome::Allow => "allow",
             Outcome::AllowWithObligations => "allow_with_obligations",
             Outcome::Warn => "warn",
+            Outcome::Route => "route",
             Outcome::RequireAttestation => "require_attestation",
             Outcome::Deny => "deny",
         }
@@ -83,6 +95,12 @@ pub struct Decision {
     /// The attestations, agreements and waivers that an allowance rests on.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub rests_on: Arc<[Arc<str>]>,
+    /// The models that the company's rules ask instead, where they turn the use away from this one.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub alternatives: Arc<[Arc<str>]>,
+    /// What the company's own rules said, those in shadow included.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub company_rules: Arc<[RuleSpoke]>,
     /// The last day on which it may be relied on; `None` where nothing that it rests on ends.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub valid_until: Option<Date>,
@@ -118,6 +136,10 @@ fn decide_as_stated(catalog: &Catalog, model: &Model, use_: &Use, today: Date, s
     if let Some((rule, reason)) = unavailable(model) {
         return deny(model.tier, rule, &model.license, reason);
     }
+    let clarification = match clarified(catalog, model, today) {
+        Ok(clarification) => clarification,
+        Err((rule, reason)) => return deny(model.tier, rule, UNKNOWN, reason),
+    };
     let ids = catalog.licenses_of(model);
     let mut licenses = Vec::with_capacity(ids.len());
     for id in &ids {
@@ -132,6 +154,9 @@ fn decide_as_stated(catalog: &Catalog, model: &Model, use_: &Use, today: Date, s
     // The strictest speaks first, so that the reason names the licence that matters. The sort is stable.
     licenses.sort_by_key(|license| std::cmp::Reverse(license.tier));
     let mut gathered = Gathered::default();
+    if let Some(clarification) = clarification {
+        gathered.clarified(catalog, model, clarification, today);
+    }
     for license in &licenses {
         let rights = clauses::Rights { catalog, model, license, use_, today, stated };
         match rights.agreement() {
@@ -148,7 +173,36 @@ fn decide_as_stated(catalog: &Catalog, model: &Model, use_: &Use, today: Date, s
             }
         }
     }
+    gathered.look_at_data(catalog, model, use_);
+    gathered.heed(catalog, model, stated, today);
     gathered.decision(model, &licenses, use_)
+}
+
+/// The clarification that a model's licence rests on, if it stands for certain weights; else why it cannot rest on one.
+fn clarified<'a>(
+    catalog: &'a Catalog,
+    model: &Model,
+    today: Date,
+) -> Result<Option<&'a Clarification>, (&'static str, String)> {
+    let by = match &model.resolved.concluded {
+        None => return Ok(None),
+        Some(Concluded::By(at)) => catalog.clarifications().nth(*at),
+        Some(Concluded::Nobody) => None,
+    };
+    match by {
+        Some(row) if (row.signed..=row.valid_until).contains(&today) => Ok(Some(row)),
+        Some(row) => Err((
+            "clarification-over",
+            format!(
+                "what `{}` concluded of these weights of `{}` holds from {} to {}; unknown is denied until it is signed again",
+                row.id, model.id, row.signed, row.valid_until
+            ),
+        )),
+        None => {
+            let of_model = catalog.clarifications().filter(|row| row.model == model.id);
+            Err(("weights-not-clarified", other_weights(model, of_model.map(|row| row.id.as_str()))))
+        }
+    }
 }
 
 /// Decides for what is served together: a model and the adapters that are loaded over it, each by a name of the catalog.
@@ -182,140 +236,9 @@ fn stricter(a: Decision, b: Decision) -> Decision {
         findings: union(&strict.findings, &other.findings),
         missing: strict.missing.iter().chain(other.missing.iter()).cloned().collect(),
         rests_on: union(&strict.rests_on, &other.rests_on),
+        company_rules: strict.company_rules.iter().chain(other.company_rules.iter()).cloned().collect(),
         valid_until: [strict.valid_until, other.valid_until].into_iter().flatten().min(),
         ..strict
-    }
-}
-
-/// What the clauses of all licences came to.
-#[derive(Default)]
-struct Gathered<'a> {
-    refusal: Option<(&'static str, &'a License, String)>,
-    lacking: Option<(&'a License, String)>,
-    missing: Vec<Need>,
-    obligations: Vec<Arc<str>>,
-    findings: Vec<Arc<str>>,
-    rests_on: Vec<Arc<str>>,
-    valid_until: Option<Date>,
-    by_agreement: Option<&'a str>,
-}
-
-/// What ends within so many days is worth a look.
-const SOON_DAYS: u16 = 30;
-
-impl<'a> Gathered<'a> {
-    fn take(&mut self, rights: &clauses::Rights<'a>, clause: Clause<'a>) {
-        let license = rights.license;
-        match clause.ruling {
-            Ruling::Holds { on } => {
-                if let Some(attestation) = on {
-                    self.rests_on(&attestation.id, attestation.valid_until, rights.today);
-                }
-            }
-            Ruling::Owes { duty, on } => {
-                self.obligations.push(format!("{}: {duty}", license.name).into());
-                if let Some(attestation) = on {
-                    self.rests_on(&attestation.id, attestation.valid_until, rights.today);
-                }
-            }
-            Ruling::Refused | Ruling::Lacking => {
-                if let Some(waiver) = rights.waiver(clause.rule) {
-                    self.rests_on(&waiver.id, waiver.expires, rights.today);
-                    let by = waiver.approved_by.join(" and ");
-                    self.findings.push(
-                        format!(
-                            "the rule {} is waived by {} until {}: {}",
-                            clause.rule, by, waiver.expires, waiver.reason
-                        )
-                        .into(),
-                    );
-                } else if matches!(clause.ruling, Ruling::Lacking) {
-                    self.missing.extend(rights.need(&clause));
-                    if self.lacking.is_none() {
-                        self.lacking = Some((license, rights.reason(&clause)));
-                    }
-                } else if self.refusal.is_none() {
-                    self.refusal = Some((clause.rule, license, rights.reason(&clause)));
-                }
-            }
-        }
-    }
-
-    /// What a licence asks for in return, in the words that all decisions share.
-    fn duties(&mut self, license: &'a License, use_: &Use) {
-        if license.tier >= Tier::Research {
-            let outputs = if license.outputs.purpose_bound { ", nor of what it writes" } else { "" };
-            let purposes = clauses::purposes(license);
-            self.obligations.push(format!("{}: {purposes}; no other use of the model{outputs}", license.name).into());
-        }
-        let due = license.duties.iter().filter(|(applies, _)| applies_to(*applies, use_));
-        self.obligations.extend(due.map(|(_, duty)| Arc::clone(duty)));
-    }
-
-    fn rests_on(&mut self, id: &str, ends: Date, today: Date) {
-        if self.rests_on.iter().any(|known| &**known == id) {
-            return;
-        }
-        self.rests_on.push(id.into());
-        self.valid_until = Some(self.valid_until.map_or(ends, |until| until.min(ends)));
-        if ends <= today.plus_days(SOON_DAYS) {
-            self.findings.push(format!("`{id}`, on which this rests, ends on {ends}").into());
-        }
-    }
-
-    fn decision(self, model: &Model, licenses: &[&'a License], use_: &Use) -> Decision {
-        // `licenses` is sorted and never empty: a model always has the licence of its weights.
-        let strictest = licenses[0];
-        let tier = strictest.tier.max(model.tier);
-        if let Some((rule, license, reason)) = self.refusal {
-            return deny(tier, rule, &license.id, reason);
-        }
-        if let Some((license, reason)) = self.lacking {
-            return Decision {
-                outcome: Outcome::RequireAttestation,
-                missing: self.missing.into(),
-                ..deny(tier, "attestation-missing", &license.id, reason)
-            };
-        }
-        let outcome = match (self.findings.is_empty(), self.obligations.is_empty()) {
-            (false, _) => Outcome::Warn,
-            (true, false) => Outcome::AllowWithObligations,
-            (true, true) => Outcome::Allow,
-        };
-        let rule = match (self.by_agreement, strictest.tier) {
-            (Some(_), _) => "agreement",
-            (None, Tier::Free) => "tier1-free",
-            (None, Tier::Conditional) => "tier2-conditional",
-            (None, Tier::Research) => "tier3-allowed-purpose",
-            // A licence of tier 5 allows nothing (`crate::check`), so only an agreement gets it here.
-            (None, Tier::NonCommercial | Tier::Closed) => "tier4-allowed-purpose",
-        };
-        let under = match self.obligations.len() {
-            0 => String::new(),
-            1 => " under 1 obligation".to_owned(),
-            n => format!(" under {n} obligations"),
-        };
-        let (id, name, license, purpose) = (&model.id, &strictest.name, &strictest.id, use_.purpose.name());
-        let reason = match self.by_agreement {
-            Some(agreement) => {
-                format!(
-                    "`{id}` is under the {name} (`{license}`, {tier}), and the agreement `{agreement}` allows {purpose} use{under}"
-                )
-            }
-            None => format!("`{id}` is under the {name} (`{license}`, {tier}), which allows {purpose} use{under}"),
-        };
-        Decision {
-            outcome,
-            rule,
-            license: strictest.id.as_str().into(),
-            tier,
-            reason: reason.into(),
-            obligations: self.obligations.into(),
-            findings: self.findings.into(),
-            missing: Arc::new([]),
-            rests_on: self.rests_on.into(),
-            valid_until: self.valid_until,
-        }
     }
 }
 
@@ -383,6 +306,8 @@ fn deny(tier: Tier, rule: &'static str, license: &str, reason: String) -> Decisi
         findings: Arc::new([]),
         missing: Arc::new([]),
         rests_on: Arc::new([]),
+        alternatives: Arc::new([]),
+        company_rules: Arc::new([]),
         valid_until: None,
     }
 }

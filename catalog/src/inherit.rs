@@ -2,7 +2,7 @@
 //!
 //! All licences of a parent bind what was made from its weights, and a child's own licence takes none of them away. What
 //! was only trained on a parent's answers is reached by the licences that say so, and by those of which nobody knows. A
-//! parent that is not known has a licence that is not known.
+//! parent that is not known has a licence that is not known. Data sets that a model was trained on do not reach it.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub(crate) fn inherited<'a>(
     // `true`: by answers only. From there on a licence reaches the model only if it reaches what is trained on answers.
     let mut open: Vec<(&Model, bool)> = vec![(model, false)];
     while let Some((child, by_answers)) = open.pop() {
-        for parent in &child.parents {
+        for parent in child.parents.iter().filter(|parent| parent.by != Derivation::TrainedOn) {
             let by_answers = by_answers || parent.by == Derivation::Distillation;
             let row = models(&parent.of).filter(|_| met.len() < MAX_ANCESTORS);
             let Some(row) = row else {

@@ -21,6 +21,8 @@ pub mod bom;
 mod builtin;
 mod catalog;
 mod check;
+mod clarification;
+mod company_rule;
 mod country;
 mod date;
 mod decide;
@@ -51,6 +53,8 @@ pub use advise::{
 pub use assumed::{ASSUMED, ASSUMED_ENTITY};
 pub use benchmark::{Benchmark, BenchmarkKind, Unit};
 pub use catalog::Catalog;
+pub use clarification::{Clarification, Weights};
+pub use company_rule::{CompanyRule, Mode, ModelsWhere, RuleSpoke, Then, UsesWhere};
 pub use country::{country_meant, is_country};
 pub use date::{Date, Month, NotADate, NotAMonth};
 pub use decide::{
@@ -76,3 +80,8 @@ pub use server::{LongPrompt, Metrics, Server, ServerKind};
 pub use standing::{Agreement, Attestation, Waiver};
 pub use tier::Tier;
 pub use usage::{Activity, Domain, Exposure, Purpose, Use};
+
+/// Whether a key of a row may be left out when it is written.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}

@@ -46,10 +46,10 @@ pub struct License {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub prohibits: Vec<Domain>,
     /// What holds for a service that others use.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub hosted_service: HostedService,
     /// What holds for what the model writes.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub outputs: Outputs,
     /// What may be done with the weights; nothing is said where the list is empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -283,7 +283,7 @@ pub enum BindsCallers {
 #[serde(deny_unknown_fields)]
 pub struct Outputs {
     /// Whether other models may be trained on it.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub training: Training,
     /// It may only be used for the purposes that the model may be used for.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -333,8 +333,4 @@ pub enum LicenseText {
     Secondary,
     /// None of it.
     No,
-}
-
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
 }

@@ -15,8 +15,8 @@ use serde_saphyr::Spanned;
 
 use crate::nearest::{cut, nearest};
 use crate::{
-    Agreement, Attestation, Benchmark, Catalog, FineTuning, Hardware, Host, License, Model, Price, Problem,
-    Quantization, Server, Waiver, check,
+    Agreement, Attestation, Benchmark, Catalog, Clarification, CompanyRule, FineTuning, Hardware, Host, License, Model,
+    Price, Problem, Quantization, Server, Waiver, check,
 };
 
 /// A catalog file. The same shape serves the built-in data and a company's own.
@@ -50,6 +50,12 @@ pub(crate) struct Rows {
     /// What the company has excepted. Only in its own files.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) waivers: Vec<Waiver>,
+    /// What counsel concluded about certain weights. Only in the company's own files.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) clarifications: Vec<Clarification>,
+    /// What the company forbids itself. Only in its own files.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) rules: Vec<CompanyRule>,
     /// Benchmarks.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) benchmarks: Vec<Benchmark>,
@@ -72,6 +78,8 @@ impl Rows {
         self.attestations.extend(more.attestations);
         self.agreements.extend(more.agreements);
         self.waivers.extend(more.waivers);
+        self.clarifications.extend(more.clarifications);
+        self.rules.extend(more.rules);
         self.benchmarks.extend(more.benchmarks);
         self.fine_tuning.extend(more.fine_tuning);
         self.hardware.extend(more.hardware);
@@ -208,6 +216,8 @@ pub(crate) enum List {
     Attestations,
     Agreements,
     Waivers,
+    Clarifications,
+    Rules,
     Benchmarks,
     FineTuning,
     Hardware,
@@ -235,6 +245,12 @@ pub(crate) enum Key {
     Value,
     Until,
     Approvers,
+    /// The n-th of the digests in `weights`.
+    Digest(usize),
+    /// The n-th of the models in `to`.
+    To(usize),
+    /// A rule's `match`, as a whole.
+    Match,
     /// The n-th of the names in `benchmarks`, in the order of the alphabet.
     Benchmark(usize),
     Uses(usize),
@@ -271,6 +287,8 @@ impl<'a> Text<'a> {
             List::Attestations => &places.attestations,
             List::Agreements => &places.agreements,
             List::Waivers => &places.waivers,
+            List::Clarifications => &places.clarifications,
+            List::Rules => &places.rules,
             List::Benchmarks => &places.benchmarks,
             List::FineTuning => &places.fine_tuning,
             List::Hardware => &places.hardware,
@@ -298,6 +316,9 @@ impl<'a> Text<'a> {
             Key::Value => row.value.at_most.as_ref().or(row.value.more_than.as_ref()).map(|spanned| spanned.referenced),
             Key::Until => one(&row.value.valid_until).or_else(|| one(&row.value.expires)),
             Key::Approvers => row.value.approved_by.as_ref().map(|spanned| spanned.referenced),
+            Key::Digest(n) => nth(&row.value.weights, n),
+            Key::To(n) => nth(&row.value.to, n),
+            Key::Match => row.value.about.as_ref().map(|spanned| spanned.referenced),
             Key::Benchmark(n) => nth(&row.value.benchmarks.0, n),
             Key::Uses(n) => nth(&row.value.uses, n),
             Key::Computes(n) => nth(&row.value.computes, n),
@@ -325,6 +346,8 @@ struct Places {
     attestations: Vec<Spanned<PlacedRow>>,
     agreements: Vec<Spanned<PlacedRow>>,
     waivers: Vec<Spanned<PlacedRow>>,
+    clarifications: Vec<Spanned<PlacedRow>>,
+    rules: Vec<Spanned<PlacedRow>>,
     benchmarks: Vec<Spanned<PlacedRow>>,
     fine_tuning: Vec<Spanned<PlacedRow>>,
     hardware: Vec<Spanned<PlacedRow>>,
@@ -354,6 +377,10 @@ struct PlacedRow {
     valid_until: Option<Spanned<String>>,
     expires: Option<Spanned<String>>,
     approved_by: Option<Spanned<Vec<String>>>,
+    weights: Vec<Spanned<String>>,
+    to: Vec<Spanned<String>>,
+    #[serde(rename = "match")]
+    about: Option<Spanned<IgnoredAny>>,
     benchmarks: PlacedKeys,
     uses: Vec<Spanned<String>>,
     computes: Vec<Spanned<String>>,

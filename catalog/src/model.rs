@@ -6,6 +6,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::clarification::Concluded;
 use crate::{Tier, Was};
 
 /// A model of the catalog. `None` and an empty list mean "not known".
@@ -24,7 +25,7 @@ pub struct Model {
     /// Who made it.
     pub developer: String,
     /// A model, or something that is only named like one.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub kind: Kind,
     /// Whether it can be had at all.
     pub availability: Availability,
@@ -50,7 +51,7 @@ pub struct Model {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_output_tokens: Option<u64>,
     /// What goes in and what comes out.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub modalities: Modalities,
     /// ISO 639-1 codes (639-3 where there is none); `mul` is "many, no list given".
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -174,6 +175,9 @@ pub enum Derivation {
     Adapter,
     /// It was trained on what the other wrote.
     Distillation,
+    /// It was trained on this data set, or on data that this model wrote a part of. No licence reaches it by that; a
+    /// decision says what to look at.
+    TrainedOn,
 }
 
 /// What a catalog works out for each of its models. A clone is no longer that row of the catalog: whoever clones a model
@@ -184,11 +188,13 @@ pub(crate) struct Resolved {
     pub(crate) at: Option<usize>,
     /// The ids of the licences that reach it from its parents.
     pub(crate) inherited: Vec<Arc<str>>,
+    /// Whose licence it states, where it stands for certain weights.
+    pub(crate) concluded: Option<Concluded>,
 }
 
 impl Clone for Resolved {
     fn clone(&self) -> Resolved {
-        Resolved { at: None, inherited: self.inherited.clone() }
+        Resolved { at: None, inherited: self.inherited.clone(), concluded: self.concluded.clone() }
     }
 }
 
@@ -290,8 +296,4 @@ pub struct Differs {
     /// The licence tier in which the map's word would put a model, where that is not the tier of the row.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub map_tier: Option<Tier>,
-}
-
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
 }

@@ -104,6 +104,8 @@ pub(crate) struct Stated {
     pub(crate) attestations: Vec<usize>,
     pub(crate) agreements: Vec<usize>,
     pub(crate) waivers: Vec<usize>,
+    /// The company's own rules.
+    pub(crate) rules: Vec<usize>,
 }
 
 impl Stated {
@@ -115,7 +117,14 @@ impl Stated {
             attestations: numbers(catalog.attestations(), |row| row.speaks_of(use_, today)),
             agreements: numbers(catalog.agreements(), |row| row.speaks_of(use_, today)),
             waivers: numbers(catalog.waivers(), |row| row.speaks_of(use_, today)),
+            rules: numbers(catalog.company_rules(), |rule| rule.is_about_use(use_)),
         }
+    }
+
+    /// The waiver that lifts a rule for a model; of several the one that lasts longest.
+    pub(crate) fn waiver<'a>(&self, catalog: &'a Catalog, rule: &str, model: &str) -> Option<&'a Waiver> {
+        let waivers = self.waivers.iter().map(|at| catalog.waiver(*at));
+        waivers.filter(|waiver| waiver.lifts(rule, model)).max_by_key(|waiver| (waiver.expires, &waiver.id))
     }
 }
 
@@ -190,7 +199,7 @@ impl Waiver {
     }
 
     /// Whether it lifts `rule` for `model`, in a use that it covers.
-    pub(crate) fn lifts(&self, rule: &str, model: &str) -> bool {
+    fn lifts(&self, rule: &str, model: &str) -> bool {
         self.rules.iter().any(|lifted| lifted == rule) && self.models.iter().any(|id| id == model)
     }
 }

@@ -23,6 +23,7 @@ mod schema;
 pub(crate) mod source;
 mod units;
 mod watch;
+pub(crate) mod weights;
 pub(crate) mod yaml;
 mod zero;
 

@@ -128,7 +128,8 @@ impl Runtime {
             let before = previous.and_then(|previous| {
                 let at = previous.deployed.iter().position(|old| old.facts.id == deployment.facts.id)?;
                 let place = &previous.places[at];
-                let same = previous.deployed[at].target == deployment.target;
+                let old = &previous.deployed[at];
+                let same = old.target == deployment.target && old.facts.weights == deployment.facts.weights;
                 // An engine that died is started anew.
                 (same && place.backend.load(&Probe::default()).healthy).then(|| place.clone())
             });
@@ -275,7 +276,8 @@ fn says_what_it_is(
     deployment: &config::Deployment,
     catalog: &catalog::Catalog,
 ) -> Result<(), StartError> {
-    let Some(model) = catalog.model(&deployment.facts.model) else { return Ok(()) };
+    let facts = &deployment.facts;
+    let Some(model) = catalog.served_from(&facts.model, facts.weights.as_ref()) else { return Ok(()) };
     let declared = catalog::Declaration { license: info.license.as_deref(), bases: &info.base_models };
     for finding in catalog::compare(catalog, model, declared) {
         if finding.weight == catalog::Weight::Stricter {

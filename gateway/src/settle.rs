@@ -16,7 +16,7 @@ use ledger::{Ledger, Ticket};
 use policies::{Facts, Plan, Verdict};
 use tokio::time::Instant;
 
-use self::record::{CandidateRecord, Decision, Outcome, UseRecord};
+use self::record::{CandidateRecord, Decision, Outcome, RuleRecord, UseRecord};
 use crate::{
     dispatch::{Tried, stats::Attempt},
     keys::Grant,
@@ -51,7 +51,7 @@ pub fn decide(
     let candidates = plan
         .candidates
         .iter()
-        .map(|chosen| candidate(Some(&runtime.deployed[chosen.deployment].facts.id), &chosen.model, &chosen.decision))
+        .map(|chosen| candidate(Some(&runtime.deployed[chosen.deployment].facts), &chosen.model, &chosen.decision))
         .collect();
     let use_ = &caller.context.use_;
     let record = Decision {
@@ -118,15 +118,27 @@ fn ledger_unavailable() -> ApiError {
     ApiError { should_retry: Some(false), ..error }
 }
 
-fn candidate<'a>(deployment: Option<&'a str>, model: &'a str, decision: &'a catalog::Decision) -> CandidateRecord<'a> {
+fn candidate<'a>(
+    deployment: Option<&'a policies::Deployment>,
+    model: &'a str,
+    decision: &'a catalog::Decision,
+) -> CandidateRecord<'a> {
+    let weights = deployment.and_then(|deployment| deployment.weights.as_ref());
+    let rule = |spoke: &'a catalog::RuleSpoke| RuleRecord {
+        rule: (&*spoke.rule).into(),
+        outcome: spoke.outcome.name().into(),
+        enforced: spoke.enforced,
+    };
     CandidateRecord {
-        deployment: deployment.map(Into::into),
+        deployment: deployment.map(|deployment| deployment.id.as_str().into()),
         model: model.into(),
         license: (&*decision.license).into(),
         tier: decision.tier.number(),
         outcome: decision.outcome.name().into(),
         rule: decision.rule.into(),
         rests_on: decision.rests_on.iter().map(|id| (&**id).into()).collect(),
+        weights: weights.map(|weights| weights.sha256.as_str().into()),
+        rules: decision.company_rules.iter().map(rule).collect(),
     }
 }
 

@@ -2,27 +2,36 @@
 
 use std::{collections::HashSet, sync::Arc};
 
+use catalog::{Catalog, Mode, Then};
+
 use crate::{
     Attempts, Deployment, Place,
     plan::{Cause, Rejected},
     read::Spanned,
     route::{Prefer, Require, RouteText, Selector, When},
-    set::{DIRECT, Entry, Route},
+    set::{DEMO_STAGE, DIRECT, Entry, Route, SPARE_STAGE},
     table::{Row, Table},
 };
-
-/// The stage of the demo model where a wildcard reached it: after everything else.
-const DEMO_STAGE: u16 = u16::MAX;
 
 /// Finds the deployments that selectors speak of.
 pub(crate) struct Binder<'a> {
     table: &'a Table,
     deployments: &'a [Deployment],
+    /// The rows of models that the company's licence rules may ask instead of others, in the order of the rules.
+    spare: Vec<u32>,
 }
 
 impl<'a> Binder<'a> {
-    pub(crate) fn new(table: &'a Table, deployments: &'a [Deployment]) -> Self {
-        Self { table, deployments }
+    pub(crate) fn new(catalog: &Catalog, table: &'a Table, deployments: &'a [Deployment]) -> Self {
+        let mut binder = Self { table, deployments, spare: Vec::new() };
+        let rules = catalog.company_rules().filter(|rule| rule.then == Then::Route && rule.mode == Mode::Enforce);
+        let mut taken = HashSet::new();
+        for name in rules.flat_map(|rule| &rule.to).filter(|name| taken.insert(name.as_str())) {
+            let of_model = |row: &Row| *binder.table.models[row.model].id == **name;
+            let rows = (0u32..).zip(&binder.table.rows).filter(|(_, row)| of_model(row));
+            binder.spare.extend(rows.map(|(at, _)| at));
+        }
+        binder
     }
 
     /// The rows that a selector reaches by itself; `any` reaches every one.
@@ -46,6 +55,7 @@ impl<'a> Binder<'a> {
             prefer: None,
             ranks_by_language: false,
             attempts: Attempts::default(),
+            spare: self.spare(&entries, &Require::default()),
             entries: entries.into(),
             out: Arc::new([]),
         }
@@ -74,9 +84,18 @@ impl<'a> Binder<'a> {
             prefer: text.prefer,
             ranks_by_language: self.ranks_by_language(&entries, text.prefer),
             attempts: text.attempts,
+            spare: self.spare(&entries, &text.require),
             entries: entries.into(),
             out: out.into(),
         }
+    }
+
+    /// The deployments that licence rules may ask instead of one of `entries`.
+    fn spare(&self, entries: &[Entry], require: &Require) -> Box<[Entry]> {
+        let listed = |row: u32| entries.iter().any(|entry| entry.row == row);
+        let meets = |row: u32| self.unmet(&self.table.rows[row as usize], require).is_none();
+        let rows = self.spare.iter().copied().filter(|row| !listed(*row) && meets(*row));
+        (0..).zip(rows).map(|(rank, row)| Entry { row, stage: SPARE_STAGE, rank }).collect()
     }
 
     /// Quality depends on the language; it makes a difference where it counts and more than one model is compared.

@@ -71,7 +71,7 @@ pub fn compile(
 /// Binds routes that have been checked.
 pub(crate) fn bind(texts: std::sync::Arc<[FileText]>, catalog: &Catalog, deployments: &[Deployment]) -> PolicySet {
     let table = Table::new(catalog, deployments);
-    let binder = Binder::new(&table, deployments);
+    let binder = Binder::new(catalog, &table, deployments);
     let routes: Vec<Route> = texts.iter().flat_map(|text| &text.routes).map(|route| binder.route(route)).collect();
     let names = table.models.iter().map(|served| served.id.to_string());
     let names: HashSet<String> =
@@ -103,7 +103,7 @@ impl Checker<'_> {
     fn check(&self, texts: &[FileText], problems: &mut Problems) {
         let routes: Vec<&RouteText> = texts.iter().flat_map(|text| &text.routes).collect();
         let table = Table::new(self.catalog, self.deployments);
-        let binder = Binder::new(&table, self.deployments);
+        let binder = Binder::new(self.catalog, &table, self.deployments);
         let mut names: HashMap<&str, &RouteText> = HashMap::new();
         for (at, route) in routes.iter().enumerate() {
             if problems.full() {

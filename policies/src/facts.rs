@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use catalog::{Catalog, Date, Use};
+use catalog::{Catalog, Date, Use, Weights};
 
 use crate::PolicySet;
 
@@ -218,6 +218,8 @@ pub struct Deployment {
     pub id: String,
     /// The catalog id of the model.
     pub model: String,
+    /// The weights that it is served from, where their licence depends on them and they can be looked at.
+    pub weights: Option<Weights>,
     /// Where it runs.
     pub place: Place,
     /// Where requests are processed, as the configuration says it.
@@ -244,6 +246,7 @@ impl Deployment {
         Self {
             id: id.into(),
             model: model.into(),
+            weights: None,
             place,
             region: None,
             retention: None,

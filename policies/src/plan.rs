@@ -10,7 +10,7 @@ mod verdict;
 
 use std::sync::Arc;
 
-use catalog::{Class, Decision};
+use catalog::{Class, Decision, Outcome};
 
 use crate::{
     Attempts, Capabilities, Capability, Facts, Live, Snapshot,
@@ -169,6 +169,7 @@ pub(crate) fn plan_whole(facts: &Facts, snapshot: &Snapshot<'_>, keep: usize) ->
     let mut allowed = Allowed::new(facts, snapshot);
     let mut fit = Vec::with_capacity(route.entries.len());
     let mut ruled_out = Vec::new();
+    let mut spare: &[Entry] = &[];
     for entry in &route.entries {
         let row = &table.rows[entry.row as usize];
         let live = snapshot.live.get(row.deployment).unwrap_or(&Live::UNMEASURED);
@@ -176,7 +177,26 @@ pub(crate) fn plan_whole(facts: &Facts, snapshot: &Snapshot<'_>, keep: usize) ->
             Ok(()) => fit.push(Fit { entry, row, live }),
             Err(cause) => {
                 let model = table.models[row.model].id.clone();
+                if matches!(&cause, Cause::License(decision) if decision.outcome == Outcome::Route) {
+                    spare = &route.spare;
+                }
                 ruled_out.push(Rejected { deployment: Some(row.deployment), model, cause });
+            }
+        }
+    }
+    // Rarely any: a rule of the company's own turned the request away from a candidate, and names others.
+    for entry in spare {
+        let row = &table.rows[entry.row as usize];
+        let model = &table.models[row.model].id;
+        let asked = |rejected: &Rejected| rejected.decision().is_some_and(|it| it.alternatives.contains(model));
+        if !ruled_out.iter().any(asked) {
+            continue;
+        }
+        let live = snapshot.live.get(row.deployment).unwrap_or(&Live::UNMEASURED);
+        match admit(facts, needs, row, live, &mut allowed) {
+            Ok(()) => fit.push(Fit { entry, row, live }),
+            Err(cause) => {
+                ruled_out.push(Rejected { deployment: Some(row.deployment), model: model.clone(), cause });
             }
         }
     }

@@ -43,9 +43,16 @@ pub(crate) struct Route {
     pub(crate) attempts: Attempts,
     /// Those that meet `require`, in the order of the list.
     pub(crate) entries: Box<[Entry]>,
+    /// Those that the company's licence rules may ask instead of one of `entries`, and that meet `require` too.
+    pub(crate) spare: Box<[Entry]>,
     /// Those that do not, and candidates that nothing serves.
     pub(crate) out: Arc<[Rejected]>,
 }
+
+/// The stage of the demo model where a wildcard reached it: after everything else.
+pub(crate) const DEMO_STAGE: u16 = u16::MAX;
+/// The stage of those that the company's licence rules ask instead of a candidate.
+pub(crate) const SPARE_STAGE: u16 = u16::MAX - 1;
 
 /// A deployment that a route may choose.
 #[derive(Clone, Copy, Debug)]

@@ -5,7 +5,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use catalog::{Catalog, Modality, Model};
+use catalog::{Catalog, Modality, Model, Weights};
 
 use crate::{Capabilities, Capability, Deployment, Place, quality};
 
@@ -44,7 +44,9 @@ pub(crate) struct Row {
 pub(crate) struct Served {
     pub(crate) id: Arc<str>,
     pub(crate) model: Model,
-    /// Its place among the catalog's models.
+    /// The weights that it is served from, where they have been looked at.
+    weights: Option<Weights>,
+    /// The number of its row in the catalog.
     place: usize,
     /// The built-in demo model and its like: tried only when nothing else is left.
     pub(crate) demo: bool,
@@ -68,10 +70,10 @@ impl Table {
         let mut served = HashMap::new();
         let mut sites = HashMap::new();
         for (at, deployment) in deployments.iter().enumerate() {
-            let Some(model) = catalog.model(&deployment.model) else { continue };
-            let index = *served.entry(deployment.model.as_str()).or_insert_with(|| {
-                let place = catalog.models().position(|m| m.id == model.id).unwrap_or(usize::MAX);
-                table.models.push(Served::new(model, place));
+            let Some(model) = catalog.served_from(&deployment.model, deployment.weights.as_ref()) else { continue };
+            let index = *served.entry((&deployment.model, &deployment.weights)).or_insert_with(|| {
+                let place = catalog.row_of(model).unwrap_or(usize::MAX);
+                table.models.push(Served::new(model, place, deployment.weights.clone()));
                 table.models.len() - 1
             });
             let next = sites.len() as u32;
@@ -125,12 +127,13 @@ pub(crate) enum Language {
 impl Served {
     /// The model's row in `catalog`: the one that it was compiled with, found by its place, or by name in another.
     pub(crate) fn in_catalog<'a>(&'a self, catalog: &'a Catalog) -> &'a Model {
-        let at_place = catalog.models().nth(self.place).filter(|model| *model.id == *self.id);
-        at_place.or_else(|| catalog.model(&self.id)).unwrap_or(&self.model)
+        let at_place = catalog.row(self.place).filter(|model| *model.id == *self.id);
+        at_place.or_else(|| catalog.served_from(&self.id, self.weights.as_ref())).unwrap_or(&self.model)
     }
 
-    fn new(model: &Model, place: usize) -> Self {
+    fn new(model: &Model, place: usize, weights: Option<Weights>) -> Self {
         Self {
+            weights,
             id: model.id.as_str().into(),
             demo: model.categories.iter().any(|category| category == "demo"),
             quality: quality::estimate(model),

@@ -196,3 +196,74 @@ fn a_file_of_weights_that_says_it_is_under_a_stricter_licence_is_not_served() {
     assert!(said.contains("the file says of itself that its licence is `apple-amlr` (tier 4)"), "{said}");
     assert!(said.contains("serve it as the model that it is"), "{said}");
 }
+
+#[tokio::test]
+async fn a_rule_of_the_company_serves_another_model_instead_and_the_record_names_the_rule() {
+    let host = Host::start(Script::default()).await.unwrap();
+    let rule = "rules:\n  - {id: mrl-no-business-use, match: {licenses: [mistral-research]}, unless: {purposes: [research]}, \
+                then: route, to: [qwen3-32b], reason: daily work is no research}\n  \
+                - {id: trial, match: {families: [qwen3]}, then: deny, mode: shadow, reason: to see who is hit}\n";
+    let builder = pointsman().config(&format!("catalog: [acme.yaml]\n{}", config(&host))).file("acme.yaml", rule);
+    let (office, lab) = (key(&builder, "support", "support-bot"), key(&builder, "science", "lab"));
+    let mut gateway = builder.start();
+    gateway.with_key(&office);
+    let (status, answer) = gateway.chat("mistral-large-2", "hi").await;
+    assert_eq!((status, &answer["model"]), (200, &json!("Qwen/Qwen3-32B")), "{answer}");
+    let decision = &gateway.ledger()[0];
+    assert_eq!(decision["model"], "mistral-large-2", "{decision}");
+    assert_eq!(decision["candidates"][0]["deployment"], "lab-qwen", "{decision}");
+    let said = json!([{"rule": "trial", "outcome": "deny", "enforced": false}]);
+    assert_eq!(decision["candidates"][0]["rules"], said, "{decision}");
+    assert_eq!(decision["rejected"]["license"], 1, "{decision}");
+    // Research goes where it asked to.
+    gateway.with_key(&lab);
+    let (_, answer) = gateway.chat("mistral-large-2", "hi").await;
+    assert!(answer["model"].as_str().is_some_and(|model| model.contains("Mistral-Large")), "{answer}");
+}
+
+#[tokio::test]
+async fn what_counsel_concluded_of_a_file_of_weights_holds_for_that_file_and_no_other() {
+    let demo =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("config/models/pointsman-demo.gguf");
+    let config = "catalog: [acme.yaml]\ndeployments: [{id: mine, model: odd-1b, engine: native, path: model.gguf}]\n\
+                  contexts: {office: {use: internal, exposure: internal}}\nteams: {all: {contexts: [office]}}\n\
+                  keys: keys.yaml\n";
+    let clarified = |sha256: &str| {
+        format!(
+            "models: [{{id: odd-1b, name: Odd, family: odd, developer: Odd, availability: downloadable, license: unknown, \
+             tier: 5, context_tokens: 512}}]\nclarifications: [{{id: cl-7, model: odd-1b, licenses: [apache-2.0], weights: \
+             ['{sha256}'], reason: read in full, signed_by: Jane Roe, signed: 2026-02-01, valid_until: 9999-12-31}}]\n"
+        )
+    };
+    let other = "0".repeat(64);
+    let builder = pointsman().config(config).file("acme.yaml", &clarified(&other));
+    std::fs::copy(&demo, builder.folder().join("model.gguf")).unwrap();
+    let key = key(&builder, "all", "office");
+    let explain = [
+        "license",
+        "explain",
+        "odd-1b",
+        "--config",
+        "pointsman.yaml",
+        "--context",
+        "office",
+        "--weights",
+        "model.gguf",
+    ];
+    let (code, said, error) = builder.command(&explain);
+    assert!(code == 1 && said.contains("weights-not-clarified"), "{said}{error}");
+    let mut gateway = builder.start();
+    gateway.with_key(&key);
+    let (status, answer) = gateway.chat("odd-1b", "hi").await;
+    assert_eq!((status, &answer["error"]["license"]["rule"]), (403, &json!("weights-not-clarified")), "{answer}");
+
+    let digest = std::process::Command::new("sha256sum").arg(&demo).output().unwrap();
+    let digest = String::from_utf8(digest.stdout).unwrap()[..64].to_owned();
+    assert_eq!(gateway.reload_with("acme.yaml", &clarified(&digest)).await.0, 200);
+    let (status, answer) = gateway.chat("odd-1b", "hi").await;
+    assert_eq!(status, 200, "{answer}");
+    let ledger = gateway.ledger();
+    let decision = ledger.iter().rfind(|record| record["kind"] == "decision").unwrap();
+    let candidate = &decision["candidates"][0];
+    assert_eq!((&candidate["weights"], &candidate["rests_on"]), (&json!(digest), &json!(["cl-7"])), "{decision}");
+}

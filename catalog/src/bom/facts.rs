@@ -93,7 +93,8 @@ fn bases<'c>(model: &'c Model, catalog: &'c Catalog) -> Vec<Subject<'c>> {
     let mut seen = HashSet::from([model.id.as_str()]);
     let mut open = VecDeque::from([model]);
     while let Some(child) = open.pop_front() {
-        let parents = child.parents.iter().filter(|parent| parent.by != Derivation::Distillation);
+        let of_weights = |by| !matches!(by, Derivation::Distillation | Derivation::TrainedOn);
+        let parents = child.parents.iter().filter(|parent| of_weights(parent.by));
         for name in parents.map(|parent| parent.of.as_str()).chain(child.base.as_deref()) {
             let row = catalog.resolve(name);
             let id = row.map_or(name, |row| &row.id);

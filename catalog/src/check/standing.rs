@@ -9,7 +9,7 @@ use crate::nearest::{cut, nearest};
 use crate::{Agreement, Attestation, Date, RULES, Tier, Waiver};
 
 /// Entries of one list of a row.
-const MAX_LISTED: usize = 64;
+pub(super) const MAX_LISTED: usize = 64;
 
 /// A waiver of a rule about a model of tier 1 or 2 lasts no longer.
 const MAX_DAYS: u16 = 366;
@@ -88,8 +88,10 @@ pub(super) fn waiver(row: &Waiver, known: &Known<'_>, report: &mut Report<'_>) {
             needs_one(what, report);
         }
     }
-    for (n, rule) in row.rules.iter().enumerate().take(MAX_LISTED).filter(|(_, rule)| !can_be_waived(rule)) {
-        let waivable = || RULES.iter().map(|(name, _)| *name).filter(|name| can_be_waived(name));
+    let liftable = |rule: &str| can_be_waived(rule) || known.company_rules.contains(rule);
+    for (n, rule) in row.rules.iter().enumerate().take(MAX_LISTED).filter(|(_, rule)| !liftable(rule)) {
+        let of_licenses = || RULES.iter().map(|(name, _)| *name).filter(|name| can_be_waived(name));
+        let waivable = || of_licenses().chain(known.company_rules.iter().copied());
         let (what, hint) = match RULES.iter().any(|(name, _)| name == rule) {
             true => ("cannot be waived", None),
             false => ("is no rule", nearest(rule, waivable()).map(|near| format!("did you mean `{near}`?"))),
@@ -137,25 +139,25 @@ pub(super) fn waiver(row: &Waiver, known: &Known<'_>, report: &mut Report<'_>) {
     }
 }
 
-fn in_order(from: Date, until: Date, report: &mut Report<'_>) {
+pub(super) fn in_order(from: Date, until: Date, report: &mut Report<'_>) {
     if until < from {
         let message = format!("it ends on {until}, before it begins on {from}");
         report.problem(Key::Until, "ends-before-it-begins", message, None);
     }
 }
 
-fn listed(count: usize, what: &str, report: &mut Report<'_>) {
+pub(super) fn listed(count: usize, what: &str, report: &mut Report<'_>) {
     if count > MAX_LISTED {
         report.problem(Key::Id, "too-many", format!("{count} `{what}`; at most {MAX_LISTED} are read"), None);
     }
 }
 
-fn needs_one(what: &str, report: &mut Report<'_>) {
+pub(super) fn needs_one(what: &str, report: &mut Report<'_>) {
     let message = format!("`{what}` is empty, so it covers nothing");
     report.problem(Key::Id, "empty-list", message, Some(format!("name at least one of `{what}`")));
 }
 
-fn said(text: &str, key: &str, report: &mut Report<'_>) {
+pub(super) fn said(text: &str, key: &str, report: &mut Report<'_>) {
     if text.trim().is_empty() {
         let message = format!("`{key}` is empty: somebody has to answer for it");
         report.problem(Key::Id, "empty-text", message, None);

@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 
 use super::{Decision, decide, decide_as_stated};
 use crate::standing::Stated;
-use crate::{Catalog, Date, Model, Use};
+use crate::{Catalog, CompanyRule, Date, Model, Use};
 
 /// Uses that are kept. More are decided all the same, each time afresh.
 const MAX_CLASSES: usize = 4096;
@@ -138,21 +138,26 @@ impl Catalog {
     }
 
     fn new_class(&self, use_: &Use, today: Date) -> Arc<Class> {
-        let cells = std::iter::repeat_with(OnceLock::new).take(self.rows().models.len()).collect();
+        let cells = std::iter::repeat_with(OnceLock::new).take(self.row_count()).collect();
         Arc::new(Class { use_: use_.clone(), today, stated: Stated::of(self, use_, today), cells })
     }
 
     /// The use without what no row asks after: it is decided as `use_` is.
     fn alike(&self, use_: &Use) -> Use {
         let entity = use_.entity.as_ref().filter(|entity| {
-            self.attestations().any(|row| row.entity == **entity) || self.agreements().any(|row| row.entity == **entity)
+            self.attestations().any(|row| row.entity == **entity)
+                || self.agreements().any(|row| row.entity == **entity)
+                || self.company_rules().any(|rule| rule.asks_entity(entity))
         });
         let context = use_.context.as_ref().filter(|context| {
             self.attestations().any(|row| row.contexts.contains(context))
                 || self.agreements().any(|row| row.contexts.contains(context))
                 || self.waivers().any(|row| row.contexts.contains(context))
+                || self.company_rules().any(|rule| rule.asks_context(context))
         });
-        Use { entity: entity.cloned(), context: context.cloned(), end_users: Vec::new(), ..use_.clone() }
+        let asks_end_users = self.company_rules().any(CompanyRule::asks_end_users);
+        let end_users = if asks_end_users { use_.end_users.clone() } else { Vec::new() };
+        Use { entity: entity.cloned(), context: context.cloned(), end_users, ..use_.clone() }
     }
 }
 

@@ -6,7 +6,7 @@
 use crate::{
     Agreement, Attestation, Catalog, Condition, Date, Domain, Exposure, License, Model, Need, Purpose, Tier, Training,
     Use, Waiver,
-    country::EU,
+    country::lies_in,
     is_country,
     standing::{Answered, Stated},
 };
@@ -62,12 +62,9 @@ impl<'a> Rights<'a> {
         agreements.filter(stand_in).max_by_key(|agreement| (agreement.valid_until, &agreement.id))
     }
 
-    /// The waiver that lifts a rule; of several the one that lasts longest.
+    /// The waiver that lifts a rule.
     pub(super) fn waiver(&self, rule: &str) -> Option<&'a Waiver> {
-        let waivers = self.stated.waivers.iter().map(|at| self.catalog.waiver(*at));
-        waivers
-            .filter(|waiver: &&Waiver| waiver.lifts(rule, &self.model.id))
-            .max_by_key(|waiver| (waiver.expires, &waiver.id))
+        self.stated.waiver(self.catalog, rule, &self.model.id)
     }
 
     /// Shows `visit` every clause that concerns the use.
@@ -250,7 +247,5 @@ pub(super) fn purposes(license: &License) -> String {
 }
 
 fn denies(territory: &crate::Territory, seat: &str) -> bool {
-    territory.denies_seats.iter().any(|place| {
-        place.eq_ignore_ascii_case(seat) || place == "EU" && EU.iter().any(|member| member.eq_ignore_ascii_case(seat))
-    })
+    territory.denies_seats.iter().any(|place| lies_in(seat, place))
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::clauses::{About, Clause, Rights, Ruling, purposes, wanted};
 use super::{Decision, decide_as_stated};
+use crate::company_rule::{CompanyRule, Mode, Then};
 use crate::standing::Stated;
 use crate::{Catalog, Date, Model, Scope, Training, Use};
 
@@ -21,7 +22,7 @@ pub struct Explanation {
 /// A clause of a licence, and what it says to the use.
 #[derive(Clone, Debug, Serialize)]
 pub struct Step {
-    /// The licence.
+    /// The licence; `company` for a rule of the company's own.
     pub license: String,
     /// Where the licence comes from: the model's own, or one that it was made from.
     pub from: String,
@@ -52,7 +53,12 @@ pub enum StepOutcome {
     Refuses,
     /// It would refuse, and a waiver or an agreement lifts it.
     Lifted,
+    /// It would decide, and is only recorded.
+    Shadow,
 }
+
+/// What stands in place of a licence in the steps of the company's own rules.
+const COMPANY: &str = "company";
 
 /// Decides, and says clause by clause why.
 pub fn explain(catalog: &Catalog, model: &Model, use_: &Use, today: Date) -> Explanation {
@@ -90,7 +96,42 @@ pub fn explain(catalog: &Catalog, model: &Model, use_: &Use, today: Date) -> Exp
             });
         }
     }
+    for rule in stated.rules.iter().map(|at| catalog.company_rule(*at)) {
+        if rule.is_about_model(catalog, model) {
+            steps.push(own_rule(catalog, model, stated, rule));
+        }
+    }
     Explanation { decision, steps }
+}
+
+/// What a rule of the company's own says.
+fn own_rule(catalog: &Catalog, model: &Model, stated: &Stated, rule: &CompanyRule) -> Step {
+    let waiver = stated.waiver(catalog, &rule.id, &model.id);
+    let instead = || rule.to.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let (outcome, then) = match (rule.mode, rule.then, waiver) {
+        (Mode::Shadow, then, _) => (
+            StepOutcome::Shadow,
+            Some(format!("it would decide `{}`; it is in shadow and decides nothing", then.outcome().name())),
+        ),
+        (_, Then::Warn, _) => (StepOutcome::Owes, Some(format!("look at this: {}", rule.reason))),
+        (_, _, Some(waiver)) => (
+            StepOutcome::Lifted,
+            Some(format!("waived by `{}` until {}: {}", waiver.id, waiver.expires, waiver.reason)),
+        ),
+        (_, Then::Route, None) => {
+            (StepOutcome::Refuses, Some(format!("a waiver of `{}`; {} is asked instead", rule.id, instead())))
+        }
+        (_, Then::Deny, None) => (StepOutcome::Refuses, Some(format!("a waiver of `{}`", rule.id))),
+    };
+    Step {
+        license: COMPANY.to_owned(),
+        from: "the company itself".to_owned(),
+        clause: format!("the rule `{}`", rule.id),
+        fact: rule.reason.clone(),
+        outcome,
+        rule: "company-rule",
+        then,
+    }
 }
 
 fn step(rights: &Rights<'_>, clause: &Clause<'_>, from: &str) -> Step {

@@ -1,7 +1,7 @@
 //! The names of all rules that decide. They are stable: policies, waivers, ledgers and people keep them.
 
 /// Every rule that a decision can name, with its meaning.
-pub const RULES: [(&str, &str); 26] = [
+pub const RULES: [(&str, &str); 29] = [
     ("tier1-free", "every licence allows any use without condition"),
     ("tier2-conditional", "the licence allows the use on conditions"),
     ("tier3-allowed-purpose", "a research licence allows this purpose"),
@@ -15,6 +15,9 @@ pub const RULES: [(&str, &str); 26] = [
     ("tier5-closed", "nothing is allowed without a contract"),
     ("license-unknown", "no licence is known"),
     ("adapter-unknown", "an adapter is loaded that the catalog does not know"),
+    ("weights-not-clarified", "counsel spoke of other weights than those that are served"),
+    ("clarification-over", "what counsel concluded of the weights does not hold on this day"),
+    ("company-rule", "a rule of the company's own holds back"),
     ("third-party-service", "offering the model to third parties needs a contract"),
     ("prohibited-domain", "the terms forbid this field of use"),
     ("outputs-training", "other models may not be trained on what the model writes"),

@@ -1,6 +1,8 @@
 //! `pointsman license`: why a model may or may not serve a use, clause by clause.
 
-use anyhow::bail;
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
 use catalog::{
     Activity, Catalog, Date, Domain, Explanation, Exposure, Model, Purpose, Step, StepOutcome, Use, decide_served,
     explain,
@@ -9,7 +11,10 @@ use clap::{Args, Subcommand, ValueEnum, builder::PossibleValue};
 use serde_json::json;
 
 use super::{ConfigFile, print, print_json, wrapped::wrapped};
-use crate::{config::Config, settle};
+use crate::{
+    config::{Config, weights},
+    settle,
+};
 
 /// Say why a model may or may not serve a use
 #[derive(Debug, Args)]
@@ -55,6 +60,9 @@ struct Explain {
     /// An adapter that is loaded over the model, by its name in the catalog; may be repeated
     #[arg(long, value_name = "NAME")]
     adapter: Vec<String>,
+    /// A file of weights that it is served from; what counsel concluded holds for certain weights
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
     /// The day to decide on [default: today]
     #[arg(long, value_name = "DATE")]
     on: Option<Date>,
@@ -97,7 +105,7 @@ pub(super) fn run(args: &License) -> anyhow::Result<bool> {
     let Command::Explain(args) = &args.command;
     let config = args.config.source().load()?.0;
     let catalog = &config.catalog;
-    let model = super::catalog::find(catalog, &args.model)?;
+    let model = served_from(args, catalog, super::catalog::find(catalog, &args.model)?)?;
     let use_ = asked(args, &config)?;
     let today = args.on.unwrap_or_else(settle::today);
     let explanation = served(args, catalog, model, &use_, today);
@@ -107,6 +115,14 @@ pub(super) fn run(args: &License) -> anyhow::Result<bool> {
         print(&text(catalog, model, &use_, today, &explanation))?;
     }
     Ok(explanation.decision.outcome.allows())
+}
+
+/// The model as it is served from the weights that are named.
+fn served_from<'c>(args: &Explain, catalog: &'c Catalog, model: &'c Model) -> anyhow::Result<&'c Model> {
+    let Some(file) = &args.weights else { return Ok(model) };
+    let beside = catalog.looks_at_weights(&model.id).unwrap_or_default();
+    let weights = weights::look(file, &beside).with_context(|| format!("cannot read {}", file.display()))?;
+    Ok(catalog.served_from(&model.id, Some(&weights)).unwrap_or(model))
 }
 
 /// The decision for the model and the adapters over it, with the clauses of all their licences.
@@ -176,6 +192,9 @@ fn text(catalog: &Catalog, model: &Model, use_: &Use, today: Date, explanation: 
         let until = decision.valid_until.map_or_else(String::new, |until| format!(", until {until}"));
         text += &entry("rests on", &format!("{}{until}", decision.rests_on.join(", ")));
     }
+    if !decision.alternatives.is_empty() {
+        text += &entry("instead", &decision.alternatives.join(", "));
+    }
     for finding in decision.findings.iter() {
         text += &entry("look at", finding);
     }
@@ -183,8 +202,10 @@ fn text(catalog: &Catalog, model: &Model, use_: &Use, today: Date, explanation: 
     for step in &explanation.steps {
         if step.license != license {
             license = &step.license;
-            let name = catalog.license(license).map_or("", |license| license.name.as_str());
-            text += &format!("\n{name} (`{license}`), of {}\n", step.from);
+            text += &match catalog.license(license) {
+                Some(license) => format!("\n{} (`{}`), of {}\n", license.name, license.id, step.from),
+                None => "\nThe company's own rules\n".to_owned(),
+            };
         }
         text += &line(step);
     }
@@ -201,6 +222,7 @@ fn line(step: &Step) -> String {
         StepOutcome::Owes => entry("  owes", then),
         StepOutcome::Missing => entry("  MISSING", &format!("{clause}: {fact}")) + &changed(),
         StepOutcome::Refuses => entry("  REFUSES", &format!("{clause}: {fact}")) + &changed(),
+        StepOutcome::Shadow => entry("  shadow", &format!("{clause}: {fact}; {then}")),
         StepOutcome::Lifted if then.is_empty() => entry("  lifted", &format!("{clause}: {fact}")),
         StepOutcome::Lifted => entry("  lifted", &format!("{clause}: {fact}; {then}")),
     }

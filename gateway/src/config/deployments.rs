@@ -14,6 +14,7 @@ use super::{
     load::Reading,
     raw::RawDeployment,
     report::{Problem, list, nearest},
+    weights,
     yaml::{Node, Value},
 };
 
@@ -294,7 +295,12 @@ impl<'a> One<'a, '_> {
                 return None;
             }
         };
+        let looked_at = match (&weights, &raw.path, self.catalog.looks_at_weights(&model.id)) {
+            (Weights::File(file), Some(path), Some(beside)) => Some(self.look(file, &beside, &path.at)?),
+            _ => None,
+        };
         let mut deployment = self.deployment(model, Place::Local { engine: "native".to_owned() }, None);
+        deployment.facts.weights = looked_at;
         if weights == Weights::BuiltIn {
             deployment.facts.quantization_bits = Some(DEMO_BITS);
         }
@@ -313,6 +319,18 @@ impl<'a> One<'a, '_> {
             .hint("a relative path is relative to this file");
         self.note(problem, &path.at);
         None
+    }
+
+    /// The digests of a file of weights whose licence depends on them.
+    fn look(&mut self, file: &std::path::Path, beside: &[&str], at: &Range<usize>) -> Option<catalog::Weights> {
+        match weights::look(file, beside) {
+            Ok(weights) => Some(weights),
+            Err(error) => {
+                let problem = Problem::error("unreadable-file", format!("the file of weights cannot be read: {error}"));
+                self.note(problem.hint("its licence was concluded from its digest, so it has to be read"), at);
+                None
+            }
+        }
     }
 
     /// The key, if there is one that is in order. A key in the file itself is refused: files are copied and committed.

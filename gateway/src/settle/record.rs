@@ -78,13 +78,30 @@ pub struct CandidateRecord<'a> {
     pub license: Cow<'a, str>,
     /// Its tier.
     pub tier: u8,
-    /// `allow`, `allow_with_obligations`, `warn`, `require_attestation` or `deny`.
+    /// `allow`, `allow_with_obligations`, `warn`, `route`, `require_attestation` or `deny`.
     pub outcome: Cow<'a, str>,
     /// The rule that decided.
     pub rule: Cow<'a, str>,
     /// The attestations, agreements and waivers that an allowance rests on.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub rests_on: Vec<Cow<'a, str>>,
+    /// SHA-256 of the file of weights, where the licence was decided by it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub weights: Option<Cow<'a, str>>,
+    /// What the company's own rules said.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub rules: Vec<RuleRecord<'a>>,
+}
+
+/// What a rule of the company's own said of a candidate.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RuleRecord<'a> {
+    /// The rule.
+    pub rule: Cow<'a, str>,
+    /// What it asked for.
+    pub outcome: Cow<'a, str>,
+    /// Whether it was heeded; false in shadow, and where a waiver lifts it.
+    pub enforced: bool,
 }
 
 /// The outcome: who served it, what it took, how it ended.

@@ -15,6 +15,7 @@ use super::{Candidate, Fit};
 use crate::{
     Facts, Live,
     route::Prefer,
+    set::{DEMO_STAGE, SPARE_STAGE},
     table::{Row, Table},
 };
 
@@ -81,7 +82,8 @@ impl Candidate {
         let mut add = |code, text| reasons.push(Reason { code, text });
         match score.stage {
             0 => {}
-            u16::MAX => add("demo", "the demo model, after everything else".to_owned()),
+            DEMO_STAGE => add("demo", "the demo model, after everything else".to_owned()),
+            SPARE_STAGE => add("instead", "asked instead of a model that a rule of the company turns away".to_owned()),
             stage => add("stage", format!("stage {}", stage + 1)),
         }
         if score.by_list {

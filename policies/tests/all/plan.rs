@@ -1,5 +1,7 @@
 //! Who serves a request, in which order, and why nobody does.
 
+use std::sync::Arc;
+
 use catalog::Outcome;
 use policies::{Deployment, Facts, FailureClass, Needs, Place, Verdict};
 
@@ -426,4 +428,35 @@ fn the_table_and_the_json_say_what_the_plan_says() {
     assert_eq!(json["verdict"], "serve");
     assert_eq!(json["attempts"]["deadlines"]["connect"], 2000);
     assert_eq!(json["attempts"]["on"][2], "429");
+}
+
+#[test]
+fn a_rule_of_the_company_asks_other_models_instead_within_what_the_route_requires() {
+    let rules = "rules:
+  - {id: no-llama, match: {developers: [Meta]}, when: {purposes: [revenue]}, then: route, to: [phi-4, mistral-large-2, qwen3-32b],
+     reason: not reviewed}
+";
+    let files = [("acme.yaml".to_owned(), rules.to_owned())];
+    let catalog = Arc::new(catalog::Catalog::builtin().with_overlays(&files).expect("rules in order"));
+    let routes = "
+  - {name: small, match: {model: small}, require: {context_tokens: {min: 20000}}, candidates: [llama-3.3-70b-instruct]}
+  - {name: pair, match: {model: pair}, candidates: [llama-3.3-70b-instruct, qwen3-32b]}
+  - {name: without, match: {model: without}, candidates: [qwen3-32b]}
+";
+    let deployed = ["llama-3.3-70b-instruct", "phi-4", "mistral-large-2", "qwen3-32b"].map(local).to_vec();
+    let world = World::over(catalog, routes, deployed);
+    // Asked for by name: the rule's order, without the one that its licence keeps out.
+    assert_eq!(world.order(&asks("llama-3.3-70b-instruct")), ["phi-4", "qwen3-32b"]);
+    let plan = world.plan(&asks("llama-3.3-70b-instruct"));
+    let out: Vec<_> = plan.rejected().map(|rejected| (&*rejected.model, rejected.code())).collect();
+    assert_eq!(out, [("llama-3.3-70b-instruct", "license"), ("mistral-large-2", "license")]);
+    assert!(plan.candidates[0].reasons().iter().any(|reason| reason.code == "instead"));
+    // Phi's window is too small for what the route requires.
+    assert_eq!(world.order(&asks("small")), ["qwen3-32b"]);
+    // What the route names comes first; nothing is asked instead where nothing was turned away.
+    assert_eq!(world.order(&asks("pair")), ["qwen3-32b", "phi-4"]);
+    assert_eq!(world.order(&asks("without")), ["qwen3-32b"]);
+    // Another use is not turned away.
+    let research = Facts { use_: Arc::new(research()), ..asks("llama-3.3-70b-instruct") };
+    assert_eq!(world.order(&research), ["llama-3.3-70b-instruct"]);
 }

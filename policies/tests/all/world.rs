@@ -17,7 +17,12 @@ impl World {
     /// Deployments are local, and named like their models, unless `deployments` says otherwise.
     #[track_caller]
     pub fn new(routes: &str, deployments: Vec<Deployment>) -> Self {
-        let catalog = attested();
+        Self::over(attested(), routes, deployments)
+    }
+
+    /// The same over a catalog of its own.
+    #[track_caller]
+    pub fn over(catalog: Arc<Catalog>, routes: &str, deployments: Vec<Deployment>) -> Self {
         let sources = [Source::new("test.yaml", format!("version: 1\nroutes:\n{routes}"))];
         let (policies, _) = compile(&sources, &catalog, &deployments).unwrap_or_else(|report| panic!("{report}"));
         let live = vec![Live::default(); deployments.len()];
