@@ -48,6 +48,9 @@ pub enum Exposure {
 }
 
 impl Exposure {
+    /// Every exposure.
+    pub const ALL: [Exposure; 2] = [Exposure::Internal, Exposure::Public];
+
     /// The exposure as configuration writes it.
     pub fn name(self) -> &'static str {
         match self {
@@ -123,6 +126,20 @@ pub enum Domain {
 }
 
 impl Domain {
+    /// Every domain.
+    pub const ALL: [Domain; 10] = [
+        Domain::Military,
+        Domain::Weapons,
+        Domain::Surveillance,
+        Domain::Biometrics,
+        Domain::CriticalInfrastructure,
+        Domain::Medical,
+        Domain::UnlicensedAdvice,
+        Domain::LawEnforcement,
+        Domain::AutomatedDecisions,
+        Domain::UndisclosedGeneration,
+    ];
+
     /// The domain as data files write it.
     pub fn name(self) -> &'static str {
         match self {

@@ -5,6 +5,7 @@
 
 mod advise;
 mod audit;
+mod backtest;
 mod bom;
 mod catalog;
 mod check;
@@ -34,6 +35,7 @@ Examples:
   pointsman serve --config pointsman.yaml          as configured
   pointsman check --config pointsman.yaml          every problem of a configuration
   pointsman explain --request request.json         who would serve a request, and why
+  pointsman backtest --config new.yaml --since 30d what a changed configuration would have done
   pointsman catalog list --tier 1 --language ko    models by licence tier and language
   pointsman license explain llama-4-scout --use revenue --seat FR    which clause, and what would change it
   pointsman advise --language ko --gpu 24GB        models to take for a task, and why
@@ -55,6 +57,7 @@ enum Command {
     Serve(serve::Serve),
     Check(check::Check),
     Explain(explain::Explain),
+    Backtest(backtest::Backtest),
     Catalog(catalog::Catalog),
     License(license::License),
     Advise(advise::Advise),
@@ -69,6 +72,7 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => serve::run(args).map(|()| true),
         Command::Check(args) => check::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Backtest(args) => backtest::run(&args),
         Command::Catalog(args) => catalog::run(&args),
         Command::License(args) => license::run(&args),
         Command::Advise(args) => advise::run(&args),

@@ -75,6 +75,8 @@ pub struct Config {
     pub policies: Arc<PolicySet>,
     /// SHA-256, in hex, over every text that went in: which configuration a ledger record was decided under.
     pub digest: String,
+    /// The same over the policies alone.
+    pub policy_digest: String,
     /// Every file whose change should be followed by a reload.
     pub watched: Vec<Watched>,
 }

@@ -121,6 +121,7 @@ async fn serve(
     let headers = response.headers_mut();
     headers.insert("x-pointsman-deployment", deployed.id_header.clone());
     headers.insert("x-pointsman-model", deployed.model_header.clone());
+    headers.insert("x-pointsman-policy", runtime.policy_header.clone());
     if let Some(route) = plan.route.as_deref().and_then(|route| HeaderValue::from_str(route).ok()) {
         headers.insert("x-pointsman-route", route);
     }

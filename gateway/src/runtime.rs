@@ -89,6 +89,8 @@ pub struct Runtime {
     pub facts: Vec<policies::Deployment>,
     /// Their backends and statistics, in the same order.
     pub places: Vec<Place>,
+    /// The digest of its policies as a response header: the first 16 digits.
+    pub policy_header: HeaderValue,
     models: Vec<Model>,
 }
 
@@ -155,7 +157,9 @@ impl Runtime {
         let models = models(&config);
         // The first request of each context finds its decisions made.
         config.catalog.compile(config.contexts.values().map(|context| &*context.use_), settle::today());
-        Ok(Self { config, deployed, facts, places, models })
+        let policy_header = config.policy_digest.get(..16).and_then(|digest| HeaderValue::from_str(digest).ok());
+        let policy_header = policy_header.unwrap_or_else(|| HeaderValue::from_static("?"));
+        Ok(Self { config, deployed, facts, places, policy_header, models })
     }
 
     /// How the deployments are now, in their order.

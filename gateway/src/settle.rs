@@ -5,6 +5,7 @@
 //! answer it belongs to has been given.
 
 pub mod record;
+pub mod replay;
 
 use std::{
     sync::Arc,
@@ -16,7 +17,7 @@ use ledger::{Ledger, Ticket};
 use policies::{Facts, Plan, Verdict};
 use tokio::time::Instant;
 
-use self::record::{CandidateRecord, Decision, Outcome, RuleRecord, UseRecord};
+use self::record::{AskedRecord, CandidateRecord, Decision, Outcome, RuleRecord, UseRecord};
 use crate::{
     dispatch::{Tried, stats::Attempt},
     keys::Grant,
@@ -72,13 +73,22 @@ pub fn decide(
             exposure: use_.exposure.name().into(),
             activity: use_.activity.name().into(),
             seat: use_.seat.as_deref().map(Into::into),
+            domains: use_.domains.iter().map(|domain| domain.name().into()).collect(),
+            end_users: use_.end_users.iter().map(|country| country.as_str().into()).collect(),
             entity: use_.entity.as_deref().map(Into::into),
         },
         // Bounded: it is the one text here that the caller wrote.
         model: clip(&facts.model_asked, 200).into(),
         language: facts.language.as_deref().map(Into::into),
         route: plan.route.as_deref().map(Into::into),
+        asked: Some(AskedRecord {
+            prompt_tokens: facts.prompt_tokens,
+            max_tokens: facts.max_tokens,
+            needs: facts.needs.capabilities().iter().map(|need| need.as_str().into()).collect(),
+            stream: facts.stream,
+        }),
         config: runtime.config.digest.as_str().into(),
+        policy: runtime.config.policy_digest.as_str().into(),
         verdict: verdict.into(),
         refused,
         candidates,

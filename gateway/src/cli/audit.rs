@@ -1,6 +1,6 @@
 //! `pointsman audit`: reads the ledger back, also while a gateway writes to it.
 
-mod join;
+pub(super) mod join;
 mod report;
 
 use std::{
@@ -28,7 +28,7 @@ pub(super) struct Audit {
     /// Configuration file that names the folder
     #[arg(long, value_name = "FILE", env = "POINTSMAN_CONFIG", global = true)]
     config: Option<PathBuf>,
-    /// Only requests from this time on: 2026-11-01 or 2026-11-01T08:00:00Z, in UTC
+    /// Only requests from this time on: 2026-11-01 or 2026-11-01T08:00:00Z, in UTC, or as long ago as 30d
     #[arg(long, value_name = "TIME", value_parser = time, global = true)]
     since: Option<SystemTime>,
     /// Only requests before this time
@@ -88,7 +88,8 @@ impl Audit {
     }
 }
 
-fn read(data_dir: &Path) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Entry>>> {
+/// The requests of the ledger in a data folder, as they end.
+pub(super) fn read(data_dir: &Path) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Entry>>> {
     let folder = data_dir.join("ledger");
     anyhow::ensure!(folder.is_dir(), "there is no ledger in `{}`; name its folder with --data-dir", data_dir.display());
     let records =
@@ -135,13 +136,18 @@ fn written(millis: u64) -> String {
     humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(millis.min(LAST))).to_string()
 }
 
-fn time(text: &str) -> Result<SystemTime, String> {
+/// A day, a moment, or how long ago.
+pub(super) fn time(text: &str) -> Result<SystemTime, String> {
+    if let Some(at) = humantime::parse_duration(text).ok().and_then(|ago| SystemTime::now().checked_sub(ago)) {
+        return Ok(at);
+    }
     let whole = match text.len() {
         10 => format!("{text}T00:00:00Z"),
         _ => text.to_owned(),
     };
-    humantime::parse_rfc3339(&whole)
-        .map_err(|_| "expected a day or a time in UTC: 2026-11-01 or 2026-11-01T08:00:00Z".to_owned())
+    humantime::parse_rfc3339(&whole).map_err(|_| {
+        "expected a day or a time in UTC, or how long ago: 2026-11-01, 2026-11-01T08:00:00Z, 30d".to_owned()
+    })
 }
 
 #[cfg(test)]
@@ -152,6 +158,8 @@ mod tests {
     fn a_day_means_its_first_moment() {
         assert_eq!(time("2026-11-01"), time("2026-11-01T00:00:00Z"));
         assert_eq!(written(1_793_491_200_000), "2026-11-01T00:00:00.000Z");
+        let ago = SystemTime::now().duration_since(time("30d").unwrap()).unwrap();
+        assert!(ago >= Duration::from_hours(720) && ago < Duration::from_hours(721));
         assert!(time("yesterday").unwrap_err().contains("2026-11-01"));
     }
 

@@ -188,7 +188,7 @@ impl<'a> Reading<'a> {
         let contexts = contexts::contexts(&mut self, &raw, &tree);
         let teams = contexts::teams(&mut self, &raw, &tree);
         let limits = limits::check(&mut self, &raw.limits);
-        let (policies, digest) = self.policies(raw.policies.as_deref(), &catalog, &deployments);
+        let (policies, digest, policy_digest) = self.policies(raw.policies.as_deref(), &catalog, &deployments);
         let access = self.keys(raw.keys.as_ref(), &contexts, &teams);
 
         Some(Config {
@@ -205,6 +205,7 @@ impl<'a> Reading<'a> {
             catalog,
             policies: Arc::new(policies?),
             digest,
+            policy_digest,
             watched: self.watched,
         })
     }
@@ -248,22 +249,22 @@ impl<'a> Reading<'a> {
         files: Option<&[Spanned<String>]>,
         catalog: &Catalog,
         deployments: &[super::Deployment],
-    ) -> (Option<PolicySet>, String) {
+    ) -> (Option<PolicySet>, String, String) {
         let sources: Vec<policies::Source> = match files {
             None => vec![default_policies()],
             Some([]) => {
                 let problem = Problem::error("no-policies", "`policies` names no file, so nothing could be routed")
                     .hint("name a policy file, or leave the key out for the built-in policies");
                 self.problems.push(problem.at(&self.source, 0..0));
-                return (None, String::new());
+                return (None, String::new(), String::new());
             }
             Some(files) => files.iter().filter_map(|file| self.policy_file(file)).collect(),
         };
-        let digest = digest(&self.source, catalog, &sources);
+        let (digest, of_policies) = (digest(&self.source, catalog, &sources), policy_digest(&sources));
         if sources.len() < files.map_or(1, <[_]>::len) {
-            return (None, digest);
+            return (None, digest, of_policies);
         }
-        (compiled(&sources, catalog, deployments, self.problems), digest)
+        (compiled(&sources, catalog, deployments, self.problems), digest, of_policies)
     }
 
     fn policy_file(&mut self, file: &Spanned<String>) -> Option<policies::Source> {
@@ -326,11 +327,18 @@ pub(super) fn compiled(
 
 /// SHA-256 over all that decides a request: the configuration, the catalog and the policies.
 pub(super) fn digest(config: &Source, catalog: &Catalog, policies: &[policies::Source]) -> String {
+    let policies = policies.iter().map(|policy| policy.text.as_str());
+    digest_of([&*config.text, catalog.digest()].into_iter().chain(policies))
+}
+
+/// SHA-256 over the policies alone.
+pub(super) fn policy_digest(policies: &[policies::Source]) -> String {
+    digest_of(policies.iter().map(|policy| policy.text.as_str()))
+}
+
+fn digest_of<'a>(texts: impl Iterator<Item = &'a str>) -> String {
     let mut hasher = Sha256::new();
-    for text in std::iter::once(&*config.text)
-        .chain([catalog.digest()])
-        .chain(policies.iter().map(|policy| policy.text.as_str()))
-    {
+    for text in texts {
         // Each text with its length, so that moving a line from one file to the next is a change.
         hasher.update((text.len() as u64).to_le_bytes());
         hasher.update(text);

@@ -37,8 +37,14 @@ pub struct Decision<'a> {
     pub language: Option<Cow<'a, str>>,
     /// The route that matched.
     pub route: Option<Cow<'a, str>>,
+    /// What else policies saw of the request.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub asked: Option<AskedRecord<'a>>,
     /// Digest of the configuration, policies and catalog that decided.
     pub config: Cow<'a, str>,
+    /// Digest of the policies alone, as `x-pointsman-policy` begins.
+    #[serde(default)]
+    pub policy: Cow<'a, str>,
     /// `serve`, or the reason of the refusal: `license`, `none_fits`, `unavailable`.
     pub verdict: Cow<'a, str>,
     /// The refusal's licence decision.
@@ -48,6 +54,21 @@ pub struct Decision<'a> {
     pub candidates: Vec<CandidateRecord<'a>>,
     /// Deployments that were ruled out, by reason code.
     pub rejected: std::collections::BTreeMap<Cow<'a, str>, u32>,
+}
+
+/// What policies saw of a request beside who asked for which model in which language: enough to plan it again.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AskedRecord<'a> {
+    /// Tokens of the prompt, an estimate.
+    pub prompt_tokens: u64,
+    /// The most tokens that the caller wanted back.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub max_tokens: Option<u64>,
+    /// What it asked of a model, by the words of [`policies::Capability`].
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub needs: Vec<Cow<'a, str>>,
+    /// Whether the answer was to be streamed.
+    pub stream: bool,
 }
 
 /// The use, as the licence decision read it.
@@ -62,6 +83,12 @@ pub struct UseRecord<'a> {
     pub activity: Cow<'a, str>,
     /// Where the licensee sits.
     pub seat: Option<Cow<'a, str>>,
+    /// The fields of use that it is part of.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub domains: Vec<Cow<'a, str>>,
+    /// The countries that it is offered to.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub end_users: Vec<Cow<'a, str>>,
     /// The legal entity.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub entity: Option<Cow<'a, str>>,

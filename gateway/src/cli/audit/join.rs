@@ -12,14 +12,14 @@ use crate::settle::record::{CandidateRecord, Decision};
 
 /// One request.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Entry {
-    pub(super) decision: Decision<'static>,
-    pub(super) outcome: Option<Outcome>,
+pub(in crate::cli) struct Entry {
+    pub(in crate::cli) decision: Decision<'static>,
+    pub(in crate::cli) outcome: Option<Outcome>,
 }
 
 /// How a request ended, as far as it is reported.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Outcome {
+pub(in crate::cli) struct Outcome {
     request: String,
     pub(super) time: u64,
     pub(super) status: String,
@@ -36,13 +36,13 @@ pub(super) struct Outcome {
     #[serde(default)]
     finish: Option<String>,
     #[serde(default)]
-    pub(super) prompt_tokens: u64,
+    pub(in crate::cli) prompt_tokens: u64,
     #[serde(default)]
-    pub(super) completion_tokens: u64,
+    pub(in crate::cli) completion_tokens: u64,
     #[serde(default)]
     cached_tokens: u64,
     #[serde(default)]
-    pub(super) cost_usd: Option<f64>,
+    pub(in crate::cli) cost_usd: Option<f64>,
     #[serde(default)]
     first_token_ms: Option<u64>,
     #[serde(default)]
@@ -129,12 +129,12 @@ fn joined(record: &[u8], open: &mut HashMap<String, Decision<'static>>) -> Optio
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(in crate::cli) mod tests {
     use serde_json::{Value, json};
 
     use super::*;
 
-    pub(in crate::cli::audit) fn decision(request: &str, time: u64, verdict: &str) -> Value {
+    pub(in crate::cli) fn decision(request: &str, time: u64, verdict: &str) -> Value {
         let candidate = |deployment: Option<&str>, outcome: &str| json!({"deployment": deployment, "model": "m", "license": "apache-2.0", "tier": 1, "outcome": outcome, "rule": "r"});
         let serve = verdict == "serve";
         json!({
@@ -147,14 +147,14 @@ pub(super) mod tests {
         })
     }
 
-    pub(in crate::cli::audit) fn outcome(request: &str, status: &str) -> Value {
+    pub(in crate::cli) fn outcome(request: &str, status: &str) -> Value {
         json!({
             "v": 1, "kind": "outcome", "time": 9, "request": request, "status": status, "http": 200, "deployment": "b",
             "model": "m", "tried": [], "prompt_tokens": 7, "completion_tokens": 3, "cost_usd": 0.5
         })
     }
 
-    pub(in crate::cli::audit) fn joined_all(records: &[Value]) -> Vec<Entry> {
+    pub(in crate::cli) fn joined_all(records: &[Value]) -> Vec<Entry> {
         let records: Vec<_> = records.iter().map(|record| Ok(record.to_string().into_bytes())).collect();
         entries(records.into_iter()).map(Result::unwrap).collect()
     }
