@@ -88,7 +88,12 @@ mod tests_of_text {
 
     #[test]
     fn a_failed_policy_test_is_named_with_what_came_instead() {
-        let failed = TestResult { name: "korean first".to_owned(), failures: vec!["expected a, got b".to_owned()] };
+        let failed = TestResult {
+            name: "korean first".to_owned(),
+            file: "p.yaml".to_owned(),
+            line: 7,
+            failures: vec!["expected a, got b".to_owned()],
+        };
         let text = text("p.yaml", &Report::default(), None, &[failed]);
         assert!(text.starts_with("policy test `korean first` failed\n  expected a, got b\n"), "{text}");
         assert!(text.ends_with("p.yaml: 0 errors, 0 warnings\n"), "{text}");
