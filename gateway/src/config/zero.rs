@@ -63,6 +63,7 @@ pub fn zero(overrides: &Overrides, environment: &Environment) -> Result<(Config,
         digest: digest(&Source::new("", ""), &catalog, &sources),
         catalog: Arc::clone(&catalog),
         policies: Arc::new(policies),
+        policy_files: sources.into(),
         watched: Vec::new(),
     });
     finished(config, problems)
