@@ -10,11 +10,16 @@ mod bom;
 mod catalog;
 mod check;
 mod columns;
+mod curl;
+mod diff;
 mod explain;
 mod keys;
 mod license;
 mod mock;
+mod prove;
 mod serve;
+mod test;
+mod world;
 mod wrapped;
 
 use std::{
@@ -36,6 +41,9 @@ Examples:
   pointsman check --config pointsman.yaml          every problem of a configuration
   pointsman explain --request request.json         who would serve a request, and why
   pointsman backtest --config new.yaml --since 30d what a changed configuration would have done
+  pointsman test --mutate mine.yaml                the tests of policies, and what they leave out
+  pointsman diff old.yaml new.yaml                 which requests a change of policies moves
+  pointsman prove 'no revenue context reaches tier >= 4'    looked for among all requests there can be
   pointsman catalog list --tier 1 --language ko    models by licence tier and language
   pointsman license explain llama-4-scout --use revenue --seat FR    which clause, and what would change it
   pointsman advise --language ko --gpu 24GB        models to take for a task, and why
@@ -58,6 +66,9 @@ enum Command {
     Check(check::Check),
     Explain(explain::Explain),
     Backtest(backtest::Backtest),
+    Test(test::Test),
+    Diff(diff::DiffArgs),
+    Prove(prove::Prove),
     Catalog(catalog::Catalog),
     License(license::License),
     Advise(advise::Advise),
@@ -73,6 +84,9 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Backtest(args) => backtest::run(&args),
+        Command::Test(args) => test::run(&args),
+        Command::Diff(args) => diff::run(&args),
+        Command::Prove(args) => prove::run(&args),
         Command::Catalog(args) => catalog::run(&args),
         Command::License(args) => license::run(&args),
         Command::Advise(args) => advise::run(&args),

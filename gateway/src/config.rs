@@ -36,7 +36,7 @@ use catalog::Catalog;
 use policies::PolicySet;
 use remote::Secret;
 
-pub(crate) use self::load::of_catalog;
+pub(crate) use self::load::{default_policies, of_catalog};
 pub use self::{
     environment::Environment,
     load::{DATA_DIR, Outline, load, outline},
@@ -73,6 +73,8 @@ pub struct Config {
     pub catalog: Arc<Catalog>,
     /// The compiled policies.
     pub policies: Arc<PolicySet>,
+    /// The files that they were compiled from, in their order: tools point at their lines.
+    pub policy_files: Vec<policies::Source>,
     /// SHA-256, in hex, over every text that went in: which configuration a ledger record was decided under.
     pub digest: String,
     /// The same over the policies alone.

@@ -9,10 +9,10 @@ use catalog::{Activity, Catalog, Date, Exposure, Purpose, Use};
 use serde::Serialize;
 
 use crate::{
-    Deployment, Facts, Needs, Place, Plan, Snapshot,
+    Caller, Deployment, Facts, Needs, Place, Plan, PolicySet, Snapshot,
     compile::bind,
     diag::{Code, nearest},
-    parse::NEEDS,
+    parse::{FileText, NEEDS},
     plan::plan_whole,
     read::{Reader, Spanned},
     yaml::{Node, Value},
@@ -24,6 +24,9 @@ pub(crate) struct CaseText {
     /// The index of its file among the sources.
     pub(crate) source: usize,
     name: String,
+    /// The file and the line, from 1, where it begins.
+    file: String,
+    line: usize,
     facts: Facts,
     deployed: Option<Vec<Deployed>>,
     expect: Expect,
@@ -52,6 +55,10 @@ struct Expect {
 pub struct TestResult {
     /// The test's name.
     pub name: String,
+    /// The file that it stands in, as the caller named it.
+    pub file: String,
+    /// Its line, from 1.
+    pub line: usize,
     /// What was expected and what came instead; empty where the test holds.
     pub failures: Vec<String>,
 }
@@ -72,23 +79,47 @@ pub fn run_tests(snapshot: &Snapshot<'_>, today: Date) -> Vec<TestResult> {
 
 impl CaseText {
     fn run(&self, snapshot: &Snapshot<'_>, today: Date) -> TestResult {
-        let failures = match &self.deployed {
-            None => self.failures(&Snapshot { live: &[], ..*snapshot }, today),
-            Some(deployed) => {
-                let deployments = make_up(deployed, snapshot.deployments);
-                let policies = bind(Arc::clone(&snapshot.policies.texts), snapshot.catalog, &deployments);
-                self.failures(
-                    &Snapshot { policies: &policies, deployments: &deployments, live: &[], ..*snapshot },
-                    today,
-                )
-            }
-        };
-        TestResult { name: self.name.clone(), failures }
+        let failures = self.failures(&snapshot.policies.texts, snapshot, today);
+        TestResult { name: self.name.clone(), file: self.file.clone(), line: self.line, failures }
     }
 
-    fn failures(&self, world: &Snapshot<'_>, today: Date) -> Vec<String> {
+    /// What of the plan under the routes of `texts` was not expected; nothing where the test holds.
+    pub(crate) fn failures(&self, texts: &Arc<[FileText]>, snapshot: &Snapshot<'_>, today: Date) -> Vec<String> {
+        self.planned(texts, snapshot, today, |plan, world| self.expect.failures(plan, world))
+    }
+
+    /// Looks at the plan of the test's request under the routes of `texts`, in the world that the test speaks of.
+    pub(crate) fn planned<T>(
+        &self,
+        texts: &Arc<[FileText]>,
+        snapshot: &Snapshot<'_>,
+        today: Date,
+        look: impl FnOnce(&Plan, &Snapshot<'_>) -> T,
+    ) -> T {
         let facts = Facts { today, ..self.facts.clone() };
-        self.expect.failures(&plan_whole(&facts, world, usize::MAX), world)
+        let see = |policies: &PolicySet, deployments: &[Deployment]| {
+            let world = Snapshot { policies, deployments, live: &[], ..*snapshot };
+            look(&plan_whole(&facts, &world, usize::MAX), &world)
+        };
+        match &self.deployed {
+            None if Arc::ptr_eq(texts, &snapshot.policies.texts) => see(snapshot.policies, snapshot.deployments),
+            None => see(&bind(Arc::clone(texts), snapshot.catalog, snapshot.deployments), snapshot.deployments),
+            Some(_) => {
+                let deployments = self.made_up(snapshot.deployments);
+                see(&bind(Arc::clone(texts), snapshot.catalog, &deployments), &deployments)
+            }
+        }
+    }
+
+    /// The deployments that the test makes up.
+    pub(crate) fn made_up(&self, configured: &[Deployment]) -> Vec<Deployment> {
+        make_up(self.deployed.as_deref().unwrap_or_default(), configured)
+    }
+
+    /// Who asks in the test.
+    pub(crate) fn caller(&self) -> Caller {
+        let Facts { team, context, use_, .. } = self.facts.clone();
+        Caller { team, context, use_ }
     }
 
     /// Looks the names of the test up.
@@ -200,7 +231,8 @@ impl Reader<'_> {
             self.items(n, what).into_iter().filter_map(|item| self.deployed(item)).collect()
         });
         let expect = self.required(&fields, "expect").and_then(|n| self.expect(n));
-        Some(CaseText { source, name: name?.value, facts: facts?, deployed, expect: expect? })
+        let (file, line) = (self.file.name().to_owned(), self.file.line(node.at.start));
+        Some(CaseText { source, name: name?.value, file, line, facts: facts?, deployed, expect: expect? })
     }
 
     fn request(&mut self, node: &Node) -> Option<Facts> {
@@ -283,6 +315,6 @@ impl Reader<'_> {
 }
 
 /// The use that licences restrict most: what a test is about unless it says otherwise.
-fn strictest_use() -> Use {
+pub(crate) fn strictest_use() -> Use {
     Use::new(Purpose::Revenue, Exposure::Public)
 }

@@ -16,6 +16,7 @@ use crate::{
     route::{RouteText, Selector},
     set::{DIRECT, Index, Route},
     table::Table,
+    yaml::{self, Node, Value},
 };
 
 /// A policy file.
@@ -28,12 +29,25 @@ pub struct Source {
     /// Whether it ships with Pointsman. Such a file names models that an operator need not have, and gives way to the
     /// operator's own routes, so neither is worth a warning.
     pub builtin: bool,
+    /// Whether it may go without routes: a file of tests alone.
+    pub probes: bool,
 }
 
 impl Source {
     /// An operator's file.
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
-        Self { name: name.into(), text: text.into(), builtin: false }
+        Self { name: name.into(), text: text.into(), builtin: false, probes: false }
+    }
+
+    /// A file of tests alone.
+    pub fn probes(name: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { probes: true, ..Self::new(name, text) }
+    }
+
+    /// Whether the text has `key` at its top, by which a policy file, a file of tests and a configuration are told apart.
+    pub fn has(text: &str, key: &str) -> bool {
+        let Ok(Node { value: Value::Map(pairs), .. }) = yaml::parse(text) else { return false };
+        pairs.iter().any(|(name, _)| matches!(&name.value, Value::Scalar { text, .. } if text == key))
     }
 
     /// A file that ships with Pointsman.

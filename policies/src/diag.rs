@@ -240,6 +240,16 @@ impl<'a> File<'a> {
         Self { name, text, line_starts }
     }
 
+    /// Its name, as the caller gave it.
+    pub(crate) fn name(&self) -> &'a str {
+        self.name
+    }
+
+    /// The line of a byte, from 1.
+    pub(crate) fn line(&self, at: usize) -> usize {
+        self.line_starts.partition_point(|&start| start <= at)
+    }
+
     /// A problem at `span`; `label` stands under the caret.
     pub(crate) fn diagnose(
         &self,
@@ -262,7 +272,7 @@ impl<'a> File<'a> {
     ) -> Diagnostic {
         let start = self.boundary(span.start);
         let end = self.boundary(span.end).max(start);
-        let line_index = self.line_starts.partition_point(|&s| s <= start) - 1;
+        let line_index = self.line(start) - 1;
         let line_start = self.line_starts[line_index];
         let line = self.text[line_start..].split('\n').next().unwrap_or("").trim_end_matches('\r');
         let from = (start - line_start).min(line.len());

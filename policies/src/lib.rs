@@ -22,25 +22,42 @@
 mod attempts;
 mod bind;
 mod cases;
+mod cells;
 mod compile;
+mod coverage;
 mod diag;
+mod diff;
+mod effect;
 mod facts;
+mod mutate;
 mod parse;
+mod places;
 mod plan;
+mod prove;
 mod quality;
 mod read;
+mod remedy;
 mod route;
+mod rules;
 mod set;
 mod table;
 mod yaml;
 
 pub use attempts::{Attempts, Deadlines, FailureClass, FailureClasses};
 pub use cases::{TestResult, run_tests};
+pub use cells::{Caller, Cell, Cells, Example, MAX_CELLS, Only, TooManyCells, every_caller, every_use};
 pub use compile::{Source, compile};
+pub use coverage::{Coverage, Covered, Missed, coverage};
 pub use diag::{Code, Diagnostic, Report, Severity};
+pub use diff::{Change, Diff, Pair, What, diff, pairs};
+pub use effect::{Effect, Serves};
 pub use facts::{Capabilities, Capability, Deployment, Facts, Live, Needs, Place, Snapshot};
+pub use mutate::{MAX_MUTATIONS, Mutation, Unnoticed, mutate};
+pub use places::Spot;
 pub use plan::{
     Candidate, CandidateReport, Cause, Factor, MAX_CANDIDATES, Plan, PlanReport, Reason, Rejected, RejectedReport,
     Score, Verdict, plan,
 };
+pub use prove::{Claim, ClaimError, Counterexample, GRAMMAR, Proof, Reached, prove};
+pub use remedy::{MAX_REMEDIES, Remedy, remedies};
 pub use set::{DIRECT, PolicySet};

@@ -3,7 +3,10 @@
 //! One row a deployment, in the order of the configuration; a deployment whose model the catalog does not have has no
 //! row and serves nothing. Unknown stays `None`; it is never read as zero.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use catalog::{Catalog, Modality, Model, Weights};
 
@@ -90,6 +93,15 @@ impl Table {
             table.models.iter().map(|m| names.iter().map(|name| fluency(&m.model, name)).collect()).collect();
         table.models.iter_mut().zip(fluencies).for_each(|(served, fluency)| served.fluency = fluency);
         table
+    }
+
+    /// Languages that the served models tell apart: one of each set in which all of them are equally fluent.
+    pub(crate) fn languages_told_apart(&self) -> Vec<&str> {
+        let mut names: Vec<(&str, usize)> = self.languages.iter().map(|(name, at)| (name.as_str(), *at)).collect();
+        names.sort_unstable();
+        let mut seen: HashSet<Vec<u32>> = HashSet::new();
+        names.retain(|(_, at)| seen.insert(self.models.iter().map(|served| served.fluency[*at].to_bits()).collect()));
+        names.into_iter().map(|(name, _)| name).collect()
     }
 
     /// The place of `language` in the fluencies.

@@ -45,7 +45,8 @@ async fn a_changed_policy_is_told_what_it_would_have_moved_and_what_that_costs()
     assert!(decision["asked"]["prompt_tokens"].as_u64().is_some_and(|tokens| tokens > 0), "{decision}");
     assert_eq!(decision["policy"].as_str().map(str::len), Some(64), "{decision}");
 
-    let (code, out, error) = gateway.command(&["backtest", "--config", "pointsman.yaml", "--data-dir", "data", "--since", "1h"]);
+    let (code, out, error) =
+        gateway.command(&["backtest", "--config", "pointsman.yaml", "--data-dir", "data", "--since", "1h"]);
     assert_eq!((code, out.lines().next()), (0, Some("4 requests replayed, 0 move")), "{out}{error}");
 
     let (_, turned) = config(&base, "phi-4");

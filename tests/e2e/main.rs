@@ -7,6 +7,7 @@ mod hosts;
 mod licence;
 mod policy;
 mod readme;
+mod tools;
 mod zero_config;
 
 /// A gateway that is yet to be started.

@@ -12,12 +12,12 @@ use std::{
 };
 
 use clap::Args;
-use policies::{Plan, Snapshot};
+use policies::{Facts, Plan};
 
 use self::report::{Report, Side};
-use super::{ConfigFile, audit, print, print_json};
+use super::{ConfigFile, audit, print, print_json, world::World};
 use crate::{
-    config::{Config, Overrides},
+    config::Overrides,
     runtime::Source,
     settle::{record::Decision, replay},
 };
@@ -70,14 +70,14 @@ pub(super) fn run(args: &Backtest) -> anyhow::Result<bool> {
                 continue;
             }
         };
-        let untold = facts.language.is_none() && new.asks_language(&facts);
+        let untold = facts.language.is_none() && asks_language(&new, &facts);
         let before = match &old {
-            Some(old) => old.side(&old.plan(&facts)),
+            Some(old) => side(old, &plan(old, &facts)),
             None => recorded(&entry.decision),
         };
-        report.add(&entry, before, new.side(&new.plan(&facts)), untold, |deployment, prompt, answer| {
+        report.add(&entry, before, side(&new, &plan(&new, &facts)), untold, |deployment, prompt, answer| {
             let world = old.as_ref().unwrap_or(&new);
-            (world.cost(deployment.0, prompt, answer), new.cost(deployment.1, prompt, answer))
+            (cost(world, deployment.0, prompt, answer), cost(&new, deployment.1, prompt, answer))
         });
     }
     match args.json {
@@ -87,44 +87,30 @@ pub(super) fn run(args: &Backtest) -> anyhow::Result<bool> {
     Ok(report.moved() == 0)
 }
 
-/// A configuration and its deployments, all healthy and idle.
-struct World {
-    config: Config,
-    deployments: Vec<policies::Deployment>,
+fn plan(world: &World, facts: &Facts) -> Plan {
+    policies::plan(facts, &world.snapshot())
 }
 
-impl World {
-    fn of(config: Config) -> Self {
-        let deployments = config.deployments.iter().map(|deployment| deployment.facts.clone()).collect();
-        Self { config, deployments }
-    }
+fn asks_language(world: &World, facts: &Facts) -> bool {
+    world.policies.asks_language(&world.config.catalog, &facts.model_asked, facts.team.as_deref())
+}
 
-    fn plan(&self, facts: &policies::Facts) -> Plan {
-        let (catalog, policies) = (&self.config.catalog, &self.config.policies);
-        policies::plan(facts, &Snapshot { catalog, policies, deployments: &self.deployments, live: &[] })
+fn side(world: &World, plan: &Plan) -> Side {
+    let first = plan.candidates.first();
+    Side {
+        verdict: plan.verdict.as_str().to_owned(),
+        route: plan.route.as_deref().map(str::to_owned),
+        deployment: first.map(|first| world.deployments[first.deployment].id.clone()),
+        model: first.map(|first| first.model.to_string()),
+        tier: first.map(|first| first.decision.tier.number()),
     }
+}
 
-    fn asks_language(&self, facts: &policies::Facts) -> bool {
-        self.config.policies.asks_language(&self.config.catalog, &facts.model_asked, facts.team.as_deref())
-    }
-
-    fn side(&self, plan: &Plan) -> Side {
-        let first = plan.candidates.first();
-        Side {
-            verdict: plan.verdict.as_str().to_owned(),
-            route: plan.route.as_deref().map(str::to_owned),
-            deployment: first.map(|first| self.deployments[first.deployment].id.clone()),
-            model: first.map(|first| first.model.to_string()),
-            tier: first.map(|first| first.decision.tier.number()),
-        }
-    }
-
-    /// What an answer of these sizes costs at a deployment's listed prices; `None` where one is not known.
-    fn cost(&self, deployment: Option<&str>, prompt: u64, answer: u64) -> Option<f64> {
-        let deployment = self.deployments.iter().find(|known| Some(known.id.as_str()) == deployment)?;
-        let (input, output) = (deployment.input_usd_per_million?, deployment.output_usd_per_million?);
-        Some((prompt as f64 * input + answer as f64 * output) / 1e6)
-    }
+/// What an answer of these sizes costs at a deployment's listed prices; `None` where one is not known.
+fn cost(world: &World, deployment: Option<&str>, prompt: u64, answer: u64) -> Option<f64> {
+    let deployment = world.deployments.iter().find(|known| Some(known.id.as_str()) == deployment)?;
+    let (input, output) = (deployment.input_usd_per_million?, deployment.output_usd_per_million?);
+    Some((prompt as f64 * input + answer as f64 * output) / 1e6)
 }
 
 /// What the record says was planned first.

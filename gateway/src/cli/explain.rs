@@ -1,4 +1,5 @@
-//! `pointsman explain`: who would serve a request, candidate by candidate, by the same functions that serve it.
+//! `pointsman explain`: who would serve a request, candidate by candidate, by the same functions that serve it, and the
+//! least that would let a refused one serve.
 //!
 //! Only what a running gateway has measured is missing: every deployment counts as healthy, idle and not yet measured.
 
@@ -15,7 +16,13 @@ use clap::Args;
 use policies::{Live, Snapshot};
 use serde_json::json;
 
-use super::{ConfigFile, print, print_json};
+use super::{
+    ConfigFile,
+    columns::shown,
+    curl::{self, Data},
+    print, print_json,
+    wrapped::wrapped,
+};
 use crate::{
     config::{Access, Config, source::reason},
     facts,
@@ -23,10 +30,19 @@ use crate::{
     route, wire,
 };
 
-/// Tell who would serve a request, candidate by candidate, and why
+const EXAMPLES: &str = "\
+Examples:
+  pointsman explain --request request.json                        the JSON body of a request
+  pointsman explain --request request.json --team support --context bot --config pointsman.yaml
+  pbpaste | pointsman explain --request -                         a curl command line, as it was copied
+
+Exit status: 0 it would be served, 1 it would be refused or cannot be read, 2 the command line itself is wrong.";
+
+/// Tell who would serve a request, candidate by candidate, why, and what would let the others serve
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Explain {
-    /// File with the JSON body of a chat or completions request; `-` reads standard input
+    /// File with the JSON body of a chat or completions request, or with a curl command line; `-` reads standard input
     #[arg(long, value_name = "FILE")]
     request: PathBuf,
     /// Team that asks; needed where the configuration has several
@@ -62,6 +78,7 @@ pub(super) fn run(args: &Explain) -> anyhow::Result<bool> {
         Snapshot { catalog: &config.catalog, policies: &config.policies, deployments: &deployments, live: &live };
     let plan = policies::plan(&facts, &snapshot);
     let refusal = route::refusal(&plan, &facts);
+    let remedies = policies::remedies(&facts, &snapshot, &plan);
     if args.json {
         print_json(&json!({
             "facts": {
@@ -76,6 +93,7 @@ pub(super) fn run(args: &Explain) -> anyhow::Result<bool> {
                 "stream": facts.stream,
             },
             "plan": plan.report(&snapshot),
+            "remedies": remedies,
             "status": refusal.as_ref().map_or(200, |refusal| refusal.status.as_u16()),
         }))?;
     } else {
@@ -92,6 +110,13 @@ pub(super) fn run(args: &Explain) -> anyhow::Result<bool> {
             if needs.is_empty() { "nothing beyond text".to_owned() } else { needs.join(", ") },
         );
         text.push_str(&plan.explain(&snapshot));
+        let to_admit: Vec<_> = remedies.iter().filter(|remedy| !remedy.changes.is_empty()).collect();
+        if !to_admit.is_empty() {
+            text.push_str("\nto admit\n");
+        }
+        for remedy in to_admit {
+            text.push_str(&wrapped(&format!("  {}: ", shown(&remedy.deployment)), &remedy.changes.join("; and ")));
+        }
         if let Some(refusal) = &refusal {
             text.push_str(&format!("\nthe caller is told: {} {}\n", refusal.status.as_u16(), refusal.message));
         }
@@ -132,7 +157,19 @@ fn one_of<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
     names.into_iter().map(String::as_str).collect::<Vec<_>>().join("|")
 }
 
+/// The body in a file, or the one that the curl command line in it sends.
 fn body(path: &Path, limit: u64) -> anyhow::Result<Bytes> {
+    let text = contents(path, limit)?;
+    if !curl::is_curl(&text) {
+        return Ok(text);
+    }
+    match curl::data(&String::from_utf8_lossy(&text))? {
+        Data::Text(body) => Ok(body.into()),
+        Data::File(file) => contents(Path::new(&file), limit),
+    }
+}
+
+fn contents(path: &Path, limit: u64) -> anyhow::Result<Bytes> {
     let mut body = Vec::new();
     let read = match path == Path::new("-") {
         true => std::io::stdin().lock().take(limit + 1).read_to_end(&mut body),
@@ -189,6 +226,22 @@ keys: keys.yaml
         let (config, _) = zero(&Overrides::default(), &Environment::default()).unwrap();
         assert_eq!(grant(&config, None, None).unwrap().context.name, "default");
         assert!(grant(&config, Some("support"), None).is_err());
+    }
+
+    #[test]
+    fn a_curl_command_line_stands_for_the_body_that_it_sends() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let json = file("r.json", "{\"model\": \"auto\"}");
+        let pasted = file("pasted.txt", "curl http://localhost:8080/v1 -d '{\"model\": \"auto\"}'\n");
+        let named = file("named.txt", &format!("curl http://localhost:8080/v1 -d @{}\n", json.display()));
+        let whole = body(&json, 1_000).unwrap();
+        assert_eq!(body(&pasted, 1_000).unwrap(), whole);
+        assert_eq!(body(&named, 1_000).unwrap(), whole);
     }
 
     #[test]

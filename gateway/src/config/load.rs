@@ -188,7 +188,7 @@ impl<'a> Reading<'a> {
         let contexts = contexts::contexts(&mut self, &raw, &tree);
         let teams = contexts::teams(&mut self, &raw, &tree);
         let limits = limits::check(&mut self, &raw.limits);
-        let (policies, digest, policy_digest) = self.policies(raw.policies.as_deref(), &catalog, &deployments);
+        let (policies, policy_files, digest) = self.policies(raw.policies.as_deref(), &catalog, &deployments);
         let access = self.keys(raw.keys.as_ref(), &contexts, &teams);
 
         Some(Config {
@@ -204,8 +204,9 @@ impl<'a> Reading<'a> {
             access: access?,
             catalog,
             policies: Arc::new(policies?),
+            policy_digest: policy_digest(&policy_files),
+            policy_files,
             digest,
-            policy_digest,
             watched: self.watched,
         })
     }
@@ -249,22 +250,22 @@ impl<'a> Reading<'a> {
         files: Option<&[Spanned<String>]>,
         catalog: &Catalog,
         deployments: &[super::Deployment],
-    ) -> (Option<PolicySet>, String, String) {
+    ) -> (Option<PolicySet>, Vec<policies::Source>, String) {
         let sources: Vec<policies::Source> = match files {
             None => vec![default_policies()],
             Some([]) => {
                 let problem = Problem::error("no-policies", "`policies` names no file, so nothing could be routed")
                     .hint("name a policy file, or leave the key out for the built-in policies");
                 self.problems.push(problem.at(&self.source, 0..0));
-                return (None, String::new(), String::new());
+                return (None, Vec::new(), String::new());
             }
             Some(files) => files.iter().filter_map(|file| self.policy_file(file)).collect(),
         };
-        let (digest, of_policies) = (digest(&self.source, catalog, &sources), policy_digest(&sources));
+        let digest = digest(&self.source, catalog, &sources);
         if sources.len() < files.map_or(1, <[_]>::len) {
-            return (None, digest, of_policies);
+            return (None, sources, digest);
         }
-        (compiled(&sources, catalog, deployments, self.problems), digest, of_policies)
+        (compiled(&sources, catalog, deployments, self.problems), sources, digest)
     }
 
     fn policy_file(&mut self, file: &Spanned<String>) -> Option<policies::Source> {
@@ -301,7 +302,7 @@ impl<'a> Reading<'a> {
 }
 
 /// The built-in policies.
-pub(super) fn default_policies() -> policies::Source {
+pub(crate) fn default_policies() -> policies::Source {
     policies::Source::builtin("policies/default.yaml", DEFAULT_POLICIES)
 }
 

@@ -64,6 +64,7 @@ pub fn zero(overrides: &Overrides, environment: &Environment) -> Result<(Config,
         policy_digest: policy_digest(&sources),
         catalog: Arc::clone(&catalog),
         policies: Arc::new(policies),
+        policy_files: sources.into(),
         watched: Vec::new(),
     });
     finished(config, problems)

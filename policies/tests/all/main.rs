@@ -3,5 +3,7 @@
 mod diagnostics;
 mod plan;
 mod properties;
+mod remedies;
 mod shipped;
+mod tools;
 mod world;

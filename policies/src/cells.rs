@@ -1,0 +1,344 @@
+//! Every kind of request that the routes tell apart, each by one example: what `diff`, `prove` and `test` look through.
+//!
+//! A cell is a caller (a team in a context), a model name, a language, a set of needs, a prompt size and streaming. Each
+//! has the values that some route names, and one that none does. Needs are those that routes match, in every combination;
+//! a prompt has the smallest size of its class. So a cell's plan holds everybody whom a request of its kind can reach: one
+//! that needs more, or whose prompt is longer, reaches the same or fewer on the same route.
+//!
+//! Languages also differ by how well the served models speak them, where a route ranks by that. A model that is neither
+//! named by a route nor deployed counts as unknown. Health and load are not looked at.
+
+use std::{collections::BTreeSet, fmt, sync::Arc};
+
+use catalog::{Date, Exposure, Purpose, Use};
+use serde::Serialize;
+
+use crate::{Capabilities, Capability, Facts, Needs, PolicySet, Snapshot, route::When};
+
+/// The most cells that are looked through.
+pub const MAX_CELLS: usize = 500_000;
+
+/// A model name that nobody knows.
+const OTHER_MODEL: &str = "some-other-model";
+/// A language that no route and no model names: ISO 639-3 for "undetermined".
+const OTHER_LANGUAGE: &str = "und";
+/// The prompt size of an example that need not be another.
+const USUAL_PROMPT: u64 = 100;
+
+/// Somebody who may ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// The team.
+    pub team: Option<String>,
+    /// The context.
+    pub context: Option<String>,
+    /// What the context stands for.
+    pub use_: Arc<Use>,
+}
+
+/// What is looked at; an absent part is every value.
+#[derive(Clone, Debug, Default)]
+pub struct Only {
+    /// Requests of this team.
+    pub team: Option<String>,
+    /// Requests in this context.
+    pub context: Option<String>,
+    /// Requests for this model.
+    pub model: Option<String>,
+}
+
+/// There are more cells than are looked through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooManyCells {
+    /// How many there are.
+    pub cells: usize,
+}
+
+impl fmt::Display for TooManyCells {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the routes tell {} kinds of request apart; at most {MAX_CELLS} are looked through: \
+             look at one team, context or model at a time",
+            self.cells
+        )
+    }
+}
+
+impl std::error::Error for TooManyCells {}
+
+/// One kind of request.
+#[derive(Clone, Debug)]
+pub struct Cell {
+    /// The number of its caller among those that the cells were made with.
+    pub caller: usize,
+    /// An example.
+    pub facts: Facts,
+}
+
+/// Every kind of request.
+#[derive(Debug)]
+pub struct Cells {
+    callers: Vec<(usize, Caller)>,
+    models: Vec<String>,
+    /// For models whose routes ask after the language.
+    languages: Vec<Option<String>>,
+    /// By caller and model, in this order: whether some route asks after the language.
+    asks_language: Vec<bool>,
+    needs: Vec<Capabilities>,
+    prompt_tokens: Vec<u64>,
+    stream: Vec<bool>,
+    today: Date,
+}
+
+/// The values of each attribute of a request that some route names.
+#[derive(Debug, Default)]
+struct ToldApart {
+    teams: BTreeSet<String>,
+    contexts: BTreeSet<String>,
+    models: BTreeSet<String>,
+    languages: BTreeSet<String>,
+    needs: Capabilities,
+    /// Where a class of prompt sizes begins.
+    prompt_tokens: BTreeSet<u64>,
+    stream: bool,
+}
+
+impl ToldApart {
+    /// One place for all keys of `match`: a key that is added there does not compile until it is added here.
+    fn add(&mut self, when: &When) {
+        let When { team, context, language, model, needs, prompt_tokens, stream } = when;
+        let names = [
+            (&mut self.teams, team),
+            (&mut self.contexts, context),
+            (&mut self.languages, language),
+            (&mut self.models, model),
+        ];
+        for (set, names) in names {
+            set.extend(names.iter().flatten().cloned());
+        }
+        needs.iter().for_each(|need| self.needs.insert(need));
+        if let Some(range) = prompt_tokens {
+            self.prompt_tokens.insert(*range.start());
+            self.prompt_tokens.extend(range.end().checked_add(1));
+        }
+        self.stream |= stream.is_some();
+    }
+
+    fn of<'p>(policies: impl IntoIterator<Item = &'p PolicySet>) -> Self {
+        let mut told = Self::default();
+        policies.into_iter().flat_map(|set| &set.routes).for_each(|route| told.add(&route.when));
+        told
+    }
+}
+
+impl Cells {
+    /// The cells that the routes of any of `snapshots` tell apart, for these callers on the day `today`.
+    ///
+    /// # Errors
+    /// More than [`MAX_CELLS`].
+    pub fn new(
+        snapshots: &[&Snapshot<'_>],
+        callers: &[Caller],
+        today: Date,
+        only: &Only,
+    ) -> Result<Self, TooManyCells> {
+        let told = ToldApart::of(snapshots.iter().map(|snapshot| snapshot.policies));
+        let wanted = |only: &Option<String>, name: &Option<String>| only.is_none() || only == name;
+        let callers: Vec<(usize, Caller)> = callers
+            .iter()
+            .enumerate()
+            .filter(|(_, caller)| wanted(&only.team, &caller.team) && wanted(&only.context, &caller.context))
+            .map(|(at, caller)| (at, caller.clone()))
+            .collect();
+        let models: Vec<String> = match &only.model {
+            Some(model) => vec![model.clone()],
+            None => {
+                let deployments = snapshots.iter().flat_map(|snapshot| snapshot.policies.direct.keys().cloned());
+                let mut names: BTreeSet<String> = told.models.into_iter().chain(deployments).collect();
+                names.insert(OTHER_MODEL.to_owned());
+                names.into_iter().collect()
+            }
+        };
+        let asks_language = callers.iter().flat_map(|(_, caller)| {
+            models.iter().map(|model| {
+                let team = caller.team.as_deref();
+                snapshots.iter().any(|s| s.policies.asks_language(s.catalog, model, team))
+            })
+        });
+        let asks_language: Vec<bool> = asks_language.collect();
+        let mut languages = told.languages;
+        for snapshot in snapshots.iter().filter(|s| s.policies.routes.iter().any(|route| route.ranks_by_language)) {
+            languages.extend(snapshot.policies.table.languages_told_apart().into_iter().map(str::to_owned));
+        }
+        languages.insert(OTHER_LANGUAGE.to_owned());
+        let cells = Self {
+            languages: std::iter::once(None).chain(languages.into_iter().map(Some)).collect(),
+            asks_language,
+            needs: combinations(told.needs),
+            prompt_tokens: smallest(told.prompt_tokens, snapshots),
+            stream: if told.stream { vec![false, true] } else { vec![false] },
+            callers,
+            models,
+            today,
+        };
+        match cells.len() {
+            cells if cells > MAX_CELLS => Err(TooManyCells { cells }),
+            _ => Ok(cells),
+        }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        let asked = self.asks_language.iter().filter(|asks| **asks).count();
+        let rows = (self.asks_language.len() - asked).saturating_add(asked.saturating_mul(self.languages.len()));
+        [&self.needs.len(), &self.prompt_tokens.len(), &self.stream.len()]
+            .into_iter()
+            .fold(rows, |product, values| product.saturating_mul(*values))
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All of them, in an order that is always the same.
+    pub fn iter(&self) -> impl Iterator<Item = Cell> {
+        let rows = self.callers.iter().flat_map(|caller| self.models.iter().map(move |model| (caller, model)));
+        rows.zip(&self.asks_language).flat_map(move |(((at, caller), model), asks_language)| {
+            let languages = if *asks_language { &self.languages[..] } else { &self.languages[..1] };
+            languages.iter().flat_map(move |language| {
+                self.needs.iter().flat_map(move |needs| {
+                    self.prompt_tokens.iter().flat_map(move |prompt_tokens| {
+                        self.stream.iter().map(move |stream| Cell {
+                            caller: *at,
+                            facts: Facts {
+                                team: caller.team.clone(),
+                                context: caller.context.clone(),
+                                use_: Arc::clone(&caller.use_),
+                                today: self.today,
+                                model_asked: model.clone(),
+                                language: language.clone(),
+                                prompt_tokens: *prompt_tokens,
+                                max_tokens: None,
+                                needs: Needs::from(*needs),
+                                stream: *stream,
+                            },
+                        })
+                    })
+                })
+            })
+        })
+    }
+}
+
+/// Who could ask where no configuration says who may: every team and context that a route names and one of each that none
+/// does, for each of `uses`.
+pub fn every_caller<'p>(policies: impl IntoIterator<Item = &'p PolicySet>, uses: &[Arc<Use>]) -> Vec<Caller> {
+    let told = ToldApart::of(policies);
+    let or_none = |names: BTreeSet<String>| std::iter::once(None).chain(names.into_iter().map(Some));
+    let mut callers = Vec::new();
+    for team in or_none(told.teams) {
+        for context in or_none(told.contexts.clone()) {
+            for use_ in uses {
+                let use_ = Use { context: context.clone(), ..(**use_).clone() }.into();
+                callers.push(Caller { team: team.clone(), context: context.clone(), use_ });
+            }
+        }
+    }
+    callers
+}
+
+/// A use of each purpose by `entity`: a product that earns money faces the public, everything else stays inside.
+pub fn every_use(entity: Option<&str>) -> Vec<Arc<Use>> {
+    let use_ = |purpose| {
+        let exposure = if purpose == Purpose::Revenue { Exposure::Public } else { Exposure::Internal };
+        Use { entity: entity.map(str::to_owned), ..Use::new(purpose, exposure) }.into()
+    };
+    Purpose::ALL.map(use_).into()
+}
+
+/// Every set of capabilities, the empty one first.
+fn combinations(all: Capabilities) -> Vec<Capabilities> {
+    let all: Vec<Capability> = all.iter().collect();
+    let member = |set: u32| all.iter().enumerate().filter(move |(at, _)| set >> at & 1 == 1).map(|(_, c)| *c);
+    (0..1_u32 << all.len()).map(|set| member(set).collect()).collect()
+}
+
+/// The smallest prompt of each class: a usual one where that is in the class and fits every window.
+fn smallest(mut starts: BTreeSet<u64>, snapshots: &[&Snapshot<'_>]) -> Vec<u64> {
+    let windows = snapshots.iter().flat_map(|s| &s.policies.table.rows).filter_map(|row| row.context_tokens);
+    let usual = windows.min().map_or(USUAL_PROMPT, |least| USUAL_PROMPT.min(least.saturating_sub(1)));
+    starts.remove(&0);
+    let first = match starts.first() {
+        Some(next) if *next <= usual => 0,
+        _ => usual,
+    };
+    std::iter::once(first).chain(starts).collect()
+}
+
+/// A request in a few words: what is usual is left out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Example {
+    /// The model asked for.
+    pub model: String,
+    /// The team.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub team: Option<String>,
+    /// The context.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub context: Option<String>,
+    /// The purpose of the context.
+    pub purpose: &'static str,
+    /// The language, where some route asks after it and it can be told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
+    /// The size of the prompt.
+    pub prompt_tokens: u64,
+    /// What it needs beyond text.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<&'static str>,
+    /// Whether it is streamed.
+    pub stream: bool,
+}
+
+impl From<&Facts> for Example {
+    fn from(facts: &Facts) -> Self {
+        Self {
+            model: facts.model_asked.clone(),
+            team: facts.team.clone(),
+            context: facts.context.clone(),
+            purpose: facts.use_.purpose.name(),
+            language: facts.language.clone(),
+            prompt_tokens: facts.prompt_tokens,
+            needs: facts.needs.capabilities().iter().map(Capability::as_str).collect(),
+            stream: facts.stream,
+        }
+    }
+}
+
+impl fmt::Display for Example {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "model {}", self.model.escape_debug())?;
+        if let Some(team) = &self.team {
+            write!(f, ", team {}", team.escape_debug())?;
+        }
+        match &self.context {
+            Some(context) => write!(f, ", context {} ({})", context.escape_debug(), self.purpose)?,
+            None => write!(f, ", {} use", self.purpose)?,
+        }
+        if let Some(language) = &self.language {
+            write!(f, ", language {}", language.escape_debug())?;
+        }
+        if self.prompt_tokens > USUAL_PROMPT {
+            write!(f, ", {} prompt tokens", self.prompt_tokens)?;
+        }
+        if !self.needs.is_empty() {
+            write!(f, ", needs {}", self.needs.join(" and "))?;
+        }
+        if self.stream {
+            f.write_str(", streamed")?;
+        }
+        Ok(())
+    }
+}

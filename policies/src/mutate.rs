@@ -1,0 +1,204 @@
+//! Changes each rule, one at a time, and asks whether a test notices.
+//!
+//! A change that no test notices is one that somebody could make by mistake and merge. Some change nothing at all - the
+//! order of two routes that no request can both take - and those are counted apart: where no cell (see [`Cells`]) has
+//! another plan, in a world where everything that the routes name is deployed. Bounded, and the same every time.
+
+use std::{collections::HashSet, sync::Arc};
+
+use catalog::Date;
+use serde::Serialize;
+
+use crate::{
+    Caller, Cells, Deployment, Effect, Only, Place, Snapshot, Source,
+    cases::{CaseText, strictest_use},
+    cells::every_caller,
+    compile::bind,
+    coverage::{changed, routes},
+    places::{Places, Spot},
+    route::{RouteText, Selector},
+    rules::mutations,
+};
+
+/// The most changes that are tried.
+pub const MAX_MUTATIONS: usize = 5_000;
+/// The most cells in which a change that no test notices is looked for.
+const MAX_COMPARED: usize = 50_000;
+
+/// What the tests notice.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Mutation {
+    /// How many changes were tried.
+    pub tried: usize,
+    /// How many a test noticed.
+    pub noticed: usize,
+    /// How many change no plan.
+    pub equivalent: usize,
+    /// The share of those that change a plan which a test noticed, 0 to 1; `None` where there is none.
+    pub score: Option<f64>,
+    /// Those that no test noticed, in the order of the files.
+    pub unnoticed: Vec<Unnoticed>,
+    /// How many were left off, since there are more than [`MAX_MUTATIONS`].
+    pub left_off: usize,
+}
+
+/// A change that no test notices.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Unnoticed {
+    /// What was changed.
+    pub what: String,
+    /// Where it stands.
+    #[serde(flatten)]
+    pub at: Spot,
+    /// A request that is planned otherwise after it; none where there were too many kinds of request to look for one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub example: Option<crate::Example>,
+}
+
+/// Tries every change of the routes that `sources` were compiled to, and tells `progress` how many are done of how many.
+/// `callers` are those of the configuration; those of the tests and one for each team and context that a route names
+/// join them.
+pub fn mutate(
+    sources: &[Source],
+    snapshot: &Snapshot<'_>,
+    callers: &[Caller],
+    today: Date,
+    mut progress: impl FnMut(usize, usize),
+) -> Mutation {
+    let texts = &snapshot.policies.texts;
+    let routes = routes(texts);
+    let places = Places::of(sources);
+    let all: Vec<&CaseText> = texts.iter().flat_map(|text| &text.cases).collect();
+    // What fails before can notice nothing.
+    let cases: Vec<&CaseText> =
+        all.iter().copied().filter(|case| case.failures(texts, snapshot, today).is_empty()).collect();
+    let deployments = everything(&routes, &all, snapshot);
+    let world = World { snapshot, deployments: &deployments, callers: everyone(callers, &all, snapshot), today };
+
+    let mut edits = mutations(&routes);
+    let left_off = edits.len().saturating_sub(MAX_MUTATIONS);
+    edits.truncate(MAX_MUTATIONS);
+    let tried = edits.len();
+    let mut mutation = Mutation { tried, noticed: 0, equivalent: 0, score: None, unnoticed: Vec::new(), left_off };
+    for (done, edit) in edits.iter().enumerate() {
+        progress(done, tried);
+        let after = changed(edit, &routes);
+        if cases.iter().any(|case| !case.failures(&after, snapshot, today).is_empty()) {
+            mutation.noticed += 1;
+            continue;
+        }
+        let example = match world.difference(texts, &after) {
+            Difference::None => {
+                mutation.equivalent += 1;
+                continue;
+            }
+            Difference::At(example) => Some(example),
+            Difference::NotLookedFor => None,
+        };
+        let at = places.get(edit.route).map(|places| places.place(&edit.part));
+        let at = at.unwrap_or(Spot { file: String::new(), line: 0 });
+        mutation.unnoticed.push(Unnoticed { what: edit.what.clone(), at, example });
+    }
+    progress(tried, tried);
+    let telling = mutation.tried - mutation.equivalent;
+    mutation.score = (telling > 0).then(|| mutation.noticed as f64 / telling as f64);
+    mutation
+}
+
+/// Where changes are looked for that no test notices.
+struct World<'a> {
+    snapshot: &'a Snapshot<'a>,
+    deployments: &'a [Deployment],
+    callers: Vec<Caller>,
+    today: Date,
+}
+
+enum Difference {
+    None,
+    At(crate::Example),
+    NotLookedFor,
+}
+
+impl World<'_> {
+    /// A request that the routes of `after` plan otherwise than those of `before`.
+    fn difference(&self, before: &Arc<[crate::parse::FileText]>, after: &Arc<[crate::parse::FileText]>) -> Difference {
+        let [before, after] =
+            [before, after].map(|texts| bind(Arc::clone(texts), self.snapshot.catalog, self.deployments));
+        let [before, after] = [&before, &after].map(|policies| Snapshot {
+            policies,
+            deployments: self.deployments,
+            live: &[],
+            ..*self.snapshot
+        });
+        let Ok(cells) = Cells::new(&[&before, &after], &self.callers, self.today, &Only::default()) else {
+            return Difference::NotLookedFor;
+        };
+        if cells.len() > MAX_COMPARED {
+            return Difference::NotLookedFor;
+        }
+        let differs = |facts: &crate::Facts| Effect::of(facts, &before) != Effect::of(facts, &after);
+        match cells.iter().find(|cell| differs(&cell.facts)) {
+            Some(cell) => Difference::At((&cell.facts).into()),
+            None => Difference::None,
+        }
+    }
+}
+
+/// What is configured, what tests make up, and whatever else a candidate names, in this process.
+fn everything(routes: &[RouteText], cases: &[&CaseText], snapshot: &Snapshot<'_>) -> Vec<Deployment> {
+    let catalog = snapshot.catalog;
+    let mut ids: HashSet<String> = HashSet::new();
+    let mut all: Vec<Deployment> = Vec::new();
+    let made_up = cases.iter().flat_map(|case| case.made_up(snapshot.deployments));
+    for deployment in snapshot.deployments.iter().cloned().chain(made_up) {
+        if ids.insert(deployment.id.clone()) {
+            all.push(deployment);
+        }
+    }
+    for selector in routes.iter().flat_map(|route| &route.candidates).map(|candidate| &candidate.value) {
+        let found = match selector {
+            Selector::Any => None,
+            Selector::Name(id) => catalog.model(id).map(|model| (id.clone(), &model.id, local())),
+            Selector::Family(id) => {
+                catalog.models().find(|model| model.family == *id).map(|model| (model.id.clone(), &model.id, local()))
+            }
+            Selector::Host(host) => catalog
+                .prices()
+                .find(|price| price.host == *host && price.model.is_some())
+                .and_then(|price| catalog.model(price.model.as_deref()?))
+                .map(|model| (format!("{host}-{}", model.id), &model.id, Place::Host(host.clone()))),
+        };
+        if let Some((id, model, place)) = found
+            && ids.insert(id.clone())
+        {
+            all.push(Deployment::new(id, model, place));
+        }
+    }
+    all
+}
+
+fn local() -> Place {
+    Place::Local { engine: "test".to_owned() }
+}
+
+/// Whoever may ask or is asked about.
+fn everyone(callers: &[Caller], cases: &[&CaseText], snapshot: &Snapshot<'_>) -> Vec<Caller> {
+    let mut uses = vec![Arc::new(strictest_use())];
+    let mut all: Vec<Caller> = Vec::new();
+    for caller in callers.iter().cloned().chain(cases.iter().map(|case| case.caller())) {
+        let mut use_ = (*caller.use_).clone();
+        use_.context = None;
+        if !uses.iter().any(|known| **known == use_) {
+            uses.push(use_.into());
+        }
+        if !all.contains(&caller) {
+            all.push(caller);
+        }
+    }
+    for caller in every_caller([snapshot.policies], &uses) {
+        if !all.contains(&caller) {
+            all.push(caller);
+        }
+    }
+    all
+}
