@@ -198,6 +198,7 @@ struct Gathered<'a> {
     rests_on: Vec<Arc<str>>,
     valid_until: Option<Date>,
     by_agreement: Option<&'a str>,
+    by_waiver: Option<&'a str>,
 }
 
 /// What ends within so many days is worth a look.
@@ -221,6 +222,7 @@ impl<'a> Gathered<'a> {
             Ruling::Refused | Ruling::Lacking => {
                 if let Some(waiver) = rights.waiver(clause.rule) {
                     self.rests_on(&waiver.id, waiver.expires, rights.today);
+                    self.by_waiver.get_or_insert(waiver.id.as_str());
                     let by = waiver.approved_by.join(" and ");
                     self.findings.push(
                         format!(
@@ -243,10 +245,8 @@ impl<'a> Gathered<'a> {
 
     /// What a licence asks for in return, in the words that all decisions share.
     fn duties(&mut self, license: &'a License, use_: &Use) {
-        if license.tier >= Tier::Research {
-            let outputs = if license.outputs.purpose_bound { ", nor of what it writes" } else { "" };
-            let purposes = clauses::purposes(license);
-            self.obligations.push(format!("{}: {purposes}; no other use of the model{outputs}", license.name).into());
+        if let Some(bound) = bound_to_purposes(license) {
+            self.obligations.push(format!("{}: {bound}", license.name).into());
         }
         let due = license.duties.iter().filter(|(applies, _)| applies_to(*applies, use_));
         self.obligations.extend(due.map(|(_, duty)| Arc::clone(duty)));
@@ -296,13 +296,18 @@ impl<'a> Gathered<'a> {
             n => format!(" under {n} obligations"),
         };
         let (id, name, license, purpose) = (&model.id, &strictest.name, &strictest.id, use_.purpose.name());
-        let reason = match self.by_agreement {
-            Some(agreement) => {
+        let reason = match (self.by_agreement, self.by_waiver) {
+            (_, Some(waiver)) => format!(
+                "`{id}` is under the {name} (`{license}`, {tier}), and only the waiver `{waiver}` lets {purpose} use go ahead{under}"
+            ),
+            (Some(agreement), None) => {
                 format!(
                     "`{id}` is under the {name} (`{license}`, {tier}), and the agreement `{agreement}` allows {purpose} use{under}"
                 )
             }
-            None => format!("`{id}` is under the {name} (`{license}`, {tier}), which allows {purpose} use{under}"),
+            (None, None) => {
+                format!("`{id}` is under the {name} (`{license}`, {tier}), which allows {purpose} use{under}")
+            }
         };
         Decision {
             outcome,
@@ -317,6 +322,13 @@ impl<'a> Gathered<'a> {
             valid_until: self.valid_until,
         }
     }
+}
+
+/// What a licence of tier 3 or stricter asks of every use: to stay within its purposes.
+fn bound_to_purposes(license: &License) -> Option<String> {
+    let outputs = if license.outputs.purpose_bound { ", nor of what it writes" } else { "" };
+    (license.tier >= Tier::Research)
+        .then(|| format!("{}; no other use of the model{outputs}", clauses::purposes(license)))
 }
 
 /// Whether a duty or condition binds a use. A gateway hands out no weights.
