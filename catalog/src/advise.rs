@@ -23,7 +23,7 @@ use crate::fit::{self, Fit, Need};
 use crate::{Availability, Catalog, Date, Decision, Model, Use, decide};
 
 use guide::{Answers, GB};
-pub use guide::{Fork, ForkAnswer, Guide, LicenseFirst, Order, Scenario};
+pub use guide::{Fork, ForkAnswer, Guide, LicenseFirst, Order, Scenario, Trap};
 pub use obstacle::{Obstacle, Trouble};
 pub use offer::Offer;
 

@@ -48,7 +48,7 @@ mod usage;
 
 pub use advise::{
     Advice, CONTEXT_UNASKED, Choice, Fork, ForkAnswer, Guide, LicenseFirst, Obstacle, Offer, Order, Place, Question,
-    RuledOut, Rung, Scenario, Trouble, advise,
+    RuledOut, Rung, Scenario, Trap, Trouble, advise,
 };
 pub use assumed::{ASSUMED, ASSUMED_ENTITY};
 pub use benchmark::{Benchmark, BenchmarkKind, Unit};

@@ -3,6 +3,7 @@
 mod backtest;
 mod bad_input;
 mod crash;
+mod golden;
 mod hosts;
 mod licence;
 mod policy;

@@ -1,10 +1,11 @@
-//! The selection matrix, its five questions and the licences to look at first: `data/advice.yaml`.
+//! The selection matrix, its five questions, the licences to look at first and the traps that need a word:
+//! `data/advice.yaml`.
 
 use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Modality, Purpose, Tier, builtin};
+use crate::{Differs, Modality, Purpose, Tier, builtin};
 
 /// 1e9 bytes.
 pub(super) const GB: u64 = 1_000_000_000;
@@ -20,6 +21,7 @@ pub struct Guide {
     scenarios: Vec<Scenario>,
     questions: Vec<Fork>,
     licenses: Vec<LicenseFirst>,
+    traps: Vec<Trap>,
 }
 
 /// A row of the matrix.
@@ -70,6 +72,9 @@ pub struct Scenario {
     pub second: Vec<String>,
     /// What to take where a licence rules the map's choices out for business.
     pub fallbacks: Vec<String>,
+    /// Where the map and the vendors say different things of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub differs: Vec<Differs>,
     /// What one should know, corrections by vendors among it.
     pub note: String,
 }
@@ -104,6 +109,9 @@ pub struct Fork {
     pub asks: String,
     /// What may be answered.
     pub answers: Vec<ForkAnswer>,
+    /// Where the map and the vendors say different things of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub differs: Vec<Differs>,
 }
 
 /// An answer to one of the five questions.
@@ -138,6 +146,18 @@ pub struct LicenseFirst {
     pub tier: Tier,
     /// What to do.
     pub says: String,
+}
+
+/// A trap that the map warns of, where the vendors say otherwise or more.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trap {
+    /// Its number on the map.
+    pub n: u8,
+    /// What it is about.
+    pub title: String,
+    /// What the vendors say.
+    pub differs: Vec<Differs>,
 }
 
 impl Guide {
@@ -179,6 +199,11 @@ impl Guide {
     /// Which licences to look at first.
     pub fn licenses(&self) -> &[LicenseFirst] {
         &self.licenses
+    }
+
+    /// The traps of which the vendors say otherwise or more, by number.
+    pub fn traps(&self) -> &[Trap] {
+        &self.traps
     }
 
     /// Ways to store weights that a scenario looks at, by id, the best first.

@@ -8,7 +8,7 @@ use super::clauses::{About, Clause, Rights, Ruling, purposes, wanted};
 use super::{Decision, decide_as_stated};
 use crate::company_rule::{CompanyRule, Mode, Then};
 use crate::standing::Stated;
-use crate::{Catalog, Date, Model, Scope, Training, Use};
+use crate::{Catalog, Date, License, Model, Scope, Training, Use};
 
 /// A decision with the clauses that it came from.
 #[derive(Clone, Debug, Serialize)]
@@ -65,6 +65,9 @@ pub fn explain(catalog: &Catalog, model: &Model, use_: &Use, today: Date) -> Exp
     let stated = &Stated::of(catalog, use_, today);
     let decision = decide_as_stated(catalog, model, use_, today, stated);
     let mut steps = Vec::new();
+    if super::unavailable(model).is_some() {
+        return Explanation { decision, steps };
+    }
     for id in catalog.licenses_of(model) {
         let Some(license) = catalog.license(&id) else { continue };
         let rights = Rights { catalog, model, license, use_, today, stated };
@@ -81,20 +84,17 @@ pub fn explain(catalog: &Catalog, model: &Model, use_: &Use, today: Date) -> Exp
                 rule: "agreement",
                 then: None,
             });
+            steps.extend(agreement.obligations.iter().map(|duty| owed(license, from, "an obligation of it", duty)));
             continue;
         }
         rights.clauses(|clause| steps.push(step(&rights, &clause, from)));
-        for duty in license.obligations.iter().filter(|duty| super::applies_to(duty.applies, use_)) {
-            steps.push(Step {
-                license: license.id.clone(),
-                from: from.to_owned(),
-                clause: "an obligation".to_owned(),
-                fact: "it binds this use".to_owned(),
-                outcome: StepOutcome::Owes,
-                rule: "obligation",
-                then: Some(duty.text.clone()),
-            });
+        if decision.outcome.allows()
+            && let Some(bound) = super::gathered::bound_to_purposes(license)
+        {
+            steps.push(owed(license, from, "its purposes", &bound));
         }
+        let duties = license.obligations.iter().filter(|duty| super::applies_to(duty.applies, use_));
+        steps.extend(duties.map(|duty| owed(license, from, "an obligation", &duty.text)));
     }
     for rule in stated.rules.iter().map(|at| catalog.company_rule(*at)) {
         if rule.is_about_model(catalog, model) {
@@ -131,6 +131,19 @@ fn own_rule(catalog: &Catalog, model: &Model, stated: &Stated, rule: &CompanyRul
         outcome,
         rule: "company-rule",
         then,
+    }
+}
+
+/// What is owed whatever is known of the use.
+fn owed(license: &License, from: &str, clause: &str, duty: &str) -> Step {
+    Step {
+        license: license.id.clone(),
+        from: from.to_owned(),
+        clause: clause.to_owned(),
+        fact: "it binds this use".to_owned(),
+        outcome: StepOutcome::Owes,
+        rule: "obligation",
+        then: Some(duty.to_owned()),
     }
 }
 
@@ -176,8 +189,12 @@ fn step(rights: &Rights<'_>, clause: &Clause<'_>, from: &str) -> Step {
                 Scope::Licensee => "the licensee",
                 Scope::Product => "the product",
             };
-            let entity = use_.entity.as_deref().unwrap_or("no entity");
-            (condition.text.clone(), format!("asked of {whom}; the use is by {entity}"))
+            let fact = match (&clause.ruling, &use_.entity) {
+                (Ruling::Refused, _) => "it is attested not to be so".to_owned(),
+                (_, Some(entity)) => format!("{entity} has stated nothing that answers for it"),
+                (_, None) => "the context names no entity that could answer for it".to_owned(),
+            };
+            (condition.text.clone(), format!("asked of {whom}; {fact}"))
         }
     };
     let (mut outcome, mut then) = match &clause.ruling {
@@ -220,6 +237,10 @@ fn change(rights: &Rights<'_>, clause: &Clause<'_>) -> String {
     let licensor = license.licensor.as_deref().unwrap_or(&rights.model.developer);
     let contract = format!("an agreement with {licensor}");
     match &clause.about {
+        // What nobody knows is refused before any agreement is looked at.
+        About::Purpose if license.id == super::UNKNOWN => {
+            "the licence on record, in a catalog file of the company".to_owned()
+        }
         About::Purpose if license.allows.is_empty() => contract,
         About::Purpose => {
             let purposes: Vec<_> = license.allows.iter().map(|purpose| purpose.name()).collect();

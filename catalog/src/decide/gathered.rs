@@ -19,6 +19,7 @@ pub(super) struct Gathered<'a> {
     rests_on: Vec<Arc<str>>,
     valid_until: Option<Date>,
     pub(super) by_agreement: Option<&'a str>,
+    by_waiver: Option<&'a str>,
     /// Rules of the company that deny, and that say where to go instead.
     forbidden: Option<&'a CompanyRule>,
     routed: Vec<&'a CompanyRule>,
@@ -60,10 +61,8 @@ impl<'a> Gathered<'a> {
 
     /// What a licence asks for in return, in the words that all decisions share.
     pub(super) fn duties(&mut self, license: &'a License, use_: &Use) {
-        if license.tier >= Tier::Research {
-            let outputs = if license.outputs.purpose_bound { ", nor of what it writes" } else { "" };
-            let purposes = purposes(license);
-            self.obligations.push(format!("{}: {purposes}; no other use of the model{outputs}", license.name).into());
+        if let Some(bound) = bound_to_purposes(license) {
+            self.obligations.push(format!("{}: {bound}", license.name).into());
         }
         let due = license.duties.iter().filter(|(applies, _)| super::applies_to(*applies, use_));
         self.obligations.extend(due.map(|(_, duty)| Arc::clone(duty)));
@@ -134,7 +133,8 @@ impl<'a> Gathered<'a> {
         }
     }
 
-    fn waived(&mut self, rule: &str, waiver: &Waiver, today: Date) {
+    fn waived(&mut self, rule: &str, waiver: &'a Waiver, today: Date) {
+        self.by_waiver.get_or_insert(waiver.id.as_str());
         self.rests_on(&waiver.id, waiver.expires, today);
         let by = waiver.approved_by.join(" and ");
         self.findings
@@ -167,13 +167,18 @@ impl<'a> Gathered<'a> {
             n => format!(" under {n} obligations"),
         };
         let (id, name, license, purpose) = (&model.id, &strictest.name, &strictest.id, use_.purpose.name());
-        let reason = match self.by_agreement {
-            Some(agreement) => {
+        let reason = match (self.by_agreement, self.by_waiver) {
+            (_, Some(waiver)) => format!(
+                "`{id}` is under the {name} (`{license}`, {tier}), and only the waiver `{waiver}` lets {purpose} use go ahead{under}"
+            ),
+            (Some(agreement), None) => {
                 format!(
                     "`{id}` is under the {name} (`{license}`, {tier}), and the agreement `{agreement}` allows {purpose} use{under}"
                 )
             }
-            None => format!("`{id}` is under the {name} (`{license}`, {tier}), which allows {purpose} use{under}"),
+            (None, None) => {
+                format!("`{id}` is under the {name} (`{license}`, {tier}), which allows {purpose} use{under}")
+            }
         };
         Decision {
             outcome,
@@ -221,4 +226,10 @@ impl<'a> Gathered<'a> {
         refused.company_rules = self.spoke.clone().into();
         Some(refused)
     }
+}
+
+/// What a licence of tier 3 or stricter asks of every use: to stay within its purposes.
+pub(super) fn bound_to_purposes(license: &License) -> Option<String> {
+    let outputs = if license.outputs.purpose_bound { ", nor of what it writes" } else { "" };
+    (license.tier >= Tier::Research).then(|| format!("{}; no other use of the model{outputs}", purposes(license)))
 }

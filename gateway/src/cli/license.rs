@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use catalog::{
-    Activity, Catalog, Date, Domain, Explanation, Exposure, Model, Purpose, Step, StepOutcome, Use, decide_served,
-    explain,
+    Activity, Catalog, Date, Domain, Explanation, Exposure, Model, Outcome, Purpose, Step, StepOutcome, Use,
+    decide_served, explain,
 };
 use clap::{Args, Subcommand, ValueEnum, builder::PossibleValue};
 use serde_json::json;
@@ -130,10 +130,35 @@ fn served(args: &Explain, catalog: &Catalog, model: &Model, use_: &Use, today: D
     let mut explanation = explain(catalog, model, use_, today);
     let adapters: Vec<&str> = args.adapter.iter().map(String::as_str).collect();
     explanation.decision = decide_served(catalog, model, &adapters, use_, today);
-    for adapter in adapters.into_iter().filter_map(|name| catalog.resolve(name)) {
-        explanation.steps.extend(explain(catalog, adapter, use_, today).steps);
+    for name in adapters {
+        match catalog.resolve(name) {
+            Some(adapter) => {
+                let steps = explain(catalog, adapter, use_, today).steps;
+                explanation.steps.extend(steps.into_iter().map(|step| of_adapter(step, &adapter.id)));
+            }
+            None => explanation.steps.push(unknown_adapter(name)),
+        }
     }
     explanation
+}
+
+/// Says whose clause it is.
+fn of_adapter(step: Step, adapter: &str) -> Step {
+    Step { from: format!("the adapter {adapter}: {}", step.from), ..step }
+}
+
+fn unknown_adapter(name: &str) -> Step {
+    Step {
+        license: "unknown".to_owned(),
+        from: format!("the adapter {}", name.escape_debug()),
+        clause: "what nobody knows allows no use".to_owned(),
+        fact: "the catalog has no such adapter".to_owned(),
+        outcome: StepOutcome::Refuses,
+        rule: "adapter-unknown",
+        then: Some(
+            "a row of it under `models` in a catalog file of the company, with its licence and parents".to_owned(),
+        ),
+    }
 }
 
 /// The use of the context, with what the options say over it.
@@ -170,23 +195,12 @@ fn asked(args: &Explain, config: &Config) -> anyhow::Result<Use> {
 
 fn text(catalog: &Catalog, model: &Model, use_: &Use, today: Date, explanation: &Explanation) -> String {
     let decision = &explanation.decision;
-    let or_none = |text: Option<&str>| text.map_or("none stated".to_owned(), |text| text.escape_debug().to_string());
     let licenses = catalog.licenses_of(model).iter().map(|id| format!("`{id}`")).collect::<Vec<_>>().join(" and ");
     let mut text = entry("model", &format!("{} ({}), under {licenses}", model.id, model.developer));
-    text += &entry(
-        "use",
-        &format!(
-            "{}, {} exposure, {}; seat {}, entity {}",
-            use_.purpose.name(),
-            use_.exposure.name(),
-            use_.activity.name(),
-            or_none(use_.seat.as_deref()),
-            or_none(use_.entity.as_deref()),
-        ),
-    );
+    text += &entry("use", &used(use_));
     text += &entry("on", &today.to_string());
-    let outcome = decision.outcome.name().replace('_', " ");
-    text += &entry("decision", &format!("{outcome} (rule {}, tier {})", decision.rule, decision.tier.number()));
+    let (outcome, rule, tier) = (decision.outcome.name().replace('_', " "), decision.rule, decision.tier.number());
+    text += &entry("decision", &format!("{outcome} (rule {rule}, tier {tier}): {}", comes_to(decision.outcome)));
     text += &entry("because", &decision.reason);
     if !decision.rests_on.is_empty() {
         let until = decision.valid_until.map_or_else(String::new, |until| format!(", until {until}"));
@@ -198,18 +212,49 @@ fn text(catalog: &Catalog, model: &Model, use_: &Use, today: Date, explanation: 
     for finding in decision.findings.iter() {
         text += &entry("look at", finding);
     }
-    let mut license = "";
+    let mut heading = ("", "");
     for step in &explanation.steps {
-        if step.license != license {
-            license = &step.license;
-            text += &match catalog.license(license) {
-                Some(license) => format!("\n{} (`{}`), of {}\n", license.name, license.id, step.from),
-                None => "\nThe company's own rules\n".to_owned(),
+        if (step.license.as_str(), step.from.as_str()) != heading {
+            heading = (&step.license, &step.from);
+            let of = match catalog.license(&step.license) {
+                Some(license) => format!("{} (`{}`), of {}", license.name, license.id, step.from),
+                None => "The company's own rules".to_owned(),
             };
+            text += &format!("\n{}", entry("", &of).trim_start());
         }
         text += &line(step);
     }
     text
+}
+
+/// Who uses the model for what, and where.
+fn used(use_: &Use) -> String {
+    let mut text = format!("{}, {} exposure, {}", use_.purpose.name(), use_.exposure.name(), use_.activity.name());
+    if !use_.domains.is_empty() {
+        let fields: Vec<_> = use_.domains.iter().map(|domain| domain.name()).collect();
+        text += &format!(", in the field {}", fields.join(" and "));
+    }
+    let stated = |what: &str, value: Option<&str>| match value {
+        Some(value) => format!("; {what} {}", value.escape_debug()),
+        None => format!("; no {what} stated"),
+    };
+    text += &stated("entity", use_.entity.as_deref());
+    text += &stated("seat", use_.seat.as_deref());
+    if !use_.end_users.is_empty() {
+        text += &format!("; offered to people in {}", use_.end_users.join(", "));
+    }
+    text
+}
+
+/// What an outcome means for the use.
+fn comes_to(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Allow => "the use may go ahead",
+        Outcome::AllowWithObligations => "the use may go ahead; what it owes is marked below",
+        Outcome::Warn => "the use may go ahead for now; somebody should look at what is named below",
+        Outcome::RequireAttestation => "the use has to wait until somebody answers for what is marked as missing",
+        Outcome::Deny => "the use may not go ahead",
+    }
 }
 
 /// One clause: its mark, what it says, what is known, and what would change it.
