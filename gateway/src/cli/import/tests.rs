@@ -277,11 +277,14 @@ fn a_closed_model_behind_an_address_is_no_deployment_and_a_server_without_one_is
   - {model_name: a, litellm_params: {model: openai/gpt-4o, api_base: 'https://api.openai.com/v1'}}
   - {model_name: b, litellm_params: {model: hosted_vllm/qwen3-8b}}
   - {model_name: c, litellm_params: {model: openai/qwen3-8b, api_base: 'http://[::1]:9/v1', api_key: os.environ/LAB_KEY}}
+  - {model_name: d, litellm_params: {model: openai/llama-3.3-70b-versatile, api_base: 'https://api.groq.com/openai/v1/'}}
 ",
     );
     let (config, _) = loaded(&imported);
     let ids: Vec<_> = config.deployments.iter().map(|deployment| deployment.facts.id.as_str()).collect();
-    assert_eq!(ids, ["hosted_vllm/qwen3-8b", "openai/qwen3-8b"]);
+    assert_eq!(ids, ["hosted_vllm/qwen3-8b", "openai/qwen3-8b", "openai/llama-3.3-70b-versatile"]);
+    let Target::Remote { host, .. } = &config.deployments[2].target else { panic!("remote") };
+    assert_eq!(host.as_deref(), Some("groq"), "a host's own address is the host");
     assert!(found(&imported, "a: model")[0].2.contains("OpenAI publishes no weights of `gpt-4o`"));
     assert_eq!(found(&imported, "hosted_vllm without api_base")[0].0, Approximate);
 }

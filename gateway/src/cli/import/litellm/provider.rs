@@ -1,5 +1,7 @@
 //! Where a `provider/name` of LiteLLM runs, in the catalog's words.
 
+use catalog::Catalog;
+
 /// A place that the configuration can name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Provider {
@@ -43,6 +45,14 @@ pub(super) fn split<'a>(model: &'a str, custom: Option<&'a str>) -> (&'a str, Op
     };
     let found = PROVIDERS.iter().find(|(known, _)| *known == prefix).map(|(_, provider)| *provider);
     (prefix, found, name)
+}
+
+/// The host whose own address this is: many name it where they mean the host.
+pub(super) fn at(address: &str, catalog: &Catalog) -> Option<Provider> {
+    let address = address.trim_end_matches('/');
+    let is_its = |id: &str| catalog.host(id).is_some_and(|host| host.base_url == address);
+    let mut providers = PROVIDERS.iter().map(|(_, provider)| *provider);
+    providers.find(|provider| matches!(provider, Provider::Host(id) if is_its(id)))
 }
 
 #[cfg(test)]
