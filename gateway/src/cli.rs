@@ -13,6 +13,7 @@ mod columns;
 mod curl;
 mod diff;
 mod explain;
+mod import;
 mod keys;
 mod license;
 mod mock;
@@ -47,6 +48,7 @@ Examples:
   pointsman catalog list --tier 1 --language ko    models by licence tier and language
   pointsman license explain llama-4-scout --use revenue --seat FR    which clause, and what would change it
   pointsman advise --language ko --gpu 24GB        models to take for a task, and why
+  pointsman import litellm config.yaml --out .     a configuration and policies out of LiteLLM's
   pointsman keys new --config pointsman.yaml --team support --context bot
   pointsman audit report --since 2026-11-01        what was asked, served and refused
 
@@ -72,6 +74,7 @@ enum Command {
     Catalog(catalog::Catalog),
     License(license::License),
     Advise(advise::Advise),
+    Import(import::Import),
     Keys(keys::Keys),
     Audit(audit::Audit),
     Mock(mock::Mock),
@@ -90,6 +93,7 @@ pub fn main() -> ExitCode {
         Command::Catalog(args) => catalog::run(&args),
         Command::License(args) => license::run(&args),
         Command::Advise(args) => advise::run(&args),
+        Command::Import(args) => import::run(&args),
         Command::Keys(args) => keys::run(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Mock(args) => mock::run(&args).map(|()| true),

@@ -252,6 +252,7 @@ fn comes_to(outcome: Outcome) -> &'static str {
         Outcome::Allow => "the use may go ahead",
         Outcome::AllowWithObligations => "the use may go ahead; what it owes is marked below",
         Outcome::Warn => "the use may go ahead for now; somebody should look at what is named below",
+        Outcome::Route => "the use may not go ahead; the models below are asked instead",
         Outcome::RequireAttestation => "the use has to wait until somebody answers for what is marked as missing",
         Outcome::Deny => "the use may not go ahead",
     }

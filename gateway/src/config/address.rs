@@ -6,18 +6,18 @@ use http::Uri;
 
 /// An address that paths such as `/chat/completions` are appended to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct BaseUrl {
+pub(crate) struct BaseUrl {
     /// Without a slash at its end.
-    pub(super) text: String,
+    pub(crate) text: String,
     /// `https`.
-    pub(super) encrypted: bool,
+    pub(crate) encrypted: bool,
     /// Whether it stays on this machine.
-    pub(super) loopback: bool,
+    pub(crate) loopback: bool,
 }
 
 impl BaseUrl {
     /// Reads an address; the error says what is wrong with it and never repeats it.
-    pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
+    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
         let uri: Uri = text.parse().map_err(|_| "it cannot be read")?;
         let encrypted = match uri.scheme_str() {
             Some("https") => true,
