@@ -78,7 +78,10 @@ pub(super) fn run(args: &DiffArgs) -> anyhow::Result<bool> {
 fn text(diff: &Diff) -> String {
     let mut text: String = diff.changes.iter().take(LISTED).map(|change| text_of(change) + "\n").collect();
     if diff.changes.len() > LISTED {
-        text.push_str(&format!("and {} more; `--json` lists them all\n\n", diff.changes.len() - LISTED));
+        text.push_str(&format!("and {} more; `--json` lists them\n\n", diff.changes.len() - LISTED));
+    }
+    if diff.left_off > 0 {
+        text.push_str(&format!("and {} of request that change in yet other ways\n\n", counted(diff.left_off, "kind")));
     }
     let kinds = counted(diff.cells, "kind");
     match diff.changed {
