@@ -86,7 +86,8 @@ pub fn coverage(sources: &[Source], snapshot: &Snapshot<'_>, today: Date) -> Cov
         for edit in drops(at, route) {
             let (reach, without) = (Reach::of(&edit, &routes, snapshot.catalog), changed(&edit, &routes));
             let exercised = cases.iter().zip(&before).zip(&taken).any(|((case, before), taken)| {
-                reach.may_move(case.facts(), *taken) && effect(case, &without) != *before
+                let (facts, taken) = (case.facts(), *taken);
+                reach.may_move(facts, taken) && effect(case, reach.enough(facts, taken, &without)) != *before
             });
             let (counted, part) = match &edit.part {
                 Part::Candidate(index) => (&mut coverage.candidates, route.candidates[*index].value.to_string()),

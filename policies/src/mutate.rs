@@ -4,7 +4,7 @@
 //! order of two routes that no request can both take - and those are counted apart: where no cell (see [`Cells`]) has
 //! another plan, in a world where everything that the routes name is deployed. Bounded, and the same every time.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{cell::LazyCell, collections::HashSet, sync::Arc};
 
 use catalog::Date;
 use serde::Serialize;
@@ -87,8 +87,11 @@ pub fn mutate(
     for (done, edit) in edits.iter().enumerate() {
         progress(done, tried);
         let (reach, after) = (Reach::of(edit, &routes, snapshot.catalog), changed(edit, &routes));
-        let fails = |case: &CaseText| !case.failures(&after, snapshot, today).is_empty();
-        if cases.iter().any(|(case, taken)| reach.may_move(case.facts(), *taken) && fails(case)) {
+        let fails = |(case, taken): &(&CaseText, Option<usize>)| {
+            let texts = reach.enough(case.facts(), *taken, &after);
+            !case.failures(texts, snapshot, today).is_empty()
+        };
+        if cases.iter().any(|case| reach.may_move(case.0.facts(), case.1) && fails(case)) {
             mutation.noticed += 1;
             continue;
         }
@@ -156,15 +159,17 @@ impl<'a> World<'a> {
     /// A request that the routes of `after` plan otherwise than before.
     fn difference(&self, reach: &Reach<'_>, after: &Arc<[FileText]>) -> Difference {
         let Some(cells) = &self.cells else { return Difference::NotLookedFor };
-        let after = bind(Arc::clone(after), self.snapshot.catalog, self.deployments);
-        let [before, after] = [&self.before, &after].map(|policies| Snapshot {
-            policies,
-            deployments: self.deployments,
-            live: &[],
-            ..*self.snapshot
-        });
-        let differs = |facts: &Facts| Effect::of(facts, &before) != Effect::of(facts, &after);
-        match cells.iter().find(|(facts, taken)| reach.may_move(facts, *taken) && differs(facts)) {
+        let bound = |texts: &Arc<[FileText]>| bind(Arc::clone(texts), self.snapshot.catalog, self.deployments);
+        let (alone, whole) = (LazyCell::new(|| reach.alone().map(bound)), LazyCell::new(|| bound(after)));
+        let effect = |facts: &Facts, policies: &PolicySet| {
+            Effect::of(facts, &Snapshot { policies, deployments: self.deployments, live: &[], ..*self.snapshot })
+        };
+        let differs = |facts: &Facts, taken| {
+            let all = Arc::ptr_eq(reach.enough(facts, taken, after), after);
+            let policies = alone.as_ref().filter(|_| !all).unwrap_or_else(|| &whole);
+            effect(facts, &self.before) != effect(facts, policies)
+        };
+        match cells.iter().find(|(facts, taken)| reach.may_move(facts, *taken) && differs(facts, *taken)) {
             Some((facts, _)) => Difference::At(facts.into()),
             None => Difference::None,
         }

@@ -3,6 +3,8 @@
 //! Each key of `match` and `require` stands here once, with the route as it is without that key. The lists take the
 //! structures apart field by field, so a key that is added to the language does not compile until it is added here.
 
+use std::sync::Arc;
+
 use catalog::{Catalog, Tier};
 
 use crate::{
@@ -93,14 +95,7 @@ impl<'a> Reach<'a> {
     /// Whether a request that the route of number `taken` takes may be planned otherwise; `None` is no route of a file.
     pub(crate) fn may_move(&self, facts: &Facts, taken: Option<usize>) -> bool {
         let at = self.edit.route;
-        // A name that stands in a route is no alias of a model, so a change of names may reach requests of other routes.
-        let names =
-            |route: &RouteText| route.when.model.as_ref().is_some_and(|models| models.contains(&facts.model_asked));
-        let changed = match self.edit.change {
-            Change::Swap => Some(self.before),
-            Change::Drop | Change::Becomes(_) => self.edit.becomes(),
-        };
-        if names(self.before) != changed.is_some_and(names) {
+        if self.renames(facts) {
             return true;
         }
         match (&self.edit.change, &self.alone) {
@@ -112,6 +107,41 @@ impl<'a> Reach<'a> {
                 taken == Some(at) || taken.is_none_or(|taken| taken > at) && alone.as_ref().is_some_and(takes)
             }
         }
+    }
+}
+
+impl Reach<'_> {
+    /// Whether the name that is asked for stands in the route before or after, not both. A name that stands in a route is no
+    /// alias of a model, so such a change may reach requests of any other route.
+    fn renames(&self, facts: &Facts) -> bool {
+        let names =
+            |route: &RouteText| route.when.model.as_ref().is_some_and(|models| models.contains(&facts.model_asked));
+        let changed = match self.edit.change {
+            Change::Swap => Some(self.before),
+            Change::Drop | Change::Becomes(_) => self.edit.becomes(),
+        };
+        names(self.before) != changed.is_some_and(names)
+    }
+
+    /// The changed route by itself, where it stays in its place.
+    pub(crate) fn alone(&self) -> Option<&Arc<[FileText]>> {
+        self.alone.as_ref().map(|alone| &alone.texts)
+    }
+
+    /// The routes that are enough to plan a request that may move: the changed one where it is sure to take the request,
+    /// else all of `whole`, the routes after the change.
+    pub(crate) fn enough<'t>(
+        &'t self,
+        facts: &Facts,
+        taken: Option<usize>,
+        whole: &'t Arc<[FileText]>,
+    ) -> &'t Arc<[FileText]> {
+        let Some((route, alone)) = self.edit.becomes().zip(self.alone.as_ref()) else { return whole };
+        // Whether another name stands for the model that is asked for depends on all routes.
+        let by_name = route.when.model.as_ref().is_none_or(|models| models.contains(&facts.model_asked));
+        let first = taken.is_none_or(|taken| taken >= self.edit.route);
+        let takes = || alone.route(self.catalog, facts, facts.needs.capabilities()).is_some();
+        if by_name && first && !self.renames(facts) && takes() { &alone.texts } else { whole }
     }
 }
 

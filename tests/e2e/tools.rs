@@ -97,7 +97,7 @@ fn diff_tells_which_requests_move_and_marks_a_licence_tier() {
     assert_eq!(code, 0, "{out}");
     let (code, out) = run(&builder, &["diff", "new.yaml", "routes.yaml"]);
     assert_eq!(code, 1);
-    for part in ["LICENCE TIER up to 1 -> up to 4", "study (tier 4)", "team science, context lab", "model auto"] {
+    for part in ["LICENCE TIER 1 -> 4 at the strictest", "study (tier 4)", "team science, context lab", "model auto"] {
         assert!(out.contains(part), "no `{part}` in:\n{out}");
     }
     assert!(!out.contains("context bot"), "the desk does not move:\n{out}");

@@ -99,7 +99,7 @@ fn text_of(change: &Change) -> String {
     let What { strictest_tier, verdict, route, first, added, removed, reordered } = &change.what;
     let kinds = format!("{} of request", counted(change.cells, "kind"));
     let mut text = match strictest_tier {
-        Some((old, new)) => format!("LICENCE TIER up to {} -> up to {}: {kinds}\n", tier(*old), tier(*new)),
+        Some((old, new)) => format!("LICENCE TIER {} -> {} at the strictest: {kinds}\n", tier(*old), tier(*new)),
         None => format!("{kinds}\n"),
     };
     let mut row = |name: &str, value: String| text.push_str(&wrapped(&format!("  {name:<9} "), &value));
