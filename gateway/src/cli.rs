@@ -13,6 +13,7 @@ mod columns;
 mod curl;
 mod diff;
 mod explain;
+mod fmt;
 mod import;
 mod keys;
 mod license;
@@ -71,6 +72,7 @@ enum Command {
     Test(test::Test),
     Diff(diff::DiffArgs),
     Prove(prove::Prove),
+    Fmt(fmt::Fmt),
     Catalog(catalog::Catalog),
     License(license::License),
     Advise(advise::Advise),
@@ -90,6 +92,7 @@ pub fn main() -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::Diff(args) => diff::run(&args),
         Command::Prove(args) => prove::run(&args),
+        Command::Fmt(args) => fmt::run(&args),
         Command::Catalog(args) => catalog::run(&args),
         Command::License(args) => license::run(&args),
         Command::Advise(args) => advise::run(&args),

@@ -111,6 +111,11 @@ impl CaseText {
         }
     }
 
+    /// What it asks, but for the day.
+    pub(crate) fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
     /// The deployments that the test makes up.
     pub(crate) fn made_up(&self, configured: &[Deployment]) -> Vec<Deployment> {
         make_up(self.deployed.as_deref().unwrap_or_default(), configured)

@@ -58,7 +58,7 @@ impl fmt::Display for TooManyCells {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "the routes tell {} kinds of request apart; at most {MAX_CELLS} are looked through: \
+            "the routes tell {} kinds of request apart, or more; at most {MAX_CELLS} are looked through: \
              look at one team, context or model at a time",
             self.cells
         )
@@ -160,6 +160,10 @@ impl Cells {
                 names.into_iter().collect()
             }
         };
+        let rows = callers.len().saturating_mul(models.len());
+        if rows > MAX_CELLS {
+            return Err(TooManyCells { cells: rows });
+        }
         let asks_language = callers.iter().flat_map(|(_, caller)| {
             models.iter().map(|model| {
                 let team = caller.team.as_deref();

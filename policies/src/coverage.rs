@@ -2,7 +2,7 @@
 //!
 //! A route is exercised if some test's request takes it. A key of `match` or `require`, or a candidate, is exercised if
 //! some test's plan would be another without it: another route, verdict, or list of those who serve. Whether the test
-//! would notice is the question of [`crate::mutate`].
+//! would notice is the question of [`crate::mutate()`].
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::{
     parse::FileText,
     places::{Places, Spot},
     route::RouteText,
-    rules::{Edit, Part, drops},
+    rules::{Edit, Part, Reach, drops},
 };
 
 /// What the tests exercise.
@@ -73,6 +73,7 @@ pub fn coverage(sources: &[Source], snapshot: &Snapshot<'_>, today: Date) -> Cov
     let cases: Vec<&CaseText> = texts.iter().flat_map(|text| &text.cases).collect();
     let effect = |case: &CaseText, texts: &_| case.planned(texts, snapshot, today, Effect::of_plan);
     let before: Vec<Effect> = cases.iter().map(|case| effect(case, texts)).collect();
+    let taken: Vec<Option<usize>> = before.iter().map(|effect| number(effect.route.as_deref(), &routes)).collect();
     let mut coverage = Coverage::default();
     for (at, route) in routes.iter().enumerate() {
         let name = &route.name.value;
@@ -81,14 +82,13 @@ pub fn coverage(sources: &[Source], snapshot: &Snapshot<'_>, today: Date) -> Cov
             part,
             at: places.get(at).map_or_else(nowhere, |places| places.place(place)),
         };
-        let takes = |effect: &Effect| effect.route.as_ref() == Some(name);
-        coverage.routes.count(before.iter().any(takes), || missed(None, &Part::Route));
+        coverage.routes.count(taken.contains(&Some(at)), || missed(None, &Part::Route));
         for edit in drops(at, route) {
-            let without = changed(&edit, &routes);
-            // Without a key of `match` a route takes more; all else matters only to those that take it.
-            let concerns = |effect: &Effect| matches!(edit.part, Part::Match(_)) || takes(effect);
-            let exercised =
-                cases.iter().zip(&before).any(|(case, before)| concerns(before) && effect(case, &without) != *before);
+            let (reach, without) = (Reach::of(&edit, &routes, snapshot.catalog), changed(&edit, &routes));
+            let exercised = cases.iter().zip(&before).zip(&taken).any(|((case, before), taken)| {
+                let (facts, taken) = (case.facts(), *taken);
+                reach.may_move(facts, taken) && effect(case, reach.enough(facts, taken, &without)) != *before
+            });
             let (counted, part) = match &edit.part {
                 Part::Candidate(index) => (&mut coverage.candidates, route.candidates[*index].value.to_string()),
                 Part::Match(key) => (&mut coverage.rules, format!("match.{key}")),
@@ -104,6 +104,11 @@ pub fn coverage(sources: &[Source], snapshot: &Snapshot<'_>, today: Date) -> Cov
 /// The routes of all files, in their order.
 pub(crate) fn routes(texts: &[FileText]) -> Vec<RouteText> {
     texts.iter().flat_map(|text| &text.routes).cloned().collect()
+}
+
+/// The number of the route of this name.
+pub(crate) fn number(name: Option<&str>, routes: &[RouteText]) -> Option<usize> {
+    routes.iter().position(|route| Some(route.name.value.as_str()) == name)
 }
 
 /// The routes after a change, without tests.

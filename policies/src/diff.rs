@@ -14,6 +14,9 @@ use serde::Serialize;
 
 use crate::{Caller, Cells, Effect, Example, Facts, Only, Serves, Snapshot, TooManyCells};
 
+/// The most ways of changing that are told apart.
+const MAX_CHANGES: usize = 10_000;
+
 /// Somebody who may ask on both sides, with what the context stands for on each.
 #[derive(Clone, Debug)]
 pub struct Pair {
@@ -32,6 +35,8 @@ pub struct Diff {
     pub changed: usize,
     /// The changes, those that move a licence tier first, then by the number of their cells.
     pub changes: Vec<Change>,
+    /// How many cells change in yet another way, beyond the 10,000 ways that are told.
+    pub left_off: usize,
 }
 
 /// What changes alike for some cells.
@@ -128,11 +133,15 @@ pub fn diff(
     let cells = Cells::new(&[old, new], &asking, today, only)?;
     let mut changes: Vec<Change> = Vec::new();
     let mut known: HashMap<What, usize> = HashMap::new();
-    let mut changed = 0;
+    let (mut changed, mut left_off) = (0, 0);
     for cell in cells.iter() {
         let after = Facts { use_: Arc::clone(&callers[cell.caller].new), ..cell.facts.clone() };
         let Some(what) = What::of(&Effect::of(&cell.facts, old), &Effect::of(&after, new)) else { continue };
         changed += 1;
+        if changes.len() >= MAX_CHANGES && !known.contains_key(&what) {
+            left_off += 1;
+            continue;
+        }
         let at = *known.entry(what.clone()).or_insert_with(|| {
             changes.push(Change {
                 what,
@@ -153,7 +162,7 @@ pub fn diff(
     changes.sort_by_key(|change| {
         (!change.what.stricter(), change.what.strictest_tier.is_none(), std::cmp::Reverse(change.cells))
     });
-    Ok(Diff { cells: cells.len(), changed, changes })
+    Ok(Diff { cells: cells.len(), changed, changes, left_off })
 }
 
 /// The callers that two sides share, and the names of those that only one has.

@@ -5,6 +5,10 @@
 //! candidates with their scores and licence decisions, everyone who was rejected and why, and a [`Verdict`]. The same
 //! function serves traffic, `explain`, policy tests and the audit replay.
 //!
+//! The offline tools ask that function about every kind of request that the routes tell apart ([`Cells`]): [`run_tests`]
+//! with [`coverage()`] and [`mutate()`], [`diff()`] of two versions, [`prove()`] of a claim, and [`remedies`] for who is refused.
+//! [`layout()`] writes a file as everybody writes it.
+//!
 //! Pure: no clock, no I/O, no HTTP, no threads. Time, health and statistics come in as facts.
 //!
 //! # How candidates are ordered
@@ -29,6 +33,7 @@ mod diag;
 mod diff;
 mod effect;
 mod facts;
+mod layout;
 mod mutate;
 mod parse;
 mod places;
@@ -52,6 +57,7 @@ pub use diag::{Code, Diagnostic, Report, Severity};
 pub use diff::{Change, Diff, Pair, What, diff, pairs};
 pub use effect::{Effect, Serves};
 pub use facts::{Capabilities, Capability, Deployment, Facts, Live, Needs, Place, Snapshot};
+pub use layout::{LayoutError, layout};
 pub use mutate::{MAX_MUTATIONS, Mutation, Unnoticed, mutate};
 pub use places::Spot;
 pub use plan::{

@@ -4,20 +4,21 @@
 //! order of two routes that no request can both take - and those are counted apart: where no cell (see [`Cells`]) has
 //! another plan, in a world where everything that the routes name is deployed. Bounded, and the same every time.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{cell::LazyCell, collections::HashSet, sync::Arc};
 
 use catalog::Date;
 use serde::Serialize;
 
 use crate::{
-    Caller, Cells, Deployment, Effect, Only, Place, Snapshot, Source,
+    Caller, Cells, Deployment, Effect, Example, Facts, Only, Place, PolicySet, Snapshot, Source,
     cases::{CaseText, strictest_use},
     cells::every_caller,
     compile::bind,
-    coverage::{changed, routes},
+    coverage::{changed, number, routes},
+    parse::FileText,
     places::{Places, Spot},
     route::{RouteText, Selector},
-    rules::mutations,
+    rules::{Edit, Reach, mutations},
 };
 
 /// The most changes that are tried.
@@ -52,7 +53,7 @@ pub struct Unnoticed {
     pub at: Spot,
     /// A request that is planned otherwise after it; none where there were too many kinds of request to look for one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub example: Option<crate::Example>,
+    pub example: Option<Example>,
 }
 
 /// Tries every change of the routes that `sources` were compiled to, and tells `progress` how many are done of how many.
@@ -72,22 +73,29 @@ pub fn mutate(
     // What fails before can notice nothing.
     let cases: Vec<&CaseText> =
         all.iter().copied().filter(|case| case.failures(texts, snapshot, today).is_empty()).collect();
+    let taken =
+        |case: &CaseText| case.planned(texts, snapshot, today, |plan, _| number(plan.route.as_deref(), &routes));
+    let cases: Vec<(&CaseText, Option<usize>)> = cases.into_iter().map(|case| (case, taken(case))).collect();
     let deployments = everything(&routes, &all, snapshot);
-    let world = World { snapshot, deployments: &deployments, callers: everyone(callers, &all, snapshot), today };
-
     let mut edits = mutations(&routes);
     let left_off = edits.len().saturating_sub(MAX_MUTATIONS);
     edits.truncate(MAX_MUTATIONS);
+    let callers = everyone(callers, &all, snapshot);
+    let world = World::new(snapshot, &routes, &edits, &deployments, &callers, today);
     let tried = edits.len();
     let mut mutation = Mutation { tried, noticed: 0, equivalent: 0, score: None, unnoticed: Vec::new(), left_off };
     for (done, edit) in edits.iter().enumerate() {
         progress(done, tried);
-        let after = changed(edit, &routes);
-        if cases.iter().any(|case| !case.failures(&after, snapshot, today).is_empty()) {
+        let (reach, after) = (Reach::of(edit, &routes, snapshot.catalog), changed(edit, &routes));
+        let fails = |(case, taken): &(&CaseText, Option<usize>)| {
+            let texts = reach.enough(case.facts(), *taken, &after);
+            !case.failures(texts, snapshot, today).is_empty()
+        };
+        if cases.iter().any(|case| reach.may_move(case.0.facts(), case.1) && fails(case)) {
             mutation.noticed += 1;
             continue;
         }
-        let example = match world.difference(texts, &after) {
+        let example = match world.difference(&reach, &after) {
             Difference::None => {
                 mutation.equivalent += 1;
                 continue;
@@ -105,40 +113,64 @@ pub fn mutate(
     mutation
 }
 
-/// Where changes are looked for that no test notices.
+/// Where changes are looked for that no test notices: every cell, with the number of the route that takes it.
 struct World<'a> {
     snapshot: &'a Snapshot<'a>,
     deployments: &'a [Deployment],
-    callers: Vec<Caller>,
-    today: Date,
+    before: PolicySet,
+    /// Absent where there are too many.
+    cells: Option<Vec<(Facts, Option<usize>)>>,
 }
 
 enum Difference {
     None,
-    At(crate::Example),
+    At(Example),
     NotLookedFor,
 }
 
-impl World<'_> {
-    /// A request that the routes of `after` plan otherwise than those of `before`.
-    fn difference(&self, before: &Arc<[crate::parse::FileText]>, after: &Arc<[crate::parse::FileText]>) -> Difference {
-        let [before, after] =
-            [before, after].map(|texts| bind(Arc::clone(texts), self.snapshot.catalog, self.deployments));
-        let [before, after] = [&before, &after].map(|policies| Snapshot {
-            policies,
-            deployments: self.deployments,
-            live: &[],
-            ..*self.snapshot
+impl<'a> World<'a> {
+    fn new(
+        snapshot: &'a Snapshot<'a>,
+        routes: &[RouteText],
+        edits: &[Edit],
+        deployments: &'a [Deployment],
+        callers: &[Caller],
+        today: Date,
+    ) -> Self {
+        let bound = |text: FileText| bind([text].into(), snapshot.catalog, deployments);
+        let before = bound(FileText { routes: routes.to_vec(), cases: Vec::new() });
+        // What the changed routes tell apart, such as a size that is one token more, is told apart for all of them.
+        let changed = edits.iter().filter_map(Edit::becomes).cloned().collect();
+        let after = bind([FileText { routes: changed, cases: Vec::new() }].into(), snapshot.catalog, &[]);
+        let [before_, after_] =
+            [&before, &after].map(|policies| Snapshot { policies, deployments, live: &[], ..*snapshot });
+        let cells = Cells::new(&[&before_, &after_], callers, today, &Only::default());
+        let cells = cells.ok().filter(|cells| cells.len() <= MAX_COMPARED).map(|cells| {
+            let cells = cells.iter().map(|cell| {
+                let taken = before.route(snapshot.catalog, &cell.facts, cell.facts.needs.capabilities());
+                let taken = number(taken.map(|route| &*route.name), routes);
+                (cell.facts, taken)
+            });
+            cells.collect()
         });
-        let Ok(cells) = Cells::new(&[&before, &after], &self.callers, self.today, &Only::default()) else {
-            return Difference::NotLookedFor;
+        Self { snapshot, deployments, before, cells }
+    }
+
+    /// A request that the routes of `after` plan otherwise than before.
+    fn difference(&self, reach: &Reach<'_>, after: &Arc<[FileText]>) -> Difference {
+        let Some(cells) = &self.cells else { return Difference::NotLookedFor };
+        let bound = |texts: &Arc<[FileText]>| bind(Arc::clone(texts), self.snapshot.catalog, self.deployments);
+        let (alone, whole) = (LazyCell::new(|| reach.alone().map(bound)), LazyCell::new(|| bound(after)));
+        let effect = |facts: &Facts, policies: &PolicySet| {
+            Effect::of(facts, &Snapshot { policies, deployments: self.deployments, live: &[], ..*self.snapshot })
         };
-        if cells.len() > MAX_COMPARED {
-            return Difference::NotLookedFor;
-        }
-        let differs = |facts: &crate::Facts| Effect::of(facts, &before) != Effect::of(facts, &after);
-        match cells.iter().find(|cell| differs(&cell.facts)) {
-            Some(cell) => Difference::At((&cell.facts).into()),
+        let differs = |facts: &Facts, taken| {
+            let all = Arc::ptr_eq(reach.enough(facts, taken, after), after);
+            let policies = alone.as_ref().filter(|_| !all).unwrap_or_else(|| &whole);
+            effect(facts, &self.before) != effect(facts, policies)
+        };
+        match cells.iter().find(|(facts, taken)| reach.may_move(facts, *taken) && differs(facts, *taken)) {
+            Some((facts, _)) => Difference::At(facts.into()),
             None => Difference::None,
         }
     }

@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::{
     Capabilities, Cause, Deployment, Facts, Live, Needs, Place, Plan, Rejected, Snapshot,
     compile::bind,
-    coverage::routes,
+    coverage::{number, routes},
     parse::FileText,
     plan::plan_whole,
     read::Spanned,
@@ -67,7 +67,7 @@ struct World<'a> {
 impl<'a> World<'a> {
     fn of(facts: &Facts, before: &'a Snapshot<'a>, plan: &Plan) -> Self {
         let routes = routes(&before.policies.texts);
-        let route = routes.iter().position(|route| Some(route.name.value.as_str()) == plan.route.as_deref());
+        let route = number(plan.route.as_deref(), &routes);
         let live = |at| before.live.get(at).copied().unwrap_or(Live::UNMEASURED);
         Self {
             before,

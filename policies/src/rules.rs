@@ -3,10 +3,14 @@
 //! Each key of `match` and `require` stands here once, with the route as it is without that key. The lists take the
 //! structures apart field by field, so a key that is added to the language does not compile until it is added here.
 
-use catalog::Tier;
+use std::sync::Arc;
+
+use catalog::{Catalog, Tier};
 
 use crate::{
-    Capabilities, Capability,
+    Capabilities, Capability, Facts, PolicySet,
+    compile::bind,
+    parse::FileText,
     read::Spanned,
     route::{Require, RouteText, When},
 };
@@ -44,6 +48,14 @@ enum Change {
 }
 
 impl Edit {
+    /// The route as it becomes, where it stays in its place.
+    pub(crate) fn becomes(&self) -> Option<&RouteText> {
+        match &self.change {
+            Change::Becomes(route) => Some(route),
+            Change::Drop | Change::Swap => None,
+        }
+    }
+
     /// The routes after the change.
     pub(crate) fn apply(&self, routes: &[RouteText]) -> Vec<RouteText> {
         let mut routes = routes.to_vec();
@@ -55,6 +67,81 @@ impl Edit {
             Change::Swap => routes.swap(self.route, self.route + 1),
         }
         routes
+    }
+}
+
+/// Which requests an edit can move at all: a quick answer, so that few need to be planned again.
+pub(crate) struct Reach<'a> {
+    edit: &'a Edit,
+    /// The route as it was.
+    before: &'a RouteText,
+    catalog: &'a Catalog,
+    /// The changed route by itself, with no deployment.
+    alone: Option<PolicySet>,
+}
+
+impl<'a> Reach<'a> {
+    pub(crate) fn of(edit: &'a Edit, routes: &'a [RouteText], catalog: &'a Catalog) -> Self {
+        let alone = match &edit.change {
+            Change::Becomes(route) => {
+                let text = FileText { routes: vec![(**route).clone()], cases: Vec::new() };
+                Some(bind([text].into(), catalog, &[]))
+            }
+            Change::Drop | Change::Swap => None,
+        };
+        Self { edit, before: &routes[edit.route], catalog, alone }
+    }
+
+    /// Whether a request that the route of number `taken` takes may be planned otherwise; `None` is no route of a file.
+    pub(crate) fn may_move(&self, facts: &Facts, taken: Option<usize>) -> bool {
+        let at = self.edit.route;
+        if self.renames(facts) {
+            return true;
+        }
+        match (&self.edit.change, &self.alone) {
+            (Change::Drop, _) => taken == Some(at),
+            (Change::Swap, _) => taken == Some(at) || taken == Some(at + 1),
+            // A route takes from those after it only what it matches now.
+            (Change::Becomes(_), alone) => {
+                let takes = |alone: &PolicySet| alone.route(self.catalog, facts, facts.needs.capabilities()).is_some();
+                taken == Some(at) || taken.is_none_or(|taken| taken > at) && alone.as_ref().is_some_and(takes)
+            }
+        }
+    }
+}
+
+impl Reach<'_> {
+    /// Whether the name that is asked for stands in the route before or after, not both. A name that stands in a route is no
+    /// alias of a model, so such a change may reach requests of any other route.
+    fn renames(&self, facts: &Facts) -> bool {
+        let names =
+            |route: &RouteText| route.when.model.as_ref().is_some_and(|models| models.contains(&facts.model_asked));
+        let changed = match self.edit.change {
+            Change::Swap => Some(self.before),
+            Change::Drop | Change::Becomes(_) => self.edit.becomes(),
+        };
+        names(self.before) != changed.is_some_and(names)
+    }
+
+    /// The changed route by itself, where it stays in its place.
+    pub(crate) fn alone(&self) -> Option<&Arc<[FileText]>> {
+        self.alone.as_ref().map(|alone| &alone.texts)
+    }
+
+    /// The routes that are enough to plan a request that may move: the changed one where it is sure to take the request,
+    /// else all of `whole`, the routes after the change.
+    pub(crate) fn enough<'t>(
+        &'t self,
+        facts: &Facts,
+        taken: Option<usize>,
+        whole: &'t Arc<[FileText]>,
+    ) -> &'t Arc<[FileText]> {
+        let Some((route, alone)) = self.edit.becomes().zip(self.alone.as_ref()) else { return whole };
+        // Whether another name stands for the model that is asked for depends on all routes.
+        let by_name = route.when.model.as_ref().is_none_or(|models| models.contains(&facts.model_asked));
+        let first = taken.is_none_or(|taken| taken >= self.edit.route);
+        let takes = || alone.route(self.catalog, facts, facts.needs.capabilities()).is_some();
+        if by_name && first && !self.renames(facts) && takes() { &alone.texts } else { whole }
     }
 }
 
@@ -277,3 +364,6 @@ fn fewer(set: Capabilities) -> Vec<(String, Capabilities)> {
     let all: Vec<Capability> = if set.iter().count() > 1 { set.iter().collect() } else { Vec::new() };
     all.into_iter().map(|c| (format!("without `{c}`"), set.without([c].into_iter().collect()))).collect()
 }
+
+#[cfg(test)]
+mod tests;

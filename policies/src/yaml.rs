@@ -92,6 +92,21 @@ pub(crate) fn parse(text: &str) -> Result<Node, Broken> {
     Ok(tree.root.unwrap_or(Node { at: 0..0, value: Value::Scalar { text: String::new(), quoted: false } }))
 }
 
+/// The comments of a text that has a tree, in their order.
+pub(crate) fn comments(text: &str) -> Vec<String> {
+    let options = granit_parser::options! {
+        emit_comments: true,
+        flow_nesting_limit: MAX_DEPTH,
+        block_nesting_limit: MAX_DEPTH,
+    };
+    let events = Parser::new_from_str_with_options(text, options).map_while(Result::ok);
+    let comments = events.filter_map(|(event, _)| match event {
+        Event::Comment(text, _) => Some(text.trim_end().to_owned()),
+        _ => None,
+    });
+    comments.collect()
+}
+
 /// A collection whose end has not come yet.
 struct Open {
     start: usize,

@@ -97,7 +97,7 @@ fn diff_tells_which_requests_move_and_marks_a_licence_tier() {
     assert_eq!(code, 0, "{out}");
     let (code, out) = run(&builder, &["diff", "new.yaml", "routes.yaml"]);
     assert_eq!(code, 1);
-    for part in ["LICENCE TIER up to 1 -> up to 4", "study (tier 4)", "team science, context lab", "model auto"] {
+    for part in ["LICENCE TIER 1 -> 4 at the strictest", "study (tier 4)", "team science, context lab", "model auto"] {
         assert!(out.contains(part), "no `{part}` in:\n{out}");
     }
     assert!(!out.contains("context bot"), "the desk does not move:\n{out}");
@@ -144,4 +144,29 @@ fn explain_takes_a_curl_command_line_and_says_what_would_let_a_refused_candidate
     let (code, out) = run(&builder, &["explain", "--request", "empty.txt", "--team", "desk"]);
     assert_eq!(code, 1);
     assert!(out.contains("sends no body"), "{out}");
+}
+
+#[test]
+fn fmt_lays_files_out_keeps_comments_and_leaves_alone_what_it_cannot() {
+    let loose = ROUTES.replace("    match: {team: desk, model: [auto]}\n", "").replace(
+        "    candidates: [any]\n",
+        "    candidates: [any] # whoever is there\n    match: {team: desk, model: [auto]}\n",
+    );
+    let builder = builder().file("loose.yaml", &loose).file("broken.yaml", "version: [1\n");
+    let fmt = |arguments: &[&str]| {
+        let (code, out, error) = builder.command(&[&["fmt"], arguments].concat());
+        (code, format!("{out}{error}"))
+    };
+    let read = |name: &str| std::fs::read_to_string(builder.folder().join(name)).unwrap();
+    let (code, out) = fmt(&["--check", "loose.yaml"]);
+    assert_eq!(code, 1);
+    assert!(out.contains("loose.yaml: would be laid out otherwise"), "{out}");
+    assert_eq!(read("loose.yaml"), loose, "`--check` writes nothing");
+    assert_eq!(fmt(&["loose.yaml"]).0, 0);
+    let laid_out = ROUTES.replace("[any]\n  - name: rest", "[any] # whoever is there\n\n  - name: rest");
+    assert_eq!(read("loose.yaml"), laid_out);
+    assert_eq!(fmt(&["--check", "loose.yaml"]).0, 0);
+    let (code, out) = fmt(&["broken.yaml"]);
+    assert_eq!((code, read("broken.yaml").as_str()), (1, "version: [1\n"));
+    assert!(out.contains("broken.yaml: left alone: line"), "{out}");
 }

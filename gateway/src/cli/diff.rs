@@ -78,7 +78,10 @@ pub(super) fn run(args: &DiffArgs) -> anyhow::Result<bool> {
 fn text(diff: &Diff) -> String {
     let mut text: String = diff.changes.iter().take(LISTED).map(|change| text_of(change) + "\n").collect();
     if diff.changes.len() > LISTED {
-        text.push_str(&format!("and {} more; `--json` lists them all\n\n", diff.changes.len() - LISTED));
+        text.push_str(&format!("and {} more; `--json` lists them\n\n", diff.changes.len() - LISTED));
+    }
+    if diff.left_off > 0 {
+        text.push_str(&format!("and {} of request that change in yet other ways\n\n", counted(diff.left_off, "kind")));
     }
     let kinds = counted(diff.cells, "kind");
     match diff.changed {
@@ -96,7 +99,7 @@ fn text_of(change: &Change) -> String {
     let What { strictest_tier, verdict, route, first, added, removed, reordered } = &change.what;
     let kinds = format!("{} of request", counted(change.cells, "kind"));
     let mut text = match strictest_tier {
-        Some((old, new)) => format!("LICENCE TIER up to {} -> up to {}: {kinds}\n", tier(*old), tier(*new)),
+        Some((old, new)) => format!("LICENCE TIER {} -> {} at the strictest: {kinds}\n", tier(*old), tier(*new)),
         None => format!("{kinds}\n"),
     };
     let mut row = |name: &str, value: String| text.push_str(&wrapped(&format!("  {name:<9} "), &value));
