@@ -10,6 +10,7 @@
 mod class;
 mod clauses;
 mod explain;
+mod owed;
 mod rules;
 
 use std::sync::Arc;
@@ -17,12 +18,15 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::standing::Stated;
-use crate::{Answer, Applies, Availability, Catalog, Date, Kind, License, Metric, Model, Month, Scope, Tier, Use};
+use crate::{
+    Answer, Applies, Availability, Catalog, Date, Kind, License, Metric, Model, Month, ObligationKind, Scope, Tier, Use,
+};
 use clauses::{Clause, Ruling};
 
 pub use class::Class;
 pub(crate) use class::Classes;
 pub use explain::{Explanation, Step, StepOutcome, explain};
+pub use owed::Owed;
 pub use rules::{RULES, can_be_waived};
 
 /// What came of a decision; a greater one holds back more.
@@ -74,6 +78,9 @@ pub struct Decision {
     pub reason: Arc<str>,
     /// What the use has to do in return.
     pub obligations: Arc<[Arc<str>]>,
+    /// The kinds of these.
+    #[serde(skip)]
+    pub owed: Owed,
     /// What somebody should look at although it is allowed.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub findings: Arc<[Arc<str>]>,
@@ -140,11 +147,15 @@ fn decide_as_stated(catalog: &Catalog, model: &Model, use_: &Use, today: Date, s
                 let owed =
                     agreement.obligations.iter().map(|duty| format!("agreement {}: {duty}", agreement.id).into());
                 gathered.obligations.extend(owed);
+                if !agreement.obligations.is_empty() {
+                    gathered.owed = gathered.owed.and(Owed::other());
+                }
                 gathered.by_agreement.get_or_insert(agreement.id.as_str());
             }
             None => {
                 rights.clauses(|clause| gathered.take(&rights, clause));
                 gathered.duties(license, use_);
+                gathered.owes(license, use_);
             }
         }
     }
@@ -179,6 +190,7 @@ fn stricter(a: Decision, b: Decision) -> Decision {
     Decision {
         tier: strict.tier.max(other.tier),
         obligations: union(&strict.obligations, &other.obligations),
+        owed: strict.owed.and(other.owed),
         findings: union(&strict.findings, &other.findings),
         missing: strict.missing.iter().chain(other.missing.iter()).cloned().collect(),
         rests_on: union(&strict.rests_on, &other.rests_on),
@@ -194,6 +206,7 @@ struct Gathered<'a> {
     lacking: Option<(&'a License, String)>,
     missing: Vec<Need>,
     obligations: Vec<Arc<str>>,
+    owed: Owed,
     findings: Vec<Arc<str>>,
     rests_on: Vec<Arc<str>>,
     valid_until: Option<Date>,
@@ -214,6 +227,7 @@ impl<'a> Gathered<'a> {
             }
             Ruling::Owes { duty, on } => {
                 self.obligations.push(format!("{}: {duty}", license.name).into());
+                self.owed = self.owed.and(Owed::other());
                 if let Some(attestation) = on {
                     self.rests_on(&attestation.id, attestation.valid_until, rights.today);
                 }
@@ -250,6 +264,16 @@ impl<'a> Gathered<'a> {
         }
         let due = license.duties.iter().filter(|(applies, _)| applies_to(*applies, use_));
         self.obligations.extend(due.map(|(_, duty)| Arc::clone(duty)));
+    }
+
+    /// The kinds of these.
+    fn owes(&mut self, license: &License, use_: &Use) {
+        if license.tier >= Tier::Research {
+            self.owed = self.owed.and(Owed::kind(ObligationKind::Purpose));
+        }
+        for duty in license.obligations.iter().filter(|duty| applies_to(duty.applies, use_)) {
+            self.owed = self.owed.and(Owed::kind(duty.kind));
+        }
     }
 
     fn rests_on(&mut self, id: &str, ends: Date, today: Date) {
@@ -311,6 +335,7 @@ impl<'a> Gathered<'a> {
             tier,
             reason: reason.into(),
             obligations: self.obligations.into(),
+            owed: self.owed,
             findings: self.findings.into(),
             missing: Arc::new([]),
             rests_on: self.rests_on.into(),
@@ -380,6 +405,7 @@ fn deny(tier: Tier, rule: &'static str, license: &str, reason: String) -> Decisi
         tier,
         reason: reason.into(),
         obligations: Arc::new([]),
+        owed: Owed::default(),
         findings: Arc::new([]),
         missing: Arc::new([]),
         rests_on: Arc::new([]),
