@@ -9,6 +9,8 @@
 //!
 //! # How candidates are ordered
 //!
+//! - An alias stands for the name that it leads to; a suffix such as `:cheap` behind a name that nobody has as a whole
+//!   takes the place of the route's `prefer`.
 //! - The first route whose `match` takes the request decides. A model asked for by its own name that no route takes has
 //!   the implicit route `direct`: every deployment of that model.
 //! - `candidates` is read in stages. `any` stands for every deployment that the list does not name, and is a stage of
@@ -22,25 +24,33 @@
 mod attempts;
 mod bind;
 mod cases;
+mod check;
 mod compile;
 mod diag;
 mod facts;
+mod naming;
 mod parse;
 mod plan;
 mod quality;
 mod read;
 mod route;
 mod set;
+mod suffix;
 mod table;
+mod unmet;
+mod window;
 mod yaml;
 
 pub use attempts::{Attempts, Deadlines, FailureClass, FailureClasses};
 pub use cases::{TestResult, run_tests};
-pub use compile::{Source, compile};
+pub use compile::{Declared, Source, compile, compile_declared};
 pub use diag::{Code, Diagnostic, Report, Severity};
-pub use facts::{Capabilities, Capability, Deployment, Facts, Live, Needs, Place, Snapshot};
+pub use facts::{Capabilities, Capability, Deployment, Facts, Live, MAX_VALUE, Needs, Place, Snapshot};
+pub use naming::AskedAs;
 pub use plan::{
     Candidate, CandidateReport, Cause, Factor, MAX_CANDIDATES, Plan, PlanReport, Reason, Rejected, RejectedReport,
     Score, Verdict, plan,
 };
+pub use route::SCRIPTS;
 pub use set::{DIRECT, PolicySet};
+pub use suffix::Suffix;

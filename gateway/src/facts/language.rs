@@ -32,6 +32,20 @@ pub fn detect(text: &str) -> Option<&'static str> {
     }
 }
 
+/// The script that most of `text` is in, by its Unicode name in lower case; hiragana and katakana are `kana`, and so are
+/// Han characters among them. `None` where there is no letter of a script that is known.
+pub fn script(text: &str) -> Option<&'static str> {
+    let prose = prose(text);
+    let counts = Counts::of(&prose);
+    match counts.leading() {
+        Some((language, weight)) if weight >= counts.latin => {
+            letters::SCRIPT_OF.iter().find(|(usual, _)| *usual == language).map(|(_, script)| *script)
+        }
+        None if !prose.contains(letters::is_latin) => None,
+        _ => Some("latin"),
+    }
+}
+
 /// The beginning of `text` without code in backticks.
 fn prose(text: &str) -> String {
     let text = &text[..text.floor_char_boundary(SEARCH_BYTES)];

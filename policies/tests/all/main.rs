@@ -1,7 +1,10 @@
 //! The crate seen from outside, one theme a module.
 
 mod diagnostics;
+mod matching;
+mod naming;
 mod plan;
 mod properties;
+mod require;
 mod shipped;
 mod world;

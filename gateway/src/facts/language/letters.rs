@@ -47,6 +47,33 @@ const SCRIPTS: [(RangeInclusive<char>, &str, usize); 28] = [
     ('\u{20000}'..='\u{2FA1F}', "zh", 2),
 ];
 
+/// The script of each language that [`script`] gives.
+pub(super) const SCRIPT_OF: [(&str, &str); 23] = [
+    ("el", "greek"),
+    ("ru", "cyrillic"),
+    ("hy", "armenian"),
+    ("he", "hebrew"),
+    ("ar", "arabic"),
+    ("hi", "devanagari"),
+    ("bn", "bengali"),
+    ("pa", "gurmukhi"),
+    ("gu", "gujarati"),
+    ("ta", "tamil"),
+    ("te", "telugu"),
+    ("kn", "kannada"),
+    ("ml", "malayalam"),
+    ("si", "sinhala"),
+    ("th", "thai"),
+    ("lo", "lao"),
+    ("my", "myanmar"),
+    ("ka", "georgian"),
+    ("ko", "hangul"),
+    ("am", "ethiopic"),
+    ("km", "khmer"),
+    ("ja", "kana"),
+    ("zh", "han"),
+];
+
 /// The language of a text in the script of `language`, told by letters that the usual language has not.
 pub(super) fn refine(language: &'static str, prose: &str) -> &'static str {
     let of_script = TELLING.iter().filter(|(usual, _, _)| *usual == language);
