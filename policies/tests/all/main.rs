@@ -4,6 +4,7 @@ mod diagnostics;
 mod matching;
 mod naming;
 mod plan;
+mod prefer;
 mod properties;
 mod require;
 mod shipped;
