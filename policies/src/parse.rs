@@ -185,3 +185,29 @@ impl Reader<'_> {
 /// What a request can be matched by: everything that it can ask for.
 pub(crate) const NEEDS: [Capability; 5] =
     [Capability::Tools, Capability::JsonSchema, Capability::Image, Capability::Audio, Capability::Logprobs];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_header_of_the_default_policies_explains_every_key() {
+        let text = include_str!("../../config/policies/default.yaml");
+        let header: String = text.lines().take_while(|line| line.starts_with('#')).collect::<Vec<_>>().join("\n");
+        let (_, after) = header.split_once("# match:").expect("the keys of `match`");
+        let (when, after) = after.split_once("# require:").expect("the keys of `require`");
+        let (require, prefer) = after.split_once("# prefer:").expect("the weights of `prefer`");
+        for (section, keys) in [(when, &when::KEYS[..]), (require, &require::KEYS), (prefer, &prefer::WEIGHTS)] {
+            // The keys that a line begins with, before the explanation in its column.
+            let shown =
+                |line: &str| line.strip_prefix("#   ").map(|line| line.split("  ").next().unwrap_or("").to_owned());
+            let explained: Vec<String> = section.lines().filter_map(shown).filter(|keys| !keys.is_empty()).collect();
+            for key in keys {
+                assert!(
+                    explained.iter().any(|keys| keys.split(", ").any(|shown| shown == *key)),
+                    "`{key}`: {explained:?}"
+                );
+            }
+        }
+    }
+}

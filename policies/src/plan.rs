@@ -225,7 +225,7 @@ pub(crate) fn plan_whole(facts: &Facts, snapshot: &Snapshot<'_>, keep: usize) ->
     for entry in &route.entries {
         let row = &table.rows[entry.row as usize];
         let live = snapshot.live.get(row.deployment).unwrap_or(&Live::UNMEASURED);
-        match admit(facts, needs, row, live, &route.limits, &mut allowed) {
+        match admit(facts, needs, row, live, route.limits.as_ref(), &mut allowed) {
             Ok(()) => fit.push(Fit { entry, row, live }),
             Err(cause) => {
                 let model = table.models[row.model].id.clone();
@@ -264,7 +264,7 @@ fn admit(
     needs: Capabilities,
     row: &Row,
     live: &Live,
-    limits: &Limits,
+    limits: Option<&Limits>,
     allowed: &mut Allowed<'_>,
 ) -> Result<(), Cause> {
     if let Some(missing) = needs.first_common(row.lacks) {
@@ -277,13 +277,13 @@ fn admit(
     if !allowed.allows(row) {
         return Err(Cause::License(allowed.decision(row)));
     }
-    if let Some(owes) = limits::owes(limits, || allowed.decision(row)) {
+    if let Some(owes) = limits.and_then(|limits| limits::owes(limits, || allowed.decision(row))) {
         return Err(owes);
     }
     if !live.healthy {
         return Err(Cause::Unhealthy);
     }
-    limits::unmet(limits, live).map_or(Ok(()), Err)
+    limits.and_then(|limits| limits::unmet(limits, live)).map_or(Ok(()), Err)
 }
 
 /// The licence decisions for one use, each model decided once.

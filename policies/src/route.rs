@@ -246,6 +246,14 @@ pub(crate) struct Require {
     pub(crate) limits: Limits,
 }
 
+impl Require {
+    /// Whether any of it is asked of models as such, wherever they are deployed.
+    pub(crate) fn asks_of_models(&self) -> bool {
+        let licenses = self.max_tier.is_some() || self.allow_licenses.is_some() || !self.deny_licenses.is_empty();
+        licenses || self.openness.is_some() || !self.benchmarks.is_empty()
+    }
+}
+
 /// What a candidate must be at the moment of a request: asked of each plan, where all else is asked once.
 ///
 /// A time that was not measured yet passes: a deployment that gets no request is never measured.

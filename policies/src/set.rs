@@ -45,8 +45,8 @@ pub(crate) struct Route {
     pub(crate) ranks_by_language: bool,
     /// Whether more than one model is among them, so that a caller's preference for quality depends on the language.
     pub(crate) mixes_models: bool,
-    /// What is asked of each candidate at the moment of a request.
-    pub(crate) limits: Limits,
+    /// What is asked of each candidate at the moment of a request; `None` where nothing is.
+    pub(crate) limits: Option<Limits>,
     pub(crate) suffixes: Suffixes,
     pub(crate) attempts: Attempts,
     /// Those that meet `require`, in the order of the list.

@@ -42,7 +42,7 @@ impl Checker<'_> {
                 continue;
             }
             known += 1;
-            let serves = !binder.reach(selector).is_empty();
+            let serves = !builtin && !binder.reach(selector).is_empty();
             reached |= serves;
             match self.excluded(route, selector) {
                 Some(reason) => excluded.push((candidate, reason)),
@@ -100,6 +100,9 @@ impl Checker<'_> {
 
     /// Why no model of the catalog that a selector stands for can meet what its route requires.
     fn excluded(&self, route: &RouteText, selector: &Selector) -> Option<String> {
+        if !route.require.asks_of_models() {
+            return None;
+        }
         let unmet = |model: &Model| unmet_by_model(model, &route.require).map(|(_, reason)| reason);
         let none_of = |models: &mut dyn Iterator<Item = &Model>| {
             let mut first = None;

@@ -8,14 +8,17 @@ use crate::{
     yaml::{Node, Value},
 };
 
+/// The factors that can be weighted.
+pub(super) const WEIGHTS: [&str; 7] =
+    ["quality", "cost", "latency", "throughput", "cached_prefix", "locality", "spread"];
+
 impl Reader<'_> {
     pub(super) fn prefer(&mut self, node: &Node) -> (Option<Prefer>, Option<QualityBy>) {
-        let weights = ["quality", "cost", "latency", "throughput", "cached_prefix", "locality", "spread"];
-        let mut keys = weights.to_vec();
+        let mut keys = WEIGHTS.to_vec();
         keys.push("quality_by");
         let Some(fields) = self.fields(node, "`prefer`", &keys) else { return (None, None) };
         let mut weighed = true;
-        let [quality, cost, latency, throughput, cached_prefix, locality, spread] = weights.map(|key| {
+        let [quality, cost, latency, throughput, cached_prefix, locality, spread] = WEIGHTS.map(|key| {
             let Some(node) = fields.get(key) else { return 0.0 };
             let weight = self.amount(node, "a weight");
             weighed &= weight.is_some();

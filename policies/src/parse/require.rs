@@ -10,28 +10,29 @@ use crate::{
     yaml::Node,
 };
 
+/// The keys of `require`.
+pub(super) const KEYS: [&str; 14] = [
+    "license",
+    "context_tokens",
+    "capabilities",
+    "region",
+    "retention",
+    "training_use",
+    "openness",
+    "local",
+    "quantization",
+    "price",
+    "benchmarks",
+    "ttft_p95_ms",
+    "tpot_p95_ms",
+    "error_rate",
+];
 /// The word for duties where none may be owed.
 const NONE: &str = "none";
 
 impl Reader<'_> {
     pub(super) fn require(&mut self, node: &Node) -> Require {
-        let keys = [
-            "license",
-            "context_tokens",
-            "capabilities",
-            "region",
-            "retention",
-            "training_use",
-            "openness",
-            "local",
-            "quantization",
-            "price",
-            "benchmarks",
-            "ttft_p95_ms",
-            "tpot_p95_ms",
-            "error_rate",
-        ];
-        let Some(fields) = self.fields(node, "`require`", &keys) else { return Require::default() };
+        let Some(fields) = self.fields(node, "`require`", &KEYS) else { return Require::default() };
         let mut require = Require {
             capabilities: fields
                 .get("capabilities")

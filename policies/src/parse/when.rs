@@ -12,27 +12,28 @@ use crate::{
     yaml::Node,
 };
 
+/// The keys of `match`.
+pub(super) const KEYS: [&str; 13] = [
+    "team",
+    "key",
+    "context",
+    "language",
+    "script",
+    "model",
+    "modality",
+    "needs",
+    "prompt_tokens",
+    "stream",
+    "time",
+    "header",
+    "metadata",
+];
 /// The most values that a header or an entry of `metadata` is compared with.
 const MAX_VALUES: usize = 1_000;
 
 impl Reader<'_> {
     pub(super) fn when(&mut self, node: &Node) -> (When, Places) {
-        let keys = [
-            "team",
-            "key",
-            "context",
-            "language",
-            "script",
-            "model",
-            "modality",
-            "needs",
-            "prompt_tokens",
-            "stream",
-            "time",
-            "header",
-            "metadata",
-        ];
-        let Some(fields) = self.fields(node, "`match`", &keys) else { return Default::default() };
+        let Some(fields) = self.fields(node, "`match`", &KEYS) else { return Default::default() };
         let teams = fields.get("team").map(|n| self.texts(n, "a team"));
         let contexts = fields.get("context").map(|n| self.texts(n, "a context"));
         let (header, headers) = self.tags(&fields, "header", "`match.header`");

@@ -134,6 +134,7 @@ pub(super) fn order(
     let answer_tokens = facts.max_tokens.unwrap_or(USUAL_ANSWER);
     let quality_by = prefer.and_then(|prefer| prefer.quality_by);
     let running: f32 = fit.iter().map(|fit| fit.live.running as f32).sum();
+    let share = 1.0 / running.max(1.0);
     let mut means = Means::default();
     let mut raws: Vec<Raw> = Vec::with_capacity(fit.len());
     for fit in fit {
@@ -143,7 +144,7 @@ pub(super) fn order(
             latency: latency(fit.live),
             throughput: throughput(fit.live),
             cached_prefix: cached(fit.live, facts.prompt_tokens),
-            spread: 1.0 - fit.live.running as f32 / running.max(1.0),
+            spread: 1.0 - fit.live.running as f32 * share,
         };
         means.add(&raw);
         raws.push(raw);

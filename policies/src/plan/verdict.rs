@@ -8,7 +8,6 @@ use super::{Allowed, Cause, Rejected, admit};
 use crate::{
     Facts, Live, Snapshot, Suffix,
     diag::{LIKE_ENOUGH, likeness},
-    route::Limits,
     set::Route,
 };
 
@@ -170,7 +169,7 @@ fn alternatives(facts: &Facts, snapshot: &Snapshot<'_>) -> Vec<String> {
         .iter()
         .filter(|row| {
             let live = snapshot.live.get(row.deployment).unwrap_or(&Live::UNMEASURED);
-            admit(facts, needs, row, live, &Limits::default(), &mut allowed).is_ok()
+            admit(facts, needs, row, live, None, &mut allowed).is_ok()
         })
         .collect();
     able.sort_by_key(|row| {

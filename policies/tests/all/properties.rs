@@ -218,7 +218,7 @@ impl Required {
 
     /// What is asked at the moment of the request.
     fn met_now(&self, live: &Live, decision: &catalog::Decision) -> bool {
-        self.max_ttft_ms.is_none_or(|max| live.ttft_ms.is_none_or(|ms| ms <= f32::from(max)))
+        self.max_ttft_ms.is_none_or(|max| live.ttft_ms.is_none_or(|ms| !ms.is_finite() || ms <= f32::from(max)))
             && self.max_error_rate.is_none_or(|tenths| live.error_rate <= f32::from(tenths.min(9)) / 10.0 + 1e-6)
             && (!self.notices_only || decision.owed.names().all(|kind| kind == "notice"))
     }
