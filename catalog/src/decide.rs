@@ -15,6 +15,7 @@ mod class;
 mod clauses;
 mod explain;
 mod gathered;
+mod owed;
 mod rules;
 
 use std::sync::Arc;
@@ -32,6 +33,7 @@ use gathered::Gathered;
 pub use class::Class;
 pub(crate) use class::Classes;
 pub use explain::{Explanation, Step, StepOutcome, explain};
+pub use owed::Owed;
 pub use rules::{RULES, can_be_waived};
 
 /// What came of a decision; a greater one holds back more.
@@ -86,6 +88,9 @@ pub struct Decision {
     pub reason: Arc<str>,
     /// What the use has to do in return.
     pub obligations: Arc<[Arc<str>]>,
+    /// The kinds of these.
+    #[serde(skip)]
+    pub owed: Owed,
     /// What somebody should look at although it is allowed.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub findings: Arc<[Arc<str>]>,
@@ -165,11 +170,15 @@ fn decide_as_stated(catalog: &Catalog, model: &Model, use_: &Use, today: Date, s
                 let owed =
                     agreement.obligations.iter().map(|duty| format!("agreement {}: {duty}", agreement.id).into());
                 gathered.obligations.extend(owed);
+                if !agreement.obligations.is_empty() {
+                    gathered.owed = gathered.owed.and(Owed::other());
+                }
                 gathered.by_agreement.get_or_insert(agreement.id.as_str());
             }
             None => {
                 rights.clauses(|clause| gathered.take(&rights, clause));
                 gathered.duties(license, use_);
+                gathered.owes(license, use_);
             }
         }
     }
@@ -233,6 +242,7 @@ fn stricter(a: Decision, b: Decision) -> Decision {
     Decision {
         tier: strict.tier.max(other.tier),
         obligations: union(&strict.obligations, &other.obligations),
+        owed: strict.owed.and(other.owed),
         findings: union(&strict.findings, &other.findings),
         missing: strict.missing.iter().chain(other.missing.iter()).cloned().collect(),
         rests_on: union(&strict.rests_on, &other.rests_on),
@@ -303,6 +313,7 @@ fn deny(tier: Tier, rule: &'static str, license: &str, reason: String) -> Decisi
         tier,
         reason: reason.into(),
         obligations: Arc::new([]),
+        owed: Owed::default(),
         findings: Arc::new([]),
         missing: Arc::new([]),
         rests_on: Arc::new([]),

@@ -58,7 +58,7 @@ pub use company_rule::{CompanyRule, Mode, ModelsWhere, RuleSpoke, Then, UsesWher
 pub use country::{country_meant, is_country};
 pub use date::{Date, Month, NotADate, NotAMonth};
 pub use decide::{
-    Class, Decision, Explanation, Need, Outcome, RULES, Step, StepOutcome, can_be_waived, decide, decide_served,
+    Class, Decision, Explanation, Need, Outcome, Owed, RULES, Step, StepOutcome, can_be_waived, decide, decide_served,
     explain,
 };
 pub use declared::{Declaration, Finding, Weight, compare};

@@ -10,6 +10,7 @@
 
 pub(crate) mod address;
 mod contexts;
+mod declared;
 pub(crate) mod decode;
 mod deployments;
 mod environment;
@@ -67,6 +68,8 @@ pub struct Config {
     pub contexts: Contexts,
     /// The teams, by name.
     pub teams: Teams,
+    /// The values of a request that policies may match by name.
+    pub facts: DeclaredFacts,
     /// Who is let in.
     pub access: Access,
     /// The built-in catalog with the company's own entries over it.
@@ -183,6 +186,15 @@ pub type Teams = BTreeMap<String, Team>;
 pub struct Team {
     /// The contexts that the team's keys may be made for.
     pub contexts: Vec<String>,
+}
+
+/// The values of a request that are facts because the configuration declares them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeclaredFacts {
+    /// Request headers, in lower case.
+    pub headers: Vec<String>,
+    /// Entries of a request's `metadata`.
+    pub metadata: Vec<String>,
 }
 
 /// Who is let in.

@@ -1,36 +1,66 @@
-//! What a request is, as policies see it: language, size, needs.
+//! What a request is, as policies see it: who asks and when, language, size, needs, declared values.
 //!
-//! Reads the decoded request only. The size is an estimate that needs no tokenizer: a quarter of a token
-//! for each byte of ASCII, one for each character elsewhere. Language is told only where a policy asks for it,
-//! because telling it costs more than the rest of the decision.
+//! Reads the decoded request and the headers that the configuration declares, and nothing else. The size is an estimate
+//! that needs no tokenizer: a quarter of a token for each byte of ASCII, one for each character elsewhere. Language and
+//! script are told only where a policy asks for them, because telling them costs more than the rest of the decision.
 
 pub mod language;
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use backends::{Input, Part, Prompt};
-use policies::Facts;
+use http::HeaderMap;
+use policies::{Facts, MAX_VALUE};
 
-use crate::{keys::Grant, wire::Decoded};
+use crate::{
+    config::{Config, DeclaredFacts},
+    keys::Grant,
+    settle,
+    wire::Decoded,
+};
 
-/// The facts of a decoded request of a caller. `tell_language`: whether the policies for this model ask for it.
-pub fn of(decoded: &Decoded, caller: &Grant, tell_language: bool) -> Facts {
+/// The facts of a decoded request of a caller, now.
+pub fn of(decoded: &Decoded, caller: &Grant, headers: &HeaderMap, config: &Config) -> Facts {
+    let (policies, catalog, team) = (&config.policies, &config.catalog, caller.team.as_deref());
+    let tell_language = policies.asks_language(catalog, &decoded.model, team);
+    let tell_script = policies.asks_script(catalog, &decoded.model, team);
+    let asked = if tell_language || tell_script { asked(&decoded.request.input) } else { None };
+    let asked = asked.as_deref();
+    let now = settle::now_ms();
     Facts {
-        team: caller.team.as_deref().map(str::to_owned),
+        team: team.map(str::to_owned),
+        key: caller.key.as_deref().map(str::to_owned),
         context: Some(caller.context.name.clone()),
         use_: Arc::clone(&caller.context.use_),
-        today: crate::settle::today(),
+        today: catalog::Date::of_unix_ms(now),
+        now: i64::try_from(now / 1000).ok(),
         model_asked: decoded.model.clone(),
-        language: if tell_language {
-            asked(&decoded.request.input).and_then(|text| language::detect(&text)).map(str::to_owned)
-        } else {
-            None
-        },
+        language: asked.filter(|_| tell_language).and_then(language::detect).map(str::to_owned),
+        script: asked.filter(|_| tell_script).and_then(language::script).map(str::to_owned),
         prompt_tokens: prompt_tokens(&decoded.request.input),
         max_tokens: decoded.request.max_tokens.map(u64::from),
         needs: decoded.needs,
         stream: decoded.request.stream,
+        headers: declared_headers(&config.facts, headers),
+        metadata: declared_metadata(&config.facts, decoded),
     }
+}
+
+/// The declared headers of a request: of one that stands there twice the first. What no policy can match is left out.
+fn declared_headers(declared: &DeclaredFacts, headers: &HeaderMap) -> Vec<(String, String)> {
+    let value = |name: &String| headers.get(name.as_str())?.to_str().ok().filter(|value| value.len() <= MAX_VALUE);
+    declared.headers.iter().filter_map(|name| Some((name.clone(), value(name)?.to_owned()))).collect()
+}
+
+/// The declared entries of a request's `metadata`; one that is no text, or longer than any that a policy can match, is
+/// left out.
+fn declared_metadata(declared: &DeclaredFacts, decoded: &Decoded) -> Vec<(String, String)> {
+    let Some(metadata) = decoded.metadata.as_deref().filter(|_| !declared.metadata.is_empty()) else {
+        return Vec::new();
+    };
+    let values: HashMap<String, serde_json::Value> = serde_json::from_str(metadata.get()).unwrap_or_default();
+    let value = |name: &String| values.get(name)?.as_str().filter(|value| value.len() <= MAX_VALUE);
+    declared.metadata.iter().filter_map(|name| Some((name.clone(), value(name)?.to_owned()))).collect()
 }
 
 /// The text whose language counts: the last turn of the user, or the first prompt.
@@ -94,6 +124,41 @@ fn text_tokens(text: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire;
+
+    #[test]
+    fn only_declared_values_are_gathered_and_none_that_is_too_long() {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let declared =
+            DeclaredFacts { headers: names(&["x-tier", "x-long", "x-absent"]), metadata: names(&["project", "n"]) };
+        let mut headers = HeaderMap::new();
+        headers.append("X-Tier", "gold".parse().unwrap());
+        headers.append("X-Tier", "silver".parse().unwrap());
+        headers.append("X-Long", "x".repeat(MAX_VALUE + 1).parse().unwrap());
+        headers.append("X-Other", "1".parse().unwrap());
+        let pair = |name: &str, value: &str| vec![(name.to_owned(), value.to_owned())];
+        assert_eq!(declared_headers(&declared, &headers), pair("x-tier", "gold"));
+
+        let of = |metadata: &str| {
+            let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":"x"}}],"metadata":{metadata}}}"#);
+            let decoded = wire::decode(backends::Api::Chat, "r", body.into()).unwrap();
+            declared_metadata(&declared, &decoded)
+        };
+        assert_eq!(of(r#"{"project":"apollo","n":7,"other":"x"}"#), pair("project", "apollo"));
+        for odd in ["null", "[]", "\"project\"", r#"{"project":["apollo"]}"#] {
+            assert_eq!(of(odd), [], "{odd}");
+        }
+    }
+
+    #[test]
+    fn every_script_that_can_be_told_can_be_matched() {
+        for text in ["Hello there", "안녕하세요", "こんにちは", "你好吗", "Привет", "مرحبا", "Γειά", "สวัสดี"]
+        {
+            let script = language::script(text).expect(text);
+            assert!(policies::SCRIPTS.contains(&script), "{script}");
+        }
+        assert_eq!(language::script("12 🎉"), None);
+    }
 
     #[test]
     fn size_counts_ascii_by_bytes_and_other_scripts_by_characters() {

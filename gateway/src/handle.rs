@@ -61,9 +61,7 @@ async fn serve(
     let bytes = body::read(body, &parts.headers, &runtime.config.limits).await.map_err(early)?;
     let decoded = decode(api, id, bytes).await.map_err(early)?;
 
-    let tell_language =
-        runtime.config.policies.asks_language(&runtime.config.catalog, &decoded.model, caller.team.as_deref());
-    let facts = facts::of(&decoded, &caller, tell_language);
+    let facts = facts::of(&decoded, &caller, &parts.headers, &runtime.config);
     let plan = route::plan(&runtime, &facts);
     let refusal = route::refusal(&plan, &facts);
     // A name that nobody knows concerns no licence; all other refusals are decisions to prove.

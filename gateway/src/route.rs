@@ -61,7 +61,12 @@ fn unfit(asked: &str, code: &str, reason: &str, alternatives: &[String]) -> ApiE
         "context-too-long" => {
             ApiError { code: "context_length_exceeded".into(), ..ApiError::invalid("messages".to_owned(), message) }
         }
-        "required-license" => ApiError::forbidden("policy_forbids_license", message),
+        "suffix-refused" => {
+            let error =
+                ApiError { code: "suffix_refused".into(), ..ApiError::invalid("model".to_owned(), reason.to_owned()) };
+            return error.hint(format!("ask for {}", listed(alternatives, " or ")));
+        }
+        "required-license" | "required-obligations" => ApiError::forbidden("policy_forbids_license", message),
         "not-deployed" => {
             ApiError { param: Some("model".into()), ..ApiError::not_found("model_not_deployed", message) }
         }

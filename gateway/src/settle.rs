@@ -8,6 +8,7 @@ pub mod record;
 pub mod replay;
 
 use std::{
+    borrow::Cow,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -86,6 +87,9 @@ pub fn decide(
             max_tokens: facts.max_tokens,
             needs: facts.needs.capabilities().iter().map(|need| need.as_str().into()).collect(),
             stream: facts.stream,
+            script: facts.script.as_deref().map(Into::into),
+            headers: pairs(&facts.headers),
+            metadata: pairs(&facts.metadata),
         }),
         config: runtime.config.digest.as_str().into(),
         policy: runtime.config.policy_digest.as_str().into(),
@@ -95,6 +99,10 @@ pub fn decide(
         rejected,
     };
     ledger.append(&record).map_err(|error| unprovable(&error))
+}
+
+fn pairs(pairs: &[(String, String)]) -> Vec<(Cow<'_, str>, Cow<'_, str>)> {
+    pairs.iter().map(|(name, value)| (name.as_str().into(), value.as_str().into())).collect()
 }
 
 /// How long an answer waits for its decision to be on disk.

@@ -12,6 +12,7 @@ pub mod models;
 use backends::{Api, Object, Payload, PayloadError, Request};
 use bytes::Bytes;
 use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_json::value::RawValue;
 
 use crate::respond::error::{ApiError, clip};
 
@@ -24,6 +25,8 @@ pub struct Decoded {
     pub request: Request,
     /// What it asks of a model beyond text.
     pub needs: policies::Needs,
+    /// The JSON of its `metadata`, not read yet: policies match values of it only where the configuration declares them.
+    pub metadata: Option<Box<RawValue>>,
 }
 
 /// Characters of a model's name; the longest that a host has are half as long.

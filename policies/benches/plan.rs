@@ -9,7 +9,7 @@ use std::{
 
 use catalog::{ASSUMED_ENTITY, Availability, Catalog, Exposure, Kind, Purpose, Use};
 use criterion::{Criterion, criterion_group, criterion_main};
-use policies::{Deployment, Facts, Live, Needs, Place, PolicySet, Snapshot, Source, compile, plan};
+use policies::{Deployment, Facts, Live, Place, PolicySet, Snapshot, Source, compile, plan};
 
 const ROUTES: usize = 1_000;
 const DEPLOYMENTS: usize = 300;
@@ -58,22 +58,18 @@ fn policies(catalog: &Catalog, deployments: &[Deployment]) -> PolicySet {
 }
 
 fn facts(model: &str, language: &str) -> Facts {
+    let use_ = Use {
+        seat: Some("KR".to_owned()),
+        entity: Some(ASSUMED_ENTITY.to_owned()),
+        ..Use::new(Purpose::Revenue, Exposure::Public)
+    };
     Facts {
         team: Some("t42".to_owned()),
-        context: None,
-        today: "2026-11-25".parse().expect("a date"),
-        use_: Use {
-            seat: Some("KR".to_owned()),
-            entity: Some(ASSUMED_ENTITY.to_owned()),
-            ..Use::new(Purpose::Revenue, Exposure::Public)
-        }
-        .into(),
-        model_asked: model.to_owned(),
         language: Some(language.to_owned()),
         prompt_tokens: 900,
         max_tokens: Some(300),
-        needs: Needs::default(),
         stream: true,
+        ..Facts::new(model, use_, "2026-11-25".parse().expect("a date"))
     }
 }
 

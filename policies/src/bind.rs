@@ -1,4 +1,4 @@
-//! Binds the candidates of a route to deployments, and sets aside those that do not meet what it requires.
+//! Binds the candidates of a route to deployments, and sets aside those that do not meet what it requires: see `unmet`.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -8,9 +8,11 @@ use crate::{
     Attempts, Deployment, Place,
     plan::{Cause, Rejected},
     read::Spanned,
-    route::{Prefer, Require, RouteText, Selector, When},
+    route::{Limits, Prefer, Require, RouteText, Selector, When},
     set::{DEMO_STAGE, DIRECT, Entry, Route, SPARE_STAGE},
+    suffix::Suffixes,
     table::{Row, Table},
+    unmet::unmet,
 };
 
 /// Finds the deployments that selectors speak of.
@@ -46,7 +48,7 @@ impl<'a> Binder<'a> {
     }
 
     /// The implicit route of a model or deployment asked for by its own name.
-    pub(crate) fn direct(&self, name: &str) -> Route {
+    pub(crate) fn direct(&self, name: &str, suffixes: Suffixes) -> Route {
         let selector = Spanned { value: Selector::Name(name.to_owned()), at: 0..0 };
         let (entries, _) = self.entries(&[selector]);
         Route {
@@ -54,6 +56,9 @@ impl<'a> Binder<'a> {
             when: When::default(),
             prefer: None,
             ranks_by_language: false,
+            mixes_models: false,
+            limits: None,
+            suffixes,
             attempts: Attempts::default(),
             spare: self.spare(&entries, &Require::default()),
             entries: entries.into(),
@@ -61,28 +66,25 @@ impl<'a> Binder<'a> {
         }
     }
 
-    /// A route of a file.
-    pub(crate) fn route(&self, text: &RouteText) -> Route {
-        let (mut entries, mut out) = self.entries(&text.candidates);
-        entries.retain(|entry| {
-            let row = &self.table.rows[entry.row as usize];
-            match self.unmet(row, &text.require) {
-                None => true,
-                Some((code, reason)) => {
-                    out.push(Rejected {
-                        deployment: Some(row.deployment),
-                        model: self.table.models[row.model].id.clone(),
-                        cause: Cause::Required { code, reason: reason.into() },
-                    });
-                    false
-                }
-            }
-        });
+    /// How many deployments may serve on a route, and those that may not.
+    pub(crate) fn outcome(&self, text: &RouteText) -> (usize, Vec<Rejected>) {
+        let (entries, out) = self.bound(text);
+        (entries.len(), out)
+    }
+
+    /// A route of a file; `suffixes` is what holds in that file, and `quality_by` the column of the table that its
+    /// quality is read from.
+    pub(crate) fn route(&self, text: &RouteText, suffixes: Option<Suffixes>, quality_by: Option<u16>) -> Route {
+        let prefer = text.prefer.map(|prefer| Prefer { quality_by, ..prefer });
+        let (entries, out) = self.bound(text);
         Route {
             name: text.name.value.as_str().into(),
             when: text.when.clone(),
-            prefer: text.prefer,
-            ranks_by_language: self.ranks_by_language(&entries, text.prefer),
+            ranks_by_language: self.ranks_by_language(&entries, prefer),
+            mixes_models: self.mixes_models(&entries),
+            prefer,
+            limits: Some(text.require.limits).filter(|limits| *limits != Limits::default()),
+            suffixes: text.suffixes.or(suffixes).unwrap_or(Suffixes::Allow),
             attempts: text.attempts,
             spare: self.spare(&entries, &text.require),
             entries: entries.into(),
@@ -93,14 +95,38 @@ impl<'a> Binder<'a> {
     /// The deployments that licence rules may ask instead of one of `entries`.
     fn spare(&self, entries: &[Entry], require: &Require) -> Box<[Entry]> {
         let listed = |row: u32| entries.iter().any(|entry| entry.row == row);
-        let meets = |row: u32| self.unmet(&self.table.rows[row as usize], require).is_none();
+        let meets = |at: u32| {
+            let row = &self.table.rows[at as usize];
+            unmet(row, &self.deployments[row.deployment], &self.table.models[row.model].model, require).is_none()
+        };
         let rows = self.spare.iter().copied().filter(|row| !listed(*row) && meets(*row));
         (0..).zip(rows).map(|(rank, row)| Entry { row, stage: SPARE_STAGE, rank }).collect()
     }
 
+    /// The deployments of a route that meet what it requires, and those that do not.
+    fn bound(&self, text: &RouteText) -> (Vec<Entry>, Vec<Rejected>) {
+        let (mut entries, mut out) = self.entries(&text.candidates);
+        entries.retain(|entry| {
+            let row = &self.table.rows[entry.row as usize];
+            let served = &self.table.models[row.model];
+            match unmet(row, &self.deployments[row.deployment], &served.model, &text.require) {
+                None => true,
+                Some((code, reason)) => {
+                    out.push(Rejected {
+                        deployment: Some(row.deployment),
+                        model: served.id.clone(),
+                        cause: Cause::Required { code, reason: reason.into() },
+                    });
+                    false
+                }
+            }
+        });
+        (entries, out)
+    }
+
     /// Quality depends on the language; it makes a difference where it counts and more than one model is compared.
     fn ranks_by_language(&self, entries: &[Entry], prefer: Option<Prefer>) -> bool {
-        if prefer.is_some_and(|prefer| prefer.quality <= 0.0) {
+        if prefer.is_some_and(|prefer| prefer.quality <= 0.0 || prefer.quality_by.is_some()) {
             return false;
         }
         let model = |entry: &Entry| self.table.rows[entry.row as usize].model;
@@ -108,6 +134,12 @@ impl<'a> Binder<'a> {
         entries
             .windows(2)
             .any(|pair| (prefer.is_some() || pair[0].rank == pair[1].rank) && model(&pair[0]) != model(&pair[1]))
+    }
+
+    /// Whether more than one model is among them.
+    fn mixes_models(&self, entries: &[Entry]) -> bool {
+        let model = |entry: &Entry| self.table.rows[entry.row as usize].model;
+        entries.windows(2).any(|pair| model(&pair[0]) != model(&pair[1]))
     }
 
     /// The deployments of a list, each once, and the candidates that nothing serves.
@@ -142,90 +174,5 @@ impl<'a> Binder<'a> {
             }
         }
         (entries, out)
-    }
-
-    /// The first requirement that a deployment does not meet: a code, and why.
-    fn unmet(&self, row: &Row, require: &Require) -> Option<(&'static str, String)> {
-        let deployment = &self.deployments[row.deployment];
-        let model = &self.table.models[row.model].model;
-        if let Some(max) = require.max_tier.filter(|max| model.tier > *max) {
-            let reason = format!("its licence `{}` is {}; the route allows up to {max}", model.license, model.tier);
-            return Some(("required-license", reason));
-        }
-        if let Some(allow) = &require.allow_licenses
-            && let Some(id) = model.licenses().find(|id| allow.iter().all(|allowed| allowed.value != *id))
-        {
-            return Some(("required-license", format!("its licence `{id}` is not among those the route allows")));
-        }
-        if let Some(id) = model.licenses().find(|id| require.deny_licenses.iter().any(|denied| denied.value == *id)) {
-            return Some(("required-license", format!("the route denies its licence `{id}`")));
-        }
-        if let Some(min) = require.min_context_tokens {
-            match row.context_tokens {
-                Some(tokens) if tokens >= min => {}
-                Some(tokens) => {
-                    let reason = format!("its context window holds {tokens} tokens; the route requires {min}");
-                    return Some(("required-context", reason));
-                }
-                None => {
-                    let reason = format!("its context window is not known; the route requires {min} tokens");
-                    return Some(("required-context", reason));
-                }
-            }
-        }
-        if let Some(missing) = require.capabilities.iter().find(|c| !row.has.contains(*c)) {
-            let known = if row.lacks.contains(missing) { "it lacks" } else { "it is not known to have" };
-            return Some(("required-capability", format!("{known} `{missing}`, which the route requires")));
-        }
-        if let Some(regions) = &require.region {
-            let local = row.local && regions.iter().any(|region| region == "local");
-            if let Some(reason) = outside(local, deployment.region.as_deref(), regions, "region") {
-                return Some(("required-region", reason));
-            }
-        }
-        if let Some(retentions) = &require.retention {
-            let local = row.local && deployment.retention.is_none() && retentions.iter().any(|r| r == "none");
-            if let Some(reason) = outside(local, deployment.retention.as_deref(), retentions, "retention") {
-                return Some(("required-retention", reason));
-            }
-        }
-        if let Some(min) = require.min_bits {
-            match deployment.quantization_bits {
-                Some(bits) if f64::from(bits) >= min => {}
-                Some(bits) => {
-                    let reason = format!("its weights have {bits} bits; the route requires {min}");
-                    return Some(("required-quantization", reason));
-                }
-                None => {
-                    let reason = format!("the bits of its weights are not known; the route requires {min}");
-                    return Some(("required-quantization", reason));
-                }
-            }
-        }
-        dear("prompt", row.input_usd, require.max_input_usd)
-            .or_else(|| dear("answer", row.output_usd, require.max_output_usd))
-            .map(|reason| ("required-price", reason))
-    }
-}
-
-/// Why a place is not among those that the route requires; `excused` where it counts as one of them anyway.
-fn outside(excused: bool, has: Option<&str>, required: &[String], what: &str) -> Option<String> {
-    let wanted = required.join(", ");
-    match has {
-        _ if excused => None,
-        Some(has) if required.iter().any(|r| r == has) => None,
-        Some(has) => Some(format!("its {what} is {has}; the route requires {wanted}")),
-        None => Some(format!("its {what} is not known; the route requires {wanted}")),
-    }
-}
-
-/// Why a price is above its limit.
-fn dear(what: &str, usd: Option<f32>, max: Option<f64>) -> Option<String> {
-    let max = max?;
-    match usd {
-        // A price is kept as f32; the limit is rounded alike, so that a price at its limit passes.
-        Some(usd) if usd <= max as f32 => None,
-        Some(usd) => Some(format!("{usd} USD per million {what} tokens; the route allows {max}")),
-        None => Some(format!("its price of {what} tokens is not known; the route allows {max} USD per million")),
     }
 }

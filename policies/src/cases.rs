@@ -15,6 +15,7 @@ use crate::{
     parse::{FileText, NEEDS},
     plan::plan_whole,
     read::{Reader, Spanned},
+    route::UNKNOWN,
     yaml::{Node, Value},
 };
 
@@ -39,6 +40,8 @@ struct Deployed {
     host: Option<Spanned<String>>,
     region: Option<String>,
     retention: Option<String>,
+    training_use: Option<String>,
+    effective_context_tokens: Option<u64>,
 }
 
 /// What must come of the request. An absent part is not looked at, but without `verdict` the request must be served.
@@ -215,6 +218,8 @@ fn make_up(deployed: &[Deployed], configured: &[Deployment]) -> Vec<Deployment> 
         }
         deployment.region = d.region.clone().or(deployment.region);
         deployment.retention = d.retention.clone().or(deployment.retention);
+        deployment.training_use = d.training_use.clone().or(deployment.training_use);
+        deployment.effective_context_tokens = d.effective_context_tokens.or(deployment.effective_context_tokens);
         deployment
     });
     // The same line twice is one deployment.
@@ -241,31 +246,73 @@ impl Reader<'_> {
     }
 
     fn request(&mut self, node: &Node) -> Option<Facts> {
-        let keys = ["model", "team", "context", "language", "prompt_tokens", "max_tokens", "needs", "stream", "use"];
+        let keys = [
+            "model",
+            "team",
+            "key",
+            "context",
+            "language",
+            "script",
+            "prompt_tokens",
+            "max_tokens",
+            "needs",
+            "stream",
+            "time",
+            "header",
+            "metadata",
+            "use",
+        ];
         let fields = self.fields(node, "`request`", &keys)?;
         let model = self.required(&fields, "model").and_then(|n| self.text(n, "a model name"));
         let mut word = |key, what| fields.get(key).and_then(|n| self.text(n, what)).map(|text| text.value);
-        let (team, context) = (word("team", "a team"), word("context", "a context"));
-        let language = word("language", "a language code");
+        let (team, key, context) =
+            (word("team", "a team"), word("key", "the id of a key"), word("context", "a context"));
+        // As in a route's `match`, `unknown` is what could not be told.
+        let told = |word: Option<String>| word.filter(|word| word != UNKNOWN);
+        let (language, script) = (told(word("language", "a language code")), told(word("script", "a script")));
         let mut tokens = |key| fields.get(key).and_then(|n| self.whole(n, "a number of tokens", 0..=u64::MAX));
         let (prompt_tokens, max_tokens) = (tokens("prompt_tokens"), tokens("max_tokens"));
         let needs = fields.get("needs").map(|n| self.capabilities(n, &NEEDS)).unwrap_or_default();
         let stream = fields.get("stream").and_then(|n| self.truth(n, "a truth value")).unwrap_or(false);
+        let now = fields.get("time").and_then(|n| self.moment(n));
+        let headers = fields.get("header").map(|n| self.values(n)).unwrap_or_default();
+        let metadata = fields.get("metadata").map(|n| self.values(n)).unwrap_or_default();
         let mut use_ = fields.get("use").map(|n| self.use_(n)).unwrap_or_else(strictest_use);
         use_.context.clone_from(&context);
         Some(Facts {
             team,
+            key,
             context,
-            use_: use_.into(),
-            // The day of the run takes its place.
-            today: Date::of_unix_ms(0),
-            model_asked: model?.value,
+            now,
             language,
+            script,
             prompt_tokens: prompt_tokens.unwrap_or(100),
             max_tokens,
             needs: Needs::from(needs),
             stream,
+            headers: headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect(),
+            metadata,
+            // The day of the run takes its place.
+            ..Facts::new(model?.value, use_, Date::of_unix_ms(0))
         })
+    }
+
+    /// A moment such as `2026-11-25T09:30:00+01:00`, in seconds since 1970.
+    fn moment(&mut self, node: &Node) -> Option<i64> {
+        let text = self.text(node, "a moment")?;
+        let moment = text.value.parse::<jiff::Timestamp>().ok();
+        if moment.is_none() {
+            let message = format!("`{}` is not a moment", text.value);
+            let hint = "write date, time and offset, for example `2026-11-25T09:30:00+01:00`";
+            self.error_with_hint(Code::WrongValue, &text.at, message, "expected an RFC 3339 timestamp", hint);
+        }
+        moment.map(jiff::Timestamp::as_second)
+    }
+
+    /// A mapping of names to a value each.
+    fn values(&mut self, node: &Node) -> Vec<(String, String)> {
+        let pairs = self.pairs(node, "a mapping of names to values").unwrap_or_default();
+        pairs.into_iter().filter_map(|(name, node)| Some((name.value, self.text(node, "a value")?.value))).collect()
     }
 
     fn use_(&mut self, node: &Node) -> Use {
@@ -297,14 +344,25 @@ impl Reader<'_> {
     fn deployed(&mut self, node: &Node) -> Option<Deployed> {
         if !matches!(node.value, Value::Map(_)) {
             let model = self.text(node, "a model, or a mapping with the key `model`,")?;
-            return Some(Deployed { model, host: None, region: None, retention: None });
+            return Some(Deployed {
+                model,
+                host: None,
+                region: None,
+                retention: None,
+                training_use: None,
+                effective_context_tokens: None,
+            });
         }
-        let fields = self.fields(node, "a deployment of a test", &["model", "host", "region", "retention"])?;
+        let keys = ["model", "host", "region", "retention", "training_use", "effective_context"];
+        let fields = self.fields(node, "a deployment of a test", &keys)?;
         let model = self.required(&fields, "model").and_then(|n| self.text(n, "a model id"));
         let host = fields.get("host").and_then(|n| self.text(n, "a host id"));
         let mut word = |key, what| fields.get(key).and_then(|n| self.text(n, what)).map(|text| text.value);
         let (region, retention) = (word("region", "a region"), word("retention", "a retention"));
-        Some(Deployed { model: model?, host, region, retention })
+        let training_use = word("training_use", "what is trained");
+        let effective_context_tokens =
+            fields.get("effective_context").and_then(|n| self.whole(n, "a number of tokens", 1..=1_000_000_000));
+        Some(Deployed { model: model?, host, region, retention, training_use, effective_context_tokens })
     }
 
     fn expect(&mut self, node: &Node) -> Option<Expect> {

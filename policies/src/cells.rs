@@ -1,19 +1,28 @@
 //! Every kind of request that the routes tell apart, each by one example: what `diff`, `prove` and `test` look through.
 //!
-//! A cell is a caller (a team in a context), a model name, a language, a set of needs, a prompt size and streaming. Each
-//! has the values that some route names, and one that none does. Needs are those that routes match, in every combination;
+//! A cell is a caller (a team in a context), a model name, a language, and what else a route can match by: needs, prompt
+//! size, streaming, key, script, moment, headers, metadata. Each has the values that some route names, and one that none
+//! does. Moments are those of one week at which another set of time windows holds. Needs are those that routes match, in every combination;
 //! a prompt has the smallest size of its class. So a cell's plan holds everybody whom a request of its kind can reach: one
 //! that needs more, or whose prompt is longer, reaches the same or fewer on the same route.
 //!
 //! Languages also differ by how well the served models speak them, where a route ranks by that. A model that is neither
 //! named by a route nor deployed counts as unknown. Health and load are not looked at.
 
-use std::{collections::BTreeSet, fmt, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+};
 
 use catalog::{Date, Exposure, Purpose, Use};
 use serde::Serialize;
 
-use crate::{Capabilities, Capability, Facts, Needs, PolicySet, Snapshot, route::When};
+use crate::{
+    Capabilities, Capability, Facts, Needs, PolicySet, Snapshot,
+    route::{UNKNOWN, When},
+    window::{self, Window},
+};
 
 /// The most cells that are looked through.
 pub const MAX_CELLS: usize = 500_000;
@@ -85,10 +94,22 @@ pub struct Cells {
     languages: Vec<Option<String>>,
     /// By caller and model, in this order: whether some route asks after the language.
     asks_language: Vec<bool>,
-    needs: Vec<Capabilities>,
-    prompt_tokens: Vec<u64>,
-    stream: Vec<bool>,
+    /// Every combination of what else is told apart.
+    asked: Vec<Asked>,
     today: Date,
+}
+
+/// What a request asks for and comes with.
+#[derive(Clone, Debug, Default)]
+struct Asked {
+    needs: Needs,
+    prompt_tokens: u64,
+    stream: bool,
+    key: Option<String>,
+    script: Option<String>,
+    now: Option<i64>,
+    headers: Vec<(String, String)>,
+    metadata: Vec<(String, String)>,
 }
 
 /// The values of each attribute of a request that some route names.
@@ -102,14 +123,35 @@ struct ToldApart {
     /// Where a class of prompt sizes begins.
     prompt_tokens: BTreeSet<u64>,
     stream: bool,
+    keys: BTreeSet<String>,
+    scripts: BTreeSet<String>,
+    windows: Vec<Window>,
+    headers: BTreeMap<String, BTreeSet<String>>,
+    metadata: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl ToldApart {
     /// One place for all keys of `match`: a key that is added there does not compile until it is added here.
     fn add(&mut self, when: &When) {
-        let When { team, context, language, model, needs, prompt_tokens, stream } = when;
+        let When {
+            team,
+            key,
+            context,
+            language,
+            script,
+            model,
+            modality,
+            needs,
+            prompt_tokens,
+            stream,
+            time,
+            header,
+            metadata,
+        } = when;
         let names = [
             (&mut self.teams, team),
+            (&mut self.keys, key),
+            (&mut self.scripts, script),
             (&mut self.contexts, context),
             (&mut self.languages, language),
             (&mut self.models, model),
@@ -117,12 +159,56 @@ impl ToldApart {
         for (set, names) in names {
             set.extend(names.iter().flatten().cloned());
         }
+        // What could not be told is a value of every language and script anyway.
+        self.languages.remove(UNKNOWN);
+        self.scripts.remove(UNKNOWN);
+        for (told, tags) in [(&mut self.headers, header), (&mut self.metadata, metadata)] {
+            for tag in tags {
+                told.entry(tag.name.clone()).or_default().extend(tag.values.iter().cloned());
+            }
+        }
+        if let Some(window) = time.as_ref().filter(|window| !self.windows.contains(window)) {
+            self.windows.push(window.clone());
+        }
+        if modality.is_some() {
+            self.needs.insert(Capability::Image);
+            self.needs.insert(Capability::Audio);
+        }
         needs.iter().for_each(|need| self.needs.insert(need));
         if let Some(range) = prompt_tokens {
             self.prompt_tokens.insert(*range.start());
             self.prompt_tokens.extend(range.end().checked_add(1));
         }
         self.stream |= stream.is_some();
+    }
+
+    /// Every combination of what is told apart beside caller, model and language; `None` where there are too many.
+    fn asked(&self, snapshots: &[&Snapshot<'_>], today: Date) -> Option<Vec<Asked>> {
+        let none_or = |names: &BTreeSet<String>| std::iter::once(None).chain(names.iter().cloned().map(Some)).collect();
+        let mut all = vec![Asked::default()];
+        each(&mut all, &combinations(self.needs), |asked, needs| asked.needs = Needs::from(*needs))?;
+        each(&mut all, &smallest(self.prompt_tokens.clone(), snapshots), |asked, tokens| {
+            asked.prompt_tokens = *tokens
+        })?;
+        each(&mut all, if self.stream { &[false, true] } else { &[false] }, |asked, stream| asked.stream = *stream)?;
+        let keys: Vec<Option<String>> = none_or(&self.keys);
+        each(&mut all, &keys, |asked, key| asked.key.clone_from(key))?;
+        let scripts: Vec<Option<String>> = none_or(&self.scripts);
+        each(&mut all, &scripts, |asked, script| asked.script.clone_from(script))?;
+        each(&mut all, &moments(&self.windows, today), |asked, now| asked.now = *now)?;
+        for (name, values) in &self.headers {
+            let values: Vec<Option<String>> = none_or(values);
+            each(&mut all, &values, |asked, value| {
+                asked.headers.extend(value.clone().map(|value| (name.clone(), value)))
+            })?;
+        }
+        for (name, values) in &self.metadata {
+            let values: Vec<Option<String>> = none_or(values);
+            each(&mut all, &values, |asked, value| {
+                asked.metadata.extend(value.clone().map(|value| (name.clone(), value)))
+            })?;
+        }
+        Some(all)
     }
 
     fn of<'p>(policies: impl IntoIterator<Item = &'p PolicySet>) -> Self {
@@ -155,7 +241,11 @@ impl Cells {
             Some(model) => vec![model.clone()],
             None => {
                 let deployments = snapshots.iter().flat_map(|snapshot| snapshot.policies.direct.keys().cloned());
-                let mut names: BTreeSet<String> = told.models.into_iter().chain(deployments).collect();
+                // Aliases are among the virtual models.
+                let others =
+                    snapshots.iter().flat_map(|snapshot| snapshot.policies.virtual_models()).map(str::to_owned);
+                let mut names: BTreeSet<String> =
+                    told.models.iter().cloned().chain(deployments).chain(others).collect();
                 names.insert(OTHER_MODEL.to_owned());
                 names.into_iter().collect()
             }
@@ -171,7 +261,7 @@ impl Cells {
             })
         });
         let asks_language: Vec<bool> = asks_language.collect();
-        let mut languages = told.languages;
+        let mut languages = told.languages.clone();
         for snapshot in snapshots.iter().filter(|s| s.policies.routes.iter().any(|route| route.ranks_by_language)) {
             languages.extend(snapshot.policies.table.languages_told_apart().into_iter().map(str::to_owned));
         }
@@ -179,9 +269,7 @@ impl Cells {
         let cells = Self {
             languages: std::iter::once(None).chain(languages.into_iter().map(Some)).collect(),
             asks_language,
-            needs: combinations(told.needs),
-            prompt_tokens: smallest(told.prompt_tokens, snapshots),
-            stream: if told.stream { vec![false, true] } else { vec![false] },
+            asked: told.asked(snapshots, today).ok_or(TooManyCells { cells: usize::MAX })?,
             callers,
             models,
             today,
@@ -196,9 +284,7 @@ impl Cells {
     pub fn len(&self) -> usize {
         let asked = self.asks_language.iter().filter(|asks| **asks).count();
         let rows = (self.asks_language.len() - asked).saturating_add(asked.saturating_mul(self.languages.len()));
-        [&self.needs.len(), &self.prompt_tokens.len(), &self.stream.len()]
-            .into_iter()
-            .fold(rows, |product, values| product.saturating_mul(*values))
+        rows.saturating_mul(self.asked.len())
     }
 
     /// Whether there is none.
@@ -212,24 +298,25 @@ impl Cells {
         rows.zip(&self.asks_language).flat_map(move |(((at, caller), model), asks_language)| {
             let languages = if *asks_language { &self.languages[..] } else { &self.languages[..1] };
             languages.iter().flat_map(move |language| {
-                self.needs.iter().flat_map(move |needs| {
-                    self.prompt_tokens.iter().flat_map(move |prompt_tokens| {
-                        self.stream.iter().map(move |stream| Cell {
-                            caller: *at,
-                            facts: Facts {
-                                team: caller.team.clone(),
-                                context: caller.context.clone(),
-                                use_: Arc::clone(&caller.use_),
-                                today: self.today,
-                                model_asked: model.clone(),
-                                language: language.clone(),
-                                prompt_tokens: *prompt_tokens,
-                                max_tokens: None,
-                                needs: Needs::from(*needs),
-                                stream: *stream,
-                            },
-                        })
-                    })
+                self.asked.iter().cloned().map(move |asked| Cell {
+                    caller: *at,
+                    facts: Facts {
+                        team: caller.team.clone(),
+                        key: asked.key,
+                        context: caller.context.clone(),
+                        use_: Arc::clone(&caller.use_),
+                        today: self.today,
+                        now: asked.now,
+                        model_asked: model.clone(),
+                        language: language.clone(),
+                        script: asked.script,
+                        prompt_tokens: asked.prompt_tokens,
+                        max_tokens: None,
+                        needs: asked.needs,
+                        stream: asked.stream,
+                        headers: asked.headers,
+                        metadata: asked.metadata,
+                    },
                 })
             })
         })
@@ -260,6 +347,31 @@ pub fn every_use(entity: Option<&str>) -> Vec<Arc<Use>> {
         Use { entity: entity.map(str::to_owned), ..Use::new(purpose, exposure) }.into()
     };
     Purpose::ALL.map(use_).into()
+}
+
+/// Each of `all` with each of `values`; `None` where that would be more than are looked through.
+fn each<T>(all: &mut Vec<Asked>, values: &[T], set: impl Fn(&mut Asked, &T)) -> Option<()> {
+    if all.len().saturating_mul(values.len()) > MAX_CELLS {
+        return None;
+    }
+    let with = |asked: &Asked, value: &T| {
+        let mut asked = asked.clone();
+        set(&mut asked, value);
+        asked
+    };
+    *all = all.iter().flat_map(|asked| values.iter().map(|value| with(asked, value)).collect::<Vec<_>>()).collect();
+    Some(())
+}
+
+/// A moment of the week from `today` on for each set of windows that holds at some time of it; none where nothing asks.
+fn moments(windows: &[Window], today: Date) -> Vec<Option<i64>> {
+    if windows.is_empty() {
+        return vec![None];
+    }
+    let mut seen: BTreeSet<Vec<bool>> = BTreeSet::new();
+    let edges = windows.iter().flat_map(|window| window.edges(today));
+    let new = edges.filter(|now| seen.insert(windows.iter().map(|window| window.holds(*now)).collect()));
+    new.map(Some).collect()
 }
 
 /// Every set of capabilities, the empty one first.
@@ -297,6 +409,18 @@ pub struct Example {
     /// The language, where some route asks after it and it can be told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,
+    /// The script, where some route asks after it and it can be told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub script: Option<String>,
+    /// The key, where some route asks after it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// The moment, in seconds since 1970 in UTC, where some route asks after it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub now: Option<i64>,
+    /// Headers and entries of `metadata` that some route asks after.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<(String, String)>,
     /// The size of the prompt.
     pub prompt_tokens: u64,
     /// What it needs beyond text.
@@ -314,6 +438,10 @@ impl From<&Facts> for Example {
             context: facts.context.clone(),
             purpose: facts.use_.purpose.name(),
             language: facts.language.clone(),
+            script: facts.script.clone(),
+            key: facts.key.clone(),
+            now: facts.now,
+            tags: facts.headers.iter().chain(&facts.metadata).cloned().collect(),
             prompt_tokens: facts.prompt_tokens,
             needs: facts.needs.capabilities().iter().map(Capability::as_str).collect(),
             stream: facts.stream,
@@ -333,6 +461,18 @@ impl fmt::Display for Example {
         }
         if let Some(language) = &self.language {
             write!(f, ", language {}", language.escape_debug())?;
+        }
+        if let Some(script) = &self.script {
+            write!(f, ", script {script}")?;
+        }
+        if let Some(key) = &self.key {
+            write!(f, ", key {}", key.escape_debug())?;
+        }
+        if let Some(now) = self.now {
+            write!(f, ", at {}", window::shown(now))?;
+        }
+        for (name, value) in &self.tags {
+            write!(f, ", {} {}", name.escape_debug(), value.escape_debug())?;
         }
         if self.prompt_tokens > USUAL_PROMPT {
             write!(f, ", {} prompt tokens", self.prompt_tokens)?;

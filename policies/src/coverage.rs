@@ -16,6 +16,7 @@ use crate::{
     places::{Places, Spot},
     route::RouteText,
     rules::{Edit, Part, Reach, drops},
+    suffix::Suffixes,
 };
 
 /// What the tests exercise.
@@ -74,6 +75,7 @@ pub fn coverage(sources: &[Source], snapshot: &Snapshot<'_>, today: Date) -> Cov
     let effect = |case: &CaseText, texts: &_| case.planned(texts, snapshot, today, Effect::of_plan);
     let before: Vec<Effect> = cases.iter().map(|case| effect(case, texts)).collect();
     let taken: Vec<Option<usize>> = before.iter().map(|effect| number(effect.route.as_deref(), &routes)).collect();
+    let beside = beside(texts);
     let mut coverage = Coverage::default();
     for (at, route) in routes.iter().enumerate() {
         let name = &route.name.value;
@@ -84,7 +86,8 @@ pub fn coverage(sources: &[Source], snapshot: &Snapshot<'_>, today: Date) -> Cov
         };
         coverage.routes.count(taken.contains(&Some(at)), || missed(None, &Part::Route));
         for edit in drops(at, route) {
-            let (reach, without) = (Reach::of(&edit, &routes, snapshot.catalog), changed(&edit, &routes));
+            let (reach, without) =
+                (Reach::of(&edit, &routes, &beside, snapshot.catalog), changed(&edit, &routes, &beside));
             let exercised = cases.iter().zip(&before).zip(&taken).any(|((case, before), taken)| {
                 let (facts, taken) = (case.facts(), *taken);
                 reach.may_move(facts, taken) && effect(case, reach.enough(facts, taken, &without)) != *before
@@ -101,9 +104,23 @@ pub fn coverage(sources: &[Source], snapshot: &Snapshot<'_>, today: Date) -> Cov
     coverage
 }
 
-/// The routes of all files, in their order.
+/// The routes of all files, in their order, each with what its file says of suffixes.
 pub(crate) fn routes(texts: &[FileText]) -> Vec<RouteText> {
-    texts.iter().flat_map(|text| &text.routes).cloned().collect()
+    let with_suffixes = |text: &FileText, route: &RouteText| {
+        let suffixes = route.suffixes.or(text.suffixes).unwrap_or(Suffixes::Allow);
+        RouteText { suffixes: Some(suffixes), ..route.clone() }
+    };
+    texts.iter().flat_map(|text| text.routes.iter().map(move |route| with_suffixes(text, route))).collect()
+}
+
+/// What stands beside the routes of all files: aliases, and whether some file refuses suffixes.
+pub(crate) fn beside(texts: &[FileText]) -> FileText {
+    let refused = texts.iter().any(|text| text.suffixes == Some(Suffixes::Refuse));
+    FileText {
+        aliases: texts.iter().flat_map(|text| &text.aliases).cloned().collect(),
+        suffixes: refused.then_some(Suffixes::Refuse),
+        ..FileText::default()
+    }
 }
 
 /// The number of the route of this name.
@@ -112,8 +129,8 @@ pub(crate) fn number(name: Option<&str>, routes: &[RouteText]) -> Option<usize> 
 }
 
 /// The routes after a change, without tests.
-pub(crate) fn changed(edit: &Edit, routes: &[RouteText]) -> Arc<[FileText]> {
-    [FileText { routes: edit.apply(routes), cases: Vec::new() }].into()
+pub(crate) fn changed(edit: &Edit, routes: &[RouteText], beside: &FileText) -> Arc<[FileText]> {
+    [FileText { routes: edit.apply(routes), ..beside.clone() }].into()
 }
 
 fn nowhere() -> Spot {

@@ -79,14 +79,44 @@ codes! {
     UnknownFamily = "unknown-family",
     /// A licence id is not in the catalog.
     UnknownLicense = "unknown-license",
+    /// A benchmark is not in the catalog.
+    UnknownBenchmark = "unknown-benchmark",
+    /// A time zone is not in the IANA database.
+    UnknownZone = "unknown-zone",
+    /// A header or an entry of `metadata` is matched that the configuration does not declare.
+    UnknownFact = "unknown-fact",
+    /// A team is matched that the configuration does not have.
+    UnknownTeam = "unknown-team",
+    /// A context is matched that the configuration does not have.
+    UnknownContext = "unknown-context",
     /// A test names a route that no file has.
     UnknownRoute = "unknown-route",
+    /// An alias stands for a name that is no model, no deployment and in no route's `match`.
+    UnknownAlias = "unknown-alias",
+    /// Two aliases have the same name.
+    DuplicateAlias = "duplicate-alias",
+    /// Aliases stand for one another without an end, or in too long a chain.
+    AliasLoop = "alias-loop",
+    /// An alias has the name of something else, which could then not be asked for.
+    AliasHides = "alias-hides",
+    /// Two parts of a policy cannot both be met.
+    Contradiction = "contradiction",
+    /// What is written changes nothing, because something beside it says more.
+    NoEffect = "no-effect",
     /// A candidate stands twice in one list; the second has no effect.
     DuplicateCandidate = "duplicate-candidate",
     /// An earlier route takes every request that this one matches.
     UnreachableRoute = "unreachable-route",
+    /// Earlier routes take every request with one of the values that this one matches.
+    ShadowedRoute = "shadowed-route",
     /// No deployment serves this candidate, so it can never be chosen.
     NoDeployment = "no-deployment",
+    /// A candidate can never meet what its route requires, wherever it is deployed.
+    ExcludedCandidate = "excluded-candidate",
+    /// No model of the catalog that a route names meets what it requires, whatever is deployed.
+    ImpossibleRoute = "impossible-route",
+    /// No deployment meets what a route requires, so that it refuses every request.
+    NoCandidate = "no-candidate",
     /// There are more problems than a report holds.
     TooManyProblems = "too-many-problems",
 }

@@ -11,16 +11,22 @@ use crate::PolicySet;
 pub struct Facts {
     /// The caller's team.
     pub team: Option<String>,
+    /// The public id of the caller's key.
+    pub key: Option<String>,
     /// The context (the product or purpose) that the caller's key stands for.
     pub context: Option<String>,
     /// The use that the licence decision is about.
     pub use_: Arc<Use>,
     /// The day on which it is decided: attestations, agreements and waivers begin and end.
     pub today: Date,
+    /// The moment, in seconds since 1970 in UTC; where it is `None`, no time window takes the request.
+    pub now: Option<i64>,
     /// The value of `model` in the request.
     pub model_asked: String,
     /// The language of the last user turn, ISO 639-1; `None` where it could not be told.
     pub language: Option<String>,
+    /// The script that most of it is written in, one of [`SCRIPTS`](crate::SCRIPTS); `None` where it has no letters.
+    pub script: Option<String>,
     /// The prompt's size, an estimate.
     pub prompt_tokens: u64,
     /// The most tokens that the caller wants back.
@@ -29,7 +35,38 @@ pub struct Facts {
     pub needs: Needs,
     /// Whether the answer is to be streamed.
     pub stream: bool,
+    /// The request headers that the configuration declares, by name in lower case, as far as the request has them.
+    pub headers: Vec<(String, String)>,
+    /// The entries of the request's `metadata` that the configuration declares, as far as the request has them.
+    pub metadata: Vec<(String, String)>,
 }
+
+impl Facts {
+    /// A request of which nothing is known but what it asks for, for which use and when it is decided.
+    pub fn new(model_asked: impl Into<String>, use_: impl Into<Arc<Use>>, today: Date) -> Self {
+        Self {
+            team: None,
+            key: None,
+            context: None,
+            use_: use_.into(),
+            today,
+            now: None,
+            model_asked: model_asked.into(),
+            language: None,
+            script: None,
+            prompt_tokens: 0,
+            max_tokens: None,
+            needs: Needs::default(),
+            stream: false,
+            headers: Vec::new(),
+            metadata: Vec::new(),
+        }
+    }
+}
+
+/// The longest value of a header or of `metadata` that a policy can match, in bytes. A longer one matches nothing, and
+/// need not be gathered.
+pub const MAX_VALUE: usize = 256;
 
 /// What a request asks of a model beyond text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -226,10 +263,15 @@ pub struct Deployment {
     pub region: Option<String>,
     /// What the place keeps of a request: `none`, or as the configuration says it.
     pub retention: Option<String>,
+    /// What models the place trains on requests: `none`, or as the configuration says it.
+    pub training_use: Option<String>,
     /// Bits a weight.
     pub quantization_bits: Option<f32>,
     /// The context window at this place, where it differs from the model's.
     pub context_tokens: Option<u64>,
+    /// How much of the context window was measured to be of use: models lose track late in a window. The catalog states
+    /// it of none, so it is known where the operator says it.
+    pub effective_context_tokens: Option<u64>,
     /// USD per million prompt tokens.
     pub input_usd_per_million: Option<f64>,
     /// USD per million answer tokens.
@@ -250,8 +292,10 @@ impl Deployment {
             place,
             region: None,
             retention: None,
+            training_use: None,
             quantization_bits: None,
             context_tokens: None,
+            effective_context_tokens: None,
             input_usd_per_million: None,
             output_usd_per_million: None,
             capabilities: Vec::new(),

@@ -13,6 +13,8 @@
 //!
 //! # How candidates are ordered
 //!
+//! - An alias stands for the name that it leads to; a suffix such as `:cheap` behind a name that nobody has as a whole
+//!   takes the place of the route's `prefer`.
 //! - The first route whose `match` takes the request decides. A model asked for by its own name that no route takes has
 //!   the implicit route `direct`: every deployment of that model.
 //! - `candidates` is read in stages. `any` stands for every deployment that the list does not name, and is a stage of
@@ -27,6 +29,7 @@ mod attempts;
 mod bind;
 mod cases;
 mod cells;
+mod check;
 mod compile;
 mod coverage;
 mod diag;
@@ -35,6 +38,7 @@ mod effect;
 mod facts;
 mod layout;
 mod mutate;
+mod naming;
 mod parse;
 mod places;
 mod plan;
@@ -45,20 +49,24 @@ mod remedy;
 mod route;
 mod rules;
 mod set;
+mod suffix;
 mod table;
+mod unmet;
+mod window;
 mod yaml;
 
 pub use attempts::{Attempts, Deadlines, FailureClass, FailureClasses};
 pub use cases::{TestResult, run_tests};
 pub use cells::{Caller, Cell, Cells, Example, MAX_CELLS, Only, TooManyCells, every_caller, every_use};
-pub use compile::{Source, compile};
+pub use compile::{Declared, Source, compile, compile_declared};
 pub use coverage::{Coverage, Covered, Missed, coverage};
 pub use diag::{Code, Diagnostic, Report, Severity};
 pub use diff::{Change, Diff, Pair, What, diff, pairs};
 pub use effect::{Effect, Serves};
-pub use facts::{Capabilities, Capability, Deployment, Facts, Live, Needs, Place, Snapshot};
+pub use facts::{Capabilities, Capability, Deployment, Facts, Live, MAX_VALUE, Needs, Place, Snapshot};
 pub use layout::{LayoutError, layout};
 pub use mutate::{MAX_MUTATIONS, Mutation, Unnoticed, mutate};
+pub use naming::AskedAs;
 pub use places::Spot;
 pub use plan::{
     Candidate, CandidateReport, Cause, Factor, MAX_CANDIDATES, Plan, PlanReport, Reason, Rejected, RejectedReport,
@@ -66,4 +74,6 @@ pub use plan::{
 };
 pub use prove::{Claim, ClaimError, Counterexample, GRAMMAR, Proof, Reached, prove};
 pub use remedy::{MAX_REMEDIES, Remedy, remedies};
+pub use route::SCRIPTS;
 pub use set::{DIRECT, PolicySet};
+pub use suffix::Suffix;

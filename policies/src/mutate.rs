@@ -14,7 +14,7 @@ use crate::{
     cases::{CaseText, strictest_use},
     cells::every_caller,
     compile::bind,
-    coverage::{changed, number, routes},
+    coverage::{beside, changed, number, routes},
     parse::FileText,
     places::{Places, Spot},
     route::{RouteText, Selector},
@@ -81,12 +81,13 @@ pub fn mutate(
     let left_off = edits.len().saturating_sub(MAX_MUTATIONS);
     edits.truncate(MAX_MUTATIONS);
     let callers = everyone(callers, &all, snapshot);
-    let world = World::new(snapshot, &routes, &edits, &deployments, &callers, today);
+    let beside = beside(texts);
+    let world = World::new(snapshot, &routes, &beside, &edits, &deployments, &callers, today);
     let tried = edits.len();
     let mut mutation = Mutation { tried, noticed: 0, equivalent: 0, score: None, unnoticed: Vec::new(), left_off };
     for (done, edit) in edits.iter().enumerate() {
         progress(done, tried);
-        let (reach, after) = (Reach::of(edit, &routes, snapshot.catalog), changed(edit, &routes));
+        let (reach, after) = (Reach::of(edit, &routes, &beside, snapshot.catalog), changed(edit, &routes, &beside));
         let fails = |(case, taken): &(&CaseText, Option<usize>)| {
             let texts = reach.enough(case.facts(), *taken, &after);
             !case.failures(texts, snapshot, today).is_empty()
@@ -132,23 +133,24 @@ impl<'a> World<'a> {
     fn new(
         snapshot: &'a Snapshot<'a>,
         routes: &[RouteText],
+        beside: &FileText,
         edits: &[Edit],
         deployments: &'a [Deployment],
         callers: &[Caller],
         today: Date,
     ) -> Self {
         let bound = |text: FileText| bind([text].into(), snapshot.catalog, deployments);
-        let before = bound(FileText { routes: routes.to_vec(), cases: Vec::new() });
+        let before = bound(FileText { routes: routes.to_vec(), ..beside.clone() });
         // What the changed routes tell apart, such as a size that is one token more, is told apart for all of them.
         let changed = edits.iter().filter_map(Edit::becomes).cloned().collect();
-        let after = bind([FileText { routes: changed, cases: Vec::new() }].into(), snapshot.catalog, &[]);
+        let after = bind([FileText { routes: changed, ..beside.clone() }].into(), snapshot.catalog, &[]);
         let [before_, after_] =
             [&before, &after].map(|policies| Snapshot { policies, deployments, live: &[], ..*snapshot });
         let cells = Cells::new(&[&before_, &after_], callers, today, &Only::default());
         let cells = cells.ok().filter(|cells| cells.len() <= MAX_COMPARED).map(|cells| {
             let cells = cells.iter().map(|cell| {
                 let taken = before.route(snapshot.catalog, &cell.facts, cell.facts.needs.capabilities());
-                let taken = number(taken.map(|route| &*route.name), routes);
+                let taken = number(taken.route.map(|route| &*route.name), routes);
                 (cell.facts, taken)
             });
             cells.collect()

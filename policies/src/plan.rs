@@ -4,17 +4,19 @@
 //! licence allows for this use, and be healthy. Those left are ordered by stage, then by score. Nothing here reads a
 //! clock or does I/O: the same facts and snapshot give the same plan.
 
+mod limits;
 mod report;
 mod score;
 mod verdict;
 
 use std::sync::Arc;
 
-use catalog::{Class, Decision, Outcome};
+use catalog::{Class, Decision, Outcome, Owed};
 
 use crate::{
-    Attempts, Capabilities, Capability, Facts, Live, Snapshot,
-    set::{Entry, Route},
+    AskedAs, Attempts, Capabilities, Capability, Facts, Live, Snapshot,
+    route::Limits,
+    set::{Entry, Found},
     table::Row,
 };
 
@@ -30,6 +32,8 @@ pub const MAX_CANDIDATES: usize = 16;
 pub struct Plan {
     /// The route that took the request; `direct` where a model was asked for by its own name.
     pub route: Option<Arc<str>>,
+    /// What became of the name that was asked for, where an alias or a suffix was applied to it.
+    pub asked_as: Option<AskedAs>,
     /// Who may serve it, best first; at most [`MAX_CANDIDATES`], among them the last resort and, as far as there is room,
     /// the best of each place.
     pub candidates: Vec<Candidate>,
@@ -96,6 +100,29 @@ pub enum Cause {
     License(Arc<Decision>),
     /// It is not healthy.
     Unhealthy,
+    /// It takes longer than the route allows.
+    Slow {
+        /// `required-ttft` or `required-tpot`.
+        code: &'static str,
+        /// What was measured, milliseconds.
+        ms: f32,
+        /// What the route allows, milliseconds.
+        max: f32,
+    },
+    /// It fails more often than the route allows.
+    Failing {
+        /// The share of recent attempts that failed.
+        error_rate: f32,
+        /// The share that the route allows.
+        max: f32,
+    },
+    /// Its licence asks for duties that the route does not take on.
+    Owes {
+        /// The decision that asks for them.
+        decision: Arc<Decision>,
+        /// The kinds that the route takes on.
+        allowed: Owed,
+    },
 }
 
 impl Rejected {
@@ -108,6 +135,9 @@ impl Rejected {
             Cause::Lacks(_) => "lacks-capability",
             Cause::License(_) => "license",
             Cause::Unhealthy => "unhealthy",
+            Cause::Slow { code, .. } => code,
+            Cause::Failing { .. } => "required-error-rate",
+            Cause::Owes { .. } => "required-obligations",
         }
     }
 
@@ -122,13 +152,30 @@ impl Rejected {
             Cause::Lacks(capability) => format!("it lacks `{capability}`, which the request needs"),
             Cause::License(decision) => decision.reason.to_string(),
             Cause::Unhealthy => "it is not healthy now".to_owned(),
+            Cause::Slow { code: "required-ttft", ms, max } => {
+                format!("its first token takes {ms:.0} ms; the route allows {max:.0}")
+            }
+            Cause::Slow { ms, max, .. } => format!("a token takes {ms:.0} ms; the route allows {max:.0}"),
+            Cause::Failing { error_rate, max } => {
+                format!(
+                    "{:.0} % of its recent attempts failed; the route allows {:.0} %",
+                    error_rate * 100.0,
+                    max * 100.0
+                )
+            }
+            Cause::Owes { decision, allowed } => {
+                let beyond: Vec<&str> = decision.owed.beyond(*allowed).names().collect();
+                let taken: Vec<&str> = allowed.names().collect();
+                let taken = if taken.is_empty() { "none".to_owned() } else { taken.join(", ") };
+                format!("its licence asks for {}; the route takes on {taken}", beyond.join(", "))
+            }
         }
     }
 
     /// The licence decision, where it is the cause.
     pub fn decision(&self) -> Option<&Decision> {
         match &self.cause {
-            Cause::License(decision) => Some(decision),
+            Cause::License(decision) | Cause::Owes { decision, .. } => Some(decision),
             _ => None,
         }
     }
@@ -141,8 +188,10 @@ impl Plan {
     }
 
     /// A plan without candidates.
-    fn refused(route: Option<&Route>, ruled_out: Vec<Rejected>, verdict: Verdict) -> Self {
+    fn refused(found: &Found<'_>, ruled_out: Vec<Rejected>, verdict: Verdict) -> Self {
+        let route = found.route;
         Self {
+            asked_as: found.name.asked_as(),
             route: route.map(|route| route.name.clone()),
             candidates: Vec::new(),
             more: 0,
@@ -163,9 +212,13 @@ pub fn plan(facts: &Facts, snapshot: &Snapshot<'_>) -> Plan {
 pub(crate) fn plan_whole(facts: &Facts, snapshot: &Snapshot<'_>, keep: usize) -> Plan {
     let needs = facts.needs.capabilities();
     let table = &snapshot.policies.table;
-    let Some(route) = snapshot.policies.route(snapshot.catalog, facts, needs) else {
-        return Plan::refused(None, Vec::new(), verdict::without_route(facts, snapshot));
+    let found = snapshot.policies.route(snapshot.catalog, facts, needs);
+    let Some(route) = found.route else {
+        return Plan::refused(&found, Vec::new(), verdict::without_route(found.name.name, facts, snapshot));
     };
+    if let Some(suffix) = found.refused_suffix() {
+        return Plan::refused(&found, Vec::new(), verdict::suffix_refused(route, found.name.name, suffix));
+    }
     let mut allowed = Allowed::new(facts, snapshot);
     let mut fit = Vec::with_capacity(route.entries.len());
     let mut ruled_out = Vec::new();
@@ -173,7 +226,7 @@ pub(crate) fn plan_whole(facts: &Facts, snapshot: &Snapshot<'_>, keep: usize) ->
     for entry in &route.entries {
         let row = &table.rows[entry.row as usize];
         let live = snapshot.live.get(row.deployment).unwrap_or(&Live::UNMEASURED);
-        match admit(facts, needs, row, live, &mut allowed) {
+        match admit(facts, needs, row, live, route.limits.as_ref(), &mut allowed) {
             Ok(()) => fit.push(Fit { entry, row, live }),
             Err(cause) => {
                 let model = table.models[row.model].id.clone();
@@ -193,7 +246,7 @@ pub(crate) fn plan_whole(facts: &Facts, snapshot: &Snapshot<'_>, keep: usize) ->
             continue;
         }
         let live = snapshot.live.get(row.deployment).unwrap_or(&Live::UNMEASURED);
-        match admit(facts, needs, row, live, &mut allowed) {
+        match admit(facts, needs, row, live, route.limits.as_ref(), &mut allowed) {
             Ok(()) => fit.push(Fit { entry, row, live }),
             Err(cause) => {
                 ruled_out.push(Rejected { deployment: Some(row.deployment), model: model.clone(), cause });
@@ -202,11 +255,12 @@ pub(crate) fn plan_whole(facts: &Facts, snapshot: &Snapshot<'_>, keep: usize) ->
     }
     if fit.is_empty() {
         let verdict = verdict::without_candidate(facts, snapshot, &ruled_out, &route.out);
-        return Plan::refused(Some(route), ruled_out, verdict);
+        return Plan::refused(&found, ruled_out, verdict);
     }
-    let candidates = score::order(&fit, route.prefer, facts, table, keep, |row| allowed.decision(row));
+    let candidates = score::order(&fit, found.prefer(route), facts, table, keep, |row| allowed.decision(row));
     Plan {
         route: Some(route.name.clone()),
+        asked_as: found.name.asked_as(),
         more: fit.len() - candidates.len(),
         candidates,
         attempts: route.attempts,
@@ -223,9 +277,16 @@ struct Fit<'a> {
     live: &'a Live,
 }
 
-/// The checks that depend on the request, cheapest and most telling first; health last, so that a deployment counts
-/// as down only where it would otherwise have served.
-fn admit(facts: &Facts, needs: Capabilities, row: &Row, live: &Live, allowed: &mut Allowed<'_>) -> Result<(), Cause> {
+/// The checks that depend on the request, cheapest and most telling first; how it is now last, so that a deployment
+/// counts as down only where it would otherwise have served.
+fn admit(
+    facts: &Facts,
+    needs: Capabilities,
+    row: &Row,
+    live: &Live,
+    limits: Option<&Limits>,
+    allowed: &mut Allowed<'_>,
+) -> Result<(), Cause> {
     if let Some(missing) = needs.first_common(row.lacks) {
         return Err(Cause::Lacks(missing));
     }
@@ -236,10 +297,13 @@ fn admit(facts: &Facts, needs: Capabilities, row: &Row, live: &Live, allowed: &m
     if !allowed.allows(row) {
         return Err(Cause::License(allowed.decision(row)));
     }
+    if let Some(owes) = limits.and_then(|limits| limits::owes(limits, || allowed.decision(row))) {
+        return Err(owes);
+    }
     if !live.healthy {
         return Err(Cause::Unhealthy);
     }
-    Ok(())
+    limits.and_then(|limits| limits::unmet(limits, live)).map_or(Ok(()), Err)
 }
 
 /// The licence decisions for one use, each model decided once.

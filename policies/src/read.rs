@@ -3,7 +3,7 @@
 //! A mapping is read against the closed list of its keys, so unknown, repeated and missing keys are found in one go.
 //! Knows the shapes that policies use (words, numbers, durations, lists) and none of their meanings.
 
-use std::{fmt::Display, ops::Range, time::Duration};
+use std::{collections::HashSet, fmt::Display, ops::Range, time::Duration};
 
 use crate::{
     diag::{Code, File, Problems, Severity, nearest},
@@ -61,6 +61,20 @@ impl Reader<'_> {
         self.problems.push(d);
     }
 
+    /// A warning with a hint: what is written has no effect.
+    pub(crate) fn warning(
+        &mut self,
+        code: Code,
+        at: &Range<usize>,
+        message: impl Display,
+        label: impl Display,
+        hint: impl Display,
+    ) {
+        let mut d = self.file.diagnose(Severity::Warning, code, at, message.to_string(), label.to_string());
+        d.hint = Some(hint.to_string());
+        self.problems.push(d);
+    }
+
     /// A mapping with no other keys than `known`.
     pub(crate) fn fields<'n>(&mut self, node: &'n Node, what: &'static str, known: &[&str]) -> Option<Fields<'n>> {
         let Value::Map(pairs) = &node.value else {
@@ -87,6 +101,26 @@ impl Reader<'_> {
             }
         }
         Some(Fields { what, at: node.at.clone(), entries })
+    }
+
+    /// The pairs of a mapping whose names are the author's, each name once.
+    pub(crate) fn pairs<'n>(&mut self, node: &'n Node, what: &str) -> Option<Vec<(Spanned<String>, &'n Node)>> {
+        let Value::Map(pairs) = &node.value else {
+            self.wrong_type(node, what);
+            return None;
+        };
+        let mut named: Vec<(Spanned<String>, &Node)> = Vec::with_capacity(pairs.len());
+        let mut seen: HashSet<&str> = HashSet::new();
+        for (key, value) in pairs {
+            let Some(name) = self.text(key, "a name") else { continue };
+            let Value::Scalar { text, .. } = &key.value else { continue };
+            if seen.insert(text) {
+                named.push((name, value));
+            } else {
+                self.error(Code::DuplicateKey, &key.at, format!("`{text}` stands twice in one mapping"), "again here");
+            }
+        }
+        Some(named)
     }
 
     /// The value of a key that must be there.

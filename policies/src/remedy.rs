@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::{
     Capabilities, Cause, Deployment, Facts, Live, Needs, Place, Plan, Rejected, Snapshot,
     compile::bind,
-    coverage::{number, routes},
+    coverage::{beside, number, routes},
     parse::FileText,
     plan::plan_whole,
     read::Spanned,
@@ -105,7 +105,8 @@ impl<'a> World<'a> {
 
     /// Why the deployment is refused in the world as it is changed.
     fn refused(&self, id: &str) -> Refused {
-        let texts: Arc<[FileText]> = [FileText { routes: self.routes.clone(), cases: Vec::new() }].into();
+        let texts: Arc<[FileText]> =
+            [FileText { routes: self.routes.clone(), ..beside(&self.before.policies.texts) }].into();
         let policies = bind(texts, self.before.catalog, &self.deployments);
         let world = Snapshot {
             catalog: self.before.catalog,
@@ -125,7 +126,7 @@ impl<'a> World<'a> {
     /// Changes what one cause is about, and says how.
     fn change(&mut self, id: &str, cause: &Cause, model: &str) -> Option<String> {
         match cause {
-            Cause::Required { .. } => self.relax(id),
+            Cause::Required { .. } | Cause::Slow { .. } | Cause::Failing { .. } | Cause::Owes { .. } => self.relax(id),
             Cause::NotDeployed => {
                 let place = Place::Local { engine: "explain".to_owned() };
                 let model = &self.before.catalog.model(model)?.id;
@@ -189,7 +190,10 @@ impl<'a> World<'a> {
                 let tier = model.tier;
                 rule(
                     raise(key, u64::from(tier.number())),
-                    Require { max_tier: Some(tier).filter(below_all), ..require },
+                    Require {
+                        max_tier: Some(tier).filter(below_all).map(|value| Spanned { value, at: 0..0 }),
+                        ..require
+                    },
                 )
             }
             "license.allow" => {

@@ -12,7 +12,7 @@ use crate::{
     compile::bind,
     parse::FileText,
     read::Spanned,
-    route::{Require, RouteText, When},
+    route::{Limits, Require, RouteText, When},
 };
 
 /// A part of a route that can be changed by itself.
@@ -81,10 +81,10 @@ pub(crate) struct Reach<'a> {
 }
 
 impl<'a> Reach<'a> {
-    pub(crate) fn of(edit: &'a Edit, routes: &'a [RouteText], catalog: &'a Catalog) -> Self {
+    pub(crate) fn of(edit: &'a Edit, routes: &'a [RouteText], beside: &FileText, catalog: &'a Catalog) -> Self {
         let alone = match &edit.change {
             Change::Becomes(route) => {
-                let text = FileText { routes: vec![(**route).clone()], cases: Vec::new() };
+                let text = FileText { routes: vec![(**route).clone()], ..beside.clone() };
                 Some(bind([text].into(), catalog, &[]))
             }
             Change::Drop | Change::Swap => None,
@@ -103,7 +103,8 @@ impl<'a> Reach<'a> {
             (Change::Swap, _) => taken == Some(at) || taken == Some(at + 1),
             // A route takes from those after it only what it matches now.
             (Change::Becomes(_), alone) => {
-                let takes = |alone: &PolicySet| alone.route(self.catalog, facts, facts.needs.capabilities()).is_some();
+                let takes =
+                    |alone: &PolicySet| alone.route(self.catalog, facts, facts.needs.capabilities()).route.is_some();
                 taken == Some(at) || taken.is_none_or(|taken| taken > at) && alone.as_ref().is_some_and(takes)
             }
         }
@@ -140,7 +141,7 @@ impl Reach<'_> {
         // Whether another name stands for the model that is asked for depends on all routes.
         let by_name = route.when.model.as_ref().is_none_or(|models| models.contains(&facts.model_asked));
         let first = taken.is_none_or(|taken| taken >= self.edit.route);
-        let takes = || alone.route(self.catalog, facts, facts.needs.capabilities()).is_some();
+        let takes = || alone.route(self.catalog, facts, facts.needs.capabilities()).route.is_some();
         if by_name && first && !self.renames(facts) && takes() { &alone.texts } else { whole }
     }
 }
@@ -211,11 +212,31 @@ pub(crate) fn mutations(routes: &[RouteText]) -> Vec<Edit> {
 
 /// Each key of a `match`, and the same `match` without it.
 fn match_parts(when: &When) -> Vec<(&'static str, When)> {
-    let When { team, context, language, model, needs, prompt_tokens, stream } = when;
+    let When {
+        team,
+        key,
+        context,
+        language,
+        script,
+        model,
+        modality,
+        needs,
+        prompt_tokens,
+        stream,
+        time,
+        header,
+        metadata,
+    } = when;
     let parts = [
         ("team", team.is_some(), When { team: None, ..when.clone() }),
+        ("key", key.is_some(), When { key: None, ..when.clone() }),
         ("context", context.is_some(), When { context: None, ..when.clone() }),
         ("language", language.is_some(), When { language: None, ..when.clone() }),
+        ("script", script.is_some(), When { script: None, ..when.clone() }),
+        ("modality", modality.is_some(), When { modality: None, ..when.clone() }),
+        ("time", time.is_some(), When { time: None, ..when.clone() }),
+        ("header", !header.is_empty(), When { header: Vec::new(), ..when.clone() }),
+        ("metadata", !metadata.is_empty(), When { metadata: Vec::new(), ..when.clone() }),
         ("model", model.is_some(), When { model: None, ..when.clone() }),
         ("needs", !needs.is_empty(), When { needs: Capabilities::default(), ..when.clone() }),
         ("prompt_tokens", prompt_tokens.is_some(), When { prompt_tokens: None, ..when.clone() }),
@@ -231,20 +252,37 @@ pub(crate) fn require_parts(require: &Require) -> Vec<(&'static str, Require)> {
         allow_licenses,
         deny_licenses,
         min_context_tokens,
+        effective,
         capabilities,
         region,
         retention,
+        training_use,
+        openness,
+        local,
         min_bits,
         max_input_usd,
         max_output_usd,
+        benchmarks,
+        limits,
     } = require;
+    let Limits { max_ttft_ms, max_tpot_ms, max_error_rate, obligations } = limits;
+    let limited = |limits: Limits| Require { limits, ..require.clone() };
     let all = || require.clone();
     let parts = [
         ("license.max_tier", max_tier.is_some(), Require { max_tier: None, ..all() }),
         ("license.allow", allow_licenses.is_some(), Require { allow_licenses: None, ..all() }),
         ("license.deny", !deny_licenses.is_empty(), Require { deny_licenses: Vec::new(), ..all() }),
         ("context_tokens", min_context_tokens.is_some(), Require { min_context_tokens: None, ..all() }),
+        ("context_tokens.effective", *effective, Require { effective: false, ..all() }),
         ("capabilities", !capabilities.is_empty(), Require { capabilities: Capabilities::default(), ..all() }),
+        ("training_use", training_use.is_some(), Require { training_use: None, ..all() }),
+        ("openness", openness.is_some(), Require { openness: None, ..all() }),
+        ("local", local.is_some(), Require { local: None, ..all() }),
+        ("benchmarks", !benchmarks.is_empty(), Require { benchmarks: Vec::new(), ..all() }),
+        ("license.obligations", obligations.is_some(), limited(Limits { obligations: None, ..*limits })),
+        ("ttft_p95_ms", max_ttft_ms.is_some(), limited(Limits { max_ttft_ms: None, ..*limits })),
+        ("tpot_p95_ms", max_tpot_ms.is_some(), limited(Limits { max_tpot_ms: None, ..*limits })),
+        ("error_rate", max_error_rate.is_some(), limited(Limits { max_error_rate: None, ..*limits })),
         ("region", region.is_some(), Require { region: None, ..all() }),
         ("retention", retention.is_some(), Require { retention: None, ..all() }),
         ("quantization", min_bits.is_some(), Require { min_bits: None, ..all() }),
@@ -269,6 +307,12 @@ fn match_values(when: &When) -> Vec<(&'static str, String, When)> {
     }
     for (name, model) in shorter(&when.model) {
         changed.push(("model", name, When { model, ..all() }));
+    }
+    for (name, key) in shorter(&when.key) {
+        changed.push(("key", name, When { key, ..all() }));
+    }
+    for (name, script) in shorter(&when.script) {
+        changed.push(("script", name, When { script, ..all() }));
     }
     for (name, needs) in fewer(when.needs) {
         changed.push(("needs", name, When { needs, ..all() }));
@@ -298,10 +342,25 @@ fn match_values(when: &When) -> Vec<(&'static str, String, When)> {
 fn require_values(require: &Require) -> Vec<(&'static str, String, Require)> {
     let mut changed = Vec::new();
     let all = || require.clone();
-    if let Some(tier) = require.max_tier {
+    if let Some(Spanned { value: tier, at }) = &require.max_tier {
         for other in [tier.number() - 1, tier.number() + 1].into_iter().filter_map(|n| Tier::try_from(n).ok()) {
             let what = format!("is {}", other.number());
-            changed.push(("license.max_tier", what, Require { max_tier: Some(other), ..all() }));
+            let max_tier = Some(Spanned { value: other, at: at.clone() });
+            changed.push(("license.max_tier", what, Require { max_tier, ..all() }));
+        }
+    }
+    if let Some(Spanned { value: local, at }) = &require.local {
+        let other = Some(Spanned { value: !local, at: at.clone() });
+        changed.push(("local", format!("is {}", !local), Require { local: other, ..all() }));
+    }
+    for (name, training_use) in shorter(&require.training_use) {
+        changed.push(("training_use", name, Require { training_use, ..all() }));
+    }
+    for (at, (name, floor)) in require.benchmarks.iter().enumerate() {
+        for score in [floor.value / 2.0, floor.value * 2.0] {
+            let mut benchmarks = require.benchmarks.clone();
+            benchmarks[at].1.value = score;
+            changed.push(("benchmarks", format!("`{}` is {score}", name.value), Require { benchmarks, ..all() }));
         }
     }
     let licenses = require.allow_licenses.as_deref().unwrap_or_default();

@@ -8,10 +8,12 @@ use std::{collections::HashMap, sync::Arc};
 use catalog::Catalog;
 
 use crate::{
-    Attempts, Capabilities, Facts,
+    Attempts, Capabilities, Facts, Suffix,
+    naming::{Alias, Name},
     parse::FileText,
     plan::Rejected,
-    route::{Prefer, When},
+    route::{Limits, Prefer, When},
+    suffix::Suffixes,
     table::Table,
 };
 
@@ -27,6 +29,7 @@ pub struct PolicySet {
     pub(crate) direct: HashMap<String, Route>,
     pub(crate) table: Table,
     pub(crate) virtual_models: Vec<String>,
+    pub(crate) aliases: HashMap<String, Alias>,
     /// What it was compiled from, for its tests.
     pub(crate) texts: Arc<[FileText]>,
 }
@@ -40,6 +43,11 @@ pub(crate) struct Route {
     pub(crate) prefer: Option<Prefer>,
     /// Whether the order of its candidates can depend on the language of the request.
     pub(crate) ranks_by_language: bool,
+    /// Whether more than one model is among them, so that a caller's preference for quality depends on the language.
+    pub(crate) mixes_models: bool,
+    /// What is asked of each candidate at the moment of a request; `None` where nothing is.
+    pub(crate) limits: Option<Limits>,
+    pub(crate) suffixes: Suffixes,
     pub(crate) attempts: Attempts,
     /// Those that meet `require`, in the order of the list.
     pub(crate) entries: Box<[Entry]>,
@@ -67,7 +75,7 @@ pub(crate) struct Entry {
 
 impl PolicySet {
     /// The names that routes give to requests and that are no model of the catalog and no deployment, such as `auto`,
-    /// in the order of the files.
+    /// in the order of the files; then the aliases.
     pub fn virtual_models(&self) -> impl Iterator<Item = &str> {
         self.virtual_models.iter().map(String::as_str)
     }
@@ -81,26 +89,64 @@ impl PolicySet {
     /// matches by language, or ranks different models by their quality in it. Telling the language of a text costs more
     /// than the whole plan, so a gateway does it only then.
     pub fn asks_language(&self, catalog: &Catalog, model: &str, team: Option<&str>) -> bool {
-        let names = [Some(model), self.id(catalog, model)];
-        self.index.candidates(names, team).any(|at| {
-            let route = &self.routes[at];
-            route.when.language.is_some() || route.ranks_by_language
+        let name = self.name(catalog, model);
+        self.could_take(&name, team).any(|route| {
+            route.when.language.is_some() || route.ranks_by_language || name.suffix.is_some() && route.mixes_models
         })
     }
 
-    /// The catalog's id of a name that is neither in a route nor a deployment's own: a repository or an alias.
-    fn id<'c>(&self, catalog: &'c Catalog, asked: &str) -> Option<&'c str> {
-        let known = self.index.models.contains_key(asked) || self.direct.contains_key(asked);
-        if known { None } else { catalog.resolve(asked).map(|model| model.id.as_str()) }
+    /// Whether some route that could take a request for `model` by `team` matches by script.
+    pub fn asks_script(&self, catalog: &Catalog, model: &str, team: Option<&str>) -> bool {
+        self.could_take(&self.name(catalog, model), team).any(|route| route.when.script.is_some())
+    }
+
+    /// Whether some route matches by the request header `name`, in lower case.
+    pub fn asks_header(&self, name: &str) -> bool {
+        self.routes.iter().any(|route| route.when.header.iter().any(|tag| tag.name == name))
+    }
+
+    /// Whether some route matches by the entry `name` of a request's `metadata`.
+    pub fn asks_metadata(&self, name: &str) -> bool {
+        self.routes.iter().any(|route| route.when.metadata.iter().any(|tag| tag.name == name))
+    }
+
+    /// Whether a route, a deployment or a served model goes by this name.
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        self.index.models.contains_key(name) || self.direct.contains_key(name)
+    }
+
+    /// The routes that are looked up by a name.
+    fn could_take(&self, name: &Name<'_>, team: Option<&str>) -> impl Iterator<Item = &Route> {
+        self.index.candidates([Some(name.name), name.id], team).map(|at| &self.routes[at])
     }
 
     /// The route that takes a request.
-    pub(crate) fn route(&self, catalog: &Catalog, facts: &Facts, needs: Capabilities) -> Option<&Route> {
-        let asked = facts.model_asked.as_str();
-        let id = self.id(catalog, asked);
-        let team = facts.team.as_deref();
-        let found = self.index.candidates([Some(asked), id], team).find(|at| self.routes[*at].when.takes(facts, needs));
-        found.map(|at| &self.routes[at]).or_else(|| self.direct.get(asked).or_else(|| self.direct.get(id?)))
+    pub(crate) fn route<'a>(&'a self, catalog: &'a Catalog, facts: &'a Facts, needs: Capabilities) -> Found<'a> {
+        let name = self.name(catalog, &facts.model_asked);
+        let found = self.could_take(&name, facts.team.as_deref()).find(|route| route.when.takes(facts, needs));
+        let direct = || self.direct.get(name.name).or_else(|| self.direct.get(name.id?));
+        Found { name, route: found.or_else(direct) }
+    }
+}
+
+/// The name that was asked for, looked up, and the route that takes the request.
+#[derive(Debug)]
+pub(crate) struct Found<'a> {
+    pub(crate) name: Name<'a>,
+    pub(crate) route: Option<&'a Route>,
+}
+
+impl Found<'_> {
+    /// The suffix, where the route takes none.
+    pub(crate) fn refused_suffix(&self) -> Option<Suffix> {
+        let suffixes = self.route.map(|route| route.suffixes);
+        self.name.suffix.filter(|_| suffixes == Some(Suffixes::Refuse))
+    }
+
+    /// What the candidates of `route` are ordered by: the caller's preference, with what the route takes for quality.
+    pub(crate) fn prefer(&self, route: &Route) -> Option<Prefer> {
+        let Some(suffix) = self.name.suffix else { return route.prefer };
+        Some(Prefer { quality_by: route.prefer.and_then(|prefer| prefer.quality_by), ..suffix.prefer() })
     }
 }
 

@@ -10,7 +10,10 @@ use std::{
 
 use catalog::{Catalog, Modality, Model, Weights};
 
-use crate::{Capabilities, Capability, Deployment, Place, quality};
+use crate::{
+    Capabilities, Capability, Deployment, Place,
+    quality::{self, QualityBy},
+};
 
 /// The rows, and the models that they serve.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +22,8 @@ pub(crate) struct Table {
     pub(crate) models: Vec<Served>,
     /// The languages that some served model names; others find no entry.
     languages: HashMap<String, usize>,
+    /// Other measures of quality, by model; routes name them by their number.
+    columns: Vec<Box<[Option<f32>]>>,
 }
 
 /// A deployment.
@@ -32,6 +37,7 @@ pub(crate) struct Row {
     /// The number of its place: the same for deployments at one host, on one kind of server, in this process.
     pub(crate) site: u32,
     pub(crate) context_tokens: Option<u64>,
+    pub(crate) effective_context_tokens: Option<u64>,
     /// What it can do for certain.
     pub(crate) has: Capabilities,
     /// What it cannot do for certain. What is in neither set is not known.
@@ -102,6 +108,21 @@ impl Table {
         let mut seen: HashSet<Vec<u32>> = HashSet::new();
         names.retain(|(_, at)| seen.insert(self.models.iter().map(|served| served.fluency[*at].to_bits()).collect()));
         names.into_iter().map(|(name, _)| name).collect()
+    }
+
+    /// Works out another measure of quality, and gives its number.
+    pub(crate) fn column(&mut self, by: &QualityBy, catalog: &Catalog) -> Option<u16> {
+        let number = u16::try_from(self.columns.len()).ok()?;
+        self.columns.push(quality::measured(by, catalog, self.models.iter().map(|served| &served.model), fluency));
+        Some(number)
+    }
+
+    /// The quality of a deployment: of column `by` where there is one, else the estimate in a language.
+    pub(crate) fn quality_by(&self, row: &Row, language: Language, by: Option<u16>) -> Option<f32> {
+        match by {
+            None => self.quality(row, language),
+            Some(by) => self.columns[usize::from(by)][row.model].map(|quality| quality * row.precision),
+        }
     }
 
     /// The place of `language` in the fluencies.
@@ -185,6 +206,7 @@ impl Row {
             local,
             site: 0,
             context_tokens: deployment.context_tokens.or(model.context_tokens),
+            effective_context_tokens: deployment.effective_context_tokens,
             has: has.without(said),
             lacks,
             input_usd: price(deployment.input_usd_per_million),

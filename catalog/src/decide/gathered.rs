@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::clauses::{Clause, Rights, Ruling, purposes};
-use super::{Decision, Need, Outcome, UNKNOWN, deny};
+use super::{Decision, Need, Outcome, Owed, UNKNOWN, deny};
 use crate::company_rule::{CompanyRule, Mode, RuleSpoke, Then};
 use crate::standing::Stated;
-use crate::{Catalog, Clarification, Date, Derivation, License, Model, Tier, Use, Waiver};
+use crate::{Catalog, Clarification, Date, Derivation, License, Model, ObligationKind, Tier, Use, Waiver};
 
 /// What the clauses of all licences came to.
 #[derive(Default)]
@@ -15,6 +15,7 @@ pub(super) struct Gathered<'a> {
     lacking: Option<(&'a License, String)>,
     missing: Vec<Need>,
     pub(super) obligations: Vec<Arc<str>>,
+    pub(super) owed: Owed,
     findings: Vec<Arc<str>>,
     rests_on: Vec<Arc<str>>,
     valid_until: Option<Date>,
@@ -40,6 +41,7 @@ impl<'a> Gathered<'a> {
             }
             Ruling::Owes { duty, on } => {
                 self.obligations.push(format!("{}: {duty}", license.name).into());
+                self.owed = self.owed.and(Owed::other());
                 if let Some(attestation) = on {
                     self.rests_on(&attestation.id, attestation.valid_until, rights.today);
                 }
@@ -66,6 +68,16 @@ impl<'a> Gathered<'a> {
         }
         let due = license.duties.iter().filter(|(applies, _)| super::applies_to(*applies, use_));
         self.obligations.extend(due.map(|(_, duty)| Arc::clone(duty)));
+    }
+
+    /// The kinds of these.
+    pub(super) fn owes(&mut self, license: &License, use_: &Use) {
+        if bound_to_purposes(license).is_some() {
+            self.owed = self.owed.and(Owed::kind(ObligationKind::Purpose));
+        }
+        for duty in license.obligations.iter().filter(|duty| super::applies_to(duty.applies, use_)) {
+            self.owed = self.owed.and(Owed::kind(duty.kind));
+        }
     }
 
     pub(super) fn rests_on(&mut self, id: &str, ends: Date, today: Date) {
@@ -187,6 +199,7 @@ impl<'a> Gathered<'a> {
             tier,
             reason: reason.into(),
             obligations: self.obligations.into(),
+            owed: self.owed,
             findings: self.findings.into(),
             missing: Arc::new([]),
             rests_on: self.rests_on.into(),

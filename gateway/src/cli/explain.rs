@@ -13,6 +13,7 @@ use anyhow::bail;
 use backends::Api;
 use bytes::Bytes;
 use clap::Args;
+use http::{HeaderName, HeaderValue};
 use policies::{Live, Snapshot};
 use serde_json::json;
 
@@ -51,6 +52,9 @@ pub(super) struct Explain {
     /// Context it asks in; needed where the team has several
     #[arg(long)]
     context: Option<String>,
+    /// Request header that it comes with, as `NAME: VALUE`; only those count that the configuration declares as facts
+    #[arg(long = "header", value_name = "HEADER", value_parser = header)]
+    headers: Vec<(HeaderName, HeaderValue)>,
     #[command(flatten)]
     config: ConfigFile,
     /// One JSON object instead of text
@@ -70,8 +74,9 @@ pub(super) fn run(args: &Explain) -> anyhow::Result<bool> {
     let decoded = wire::decode(api, "explain", body)
         .map_err(|error| anyhow::anyhow!("{}", error.message).context("the request would be refused"))?;
 
-    let tell_language = config.policies.asks_language(&config.catalog, &decoded.model, grant.team.as_deref());
-    let facts = facts::of(&decoded, &grant, tell_language);
+    let asks_language = config.policies.asks_language(&config.catalog, &decoded.model, grant.team.as_deref());
+    let asks_script = config.policies.asks_script(&config.catalog, &decoded.model, grant.team.as_deref());
+    let facts = facts::of(&decoded, &grant, &args.headers.iter().cloned().collect(), &config);
     let deployments: Vec<_> = config.deployments.iter().map(|deployment| deployment.facts.clone()).collect();
     let live = vec![Live::default(); deployments.len()];
     let snapshot =
@@ -83,14 +88,19 @@ pub(super) fn run(args: &Explain) -> anyhow::Result<bool> {
         print_json(&json!({
             "facts": {
                 "team": facts.team,
+                "key": facts.key,
                 "context": facts.context,
                 "use": &*facts.use_,
                 "model": facts.model_asked,
                 "language": facts.language,
+                "script": facts.script,
                 "prompt_tokens": facts.prompt_tokens,
                 "max_tokens": facts.max_tokens,
                 "needs": facts.needs.capabilities().iter().map(|need| need.as_str()).collect::<Vec<_>>(),
                 "stream": facts.stream,
+                "time": facts.now,
+                "headers": named(&facts.headers),
+                "metadata": named(&facts.metadata),
             },
             "plan": plan.report(&snapshot),
             "remedies": remedies,
@@ -105,10 +115,16 @@ pub(super) fn run(args: &Explain) -> anyhow::Result<bool> {
             or_none(facts.team.as_deref()),
             or_none(facts.context.as_deref()),
             facts.use_.purpose.name(),
-            facts.language.as_deref().unwrap_or(if tell_language { "not told" } else { "not asked for by any route" }),
+            told(facts.language.as_deref(), asks_language),
             facts.prompt_tokens,
             if needs.is_empty() { "nothing beyond text".to_owned() } else { needs.join(", ") },
         );
+        if asks_script {
+            text.push_str(&format!("script   {}\n", told(facts.script.as_deref(), true)));
+        }
+        for (what, values) in [("header", &facts.headers), ("metadata", &facts.metadata)] {
+            text.extend(values.iter().map(|(name, value)| format!("{what:8} {name} {}\n", value.escape_debug())));
+        }
         text.push_str(&plan.explain(&snapshot));
         let to_admit: Vec<_> = remedies.iter().filter(|remedy| !remedy.changes.is_empty()).collect();
         if !to_admit.is_empty() {
@@ -123,6 +139,24 @@ pub(super) fn run(args: &Explain) -> anyhow::Result<bool> {
         print(&text)?;
     }
     Ok(refusal.is_none())
+}
+
+/// A fact that has to be told from the prompt.
+fn told(fact: Option<&str>, asked: bool) -> &str {
+    fact.unwrap_or(if asked { "not told" } else { "not asked for by any route" })
+}
+
+/// Names and values as one JSON object.
+fn named(values: &[(String, String)]) -> serde_json::Map<String, serde_json::Value> {
+    values.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect()
+}
+
+/// `NAME: VALUE`.
+fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let parsed = text.split_once(':').and_then(|(name, value)| {
+        Some((name.trim().parse::<HeaderName>().ok()?, value.trim().parse::<HeaderValue>().ok()?))
+    });
+    parsed.ok_or_else(|| "expected a header such as `x-customer-tier: gold`".to_owned())
 }
 
 /// Who asks. What is not said is taken where there is only one.

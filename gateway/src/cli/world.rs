@@ -6,11 +6,13 @@ use std::{path::Path, sync::Arc};
 
 use catalog::{ASSUMED_ENTITY, Date};
 use clap::Args;
-use policies::{Caller, Only, PolicySet, Report, Severity, Snapshot, Source, TestResult, every_caller, every_use};
+use policies::{
+    Caller, Declared, Only, PolicySet, Report, Severity, Snapshot, Source, TestResult, every_caller, every_use,
+};
 
 use super::ConfigFile;
 use crate::{
-    config::{Access, Config, default_policies, source},
+    config::{Access, Config, DeclaredFacts, default_policies, source},
     settle,
 };
 
@@ -67,7 +69,10 @@ impl World {
             world.sources = policies;
         }
         world.sources.extend(probes);
-        let compiled = policies::compile(&world.sources, &world.config.catalog, &world.deployments);
+        // Teams and contexts of another configuration may stand in the files: any name will do.
+        let DeclaredFacts { headers, metadata } = world.config.facts.clone();
+        let declared = Declared { headers, metadata, ..Declared::default() };
+        let compiled = policies::compile_declared(&world.sources, &world.config.catalog, &world.deployments, &declared);
         // Warnings, such as of what is not deployed here, would hide the errors.
         let (policies, _) = compiled.map_err(|mut report| {
             report.diagnostics.retain(|problem| problem.severity == Severity::Error);

@@ -399,6 +399,8 @@ impl<'a> One<'a, '_> {
         let mut facts = policies::Deployment::new(raw.id.value.as_str(), model.id.as_str(), place);
         facts.region = raw.region.as_ref().map(|region| region.value.clone());
         facts.retention = raw.retention.as_ref().map(|retention| retention.value.clone());
+        facts.training_use = raw.training_use.as_ref().map(|word| word.value.clone());
+        facts.effective_context_tokens = raw.effective_context.as_ref().map(|tokens| tokens.value);
         facts.quantization_bits = raw.quantization_bits.as_ref().and_then(|bits| {
             let fits = bits.value.is_finite() && (1.0..=32.0).contains(&bits.value);
             if !fits {
@@ -416,6 +418,12 @@ impl<'a> One<'a, '_> {
                 listed.and_then(|listed| trusted(listed, "context", listed.context_tokens)).or(model.context_tokens)
             }
         };
+        if let (Some(written), Some(window)) = (&raw.effective_context, facts.context_tokens)
+            && !(1..=window).contains(&written.value)
+        {
+            let problem = Problem::error("out-of-range", "`effective_context` is not a part of the context window");
+            self.note(problem.label(format!("expected 1 to {window}")), &written.at);
+        }
         let mut cached = None;
         match &raw.price {
             Some(price) => {
@@ -463,6 +471,7 @@ impl<'a> One<'a, '_> {
 pub(super) fn local(deployment: &mut Deployment, model: &Model) {
     let facts = &mut deployment.facts;
     facts.retention = facts.retention.take().or_else(|| Some("none".to_owned()));
+    facts.training_use = facts.training_use.take().or_else(|| Some("none".to_owned()));
     facts.input_usd_per_million = facts.input_usd_per_million.or(Some(0.0));
     facts.output_usd_per_million = facts.output_usd_per_million.or(Some(0.0));
     // The engine gives log-probabilities and takes no tools, images or sound, whatever the model was trained for.

@@ -7,11 +7,11 @@ use std::{
 };
 
 use catalog::Catalog;
-use policies::{Diagnostic, PolicySet, Report};
+use policies::{Declared, Diagnostic, PolicySet, Report};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Access, Config, Contexts, Environment, Overrides, Teams, Watched, contexts,
+    Access, Config, Contexts, Environment, Overrides, Teams, Watched, contexts, declared,
     decode::{self, Spanned},
     deployments, environment, found, limits,
     raw::Raw,
@@ -188,7 +188,13 @@ impl<'a> Reading<'a> {
         let contexts = contexts::contexts(&mut self, &raw, &tree);
         let teams = contexts::teams(&mut self, &raw, &tree);
         let limits = limits::check(&mut self, &raw.limits);
-        let (policies, policy_files, digest) = self.policies(raw.policies.as_deref(), &catalog, &deployments);
+        let facts = declared::check(&mut self, &raw);
+        let declared = declared::declared(&raw, &facts);
+        let (policies, policy_files, digest) =
+            self.policies(raw.policies.as_deref(), &catalog, &deployments, &declared);
+        if let Some(policies) = &policies {
+            declared::unused(&mut self, &raw, policies);
+        }
         let access = self.keys(raw.keys.as_ref(), &contexts, &teams);
 
         Some(Config {
@@ -201,6 +207,7 @@ impl<'a> Reading<'a> {
             not_live,
             contexts,
             teams,
+            facts,
             access: access?,
             catalog,
             policies: Arc::new(policies?),
@@ -250,6 +257,7 @@ impl<'a> Reading<'a> {
         files: Option<&[Spanned<String>]>,
         catalog: &Catalog,
         deployments: &[super::Deployment],
+        declared: &Declared,
     ) -> (Option<PolicySet>, Vec<policies::Source>, String) {
         let sources: Vec<policies::Source> = match files {
             None => vec![default_policies()],
@@ -265,7 +273,7 @@ impl<'a> Reading<'a> {
         if sources.len() < files.map_or(1, <[_]>::len) {
             return (None, sources, digest);
         }
-        (compiled(&sources, catalog, deployments, self.problems), sources, digest)
+        (compiled(&sources, catalog, deployments, declared, self.problems), sources, digest)
     }
 
     fn policy_file(&mut self, file: &Spanned<String>) -> Option<policies::Source> {
@@ -311,10 +319,11 @@ pub(super) fn compiled(
     sources: &[policies::Source],
     catalog: &Catalog,
     deployments: &[super::Deployment],
+    declared: &Declared,
     problems: &mut Problems,
 ) -> Option<PolicySet> {
     let deployments: Vec<_> = deployments.iter().map(|deployment| deployment.facts.clone()).collect();
-    match policies::compile(sources, catalog, &deployments) {
+    match policies::compile_declared(sources, catalog, &deployments, declared) {
         Ok((policies, warnings)) => {
             problems.append(warnings);
             Some(policies)

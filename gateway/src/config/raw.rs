@@ -48,6 +48,9 @@ pub(super) struct Raw {
     /// Teams, by name.
     #[serde(default)]
     pub(super) teams: BTreeMap<String, RawTeam>,
+    /// Values of a request that policies may match by name.
+    #[serde(default)]
+    pub(super) facts: Option<RawFacts>,
     /// File of the admission keys, written by `pointsman keys`.
     #[serde(default)]
     pub(super) keys: Option<Spanned<String>>,
@@ -96,6 +99,12 @@ pub(super) struct RawDeployment {
     /// How long prompts are kept there: `none`, or a time such as `30d`. Default: what the host documents.
     #[serde(default)]
     pub(super) retention: Option<Spanned<String>>,
+    /// What is trained on requests there: `none`, or a word of your own. Default: not known.
+    #[serde(default)]
+    pub(super) training_use: Option<Spanned<String>>,
+    /// Tokens of the context window that were measured to be of use, by RULER or LongBench, say. Default: not known.
+    #[serde(default)]
+    pub(super) effective_context: Option<Spanned<u64>>,
     /// Context window in tokens. Default: the model's, or what the host lists.
     #[serde(default)]
     pub(super) context: Option<Spanned<u64>>,
@@ -164,6 +173,19 @@ pub(super) struct RawContext {
 pub(super) struct RawTeam {
     /// Contexts that the team's keys may be made for.
     pub(super) contexts: Vec<Spanned<String>>,
+}
+
+/// Values of a request that policies may match by name.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename = "`facts`", deny_unknown_fields)]
+#[schemars(rename = "Facts")]
+pub(super) struct RawFacts {
+    /// Request headers, such as `x-customer-tier`: what a proxy before this gateway sets, or callers that are trusted.
+    #[serde(default)]
+    pub(super) headers: Vec<Spanned<String>>,
+    /// Entries of the request's `metadata`, such as `project`.
+    #[serde(default)]
+    pub(super) metadata: Vec<Spanned<String>>,
 }
 
 /// Bounds of the clients' listener.

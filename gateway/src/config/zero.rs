@@ -11,7 +11,7 @@ use catalog::{ASSUMED_ENTITY, Catalog, Exposure, Purpose, Use};
 use policies::{Place, Report};
 
 use super::{
-    Access, Config, Context, Deployment, Environment, Limits, Overrides, Target, Weights,
+    Access, Config, Context, DeclaredFacts, Deployment, Environment, Limits, Overrides, Target, Weights,
     deployments::{DEMO_BITS, DEMO_MODEL, local},
     found,
     load::{ADMIN, DATA_DIR, LISTEN, compiled, default_policies, digest, finished, policy_digest},
@@ -48,7 +48,7 @@ pub fn zero(overrides: &Overrides, environment: &Environment) -> Result<(Config,
     let use_ = Use { entity: entity.clone(), ..Use::new(Purpose::Internal, Exposure::Internal) };
     let context = Arc::new(Context { name: CONTEXT.to_owned(), entity, use_: use_.into() });
     let sources = [default_policies()];
-    let policies = compiled(&sources, &catalog, &deployments, &mut problems);
+    let policies = compiled(&sources, &catalog, &deployments, &policies::Declared::default(), &mut problems);
     let config = policies.map(|policies| Config {
         file: None,
         listen,
@@ -59,6 +59,7 @@ pub fn zero(overrides: &Overrides, environment: &Environment) -> Result<(Config,
         not_live: found.not_live,
         contexts: BTreeMap::from([(CONTEXT.to_owned(), Arc::clone(&context))]),
         teams: BTreeMap::new(),
+        facts: DeclaredFacts::default(),
         access: Access::Open(Grant { key: None, team: None, context }),
         digest: digest(&Source::new("", ""), &catalog, &sources),
         policy_digest: policy_digest(&sources),

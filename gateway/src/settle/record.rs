@@ -69,6 +69,15 @@ pub struct AskedRecord<'a> {
     pub needs: Vec<Cow<'a, str>>,
     /// Whether the answer was to be streamed.
     pub stream: bool,
+    /// The script of the last user turn, where a route asked for it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub script: Option<Cow<'a, str>>,
+    /// The request headers that the configuration declares for policies, as far as the request had them.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub headers: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    /// The entries of `metadata` that it declares, likewise.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub metadata: Vec<(Cow<'a, str>, Cow<'a, str>)>,
 }
 
 /// The use, as the licence decision read it.

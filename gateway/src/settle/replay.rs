@@ -3,7 +3,7 @@
 //! The record holds everything that a plan depends on but the state of the deployments at that moment. Of a record that an
 //! older version wrote, what it did not keep counts as absent.
 
-use std::sync::Arc;
+use std::borrow::Cow;
 
 use catalog::{Activity, Date, Domain, Exposure, Purpose, Use};
 use policies::{Capability, Facts, Needs};
@@ -36,18 +36,26 @@ pub fn facts(record: &Decision<'_>) -> Result<Facts, UnknownWord> {
     let use_ = use_of(&record.r#use, &record.context).map_err(unknown)?;
     let asked = record.asked.as_ref();
     let needs = asked.iter().flat_map(|asked| &asked.needs).filter_map(|need| Capability::named(need)).collect();
+    let owned = |text: &Option<Cow<'_, str>>| text.as_deref().map(str::to_owned);
     Ok(Facts {
-        team: record.team.as_deref().map(str::to_owned),
+        team: owned(&record.team),
+        key: owned(&record.key),
         context: Some(record.context.to_string()),
-        use_: Arc::new(use_),
-        today: Date::of_unix_ms(record.time),
-        model_asked: record.model.to_string(),
-        language: record.language.as_deref().map(str::to_owned),
+        now: i64::try_from(record.time / 1000).ok(),
+        language: owned(&record.language),
+        script: asked.and_then(|asked| owned(&asked.script)),
         prompt_tokens: asked.map_or(0, |asked| asked.prompt_tokens),
         max_tokens: asked.and_then(|asked| asked.max_tokens),
         needs: Needs::from(policies::Capabilities::from_iter::<Vec<_>>(needs)),
         stream: asked.is_some_and(|asked| asked.stream),
+        headers: asked.map(|asked| pairs(&asked.headers)).unwrap_or_default(),
+        metadata: asked.map(|asked| pairs(&asked.metadata)).unwrap_or_default(),
+        ..Facts::new(record.model.to_string(), use_, Date::of_unix_ms(record.time))
     })
+}
+
+fn pairs(pairs: &[(Cow<'_, str>, Cow<'_, str>)]) -> Vec<(String, String)> {
+    pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
 }
 
 fn use_of(record: &UseRecord<'_>, context: &str) -> Result<Use, (&'static str, String)> {
@@ -90,7 +98,8 @@ mod tests {
             "key": "k1", "context": "bot", "model": "auto", "language": "ko", "route": "r", "config": "c",
             "use": {"purpose": "revenue", "exposure": "public", "activity": "agent", "seat": "DE", "domains": ["medical"],
                     "end_users": ["FR"], "entity": "acme"},
-            "asked": {"prompt_tokens": 12, "max_tokens": 34, "needs": ["tools", "seed"], "stream": true},
+            "asked": {"prompt_tokens": 12, "max_tokens": 34, "needs": ["tools", "seed"], "stream": true,
+                      "script": "hangul", "headers": [["x-tier", "gold"]]},
             "verdict": "serve", "candidates": [], "rejected": {}
         })
     }
@@ -101,6 +110,11 @@ mod tests {
         assert_eq!((facts.team.as_deref(), facts.model_asked.as_str()), (Some("support"), "auto"));
         assert_eq!((facts.prompt_tokens, facts.max_tokens, facts.stream), (12, Some(34), true));
         assert_eq!(facts.needs, Needs { tools: true, seed: true, ..Needs::default() });
+        assert_eq!((facts.key.as_deref(), facts.script.as_deref()), (Some("k1"), Some("hangul")));
+        assert_eq!(
+            (facts.now, &facts.headers[..]),
+            (Some(1_793_491_200), &[("x-tier".to_owned(), "gold".to_owned())][..])
+        );
         assert_eq!((facts.language.as_deref(), facts.today.to_string().as_str()), (Some("ko"), "2026-11-01"));
         let use_ = &facts.use_;
         assert_eq!((use_.purpose, use_.activity), (Purpose::Revenue, Activity::Agent));

@@ -122,7 +122,7 @@ pub(super) fn decode(id: &str, object: &Object<'_>) -> Result<Decoded, ApiError>
             template_kwargs: chat.chat_template_kwargs.filter(|k| k.get() != "null").map(|k| k.get().to_owned()),
         },
     };
-    Ok(Decoded { model: fields.model, request, needs })
+    Ok(Decoded { model: fields.model, request, needs, metadata: fields.metadata })
 }
 
 fn logprobs(on: Option<bool>, top: Option<i64>) -> Result<Option<u8>, ApiError> {

@@ -72,7 +72,7 @@ pub(super) fn decode(id: &str, object: &Object<'_>) -> Result<Decoded, ApiError>
         best_of,
         input: Input::Prompts(prompts),
     };
-    Ok(Decoded { model: fields.model, request, needs })
+    Ok(Decoded { model: fields.model, request, needs, metadata: fields.metadata })
 }
 
 /// `prompt`: a string, strings, token ids, or lists of token ids.

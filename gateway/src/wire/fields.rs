@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use backends::Sampling;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use crate::respond::error::{ApiError, clip};
 
@@ -46,6 +47,8 @@ pub(super) struct Fields {
     pub repetition_penalty: Option<f32>,
     #[serde(default)]
     pub logit_bias: Option<BTreeMap<String, f32>>,
+    #[serde(default)]
+    pub metadata: Option<Box<RawValue>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -5,13 +5,16 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::{Plan, Reason, Verdict};
-use crate::{Attempts, Snapshot};
+use crate::{AskedAs, Attempts, Snapshot};
 
 /// A plan with every name written out.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PlanReport {
     /// The route that took the request.
     pub route: Option<String>,
+    /// What became of the name that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asked_as: Option<AskedAs>,
     /// `serve`, `unknown_model`, `license`, `unavailable` or `none_fits`.
     pub verdict: &'static str,
     /// Why there is no candidate; empty where there is one.
@@ -96,6 +99,7 @@ impl Plan {
         let (why, alternatives) = self.verdict.explain();
         PlanReport {
             route: self.route.as_deref().map(str::to_owned),
+            asked_as: self.asked_as.clone(),
             verdict: self.verdict.as_str(),
             why,
             alternatives,
@@ -134,6 +138,15 @@ impl PlanReport {
     pub fn to_text(&self) -> String {
         let mut text = String::new();
         let _ = writeln!(text, "route    {}", self.route.as_deref().unwrap_or("none"));
+        if let Some(AskedAs { name, alias, suffix }) = &self.asked_as {
+            let by = match (alias, suffix) {
+                (true, Some(suffix)) => format!(", by an alias, and its candidates ordered by `{suffix}`"),
+                (true, None) => ", by an alias".to_owned(),
+                (false, Some(suffix)) => format!(", and its candidates ordered by `{suffix}`"),
+                (false, None) => String::new(),
+            };
+            let _ = writeln!(text, "asked as {}{by}", name.escape_debug());
+        }
         let _ = writeln!(text, "verdict  {}", self.verdict);
         if !self.why.is_empty() {
             let _ = writeln!(text, "why      {}", self.why);

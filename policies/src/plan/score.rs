@@ -23,6 +23,8 @@ use crate::{
 const HALF_COST_USD: f32 = 0.5;
 /// The time for a short answer at which the latency factor is one half, in milliseconds.
 const HALF_LATENCY_MS: f32 = 2_000.0;
+/// The time per further token at which the throughput factor is one half, in milliseconds: 20 tokens a second.
+const HALF_THROUGHPUT_MS: f32 = 50.0;
 /// The tokens of that short answer, and of an answer whose length the caller does not limit.
 const SHORT_ANSWER: f32 = 128.0;
 const USUAL_ANSWER: u64 = 512;
@@ -48,8 +50,14 @@ pub struct Score {
     pub cost: Factor,
     /// The expected time: 1 is at once.
     pub latency: Factor,
+    /// The expected rate of further tokens: 1 is at once.
+    pub throughput: Factor,
     /// The share of the prompt that is cached there.
     pub cached_prefix: Factor,
+    /// 1 in this process, 0 elsewhere.
+    pub locality: Factor,
+    /// The share of this plan's running requests that are not there.
+    pub spread: Factor,
     /// What waiting requests and recent errors leave of the score.
     pub load: f32,
 }
@@ -96,7 +104,10 @@ impl Candidate {
             ("quality", score.quality),
             ("cost", score.cost),
             ("latency", score.latency),
+            ("throughput", score.throughput),
             ("cached-prefix", score.cached_prefix),
+            ("locality", score.locality),
+            ("spread", score.spread),
         ];
         factors.sort_by(|a, b| b.1.weight.total_cmp(&a.1.weight));
         for (code, factor) in factors {
@@ -123,14 +134,19 @@ pub(super) fn order(
 ) -> Vec<Candidate> {
     let language = table.language(facts.language.as_deref());
     let answer_tokens = facts.max_tokens.unwrap_or(USUAL_ANSWER);
+    let quality_by = prefer.and_then(|prefer| prefer.quality_by);
+    let running: f32 = fit.iter().map(|fit| fit.live.running as f32).sum();
+    let share = 1.0 / running.max(1.0);
     let mut means = Means::default();
     let mut raws: Vec<Raw> = Vec::with_capacity(fit.len());
     for fit in fit {
         let raw = Raw {
-            quality: table.quality(fit.row, language),
+            quality: table.quality_by(fit.row, language, quality_by),
             cost: cost(fit.row, facts.prompt_tokens, answer_tokens),
             latency: latency(fit.live),
+            throughput: throughput(fit.live),
             cached_prefix: cached(fit.live, facts.prompt_tokens),
+            spread: 1.0 - fit.live.running as f32 * share,
         };
         means.add(&raw);
         raws.push(raw);
@@ -217,7 +233,10 @@ fn score(fit: &Fit<'_>, raw: &Raw, means: &Means, prefer: Option<Prefer>, facts:
         quality: factor(weights.quality, raw.quality, means.quality),
         cost: factor(weights.cost, raw.cost, means.cost),
         latency: factor(weights.latency, raw.latency, means.latency),
+        throughput: factor(weights.throughput, raw.throughput, means.throughput),
         cached_prefix: factor(weights.cached_prefix, Some(raw.cached_prefix), Mean::default()),
+        locality: factor(weights.locality, Some(f32::from(u8::from(fit.row.local))), Mean::default()),
+        spread: factor(weights.spread, Some(raw.spread), Mean::default()),
         load: load(fit.live),
     }
 }
@@ -225,7 +244,8 @@ fn score(fit: &Fit<'_>, raw: &Raw, means: &Means, prefer: Option<Prefer>, facts:
 impl Score {
     /// The weighted mean, times what load and errors leave.
     fn total(&self) -> f32 {
-        let factors = [self.quality, self.cost, self.latency, self.cached_prefix];
+        let factors =
+            [self.quality, self.cost, self.latency, self.throughput, self.cached_prefix, self.locality, self.spread];
         let weight: f32 = factors.iter().map(|f| f.weight).sum();
         let sum: f32 = factors.iter().map(|f| f.weight * f.value).sum();
         if weight > 0.0 { sum / weight * self.load } else { 0.0 }
@@ -237,7 +257,9 @@ struct Raw {
     quality: Option<f32>,
     cost: Option<f32>,
     latency: Option<f32>,
+    throughput: Option<f32>,
     cached_prefix: f32,
+    spread: f32,
 }
 
 #[derive(Default)]
@@ -245,6 +267,7 @@ struct Means {
     quality: Mean,
     cost: Mean,
     latency: Mean,
+    throughput: Mean,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -255,9 +278,12 @@ struct Mean {
 
 impl Means {
     fn add(&mut self, raw: &Raw) {
-        for (mean, value) in
-            [(&mut self.quality, raw.quality), (&mut self.cost, raw.cost), (&mut self.latency, raw.latency)]
-        {
+        for (mean, value) in [
+            (&mut self.quality, raw.quality),
+            (&mut self.cost, raw.cost),
+            (&mut self.latency, raw.latency),
+            (&mut self.throughput, raw.throughput),
+        ] {
             if let Some(value) = value {
                 mean.sum += value;
                 mean.count += 1.0;
@@ -285,6 +311,12 @@ fn latency(live: &Live) -> Option<f32> {
     let first = live.ttft_ms.filter(|ms| known(*ms))?;
     let further = live.tpot_ms.filter(|ms| known(*ms)).unwrap_or(0.0);
     Some(HALF_LATENCY_MS / (HALF_LATENCY_MS + first + SHORT_ANSWER * further))
+}
+
+/// From the time per further token.
+fn throughput(live: &Live) -> Option<f32> {
+    let further = live.tpot_ms.filter(|ms| ms.is_finite() && *ms >= 0.0)?;
+    Some(HALF_THROUGHPUT_MS / (HALF_THROUGHPUT_MS + further))
 }
 
 fn cached(live: &Live, prompt_tokens: u64) -> f32 {

@@ -6,8 +6,9 @@ use catalog::{Availability, Decision, Kind, Model};
 
 use super::{Allowed, Cause, Rejected, admit};
 use crate::{
-    Facts, Live, Snapshot,
+    Facts, Live, Snapshot, Suffix,
     diag::{LIKE_ENOUGH, likeness},
+    set::Route,
 };
 
 /// Names that an answer suggests at most.
@@ -32,9 +33,9 @@ pub enum Verdict {
         /// Models that are deployed and allowed for this use.
         alternatives: Vec<String>,
     },
-    /// Somebody could serve it, but nobody healthy.
+    /// Somebody could serve it, but nobody healthy, or nobody who is as fast and as reliable now as the route asks.
     Unavailable {
-        /// The models that are down.
+        /// The models that are down, slow or failing.
         models: Vec<Arc<str>>,
     },
     /// Nobody can serve it: the request asks for too much, or the route requires it.
@@ -62,8 +63,7 @@ impl Verdict {
 }
 
 /// No route takes the request, and no deployment goes by the name.
-pub(super) fn without_route(facts: &Facts, snapshot: &Snapshot<'_>) -> Verdict {
-    let asked = facts.model_asked.as_str();
+pub(super) fn without_route(asked: &str, facts: &Facts, snapshot: &Snapshot<'_>) -> Verdict {
     let Some(model) = snapshot.catalog.resolve(asked).filter(|model| exists(model)) else {
         return Verdict::UnknownModel { nearest: nearest(asked, snapshot) };
     };
@@ -76,6 +76,12 @@ pub(super) fn without_route(facts: &Facts, snapshot: &Snapshot<'_>) -> Verdict {
     Verdict::NoneFits { code: "not-deployed", reason, alternatives }
 }
 
+/// The route takes the request but not the suffix behind the name.
+pub(super) fn suffix_refused(route: &Route, name: &str, suffix: Suffix) -> Verdict {
+    let reason = format!("the route `{}` takes no suffix such as `{suffix}`", route.name);
+    Verdict::NoneFits { code: "suffix-refused", reason, alternatives: vec![name.to_owned()] }
+}
+
 /// A route takes the request, but none of its candidates may serve.
 pub(super) fn without_candidate(
     facts: &Facts,
@@ -84,7 +90,8 @@ pub(super) fn without_candidate(
     never: &[Rejected],
 ) -> Verdict {
     let mut down: Vec<Arc<str>> = Vec::new();
-    for rejected in ruled_out.iter().filter(|r| r.cause == Cause::Unhealthy) {
+    let for_now = |cause: &Cause| matches!(cause, Cause::Unhealthy | Cause::Slow { .. } | Cause::Failing { .. });
+    for rejected in ruled_out.iter().filter(|r| for_now(&r.cause)) {
         if !down.contains(&rejected.model) {
             down.push(rejected.model.clone());
         }
@@ -162,7 +169,7 @@ fn alternatives(facts: &Facts, snapshot: &Snapshot<'_>) -> Vec<String> {
         .iter()
         .filter(|row| {
             let live = snapshot.live.get(row.deployment).unwrap_or(&Live::UNMEASURED);
-            admit(facts, needs, row, live, &mut allowed).is_ok()
+            admit(facts, needs, row, live, None, &mut allowed).is_ok()
         })
         .collect();
     able.sort_by_key(|row| {

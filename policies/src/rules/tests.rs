@@ -3,10 +3,10 @@ use proptest::{collection::vec, option, prelude::*, sample::select};
 
 use super::*;
 use crate::{
-    Deployment, Effect, Needs, Place, Snapshot, Source,
+    Deployment, Effect, Place, Snapshot, Source,
     cases::strictest_use,
     compile,
-    coverage::{changed, number, routes},
+    coverage::{beside, changed, number, routes},
 };
 
 fn deployments() -> Vec<Deployment> {
@@ -55,15 +55,10 @@ fn facts() -> impl Strategy<Value = Facts> {
     )
         .prop_map(|(team, language, model, prompt_tokens, stream)| Facts {
             team: team.map(str::to_owned),
-            context: None,
-            use_: strictest_use().into(),
-            today: Date::of_unix_ms(0),
-            model_asked: model.to_owned(),
             language: language.map(str::to_owned),
             prompt_tokens,
-            max_tokens: None,
-            needs: Needs::default(),
             stream,
+            ..Facts::new(model, strictest_use(), Date::of_unix_ms(0))
         })
 }
 
@@ -79,9 +74,10 @@ proptest! {
         let effect = |facts: &Facts, policies: &PolicySet| {
             Effect::of(facts, &Snapshot { catalog: &catalog, policies, deployments: &deployments, live: &[] })
         };
+        let beside = beside(&before.texts);
         for edit in mutations(&routes) {
-            let reach = Reach::of(&edit, &routes, &catalog);
-            let whole = changed(&edit, &routes);
+            let reach = Reach::of(&edit, &routes, &beside, &catalog);
+            let whole = changed(&edit, &routes, &beside);
             let after = bind(Arc::clone(&whole), &catalog, &deployments);
             for facts in &facts {
                 let old = effect(facts, &before);

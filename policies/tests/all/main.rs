@@ -1,9 +1,13 @@
 //! The crate seen from outside, one theme a module.
 
 mod diagnostics;
+mod matching;
+mod naming;
 mod plan;
+mod prefer;
 mod properties;
 mod remedies;
+mod require;
 mod shipped;
 mod tools;
 mod world;

@@ -1,7 +1,7 @@
 //! What holds for every policy, every request and every state of the world.
 
-use catalog::{Catalog, Exposure, Purpose, Use, decide};
-use policies::{Deployment, Facts, Live, Needs, Place, Source, Verdict, compile, plan};
+use catalog::{Catalog, Exposure, Kind, Model, Purpose, Use, decide};
+use policies::{Code, Deployment, Facts, Live, Needs, Place, Severity, Source, Verdict, compile, plan};
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
 use crate::world::World;
@@ -32,17 +32,24 @@ fn deployment() -> impl Strategy<Value = Deployment> {
         (select(MODELS.to_vec()), place, words(vec!["eu", "kr", "us"]), words(vec!["none", "30d"])),
         (option::of(1.5f32..16.0), option::of(1u64..200_000), price(), price()),
         vec(select(vec!["tools", "json_schema", "image", "logprobs"]).prop_map(str::to_owned), 0..3),
+        (words(vec!["none", "opt-out"]), option::of(1u64..200_000)),
     )
-        .prop_map(|((model, place, region, retention), (bits, context, input, output), capabilities)| Deployment {
-            region,
-            retention,
-            quantization_bits: bits,
-            context_tokens: context,
-            input_usd_per_million: input,
-            output_usd_per_million: output,
-            capabilities,
-            ..Deployment::new("", model, place)
-        })
+        .prop_map(
+            |((model, place, region, retention), (bits, context, input, output), capabilities, (training, use_))| {
+                Deployment {
+                    region,
+                    retention,
+                    training_use: training,
+                    quantization_bits: bits,
+                    context_tokens: context,
+                    effective_context_tokens: use_,
+                    input_usd_per_million: input,
+                    output_usd_per_million: output,
+                    capabilities,
+                    ..Deployment::new("", model, place)
+                }
+            },
+        )
 }
 
 fn deployments() -> impl Strategy<Value = Vec<Deployment>> {
@@ -79,17 +86,15 @@ fn facts() -> impl Strategy<Value = Facts> {
         (prop_oneof![0u64..300_000, Just(u64::MAX)], option::of(any::<u64>())),
         needs,
     )
-        .prop_map(|((purpose, exposure, seat), model, language, (prompt_tokens, max_tokens), needs)| Facts {
-            team: None,
-            context: None,
-            use_: Use { seat, ..Use::new(purpose, exposure) }.into(),
-            today: crate::world::today(),
-            model_asked: model.to_owned(),
-            language,
-            prompt_tokens,
-            max_tokens,
-            needs: Needs { tools: needs.0, image: needs.1, logprobs: needs.2, ..Needs::default() },
-            stream: false,
+        .prop_map(|((purpose, exposure, seat), model, language, (prompt_tokens, max_tokens), needs)| {
+            let use_ = Use { seat, ..Use::new(purpose, exposure) };
+            Facts {
+                language,
+                prompt_tokens,
+                max_tokens,
+                needs: Needs { tools: needs.0, image: needs.1, logprobs: needs.2, ..Needs::default() },
+                ..Facts::new(model, use_, crate::world::today())
+            }
         })
 }
 
@@ -103,6 +108,15 @@ struct Required {
     keeps_nothing: bool,
     min_bits: Option<u8>,
     max_output_usd: Option<u8>,
+    effective: bool,
+    trains_nothing: bool,
+    local: Option<bool>,
+    openness: Option<&'static str>,
+    min_mmlu: Option<u8>,
+    max_ttft_ms: Option<u16>,
+    /// Tenths.
+    max_error_rate: Option<u8>,
+    notices_only: bool,
 }
 
 fn required() -> impl Strategy<Value = Required> {
@@ -114,23 +128,55 @@ fn required() -> impl Strategy<Value = Required> {
         any::<bool>(),
         option::of(2u8..=8),
         option::of(0u8..3),
+        (
+            any::<bool>(),
+            prop::bool::weighted(0.2),
+            option::weighted(0.2, any::<bool>()),
+            option::weighted(0.2, select(vec!["weights", "fully-open"])),
+            option::weighted(0.2, 50u8..90),
+            option::of(0u16..60_000),
+            option::of(0u8..=10),
+            prop::bool::weighted(0.2),
+        ),
     )
-        .prop_map(|(max_tier, min_context, tools, region, keeps_nothing, min_bits, max_output_usd)| Required {
-            max_tier,
-            min_context,
-            tools,
-            region,
-            keeps_nothing,
-            min_bits,
-            max_output_usd,
+        .prop_map(|(max_tier, min_context, tools, region, keeps_nothing, min_bits, max_output_usd, more)| {
+            Required {
+                max_tier,
+                min_context,
+                tools,
+                region,
+                keeps_nothing,
+                min_bits,
+                max_output_usd,
+                effective: more.0,
+                trains_nothing: more.1,
+                local: more.2,
+                openness: more.3,
+                min_mmlu: more.4,
+                max_ttft_ms: more.5,
+                max_error_rate: more.6,
+                notices_only: more.7,
+            }
         })
 }
 
 impl Required {
     fn text(&self) -> String {
         let mut parts = Vec::new();
-        parts.extend(self.max_tier.map(|tier| format!("license: {{max_tier: {tier}}}")));
-        parts.extend(self.min_context.map(|tokens| format!("context_tokens: {{min: {tokens}}}")));
+        let tier = self.max_tier.map(|tier| format!("max_tier: {tier}"));
+        let duties = self.notices_only.then(|| "obligations: notice".to_owned());
+        let license: Vec<String> = tier.into_iter().chain(duties).collect();
+        parts.extend((!license.is_empty()).then(|| format!("license: {{{}}}", license.join(", "))));
+        let effective = self.effective;
+        parts.extend(
+            self.min_context.map(|tokens| format!("context_tokens: {{min: {tokens}, effective: {effective}}}")),
+        );
+        parts.extend(self.trains_nothing.then(|| "training_use: none".to_owned()));
+        parts.extend(self.local.map(|local| format!("local: {local}")));
+        parts.extend(self.openness.map(|openness| format!("openness: {openness}")));
+        parts.extend(self.min_mmlu.map(|min| format!("benchmarks: {{mmlu: {{min: {min}}}}}")));
+        parts.extend(self.max_ttft_ms.map(|max| format!("ttft_p95_ms: {{max: {max}}}")));
+        parts.extend(self.max_error_rate.map(|tenths| format!("error_rate: {{max: 0.{}}}", tenths.min(9))));
         parts.extend(self.tools.then(|| "capabilities: [tools]".to_owned()));
         parts.extend(self.region.map(|region| format!("region: {region}")));
         parts.extend(self.keeps_nothing.then(|| "retention: none".to_owned()));
@@ -144,10 +190,16 @@ impl Required {
         let local = matches!(deployment.place, Place::Local { .. });
         let usd = deployment.output_usd_per_million.or(local.then_some(0.0));
         let tools = if deployment.capabilities.is_empty() { &model.capabilities } else { &deployment.capabilities };
-        self.max_tier.is_none_or(|max| model.tier.number() <= max)
+        self.met_by_model(model)
             && self.min_context.is_none_or(|min| {
-                deployment.context_tokens.or(model.context_tokens).is_some_and(|tokens| tokens >= min)
+                let stated = deployment.context_tokens.or(model.context_tokens);
+                let has = if self.effective { deployment.effective_context_tokens } else { stated };
+                has.is_some_and(|tokens| tokens >= min)
             })
+            && (!self.trains_nothing
+                || deployment.training_use.as_deref() == Some("none")
+                || deployment.training_use.is_none() && local)
+            && self.local.is_none_or(|wanted| wanted == local)
             && (!self.tools || tools.iter().any(|c| c == "tools"))
             && self.region.is_none_or(|r| deployment.region.as_deref() == Some(r) || r == "local" && local)
             && (!self.keeps_nothing
@@ -155,6 +207,20 @@ impl Required {
                 || deployment.retention.is_none() && local)
             && self.min_bits.is_none_or(|min| deployment.quantization_bits.is_some_and(|bits| bits >= f32::from(min)))
             && self.max_output_usd.is_none_or(|max| usd.is_some_and(|usd| (0.0..=f64::from(max) + 1e-6).contains(&usd)))
+    }
+
+    /// What holds or fails wherever the model is deployed.
+    fn met_by_model(&self, model: &Model) -> bool {
+        self.max_tier.is_none_or(|max| model.tier.number() <= max)
+            && self.openness.is_none_or(|wanted| model.openness.as_deref() == Some(wanted))
+            && self.min_mmlu.is_none_or(|min| model.benchmarks.get("mmlu").is_some_and(|has| *has >= f64::from(min)))
+    }
+
+    /// What is asked at the moment of the request.
+    fn met_now(&self, live: &Live, decision: &catalog::Decision) -> bool {
+        self.max_ttft_ms.is_none_or(|max| live.ttft_ms.is_none_or(|ms| !ms.is_finite() || ms <= f32::from(max)))
+            && self.max_error_rate.is_none_or(|tenths| live.error_rate <= f32::from(tenths.min(9)) / 10.0 + 1e-6)
+            && (!self.notices_only || decision.owed.names().all(|kind| kind == "notice"))
     }
 }
 
@@ -172,9 +238,25 @@ proptest! {
         live in vec(live(), 12),
         facts in facts(),
     ) {
-        let route =
-            format!("  - {{name: r, match: {{model: auto}}, require: {}, candidates: {list}{prefer}}}\n", required.text());
-        let mut world = World::new(&route, deployments);
+        let route = format!(
+            "version: 1\nroutes:\n  - {{name: r, match: {{model: auto}}, require: {}, candidates: {list}{prefer}}}\n",
+            required.text()
+        );
+        let mut world = match World::checked(&route, deployments) {
+            Ok(world) => world,
+            Err(report) => {
+                if required.local == Some(false) && required.region == Some("local") {
+                    prop_assert!(report.diagnostics.iter().any(|d| d.code == Code::Contradiction.as_str()), "{report}");
+                    return Ok(());
+                }
+                let mut errors = report.diagnostics.iter().filter(|d| d.severity == Severity::Error);
+                prop_assert!(errors.all(|d| d.code == Code::ImpossibleRoute.as_str()), "{report}");
+                let catalog = Catalog::builtin();
+                let mut models = catalog.models().filter(|model| model.kind == Kind::Model);
+                prop_assert!(models.all(|model| !required.met_by_model(model)), "it is possible after all: {report}");
+                return Ok(());
+            }
+        };
         world.live = live;
         let plan = world.plan(&facts);
 
@@ -188,6 +270,7 @@ proptest! {
             prop_assert!(window.is_none_or(|tokens| facts.prompt_tokens < tokens));
             if plan.route.as_deref() == Some("r") {
                 prop_assert!(required.met_by(deployment, &world.catalog), "{deployment:?}");
+                prop_assert!(required.met_now(&world.live[candidate.deployment], &candidate.decision));
             }
             prop_assert!((0.0..=1.0).contains(&candidate.score), "{}", candidate.score);
         }

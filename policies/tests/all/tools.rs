@@ -459,15 +459,11 @@ proptest! {
         let caller = callers.iter().find(|c| c.team == team && c.use_.purpose == purpose).expect("a caller");
         let facts = policies::Facts {
             team: team.clone(),
-            context: None,
-            use_: Arc::clone(&caller.use_),
-            today: today(),
-            model_asked: model.to_owned(),
             language: language.map(str::to_owned),
             prompt_tokens,
-            max_tokens: None,
             needs: policies::Needs { tools: needs.0, image: needs.1, logprobs: needs.2, ..Default::default() },
             stream,
+            ..policies::Facts::new(model, Arc::clone(&caller.use_), today())
         };
         let reached = plan(&facts, &snapshot);
         let cells = Cells::new(&[&snapshot], &callers, today(), &Only::default()).unwrap();

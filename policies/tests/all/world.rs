@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use catalog::{Catalog, Exposure, Purpose, Use};
-use policies::{Deployment, Facts, Live, Needs, Place, Plan, PolicySet, Snapshot, Source, compile, plan};
+use policies::{
+    Declared, Deployment, Facts, Live, Place, Plan, PolicySet, Report, Snapshot, Source, compile_declared, plan,
+};
 
 /// Policies bound to deployments, and how these are.
 pub struct World {
@@ -17,16 +19,37 @@ impl World {
     /// Deployments are local, and named like their models, unless `deployments` says otherwise.
     #[track_caller]
     pub fn new(routes: &str, deployments: Vec<Deployment>) -> Self {
-        Self::over(attested(), routes, deployments)
+        Self::of(&format!("version: 1\nroutes:\n{routes}"), deployments)
     }
 
     /// The same over a catalog of its own.
     #[track_caller]
     pub fn over(catalog: Arc<Catalog>, routes: &str, deployments: Vec<Deployment>) -> Self {
-        let sources = [Source::new("test.yaml", format!("version: 1\nroutes:\n{routes}"))];
-        let (policies, _) = compile(&sources, &catalog, &deployments).unwrap_or_else(|report| panic!("{report}"));
+        Self::built(catalog, &format!("version: 1\nroutes:\n{routes}"), deployments)
+            .unwrap_or_else(|report| panic!("{report}"))
+    }
+
+    /// The same from a whole file. The configuration declares the header `x-customer-tier` and the entry `project`.
+    #[track_caller]
+    pub fn of(text: &str, deployments: Vec<Deployment>) -> Self {
+        Self::checked(text, deployments).unwrap_or_else(|report| panic!("{report}"))
+    }
+
+    /// The same, or what is wrong with the file.
+    pub fn checked(text: &str, deployments: Vec<Deployment>) -> Result<Self, Report> {
+        Self::built(attested(), text, deployments)
+    }
+
+    fn built(catalog: Arc<Catalog>, text: &str, deployments: Vec<Deployment>) -> Result<Self, Report> {
+        let declared = Declared {
+            headers: vec!["x-customer-tier".to_owned()],
+            metadata: vec!["project".to_owned()],
+            ..Declared::default()
+        };
+        let sources = [Source::new("test.yaml", text)];
+        let (policies, _) = compile_declared(&sources, &catalog, &deployments, &declared)?;
         let live = vec![Live::default(); deployments.len()];
-        Self { catalog, policies, deployments, live }
+        Ok(Self { catalog, policies, deployments, live })
     }
 
     pub fn snapshot(&self) -> Snapshot<'_> {
@@ -64,18 +87,7 @@ pub fn hosted(host: &str, model: &str, usd: f64) -> Deployment {
 
 /// An English request for `model` in a product that earns money.
 pub fn asks(model: &str) -> Facts {
-    Facts {
-        team: None,
-        context: None,
-        use_: revenue().into(),
-        today: today(),
-        model_asked: model.to_owned(),
-        language: Some("en".to_owned()),
-        prompt_tokens: 100,
-        max_tokens: None,
-        needs: Needs::default(),
-        stream: false,
-    }
+    Facts { language: Some("en".to_owned()), prompt_tokens: 100, ..Facts::new(model, revenue(), today()) }
 }
 
 pub fn revenue() -> Use {

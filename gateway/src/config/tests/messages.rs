@@ -315,3 +315,48 @@ fn a_model_of_a_catalog_file_that_cannot_be_read_is_not_called_unknown() {
     let report = files.errors();
     assert!(!report.contains("unknown-model"), "{report}");
 }
+
+#[test]
+fn a_fact_that_is_no_header_holds_a_credential_or_stands_twice_is_refused() {
+    let shown = errors("facts: {headers: [X-Tier, x-tier, authorization, \"a b\"], metadata: [\"\"]}");
+    assert!(shown.contains("error[duplicate-fact]: the header `x-tier` is declared twice"), "{shown}");
+    assert!(shown.contains("error[bad-fact]: `authorization` cannot be a fact"), "{shown}");
+    assert!(shown.contains("holds a credential"), "{shown}");
+    assert!(shown.contains("error[bad-fact]: `a b` cannot be a fact"), "{shown}");
+    assert!(shown.contains("error[bad-fact]: `` cannot be a fact"), "{shown}");
+}
+
+#[test]
+fn policies_may_match_what_is_declared_and_are_told_of_what_is_not() {
+    let policy =
+        "version: 1\nroutes: [{name: gold, match: {header: {x-tier: gold}, team: everyon}, candidates: [any]}]\n";
+    let with = |facts: &str| {
+        let lines = format!(
+            "{facts}\npolicies: [p.yaml]\ndeployments: [{{id: demo, model: pointsman-demo, engine: native}}]\n\
+             contexts: {{bot: {{use: internal, exposure: internal}}}}\nteams: {{everyone: {{contexts: [bot]}}}}"
+        );
+        let files =
+            Files::new([("pointsman.yaml", &with_keys(&lines) as &str), ("keys.yaml", "keys: []"), ("p.yaml", policy)]);
+        match files.load() {
+            Ok((config, warnings)) => (Some(config), files.plain(&warnings)),
+            Err(report) => (None, files.plain(&report)),
+        }
+    };
+    let (config, shown) = with("facts: {headers: [X-Tier, x-region]}");
+    assert_eq!(config.expect(&shown).facts.headers, ["x-tier", "x-region"]);
+    assert!(shown.contains("warning[unused-fact]: no policy matches `x-region`"), "{shown}");
+    assert!(shown.contains("warning[unknown-team]") && shown.contains("did you mean `everyone`?"), "{shown}");
+    let (config, shown) = with("facts: {headers: [x-tiers]}");
+    assert!(config.is_none());
+    assert!(shown.contains("error[unknown-fact]") && shown.contains("did you mean `x-tiers`?"), "{shown}");
+}
+
+#[test]
+fn an_effective_context_is_a_part_of_the_window() {
+    let shown = errors(
+        "deployments: [{id: a, model: qwen3-32b, server: vllm, base_url: \"http://127.0.0.1:1/v1\", context: 8192, \
+         effective_context: 9000}]",
+    );
+    assert!(shown.contains("error[out-of-range]: `effective_context` is not a part of the context window"), "{shown}");
+    assert!(shown.contains("expected 1 to 8192"), "{shown}");
+}

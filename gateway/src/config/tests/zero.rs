@@ -56,17 +56,13 @@ fn a_request_that_a_host_cannot_serve_is_not_planned_to_it() {
     let snapshot =
         policies::Snapshot { catalog: &config.catalog, policies: &config.policies, deployments: &facts, live: &[] };
     let order = |needs: policies::Needs| {
+        let use_ = config.contexts["default"].use_.clone();
         let facts = policies::Facts {
-            team: None,
-            context: None,
-            use_: config.contexts["default"].use_.clone(),
-            today: crate::settle::today(),
-            model_asked: "auto".to_owned(),
             language: Some("en".to_owned()),
             prompt_tokens: 10,
             max_tokens: Some(10),
             needs,
-            stream: false,
+            ..policies::Facts::new("auto", use_, crate::settle::today())
         };
         let plan = policies::plan(&facts, &snapshot).report(&snapshot);
         plan.candidates.into_iter().map(|candidate| candidate.deployment).collect::<Vec<_>>()
