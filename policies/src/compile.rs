@@ -137,14 +137,12 @@ pub(crate) fn bind(texts: Arc<[FileText]>, catalog: &Catalog, deployments: &[Dep
         routes.iter().filter_map(|route| route.when.model.as_ref()).flatten().map(String::as_str).collect();
     let exact = |name: &str| matched.contains(name) || direct.contains_key(name) || catalog.resolve(name).is_some();
     let aliases = naming::aliases(texts.iter().flat_map(|text| &text.aliases), exact);
-    let mut virtual_models: Vec<String> = Vec::new();
-    let add = |name: &String| {
-        let real = direct.contains_key(name) || catalog.model(name).is_some();
-        if !real && !virtual_models.contains(name) {
-            virtual_models.push(name.clone());
-        }
-    };
-    routes.iter().filter_map(|route| route.when.model.as_ref()).flatten().for_each(add);
+    let mut listed: HashSet<&str> = HashSet::new();
+    let matched_names = routes.iter().filter_map(|route| route.when.model.as_ref()).flatten();
+    let mut virtual_models: Vec<String> = matched_names
+        .filter(|name| !direct.contains_key(*name) && catalog.model(name).is_none() && listed.insert(name))
+        .cloned()
+        .collect();
     let written = texts.iter().flat_map(|text| &text.aliases).map(|alias| alias.name.value.clone());
     virtual_models.extend(written.filter(|name| aliases.contains_key(name)));
     PolicySet { index: Index::new(&routes), routes, direct, virtual_models, aliases, texts, table }

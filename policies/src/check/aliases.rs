@@ -1,6 +1,6 @@
 //! Aliases: that each leads to a name, and hides none.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use catalog::{Availability, Kind};
 
@@ -16,7 +16,9 @@ use crate::{
 impl Checker<'_> {
     pub(super) fn aliases(&self, texts: &[FileText], routes: &[&RouteText], problems: &mut Problems) {
         let aliases: Vec<&AliasText> = texts.iter().flat_map(|text| &text.aliases).collect();
-        let matched = |name: &str| routes.iter().any(|r| r.when.model.iter().flatten().any(|model| model == name));
+        let models: HashSet<&str> =
+            routes.iter().flat_map(|route| route.when.model.iter().flatten()).map(String::as_str).collect();
+        let matched = |name: &str| models.contains(name);
         let mut first: HashMap<&str, &AliasText> = HashMap::new();
         for alias in &aliases {
             if problems.full() {
@@ -66,8 +68,7 @@ impl Checker<'_> {
                 }
                 // Said once, where the unknown name stands.
                 End::Unknown(end) if end == target || target.strip_prefix(end).is_some_and(|s| s.starts_with(':')) => {
-                    let models = routes.iter().flat_map(|route| route.when.model.iter().flatten());
-                    let ours = models.chain(self.deployments.iter().map(|d| &d.id)).map(String::as_str);
+                    let ours = models.iter().copied().chain(self.deployments.iter().map(|d| d.id.as_str()));
                     let ours = ours.chain(first.keys().copied().filter(|other| other != name));
                     let near = nearest(end, ours).or_else(|| self.catalog.nearest(end, 1).first().copied());
                     let message = format!("the alias `{name}` stands for a name that nobody has");

@@ -7,7 +7,10 @@ use crate::{
 };
 
 /// Lists with more values than this are looked at as a whole only.
-const MAX_VALUES: usize = 32;
+const MAX_VALUES: usize = 16;
+/// A route with more routes before it than this is looked at as a whole only: each of its values is compared with each of
+/// them, and a check has to stay quick.
+const MAX_EARLIER: usize = 2_000;
 
 impl Checker<'_> {
     /// Warns where earlier routes take everything that `route` matches, or every request with one of its values.
@@ -19,6 +22,9 @@ impl Checker<'_> {
             let mut reader = self.reader(route.source, problems);
             let label = "every request goes to an earlier route";
             reader.warning(Code::UnreachableRoute, &route.name.at, message, label, hint);
+            return;
+        }
+        if earlier.len() > MAX_EARLIER {
             return;
         }
         for (key, values) in route.when.lists() {
