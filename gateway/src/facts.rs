@@ -28,6 +28,8 @@ pub fn of(decoded: &Decoded, caller: &Grant, tell_language: bool) -> Facts {
         },
         prompt_tokens: prompt_tokens(&decoded.request.input),
         max_tokens: decoded.request.max_tokens.map(u64::from),
+        answer_tokens: None,
+        draw: 0,
         needs: decoded.needs,
         stream: decoded.request.stream,
     }

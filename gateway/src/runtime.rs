@@ -16,7 +16,10 @@ use tokio::time::Instant;
 
 use crate::{
     config::{self, Config, Environment, Overrides, Target, Weights},
-    dispatch::{Place, chain, stats::Stats},
+    dispatch::{
+        Place, chain,
+        stats::{Epoch, Lengths, Size, Stats},
+    },
     observe::{self, Series},
     respond::error::ApiError,
     settle,
@@ -89,6 +92,10 @@ pub struct Runtime {
     pub facts: Vec<policies::Deployment>,
     /// Their backends and statistics, in the same order.
     pub places: Vec<Place>,
+    /// How long the answers of each route are.
+    pub lengths: Lengths,
+    /// That of all statistics.
+    epoch: Epoch,
     models: Vec<Model>,
 }
 
@@ -122,6 +129,7 @@ impl Runtime {
     /// # Errors
     /// The first deployment that cannot be started.
     pub fn start(config: Config, client: &remote::Client, previous: Option<&Runtime>) -> Result<Self, StartError> {
+        let epoch = previous.map_or_else(Epoch::start, |previous| previous.epoch);
         let mut deployed = Vec::with_capacity(config.deployments.len());
         let mut places = Vec::with_capacity(config.deployments.len());
         for deployment in &config.deployments {
@@ -136,7 +144,7 @@ impl Runtime {
                 Some(place) => place,
                 None => Place {
                     backend: backend(deployment, &config, client)?,
-                    stats: Arc::new(Stats::default()),
+                    stats: Arc::new(Stats::new(epoch)),
                     site: site(deployment),
                     local: matches!(deployment.target, Target::Native { .. }),
                 },
@@ -154,13 +162,15 @@ impl Runtime {
         let models = models(&config);
         // The first request of each context finds its decisions made.
         config.catalog.compile(config.contexts.values().map(|context| &*context.use_), settle::today());
-        Ok(Self { config, deployed, facts, places, models })
+        let routes = config.policies.routes().chain([policies::DIRECT]);
+        let lengths = Lengths::new(routes, previous.map(|previous| &previous.lengths));
+        Ok(Self { config, deployed, facts, places, lengths, epoch, models })
     }
 
-    /// How the deployments are now, in their order.
-    pub fn live(&self) -> Vec<Live> {
-        let now = Instant::now();
-        self.places.iter().map(|place| place.stats.live(now, place.backend.load(&Probe::default()))).collect()
+    /// How the deployments are now for a prompt of this size, in their order.
+    pub fn live(&self, size: Size) -> Vec<Live> {
+        let now_ms = self.epoch.ms(Instant::now());
+        self.places.iter().map(|place| place.stats.live(now_ms, place.backend.load(&Probe::default()), size)).collect()
     }
 
     /// What a plan is made of.

@@ -226,6 +226,8 @@ impl Reader<'_> {
             language,
             prompt_tokens: prompt_tokens.unwrap_or(100),
             max_tokens,
+            answer_tokens: None,
+            draw: 0,
             needs: Needs::from(needs),
             stream,
         })

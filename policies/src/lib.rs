@@ -14,7 +14,9 @@
 //! - `candidates` is read in stages. `any` stands for every deployment that the list does not name, and is a stage of
 //!   its own; what is named before it comes first, what is named after it comes last. The demo model, where `any` or
 //!   another wildcard reaches it, comes after everything.
-//! - Within a stage the order of the list decides, or the score where the route has `prefer`; the list then breaks ties.
+//! - Within a stage the order of the list decides, or the score where the route has `prefer`; the list then breaks ties,
+//!   and among the deployments of one entry the request's own draw.
+//! - Where the score decides, at most 1 request in 50 goes first to a deployment that nothing was heard of lately.
 //! - What is not known never counts as 0: see [`Score`].
 
 #![forbid(unsafe_code)]
@@ -38,7 +40,7 @@ pub use attempts::{Attempts, Deadlines, FailureClass, FailureClasses};
 pub use cases::{TestResult, run_tests};
 pub use compile::{Source, compile};
 pub use diag::{Code, Diagnostic, Report, Severity};
-pub use facts::{Capabilities, Capability, Deployment, Facts, Live, Needs, Place, Snapshot};
+pub use facts::{Capabilities, Capability, Deployment, Facts, Live, Needs, Place, Snapshot, Spread};
 pub use plan::{
     Candidate, CandidateReport, Cause, Factor, MAX_CANDIDATES, Plan, PlanReport, Reason, Rejected, RejectedReport,
     Score, Verdict, plan,

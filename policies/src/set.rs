@@ -70,6 +70,11 @@ impl PolicySet {
         self.routes.iter().map(|route| &*route.name)
     }
 
+    /// The name of the route that takes a request.
+    pub fn route_name(&self, catalog: &Catalog, facts: &Facts) -> Option<&str> {
+        self.route(catalog, facts, facts.needs.capabilities()).map(|route| &*route.name)
+    }
+
     /// Whether the language of a request for `model` by `team` can make a difference: some route that could take it
     /// matches by language, or ranks different models by their quality in it. Telling the language of a text costs more
     /// than the whole plan, so a gateway does it only then.

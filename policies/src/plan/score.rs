@@ -1,10 +1,15 @@
 //! The order of those that may serve.
 //!
 //! Stages come first; within a stage a candidate with room for the whole answer comes before one without; then, where
-//! the route has no `prefer`, the order of the list; then the score, the list, the configuration.
+//! the route has no `prefer`, the order of the list; then the score, the list, the request's draw.
 //!
 //! A score is the weighted mean of factors between 0 and 1, times what load and errors leave of it. A factor that is
 //! not known counts as the mean of this plan's candidates whose factor is known, or 0.5 where none is: never as 0.
+//! The catalog has no latencies, so a deployment that was not measured yet is such a case.
+//!
+//! Cost and latency come from what the request is expected to cost there and how long it is expected to take: see
+//! [`Score::expected_usd`] and [`Score::expected_ms`]. A deployment that got faster would not be noticed while nothing is
+//! sent to it; so now and then one that nothing was heard of lately is put first: see [`Asked::explore`].
 
 use std::sync::Arc;
 
@@ -13,22 +18,29 @@ use serde::Serialize;
 
 use super::{Candidate, Fit};
 use crate::{
-    Facts, Live,
+    Facts, Live, Spread,
     route::Prefer,
-    table::{Row, Table},
+    table::{Language, Row, Table},
 };
 
 /// The price per million tokens at which the cost factor is one half, in USD.
 const HALF_COST_USD: f32 = 0.5;
-/// The time for a short answer at which the latency factor is one half, in milliseconds.
-const HALF_LATENCY_MS: f32 = 2_000.0;
-/// The tokens of that short answer, and of an answer whose length the caller does not limit.
-const SHORT_ANSWER: f32 = 128.0;
-const USUAL_ANSWER: u64 = 512;
+/// The time for a whole answer at which the latency factor is one half, in milliseconds.
+const HALF_LATENCY_MS: f32 = 4_000.0;
+/// The tokens of an answer on a route whose answers were not measured yet.
+const USUAL_ANSWER: f32 = 256.0;
 /// A score is halved by this many waiting requests.
 const HALF_QUEUE: f32 = 8.0;
+/// A request is taken to last twice as long beside this many others. An assumption, on the low side: what is measured
+/// has the usual load in it already, and this only keeps a herd from one place until its measures show it.
+const DOUBLING_RUNNING: f32 = 64.0;
+/// The most attempts that a request is expected to need at one place, so that one where everything fails has an
+/// expected time at all.
+const MOST_RETRIES: f32 = 100.0;
 /// What an unknown factor counts where no candidate's is known.
 const UNKNOWN: f32 = 0.5;
+/// One request in so many goes first to a deployment that nothing was heard of lately, where there is one worth it.
+const EXPLORED_ONE_IN: u64 = 50;
 
 /// What a score was made of.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -51,6 +63,15 @@ pub struct Score {
     pub cached_prefix: Factor,
     /// What waiting requests and recent errors leave of the score.
     pub load: f32,
+    /// What the request is expected to cost there, in USD: prompt tokens at their price, the share of them that is
+    /// usually cached at the price of those, an answer of the route's usual length, and all of it for each attempt that is
+    /// expected to fail.
+    pub expected_usd: Option<f32>,
+    /// How long the whole answer is expected to take, in milliseconds: time to the first token and time per further token
+    /// of an answer of the route's usual length, longer by those that wait and run there, and by failing attempts.
+    pub expected_ms: Option<f32>,
+    /// It was put first to hear of it again: its score alone did not put it there.
+    pub explored: bool,
 }
 
 /// One factor of a score.
@@ -90,17 +111,24 @@ impl Candidate {
         if !score.roomy {
             add("little-room", "prompt and whole answer may not fit".to_owned());
         }
+        if score.explored {
+            add("explored", "tried anew, as nothing was heard of it lately".to_owned());
+        }
         let mut factors = [
-            ("quality", score.quality),
-            ("cost", score.cost),
-            ("latency", score.latency),
-            ("cached-prefix", score.cached_prefix),
+            ("quality", score.quality, None),
+            ("cost", score.cost, score.expected_usd.map(|usd| format!("${usd:.6}"))),
+            ("latency", score.latency, score.expected_ms.map(|ms| format!("{ms:.0} ms"))),
+            ("cached-prefix", score.cached_prefix, None),
         ];
         factors.sort_by(|a, b| b.1.weight.total_cmp(&a.1.weight));
-        for (code, factor) in factors {
+        for (code, factor, amount) in factors {
             if factor.weight > 0.0 {
-                let known = if factor.known { "" } else { " (not known)" };
-                add(code, format!("{} {:.2}{known}", code.replace('-', " "), factor.value));
+                let told = match amount {
+                    _ if !factor.known => " (not known)".to_owned(),
+                    Some(amount) => format!(" ({amount})"),
+                    None => String::new(),
+                };
+                add(code, format!("{} {:.2}{told}", code.replace('-', " "), factor.value));
             }
         }
         if score.load < 1.0 {
@@ -119,123 +147,272 @@ pub(super) fn order(
     keep: usize,
     decision: impl Fn(&Row) -> Arc<Decision>,
 ) -> Vec<Candidate> {
-    let language = table.language(facts.language.as_deref());
-    let answer_tokens = facts.max_tokens.unwrap_or(USUAL_ANSWER);
+    let asked = Asked::new(facts, table, prefer);
     let mut means = Means::default();
-    let mut raws: Vec<Raw> = Vec::with_capacity(fit.len());
+    let mut known: Vec<Known> = Vec::with_capacity(fit.len());
     for fit in fit {
-        let raw = Raw {
-            quality: table.quality(fit.row, language),
-            cost: cost(fit.row, facts.prompt_tokens, answer_tokens),
-            latency: latency(fit.live),
-            cached_prefix: cached(fit.live, facts.prompt_tokens),
-        };
-        means.add(&raw);
-        raws.push(raw);
+        let candidate = asked.known(fit);
+        means.add(&candidate);
+        known.push(candidate);
     }
-    let score_of = |at: usize| score(&fit[at], &raws[at], &means, prefer, facts);
-    let mut keys: Vec<Key> = (0..fit.len()).map(|at| Key::new(&score_of(at), at)).collect();
+    let usual = means.usual();
+    let mut keys: Vec<Key> =
+        known.iter().enumerate().map(|(at, known)| asked.key(&fit[at], at, asked.total(known, &usual))).collect();
+    let explored = asked.explore(&mut keys, fit, |at, best| match best {
+        false => asked.total(&known[at], &usual),
+        true => asked.total(&Known { latency: 1.0, load: 1.0, ..known[at] }, &usual),
+    });
     if keep < keys.len() {
-        shorten(&mut keys, keep, |key| fit[key.at()].row.site as usize);
+        keys = shorten(&keys, keep, |key| fit[key.at()].row.site as usize);
+    } else {
+        keys.sort_unstable();
     }
-    keys.sort_unstable();
     let candidates = keys.into_iter().map(|key| {
-        let (row, made_of) = (fit[key.at()].row, score_of(key.at()));
+        let (at, row) = (key.at(), fit[key.at()].row);
         Candidate {
             deployment: row.deployment,
             model: table.models[row.model].id.clone(),
-            score: f64::from(made_of.total()),
+            score: f64::from(asked.total(&known[at], &usual)),
             decision: decision(row),
-            made_of,
+            made_of: Score { explored: explored == Some(at), ..asked.score(&fit[at], &known[at], &usual) },
         }
     });
     candidates.collect()
 }
 
-/// Leaves `keep` of more keys. First the best of the last stage, or of the list's last entry where the list decides:
-/// the last resort has to be there however many come before it. Then the best of each place, since a request that
-/// failed at one place is tried at another. Then the best of the rest.
-fn shorten(keys: &mut Vec<Key>, keep: usize, site: impl Fn(Key) -> usize) {
-    let mut last: Option<Key> = None;
-    let mut best: Vec<Option<Key>> = Vec::new();
-    for &key in keys.iter() {
-        let better = last.is_none_or(|last| key.group() > last.group() || key.group() == last.group() && key < last);
-        if better {
-            last = Some(key);
+/// Leaves `keep` of more keys, in order. First the best of the last stage, or of the list's last entry where the list
+/// decides: the last resort has to be there however many come before it. Then the best of each place, since a request
+/// that failed at one place is tried at another. Then the best of the rest.
+fn shorten(keys: &[Key], keep: usize, site: impl Fn(Key) -> usize) -> Vec<Key> {
+    let mut last = keys[0];
+    let mut best_of: Vec<Option<Key>> = Vec::new();
+    let mut top: Vec<Key> = Vec::with_capacity(keep + 1);
+    for &key in keys {
+        if key.group() > last.group() || key.group() == last.group() && key < last {
+            last = key;
         }
         let site = site(key);
-        if best.len() <= site {
-            best.resize(site + 1, None);
+        if best_of.len() <= site {
+            best_of.resize(site + 1, None);
         }
-        best[site] = Some(best[site].map_or(key, |other| other.min(key)));
+        best_of[site] = Some(best_of[site].map_or(key, |other| other.min(key)));
+        // The best so far, in order; most keys are worse than all of them.
+        if top.len() < keep || top.last().is_some_and(|worst| key < *worst) {
+            top.insert(top.partition_point(|other| *other < key), key);
+            top.truncate(keep);
+        }
     }
-    let class = |key: Key| match key {
-        _ if last == Some(key) => 0_u8,
-        _ if best[site(key)] == Some(key) => 1,
-        _ => 2,
-    };
-    keys.select_nth_unstable_by_key(keep, |key| (class(*key), *key));
-    keys.truncate(keep);
+    let mut kept = vec![last];
+    let mut best_of: Vec<Key> = best_of.into_iter().flatten().filter(|key| *key != last).collect();
+    best_of.sort_unstable();
+    kept.extend(best_of.into_iter().take(keep - 1));
+    for key in top {
+        if kept.len() < keep && !kept.contains(&key) {
+            kept.push(key);
+        }
+    }
+    kept.sort_unstable();
+    kept
 }
 
-/// Orders candidates; the least goes first. One number, so that a comparison is one instruction or two: stage, lack of
-/// room, place in the list where that decides, score from the highest, place among those that may serve, which have the
-/// order of the list and of the configuration.
+/// Orders candidates; the least goes first. One number, so that a comparison is one instruction or two. From the top:
+/// stage, lack of room, place in the list where that decides, score from the highest, place in the list, a number from
+/// the request's draw, place among those that may serve, which have the order of the configuration.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Key(u128);
 
 impl Key {
-    fn new(score: &Score, at: usize) -> Self {
-        let listed = if score.by_list { score.rank } else { 0 };
-        // The bits of a number that is not negative are in the order of the number.
-        let falling = !score.total().max(0.0).to_bits();
-        let parts = u128::from(score.stage) << 1 | u128::from(!score.roomy);
-        Self((parts << 16 | u128::from(listed)) << 64 | u128::from(falling) << 32 | at as u128)
-    }
+    /// The lowest bits say which it is; there are far fewer deployments than 24 of them count.
+    const AT: u32 = 24;
+    const TIE: u32 = 23;
+    const SCORE: u32 = Self::AT + Self::TIE + 16;
+    const LISTED: u32 = Self::SCORE + 32;
 
-    /// Its stage, and its place in the list where that decides.
-    fn group(self) -> (u16, u16) {
-        ((self.0 >> 81) as u16, (self.0 >> 64) as u16)
+    /// Its stage with its lack of room, and its place in the list where that decides.
+    fn group(self) -> u64 {
+        (self.0 >> Self::LISTED) as u64
     }
 
     fn at(self) -> usize {
-        // The lowest 32 bits; there are far fewer deployments than that counts.
-        (self.0 as u32) as usize
+        self.0 as usize & ((1 << Self::AT) - 1)
+    }
+
+    /// The same with a score that no other has.
+    fn first_of_its_stage(self) -> Self {
+        Self(self.0 & !(u128::from(u32::MAX) << Self::SCORE))
     }
 }
 
-fn score(fit: &Fit<'_>, raw: &Raw, means: &Means, prefer: Option<Prefer>, facts: &Facts) -> Score {
-    let weights = prefer.unwrap_or(Prefer::EVEN);
-    let whole = facts.prompt_tokens.saturating_add(facts.max_tokens.unwrap_or(0));
-    Score {
-        stage: fit.entry.stage,
-        rank: fit.entry.rank,
-        by_list: prefer.is_none(),
-        roomy: fit.row.context_tokens.is_none_or(|limit| whole <= limit),
-        quality: factor(weights.quality, raw.quality, means.quality),
-        cost: factor(weights.cost, raw.cost, means.cost),
-        latency: factor(weights.latency, raw.latency, means.latency),
-        cached_prefix: factor(weights.cached_prefix, Some(raw.cached_prefix), Mean::default()),
-        load: load(fit.live),
+/// A number of [`Key::TIE`] bits: another order of the candidates for each draw, their own order for none.
+fn tie(draw: u64, at: usize) -> u64 {
+    if draw == 0 {
+        return 0;
+    }
+    // Two rounds of a multiplicative hash; with one, a few candidates would not have the same chances.
+    let mixed = (draw ^ at as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    (mixed ^ (mixed >> 32)).wrapping_mul(0xD6E8_FEB8_6659_FD93) >> (64 - Key::TIE)
+}
+
+/// What the scores of one plan share.
+struct Asked<'a> {
+    table: &'a Table,
+    language: Language,
+    weights: Prefer,
+    /// One over the sum of the weights, or 0.
+    scale: f32,
+    by_list: bool,
+    prompt_tokens: f32,
+    /// The answer's length, as expected.
+    answer_tokens: f32,
+    /// One over the prompt's tokens, and over those of prompt and answer: a division takes longer than all the rest of a
+    /// factor, and there are hundreds of candidates.
+    one_prompt_token: f32,
+    one_token: f32,
+    /// Prompt and the longest answer that the caller takes.
+    whole: u64,
+    draw: u64,
+}
+
+impl<'a> Asked<'a> {
+    fn new(facts: &Facts, table: &'a Table, prefer: Option<Prefer>) -> Self {
+        let usual = facts.answer_tokens.filter(|tokens| tokens.is_finite() && *tokens >= 0.0).unwrap_or(USUAL_ANSWER);
+        let weights = prefer.unwrap_or(Prefer::EVEN);
+        let sum = weights.quality + weights.cost + weights.latency + weights.cached_prefix;
+        let prompt_tokens = facts.prompt_tokens as f32;
+        let answer_tokens = facts.max_tokens.map_or(usual, |most| usual.min(most as f32));
+        Self {
+            table,
+            language: table.language(facts.language.as_deref()),
+            weights,
+            scale: if sum > 0.0 { 1.0 / sum } else { 0.0 },
+            by_list: prefer.is_none(),
+            prompt_tokens,
+            answer_tokens,
+            one_prompt_token: 1.0 / prompt_tokens.max(1.0),
+            one_token: 1.0 / (prompt_tokens + answer_tokens).max(1.0),
+            whole: facts.prompt_tokens.saturating_add(facts.max_tokens.unwrap_or(0)),
+            draw: facts.draw,
+        }
+    }
+
+    /// What is known of a candidate.
+    fn known(&self, fit: &Fit<'_>) -> Known {
+        let unknown = f32::NAN;
+        let good = good(fit.live);
+        // A factor is HALF / (HALF + expected), and what is expected grows with 1 / good.
+        let factor = |half: f32, once: f32| half * some(good) / (half * some(good) + once);
+        Known {
+            quality: self.table.quality(fit.row, self.language).unwrap_or(unknown),
+            // By the price per million tokens, so that a long request is as dear as a short one at the same prices.
+            cost: self.micro_usd(fit).map_or(unknown, |usd| factor(HALF_COST_USD, usd * self.one_token)),
+            latency: self.ms(fit.live).map_or(unknown, |ms| factor(HALF_LATENCY_MS, ms)),
+            cached_prefix: self.cached_prefix(fit.live),
+            load: good * good * queue(fit.live),
+        }
+    }
+
+    /// The weighted mean of the factors, times what load and errors leave.
+    fn total(&self, known: &Known, usual: &Known) -> f32 {
+        let or = |value: f32, usual: f32| if value.is_nan() { usual } else { value };
+        let Prefer { quality, cost, latency, cached_prefix } = self.weights;
+        let sum = quality * or(known.quality, usual.quality)
+            + cost * or(known.cost, usual.cost)
+            + latency * or(known.latency, usual.latency)
+            + cached_prefix * known.cached_prefix;
+        // The weights may add up to a little more than 1 in single precision.
+        (sum * self.scale).min(1.0) * known.load
+    }
+
+    /// The same, taken apart.
+    fn score(&self, fit: &Fit<'_>, known: &Known, usual: &Known) -> Score {
+        let factor = |weight, value: f32, usual: f32| match value.is_nan() {
+            true => Factor { weight, value: usual, known: false },
+            false => Factor { weight, value, known: true },
+        };
+        Score {
+            stage: fit.entry.stage,
+            rank: fit.entry.rank,
+            by_list: self.by_list,
+            roomy: self.roomy(fit.row),
+            quality: factor(self.weights.quality, known.quality, usual.quality),
+            cost: factor(self.weights.cost, known.cost, usual.cost),
+            latency: factor(self.weights.latency, known.latency, usual.latency),
+            cached_prefix: factor(self.weights.cached_prefix, known.cached_prefix, 0.0),
+            load: known.load,
+            expected_usd: self.micro_usd(fit).map(|usd| usd * 1e-6 / some(good(fit.live))),
+            expected_ms: self.ms(fit.live).map(|ms| ms / some(good(fit.live))),
+            explored: false,
+        }
+    }
+
+    fn roomy(&self, row: &Row) -> bool {
+        row.context_tokens.is_none_or(|limit| self.whole <= limit)
+    }
+
+    fn key(&self, fit: &Fit<'_>, at: usize, total: f32) -> Key {
+        let rank = fit.entry.rank;
+        let listed = if self.by_list { rank } else { 0 };
+        // The bits of a number that is not negative are in the order of the number.
+        let falling = !total.max(0.0).to_bits();
+        let group = u128::from(fit.entry.stage) << 17 | u128::from(!self.roomy(fit.row)) << 16 | u128::from(listed);
+        let rest = u64::from(rank) << (Key::AT + Key::TIE) | tie(self.draw, at) << Key::AT | at as u64;
+        Key(group << Key::LISTED | u128::from(falling) << Key::SCORE | u128::from(rest))
+    }
+
+    /// Puts one that nothing was heard of lately before the others of its stage, in one request of [`EXPLORED_ONE_IN`]
+    /// and only where the score decides; its place among those that may serve. It must be one that would be first if it
+    /// answered at once and had no load: there is nothing to learn of the others. Each of them has the same chance.
+    ///
+    /// `total` gives the score of a place, as it is or at its best.
+    fn explore(&self, keys: &mut [Key], fit: &[Fit<'_>], total: impl Fn(usize, bool) -> f32) -> Option<usize> {
+        if self.draw == 0 || self.by_list || !(self.draw >> 32).is_multiple_of(EXPLORED_ONE_IN) {
+            return None;
+        }
+        let first = *keys.iter().min()?;
+        let to_beat = total(first.at(), false);
+        let worth_it = |key: &Key| {
+            let rival = *key != first && key.group() == first.group() && !fit[key.at()].live.fresh;
+            rival && total(key.at(), true) > to_beat
+        };
+        let worthy: Vec<usize> = (0..keys.len()).filter(|at| worth_it(&keys[*at])).collect();
+        let chosen = *worthy.get((self.draw as u32 as usize).checked_rem(worthy.len())?)?;
+        keys[chosen] = keys[chosen].first_of_its_stage();
+        Some(keys[chosen].at())
+    }
+
+    /// What the request costs if nothing fails, in millionths of a USD.
+    fn micro_usd(&self, fit: &Fit<'_>) -> Option<f32> {
+        let (row, live) = (fit.row, fit.live);
+        let (input, output) = (row.input_usd?, row.output_usd?);
+        let share = share(live.cached_share).max(self.cached_prefix(live));
+        let input = input + (row.cached_usd.unwrap_or(input) - input) * share;
+        Some(input * self.prompt_tokens + output * self.answer_tokens)
+    }
+
+    /// How long the whole answer takes if nothing fails, in milliseconds.
+    fn ms(&self, live: &Live) -> Option<f32> {
+        let known = |spread: Option<Spread>| spread.map(|s| s.mean).filter(|ms| ms.is_finite() && *ms >= 0.0);
+        let first = known(live.ttft)?;
+        let further = (self.answer_tokens - 1.0).max(0.0);
+        // An answer of one token has no further one to wait for, and a place where all are such has no time for it.
+        let rest = if further > 0.0 { further * known(live.tpot)? } else { 0.0 };
+        let waits = if live.queued == 0 { 0.0 } else { live.queued as f32 / live.running.max(1) as f32 };
+        Some((first + rest) * (1.0 + waits + live.running as f32 * (1.0 / DOUBLING_RUNNING)))
+    }
+
+    fn cached_prefix(&self, live: &Live) -> f32 {
+        (live.cached_prefix_tokens as f32 * self.one_prompt_token).min(1.0)
     }
 }
 
-impl Score {
-    /// The weighted mean, times what load and errors leave.
-    fn total(&self) -> f32 {
-        let factors = [self.quality, self.cost, self.latency, self.cached_prefix];
-        let weight: f32 = factors.iter().map(|f| f.weight).sum();
-        let sum: f32 = factors.iter().map(|f| f.weight * f.value).sum();
-        if weight > 0.0 { sum / weight * self.load } else { 0.0 }
-    }
-}
-
-/// The factors of one candidate, as far as known.
-struct Raw {
-    quality: Option<f32>,
-    cost: Option<f32>,
-    latency: Option<f32>,
+/// The factors of one candidate, NaN where one is not known, and what load and errors leave.
+#[derive(Clone, Copy)]
+struct Known {
+    quality: f32,
+    cost: f32,
+    latency: f32,
     cached_prefix: f32,
+    load: f32,
 }
 
 #[derive(Default)]
@@ -252,45 +429,49 @@ struct Mean {
 }
 
 impl Means {
-    fn add(&mut self, raw: &Raw) {
-        for (mean, value) in
-            [(&mut self.quality, raw.quality), (&mut self.cost, raw.cost), (&mut self.latency, raw.latency)]
-        {
-            if let Some(value) = value {
-                mean.sum += value;
-                mean.count += 1.0;
-            }
-        }
+    fn add(&mut self, known: &Known) {
+        self.quality.add(known.quality);
+        self.cost.add(known.cost);
+        self.latency.add(known.latency);
+    }
+
+    /// What an unknown factor counts as.
+    fn usual(&self) -> Known {
+        let (quality, cost, latency) = (self.quality.usual(), self.cost.usual(), self.latency.usual());
+        Known { quality, cost, latency, cached_prefix: 0.0, load: 1.0 }
     }
 }
 
-fn factor(weight: f32, value: Option<f32>, mean: Mean) -> Factor {
-    let usual = if mean.count > 0.0 { mean.sum / mean.count } else { UNKNOWN };
-    Factor { weight, value: value.unwrap_or(usual), known: value.is_some() }
+impl Mean {
+    fn add(&mut self, value: f32) {
+        if !value.is_nan() {
+            self.sum += value;
+            self.count += 1.0;
+        }
+    }
+
+    fn usual(&self) -> f32 {
+        if self.count > 0.0 { self.sum / self.count } else { UNKNOWN }
+    }
 }
 
-/// From the price of this request, per million of its tokens.
-fn cost(row: &Row, prompt_tokens: u64, answer_tokens: u64) -> Option<f32> {
-    let (input, output) = (row.input_usd?, row.output_usd?);
-    let (prompt, answer) = (prompt_tokens as f32, answer_tokens as f32);
-    let per_million = (input * prompt + output * answer) / (prompt + answer).max(1.0);
-    Some(HALF_COST_USD / (HALF_COST_USD + per_million))
+/// What waiting requests leave of a score. Errors are counted beside it, and squared, so that a backend which fails
+/// fast attracts nothing.
+fn queue(live: &Live) -> f32 {
+    if live.queued == 0 { 1.0 } else { HALF_QUEUE / (HALF_QUEUE + live.queued as f32) }
 }
 
-/// From the expected time of a short answer.
-fn latency(live: &Live) -> Option<f32> {
-    let known = |ms: f32| ms.is_finite() && ms >= 0.0;
-    let first = live.ttft_ms.filter(|ms| known(*ms))?;
-    let further = live.tpot_ms.filter(|ms| known(*ms)).unwrap_or(0.0);
-    Some(HALF_LATENCY_MS / (HALF_LATENCY_MS + first + SHORT_ANSWER * further))
+/// The share of attempts that succeed.
+fn good(live: &Live) -> f32 {
+    if live.error_rate.is_nan() { 0.0 } else { 1.0 - live.error_rate.clamp(0.0, 1.0) }
 }
 
-fn cached(live: &Live, prompt_tokens: u64) -> f32 {
-    (live.cached_prefix_tokens as f32 / prompt_tokens.max(1) as f32).min(1.0)
+/// The same, and never nothing: one over it is how many attempts one success takes.
+fn some(good: f32) -> f32 {
+    good.max(1.0 / MOST_RETRIES)
 }
 
-/// Errors count squared, so that a backend which fails fast attracts nothing.
-fn load(live: &Live) -> f32 {
-    let good = if live.error_rate.is_nan() { 0.0 } else { 1.0 - live.error_rate.clamp(0.0, 1.0) };
-    good * good * HALF_QUEUE / (HALF_QUEUE + live.queued as f32)
+/// A share as it was learnt; what is no number is none.
+fn share(learnt: f32) -> f32 {
+    if learnt.is_nan() { 0.0 } else { learnt.clamp(0.0, 1.0) }
 }

@@ -3,5 +3,6 @@
 mod diagnostics;
 mod plan;
 mod properties;
+mod scoring;
 mod shipped;
 mod world;

@@ -1,7 +1,7 @@
 //! What holds for every policy, every request and every state of the world.
 
 use catalog::{Catalog, Exposure, Purpose, Use, decide};
-use policies::{Deployment, Facts, Live, Needs, Place, Source, Verdict, compile, plan};
+use policies::{Deployment, Facts, Live, Needs, Place, Source, Spread, Verdict, compile, plan};
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
 use crate::world::World;
@@ -53,18 +53,24 @@ fn deployments() -> impl Strategy<Value = Vec<Deployment>> {
 }
 
 fn live() -> impl Strategy<Value = Live> {
-    let millis = || option::of(prop_oneof![0.0f32..60_000.0, Just(f32::NAN), Just(f32::INFINITY)]);
-    (any::<bool>(), any::<u32>(), any::<u32>(), millis(), millis(), any::<f32>(), any::<u32>()).prop_map(
-        |(healthy, running, queued, ttft_ms, tpot_ms, error_rate, cached_prefix_tokens)| Live {
-            healthy,
-            running,
-            queued,
-            ttft_ms,
-            tpot_ms,
-            error_rate,
-            cached_prefix_tokens,
-        },
-    )
+    let millis = || prop_oneof![0.0f32..60_000.0, Just(f32::NAN), Just(f32::INFINITY), Just(-1.0), Just(f32::MAX)];
+    let spread =
+        move || option::of((millis(), millis(), millis()).prop_map(|(mean, p50, p95)| Spread { mean, p50, p95 }));
+    let share = || prop_oneof![0.0f32..1.0, any::<f32>()];
+    ((any::<bool>(), any::<bool>(), any::<u32>(), any::<u32>()), (spread(), spread(), share(), share(), any::<u32>()))
+        .prop_map(
+            |((healthy, fresh, running, queued), (ttft, tpot, error_rate, cached_share, cached_prefix_tokens))| Live {
+                healthy,
+                fresh,
+                running,
+                queued,
+                ttft,
+                tpot,
+                error_rate,
+                cached_share,
+                cached_prefix_tokens,
+            },
+        )
 }
 
 fn facts() -> impl Strategy<Value = Facts> {
@@ -78,19 +84,25 @@ fn facts() -> impl Strategy<Value = Facts> {
         option::of(select(vec!["ko", "en", "xx"]).prop_map(str::to_owned)),
         (prop_oneof![0u64..300_000, Just(u64::MAX)], option::of(any::<u64>())),
         needs,
+        // Every third draw is one that tries somebody anew.
+        (option::of(any::<f32>()), prop_oneof![Just(0), any::<u64>(), any::<u32>().prop_map(u64::from)]),
     )
-        .prop_map(|((purpose, exposure, seat), model, language, (prompt_tokens, max_tokens), needs)| Facts {
-            team: None,
-            context: None,
-            use_: Use { seat, ..Use::new(purpose, exposure) }.into(),
-            today: crate::world::today(),
-            model_asked: model.to_owned(),
-            language,
-            prompt_tokens,
-            max_tokens,
-            needs: Needs { tools: needs.0, image: needs.1, logprobs: needs.2, ..Needs::default() },
-            stream: false,
-        })
+        .prop_map(
+            |((purpose, exposure, seat), model, language, (prompt_tokens, max_tokens), needs, (answer, draw))| Facts {
+                team: None,
+                context: None,
+                use_: Use { seat, ..Use::new(purpose, exposure) }.into(),
+                today: crate::world::today(),
+                model_asked: model.to_owned(),
+                language,
+                prompt_tokens,
+                max_tokens,
+                answer_tokens: answer,
+                draw,
+                needs: Needs { tools: needs.0, image: needs.1, logprobs: needs.2, ..Needs::default() },
+                stream: false,
+            },
+        )
 }
 
 /// What a route requires, kept beside its text so that a plan can be checked against it.
@@ -190,6 +202,11 @@ proptest! {
                 prop_assert!(required.met_by(deployment, &world.catalog), "{deployment:?}");
             }
             prop_assert!((0.0..=1.0).contains(&candidate.score), "{}", candidate.score);
+            let score = &candidate.made_of;
+            for expected in [score.expected_usd, score.expected_ms].into_iter().flatten() {
+                prop_assert!(expected >= 0.0, "{expected}");
+            }
+            prop_assert!(!score.explored || facts.draw != 0 && !prefer.is_empty() && !world.live[candidate.deployment].fresh);
         }
         prop_assert_eq!(plan.candidates.is_empty(), plan.verdict != Verdict::Serve);
         // Nobody is lost and nobody comes twice.

@@ -68,6 +68,8 @@ pub fn asks(model: &str) -> Facts {
         language: Some("en".to_owned()),
         prompt_tokens: 100,
         max_tokens: None,
+        answer_tokens: None,
+        draw: 0,
         needs: Needs::default(),
         stream: false,
     }
