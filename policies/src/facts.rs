@@ -174,7 +174,9 @@ impl Capabilities {
 
     /// The first capability that both sets have.
     pub fn first_common(self, other: Self) -> Option<Capability> {
-        Self(self.0 & other.0).iter().next()
+        // Asked for each candidate of a plan, and mostly there is none.
+        let common = Self(self.0 & other.0);
+        if common.is_empty() { None } else { common.iter().next() }
     }
 
     /// Whether the set has nothing in it.

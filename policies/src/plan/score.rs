@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use super::{Candidate, Fit};
 use crate::{
-    Facts, Live, Spread,
+    Facts, Live,
     route::Prefer,
     table::{Language, Row, Table},
 };
@@ -163,7 +163,7 @@ pub(super) fn order(
         true => asked.total(&Known { latency: 1.0, load: 1.0, ..known[at] }, &usual),
     });
     if keep < keys.len() {
-        keys = shorten(&keys, keep, |key| fit[key.at()].row.site as usize);
+        keys = shorten(keys, keep, |key| fit[key.at()].row.site as usize);
     } else {
         keys.sort_unstable();
     }
@@ -183,30 +183,28 @@ pub(super) fn order(
 /// Leaves `keep` of more keys, in order. First the best of the last stage, or of the list's last entry where the list
 /// decides: the last resort has to be there however many come before it. Then the best of each place, since a request
 /// that failed at one place is tried at another. Then the best of the rest.
-fn shorten(keys: &[Key], keep: usize, site: impl Fn(Key) -> usize) -> Vec<Key> {
+fn shorten(mut keys: Vec<Key>, keep: usize, site: impl Fn(Key) -> usize) -> Vec<Key> {
     let mut last = keys[0];
-    let mut best_of: Vec<Option<Key>> = Vec::new();
-    let mut top: Vec<Key> = Vec::with_capacity(keep + 1);
-    for &key in keys {
+    let mut best_of: Vec<Key> = Vec::new();
+    for &key in &keys {
         if key.group() > last.group() || key.group() == last.group() && key < last {
             last = key;
         }
         let site = site(key);
         if best_of.len() <= site {
-            best_of.resize(site + 1, None);
+            best_of.resize(site + 1, Key::NONE);
         }
-        best_of[site] = Some(best_of[site].map_or(key, |other| other.min(key)));
-        // The best so far, in order; most keys are worse than all of them.
-        if top.len() < keep || top.last().is_some_and(|worst| key < *worst) {
-            top.insert(top.partition_point(|other| *other < key), key);
-            top.truncate(keep);
-        }
+        best_of[site] = best_of[site].min(key);
     }
-    let mut kept = vec![last];
-    let mut best_of: Vec<Key> = best_of.into_iter().flatten().filter(|key| *key != last).collect();
+    keys.select_nth_unstable(keep - 1);
+    keys.truncate(keep);
+    keys.sort_unstable();
+    let mut kept = Vec::with_capacity(keep);
+    kept.push(last);
+    best_of.retain(|key| *key != last && *key != Key::NONE);
     best_of.sort_unstable();
     kept.extend(best_of.into_iter().take(keep - 1));
-    for key in top {
+    for key in keys {
         if kept.len() < keep && !kept.contains(&key) {
             kept.push(key);
         }
@@ -227,6 +225,8 @@ impl Key {
     const TIE: u32 = 23;
     const SCORE: u32 = Self::AT + Self::TIE + 16;
     const LISTED: u32 = Self::SCORE + 32;
+    /// After every key: no score is below 0, which has the highest bits of all.
+    const NONE: Self = Self(u128::MAX);
 
     /// Its stage with its lack of room, and its place in the list where that decides.
     fn group(self) -> u64 {
@@ -299,8 +299,9 @@ impl<'a> Asked<'a> {
     fn known(&self, fit: &Fit<'_>) -> Known {
         let unknown = f32::NAN;
         let good = good(fit.live);
+        let some = some(good);
         // A factor is HALF / (HALF + expected), and what is expected grows with 1 / good.
-        let factor = |half: f32, once: f32| half * some(good) / (half * some(good) + once);
+        let factor = |half: f32, once: f32| half * some / (half * some + once);
         Known {
             quality: self.table.quality(fit.row, self.language).unwrap_or(unknown),
             // By the price per million tokens, so that a long request is as dear as a short one at the same prices.
@@ -320,7 +321,7 @@ impl<'a> Asked<'a> {
             + latency * or(known.latency, usual.latency)
             + cached_prefix * known.cached_prefix;
         // The weights may add up to a little more than 1 in single precision.
-        (sum * self.scale).min(1.0) * known.load
+        share(sum * self.scale) * known.load
     }
 
     /// The same, taken apart.
@@ -353,7 +354,7 @@ impl<'a> Asked<'a> {
         let rank = fit.entry.rank;
         let listed = if self.by_list { rank } else { 0 };
         // The bits of a number that is not negative are in the order of the number.
-        let falling = !total.max(0.0).to_bits();
+        let falling = !total.to_bits();
         let group = u128::from(fit.entry.stage) << 17 | u128::from(!self.roomy(fit.row)) << 16 | u128::from(listed);
         let rest = u64::from(rank) << (Key::AT + Key::TIE) | tie(self.draw, at) << Key::AT | at as u64;
         Key(group << Key::LISTED | u128::from(falling) << Key::SCORE | u128::from(rest))
@@ -384,24 +385,26 @@ impl<'a> Asked<'a> {
     fn micro_usd(&self, fit: &Fit<'_>) -> Option<f32> {
         let (row, live) = (fit.row, fit.live);
         let (input, output) = (row.input_usd?, row.output_usd?);
-        let share = share(live.cached_share).max(self.cached_prefix(live));
+        let (usual, prefix) = (share(live.cached_share), self.cached_prefix(live));
+        let share = if prefix > usual { prefix } else { usual };
         let input = input + (row.cached_usd.unwrap_or(input) - input) * share;
         Some(input * self.prompt_tokens + output * self.answer_tokens)
     }
 
     /// How long the whole answer takes if nothing fails, in milliseconds.
     fn ms(&self, live: &Live) -> Option<f32> {
-        let known = |spread: Option<Spread>| spread.map(|s| s.mean).filter(|ms| ms.is_finite() && *ms >= 0.0);
-        let first = known(live.ttft)?;
+        let first = live.ttft?.mean;
         let further = (self.answer_tokens - 1.0).max(0.0);
         // An answer of one token has no further one to wait for, and a place where all are such has no time for it.
-        let rest = if further > 0.0 { further * known(live.tpot)? } else { 0.0 };
+        let rest = if further > 0.0 { further * live.tpot?.mean } else { 0.0 };
         let waits = if live.queued == 0 { 0.0 } else { live.queued as f32 / live.running.max(1) as f32 };
-        Some((first + rest) * (1.0 + waits + live.running as f32 * (1.0 / DOUBLING_RUNNING)))
+        let ms = (first + rest) * (1.0 + waits + live.running as f32 * (1.0 / DOUBLING_RUNNING));
+        // What is no time is not known.
+        (0.0..f32::INFINITY).contains(&ms).then_some(ms)
     }
 
     fn cached_prefix(&self, live: &Live) -> f32 {
-        (live.cached_prefix_tokens as f32 * self.one_prompt_token).min(1.0)
+        share(live.cached_prefix_tokens as f32 * self.one_prompt_token)
     }
 }
 
@@ -444,10 +447,9 @@ impl Means {
 
 impl Mean {
     fn add(&mut self, value: f32) {
-        if !value.is_nan() {
-            self.sum += value;
-            self.count += 1.0;
-        }
+        let known = !value.is_nan();
+        self.sum += if known { value } else { 0.0 };
+        self.count += f32::from(u8::from(known));
     }
 
     fn usual(&self) -> f32 {
@@ -463,15 +465,15 @@ fn queue(live: &Live) -> f32 {
 
 /// The share of attempts that succeed.
 fn good(live: &Live) -> f32 {
-    if live.error_rate.is_nan() { 0.0 } else { 1.0 - live.error_rate.clamp(0.0, 1.0) }
+    share(1.0 - live.error_rate)
 }
 
 /// The same, and never nothing: one over it is how many attempts one success takes.
 fn some(good: f32) -> f32 {
-    good.max(1.0 / MOST_RETRIES)
+    if good > 1.0 / MOST_RETRIES { good } else { 1.0 / MOST_RETRIES }
 }
 
-/// A share as it was learnt; what is no number is none.
-fn share(learnt: f32) -> f32 {
-    if learnt.is_nan() { 0.0 } else { learnt.clamp(0.0, 1.0) }
+/// A number as a share; what is no number is none. Comparisons, as `clamp` would keep a NaN.
+fn share(value: f32) -> f32 {
+    if value > 0.0 { if value < 1.0 { value } else { 1.0 } } else { 0.0 }
 }
