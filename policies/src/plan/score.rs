@@ -11,11 +11,14 @@
 //! [`Score::expected_usd`] and [`Score::expected_ms`]. A deployment that got faster would not be noticed while nothing is
 //! sent to it; so now and then one that nothing was heard of lately is put first: see [`Asked::explore`].
 
+mod key;
+
 use std::sync::Arc;
 
 use catalog::Decision;
 use serde::Serialize;
 
+use self::key::{Key, shorten};
 use super::{Candidate, Fit};
 use crate::{
     Facts, Live,
@@ -180,79 +183,6 @@ pub(super) fn order(
     candidates.collect()
 }
 
-/// Leaves `keep` of more keys, in order. First the best of the last stage, or of the list's last entry where the list
-/// decides: the last resort has to be there however many come before it. Then the best of each place, since a request
-/// that failed at one place is tried at another. Then the best of the rest.
-fn shorten(mut keys: Vec<Key>, keep: usize, site: impl Fn(Key) -> usize) -> Vec<Key> {
-    let mut last = keys[0];
-    let mut best_of: Vec<Key> = Vec::new();
-    for &key in &keys {
-        if key.group() > last.group() || key.group() == last.group() && key < last {
-            last = key;
-        }
-        let site = site(key);
-        if best_of.len() <= site {
-            best_of.resize(site + 1, Key::NONE);
-        }
-        best_of[site] = best_of[site].min(key);
-    }
-    keys.select_nth_unstable(keep - 1);
-    keys.truncate(keep);
-    keys.sort_unstable();
-    let mut kept = Vec::with_capacity(keep);
-    kept.push(last);
-    best_of.retain(|key| *key != last && *key != Key::NONE);
-    best_of.sort_unstable();
-    kept.extend(best_of.into_iter().take(keep - 1));
-    for key in keys {
-        if kept.len() < keep && !kept.contains(&key) {
-            kept.push(key);
-        }
-    }
-    kept.sort_unstable();
-    kept
-}
-
-/// Orders candidates; the least goes first. One number, so that a comparison is one instruction or two. From the top:
-/// stage, lack of room, place in the list where that decides, score from the highest, place in the list, a number from
-/// the request's draw, place among those that may serve, which have the order of the configuration.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Key(u128);
-
-impl Key {
-    /// The lowest bits say which it is; there are far fewer deployments than 24 of them count.
-    const AT: u32 = 24;
-    const TIE: u32 = 23;
-    const SCORE: u32 = Self::AT + Self::TIE + 16;
-    const LISTED: u32 = Self::SCORE + 32;
-    /// After every key: no score is below 0, which has the highest bits of all.
-    const NONE: Self = Self(u128::MAX);
-
-    /// Its stage with its lack of room, and its place in the list where that decides.
-    fn group(self) -> u64 {
-        (self.0 >> Self::LISTED) as u64
-    }
-
-    fn at(self) -> usize {
-        self.0 as usize & ((1 << Self::AT) - 1)
-    }
-
-    /// The same with a score that no other has.
-    fn first_of_its_stage(self) -> Self {
-        Self(self.0 & !(u128::from(u32::MAX) << Self::SCORE))
-    }
-}
-
-/// A number of [`Key::TIE`] bits: another order of the candidates for each draw, their own order for none.
-fn tie(draw: u64, at: usize) -> u64 {
-    if draw == 0 {
-        return 0;
-    }
-    // Two rounds of a multiplicative hash; with one, a few candidates would not have the same chances.
-    let mixed = (draw ^ at as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    (mixed ^ (mixed >> 32)).wrapping_mul(0xD6E8_FEB8_6659_FD93) >> (64 - Key::TIE)
-}
-
 /// What the scores of one plan share.
 struct Asked<'a> {
     table: &'a Table,
@@ -353,11 +283,8 @@ impl<'a> Asked<'a> {
     fn key(&self, fit: &Fit<'_>, at: usize, total: f32) -> Key {
         let rank = fit.entry.rank;
         let listed = if self.by_list { rank } else { 0 };
-        // The bits of a number that is not negative are in the order of the number.
-        let falling = !total.to_bits();
-        let group = u128::from(fit.entry.stage) << 17 | u128::from(!self.roomy(fit.row)) << 16 | u128::from(listed);
-        let rest = u64::from(rank) << (Key::AT + Key::TIE) | tie(self.draw, at) << Key::AT | at as u64;
-        Key(group << Key::LISTED | u128::from(falling) << Key::SCORE | u128::from(rest))
+        let group = u64::from(fit.entry.stage) << 17 | u64::from(!self.roomy(fit.row)) << 16 | u64::from(listed);
+        Key::new(group, total, rank, self.draw, at)
     }
 
     /// Puts one that nothing was heard of lately before the others of its stage, in one request of [`EXPLORED_ONE_IN`]
