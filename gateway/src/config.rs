@@ -117,8 +117,6 @@ pub struct Limits {
 pub struct Deployment {
     /// What `policies::plan` chooses by.
     pub facts: policies::Deployment,
-    /// USD per million prompt tokens that the place had in its cache.
-    pub cached_input_usd_per_million: Option<f64>,
     /// Where it runs.
     pub target: Target,
 }

@@ -15,7 +15,7 @@ use policies::{FailureClass, Plan};
 use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 
-use self::stats::{Attempt, Stats};
+use self::stats::{Attempt, Size, Stats};
 use crate::observe;
 
 /// Most events that are held back while an attempt has not committed: start-up frames and role deltas.
@@ -64,8 +64,8 @@ pub struct Tried {
     pub error: Option<&'static str>,
 }
 
-/// Tries the candidates of `plan`; `places` are the deployments in the plan's numbering. Each attempt is noted in
-/// `tried` as it ends.
+/// Tries the candidates of `plan`; `places` are the deployments in the plan's numbering, and `size` is that of the
+/// prompt, for their statistics. Each attempt is noted in `tried` as it ends.
 ///
 /// `attempts.max` counts what was sent to hosts and servers: a backend that says at once that it cannot do what is
 /// asked uses up none, and an engine in this process may still be the last resort when the hosts have failed.
@@ -77,6 +77,7 @@ pub async fn dispatch(
     plan: &Plan,
     places: &[Place],
     request: &Arc<Request>,
+    size: Size,
     tried: &mut Vec<Tried>,
 ) -> Result<Committed, Option<BackendError>> {
     let begun = Instant::now();
@@ -94,7 +95,7 @@ pub async fn dispatch(
             continue;
         }
         // The breaker may have opened since the plan was made.
-        let Some(attempt) = place.stats.begin() else { continue };
+        let Some(attempt) = place.stats.begin(size) else { continue };
         let started = attempt.started();
         let outcome = commit(plan, place, request, attempt).await;
         let ms = started.elapsed().as_millis() as u64;

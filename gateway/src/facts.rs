@@ -39,6 +39,8 @@ pub fn of(decoded: &Decoded, caller: &Grant, headers: &HeaderMap, config: &Confi
         script: asked.filter(|_| tell_script).and_then(language::script).map(str::to_owned),
         prompt_tokens: prompt_tokens(&decoded.request.input),
         max_tokens: decoded.request.max_tokens.map(u64::from),
+        answer_tokens: None,
+        draw: 0,
         needs: decoded.needs,
         stream: decoded.request.stream,
         headers: declared_headers(&config.facts, headers),

@@ -12,7 +12,9 @@ use policies::Verdict;
 use tokio::time::Instant;
 
 use crate::{
-    admit, dispatch, facts, observe,
+    admit,
+    dispatch::{self, stats::Size},
+    facts, observe,
     respond::{
         Framer,
         body::Body,
@@ -61,8 +63,8 @@ async fn serve(
     let bytes = body::read(body, &parts.headers, &runtime.config.limits).await.map_err(early)?;
     let decoded = decode(api, id, bytes).await.map_err(early)?;
 
-    let facts = facts::of(&decoded, &caller, &parts.headers, &runtime.config);
-    let plan = route::plan(&runtime, &facts);
+    let mut facts = facts::of(&decoded, &caller, &parts.headers, &runtime.config);
+    let plan = route::plan(&runtime, &mut facts);
     let refusal = route::refusal(&plan, &facts);
     // A name that nobody knows concerns no licence; all other refusals are decisions to prove.
     if let (Some(refusal), Verdict::UnknownModel { .. }) = (&refusal, &plan.verdict) {
@@ -76,7 +78,8 @@ async fn serve(
 
     let mut settlement = Settlement::new(gateway.ledger.clone(), id.to_owned(), arrived);
     let request = Arc::new(decoded.request);
-    let dispatched = dispatch::dispatch(&plan, &runtime.places, &request, &mut settlement.tried).await;
+    let size = Size::of(facts.prompt_tokens);
+    let dispatched = dispatch::dispatch(&plan, &runtime.places, &request, size, &mut settlement.tried).await;
     // The sync to disk ran beside the model; no byte goes out before it is done.
     if let Err(error) = settle::durable(ticket).await {
         settlement.failed(error.status.as_u16(), &error.code);
@@ -95,7 +98,8 @@ async fn serve(
     };
     let chosen = &plan.candidates[committed.candidate];
     let deployed = Arc::clone(&runtime.deployed[chosen.deployment]);
-    settlement.serves(Arc::clone(&deployed), committed.attempt, committed.first_token, request.stream);
+    let length = plan.route.as_deref().and_then(|route| runtime.lengths.of(route)).cloned();
+    settlement.serves(Arc::clone(&deployed), committed.attempt, committed.first_token, request.stream, length);
     let created = settle::now_ms() / 1000;
     let mut response = if request.stream {
         let framer = Framer::new(&request, &chosen.model, created);

@@ -7,13 +7,19 @@ use policies::{Facts, Plan, Verdict};
 use serde_json::json;
 
 use crate::{
+    dispatch::stats::Size,
     respond::error::{ApiError, clip},
     runtime::Runtime,
 };
 
-/// The plan for a request, now.
-pub fn plan(runtime: &Runtime, facts: &Facts) -> Plan {
-    policies::plan(facts, &runtime.snapshot(&runtime.live()))
+/// The plan for a request, now. Completes its facts with what only a running gateway has: the usual length of answers
+/// on its route, and a random number.
+pub fn plan(runtime: &Runtime, facts: &mut Facts) -> Plan {
+    let route = runtime.config.policies.route_name(&runtime.config.catalog, facts);
+    facts.answer_tokens = route.and_then(|route| runtime.lengths.of(route)?.mean());
+    facts.draw = rand::random();
+    let live = runtime.live(Size::of(facts.prompt_tokens));
+    policies::plan(facts, &runtime.snapshot(&live))
 }
 
 /// Why a plan serves nobody, as the caller is told; `None` for one that serves.

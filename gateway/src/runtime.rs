@@ -16,7 +16,10 @@ use tokio::time::Instant;
 
 use crate::{
     config::{self, Config, Environment, Overrides, Target, Weights},
-    dispatch::{Place, chain, stats::Stats},
+    dispatch::{
+        Place, chain,
+        stats::{Epoch, Lengths, Size, Stats},
+    },
     observe::{self, Series},
     respond::error::ApiError,
     settle,
@@ -91,6 +94,10 @@ pub struct Runtime {
     pub places: Vec<Place>,
     /// The digest of its policies as a response header: the first 16 digits.
     pub policy_header: HeaderValue,
+    /// How long the answers of each route are.
+    pub lengths: Lengths,
+    /// That of all statistics.
+    epoch: Epoch,
     models: Vec<Model>,
 }
 
@@ -124,6 +131,7 @@ impl Runtime {
     /// # Errors
     /// The first deployment that cannot be started.
     pub fn start(config: Config, client: &remote::Client, previous: Option<&Runtime>) -> Result<Self, StartError> {
+        let epoch = previous.map_or_else(Epoch::start, |previous| previous.epoch);
         let mut deployed = Vec::with_capacity(config.deployments.len());
         let mut places = Vec::with_capacity(config.deployments.len());
         for deployment in &config.deployments {
@@ -139,7 +147,7 @@ impl Runtime {
                 Some(place) => place,
                 None => Place {
                     backend: backend(deployment, &config, client)?,
-                    stats: Arc::new(Stats::default()),
+                    stats: Arc::new(Stats::new(epoch)),
                     site: site(deployment),
                     local: matches!(deployment.target, Target::Native { .. }),
                 },
@@ -159,13 +167,15 @@ impl Runtime {
         config.catalog.compile(config.contexts.values().map(|context| &*context.use_), settle::today());
         let policy_header = config.policy_digest.get(..16).and_then(|digest| HeaderValue::from_str(digest).ok());
         let policy_header = policy_header.unwrap_or_else(|| HeaderValue::from_static("?"));
-        Ok(Self { config, deployed, facts, places, policy_header, models })
+        let routes = config.policies.routes().chain([policies::DIRECT]);
+        let lengths = Lengths::new(routes, previous.map(|previous| &previous.lengths));
+        Ok(Self { config, deployed, facts, places, policy_header, lengths, epoch, models })
     }
 
-    /// How the deployments are now, in their order.
-    pub fn live(&self) -> Vec<Live> {
-        let now = Instant::now();
-        self.places.iter().map(|place| place.stats.live(now, place.backend.load(&Probe::default()))).collect()
+    /// How the deployments are now for a prompt of this size, in their order.
+    pub fn live(&self, size: Size) -> Vec<Live> {
+        let now_ms = self.epoch.ms(Instant::now());
+        self.places.iter().map(|place| place.stats.live(now_ms, place.backend.load(&Probe::default()), size)).collect()
     }
 
     /// What a plan is made of.

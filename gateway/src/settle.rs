@@ -20,7 +20,10 @@ use tokio::time::Instant;
 
 use self::record::{AskedRecord, CandidateRecord, Decision, Outcome, RuleRecord, UseRecord};
 use crate::{
-    dispatch::{Tried, stats::Attempt},
+    dispatch::{
+        Tried,
+        stats::{Attempt, Length},
+    },
     keys::Grant,
     observe,
     respond::error::{ApiError, clip},
@@ -182,6 +185,8 @@ struct Served {
     streamed: bool,
     /// Taken when the answer ends.
     attempt: Option<Attempt>,
+    /// Of the answers of its route.
+    length: Option<Arc<Length>>,
 }
 
 impl Settlement {
@@ -195,9 +200,16 @@ impl Settlement {
         &self.id
     }
 
-    /// An attempt committed: it answers from here on.
-    pub fn serves(&mut self, deployed: Arc<Deployed>, attempt: Attempt, first_token: Duration, streamed: bool) {
-        self.served = Some(Served { deployed, first_token, streamed, attempt: Some(attempt) });
+    /// An attempt committed: it answers from here on. A whole answer counts in `length`.
+    pub fn serves(
+        &mut self,
+        deployed: Arc<Deployed>,
+        attempt: Attempt,
+        first_token: Duration,
+        streamed: bool,
+        length: Option<Arc<Length>>,
+    ) {
+        self.served = Some(Served { deployed, first_token, streamed, attempt: Some(attempt), length });
     }
 
     /// Takes token counts; later ones replace earlier ones, as upstreams report running totals.
@@ -215,7 +227,10 @@ impl Settlement {
         if let Some(served) = &mut self.served {
             let usage = self.usage.unwrap_or_default();
             if let Some(attempt) = served.attempt.take() {
-                attempt.succeeded(usage.completion_tokens, served.streamed);
+                attempt.succeeded(usage, served.streamed);
+            }
+            if let Some(length) = &served.length {
+                length.add(usage.completion_tokens);
             }
             let first_token = served.streamed.then_some(served.first_token);
             served.deployed.series.completed(usage, first_token, self.arrived.elapsed());

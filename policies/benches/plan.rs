@@ -9,7 +9,7 @@ use std::{
 
 use catalog::{ASSUMED_ENTITY, Availability, Catalog, Exposure, Kind, Purpose, Use};
 use criterion::{Criterion, criterion_group, criterion_main};
-use policies::{Deployment, Facts, Live, Place, PolicySet, Snapshot, Source, compile, plan};
+use policies::{Deployment, Facts, Live, Place, PolicySet, Snapshot, Source, Spread, compile, plan};
 
 const ROUTES: usize = 1_000;
 const DEPLOYMENTS: usize = 300;
@@ -68,6 +68,8 @@ fn facts(model: &str, language: &str) -> Facts {
         language: Some(language.to_owned()),
         prompt_tokens: 900,
         max_tokens: Some(300),
+        answer_tokens: Some(180.0),
+        draw: 0x0123_4567_89AB_CDEF,
         stream: true,
         ..Facts::new(model, use_, "2026-11-25".parse().expect("a date"))
     }
@@ -76,8 +78,16 @@ fn facts(model: &str, language: &str) -> Facts {
 fn bench(c: &mut Criterion) {
     let catalog = Catalog::with_assumptions();
     let deployments = deployments(&catalog);
-    let live: Vec<Live> =
-        (0..DEPLOYMENTS).map(|n| Live { ttft_ms: Some(200.0 + n as f32), ..Live::default() }).collect();
+    let live: Vec<Live> = (0..DEPLOYMENTS)
+        .map(|n| Live {
+            fresh: true,
+            ttft: Some(Spread::always(200.0 + n as f32)),
+            tpot: Some(Spread::always(5.0 + (n % 31) as f32)),
+            error_rate: (n % 10) as f32 / 100.0,
+            cached_share: (n % 4) as f32 / 10.0,
+            ..Live::default()
+        })
+        .collect();
     let began = Instant::now();
     let policies = policies(&catalog, &deployments);
     println!("compile: {ROUTES} routes x {DEPLOYMENTS} deployments in {:.1?}", began.elapsed());
@@ -89,7 +99,8 @@ fn bench(c: &mut Criterion) {
         ("a model by its name", facts(&asked_by_name, "en")),
         ("any of 300", facts("widest", "en")),
     ] {
-        let candidates = plan(&facts, &snapshot).candidates.len();
+        let whole = plan(&facts, &snapshot);
+        let candidates = whole.candidates.len();
         let mut took: Vec<Duration> = (0..CALLS)
             .map(|_| {
                 let began = Instant::now();
@@ -99,7 +110,13 @@ fn bench(c: &mut Criterion) {
             .collect();
         took.sort_unstable();
         let at = |share: f64| took[(CALLS as f64 * share) as usize];
-        println!("{name}: {candidates} candidates, p50 {:?}, p99 {:?}, p99.9 {:?}", at(0.5), at(0.99), at(0.999));
+        println!(
+            "{name}: {candidates} candidates of {}, p50 {:?}, p99 {:?}, p99.9 {:?}",
+            whole.more + candidates,
+            at(0.5),
+            at(0.99),
+            at(0.999)
+        );
         c.bench_function(name, |b| b.iter(|| plan(black_box(&facts), &snapshot)));
     }
 }

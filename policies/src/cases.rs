@@ -288,6 +288,8 @@ impl Reader<'_> {
             script,
             prompt_tokens: prompt_tokens.unwrap_or(100),
             max_tokens,
+            answer_tokens: None,
+            draw: 0,
             needs: Needs::from(needs),
             stream,
             headers: headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect(),

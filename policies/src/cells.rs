@@ -312,6 +312,8 @@ impl Cells {
                         script: asked.script,
                         prompt_tokens: asked.prompt_tokens,
                         max_tokens: None,
+                        answer_tokens: None,
+                        draw: 0,
                         needs: asked.needs,
                         stream: asked.stream,
                         headers: asked.headers,

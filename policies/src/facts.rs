@@ -31,6 +31,11 @@ pub struct Facts {
     pub prompt_tokens: u64,
     /// The most tokens that the caller wants back.
     pub max_tokens: Option<u64>,
+    /// How many tokens an answer on this request's route has, on average; `None` where that was not learnt.
+    pub answer_tokens: Option<f32>,
+    /// A random number of this request's own, by which ties are broken and now and then a deployment that nothing was
+    /// heard of lately is tried. 0 is none: the order of the configuration breaks ties, and nobody is tried anew.
+    pub draw: u64,
     /// What the request asks of a model beyond text.
     pub needs: Needs,
     /// Whether the answer is to be streamed.
@@ -56,6 +61,8 @@ impl Facts {
             script: None,
             prompt_tokens: 0,
             max_tokens: None,
+            answer_tokens: None,
+            draw: 0,
             needs: Needs::default(),
             stream: false,
             headers: Vec::new(),
@@ -206,7 +213,9 @@ impl Capabilities {
 
     /// The first capability that both sets have.
     pub fn first_common(self, other: Self) -> Option<Capability> {
-        Self(self.0 & other.0).iter().next()
+        // Asked for each candidate of a plan, and mostly there is none.
+        let common = Self(self.0 & other.0);
+        if common.is_empty() { None } else { common.iter().next() }
     }
 
     /// Whether the set has nothing in it.
@@ -274,6 +283,8 @@ pub struct Deployment {
     pub effective_context_tokens: Option<u64>,
     /// USD per million prompt tokens.
     pub input_usd_per_million: Option<f64>,
+    /// USD per million prompt tokens that the place had in its cache; where it is not known they cost like the others.
+    pub cached_input_usd_per_million: Option<f64>,
     /// USD per million answer tokens.
     pub output_usd_per_million: Option<f64>,
     /// Everything that the place can do beyond text. Empty: not known, the catalog's word on the model holds.
@@ -297,6 +308,7 @@ impl Deployment {
             context_tokens: None,
             effective_context_tokens: None,
             input_usd_per_million: None,
+            cached_input_usd_per_million: None,
             output_usd_per_million: None,
             capabilities: Vec::new(),
             lacks: Vec::new(),
@@ -328,34 +340,59 @@ impl fmt::Display for Place {
     }
 }
 
-/// How a deployment is at this moment.
+/// How a deployment is at this moment, for a request of this size.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Live {
     /// Whether requests may go there.
     pub healthy: bool,
+    /// Whether something was heard of it so lately that these numbers can be relied on.
+    pub fresh: bool,
     /// Requests in progress.
     pub running: u32,
     /// Requests waiting.
     pub queued: u32,
-    /// Time to the first token, milliseconds.
-    pub ttft_ms: Option<f32>,
-    /// Time per further token, milliseconds.
-    pub tpot_ms: Option<f32>,
+    /// Time to the first token, of prompts about as long as this request's.
+    pub ttft: Option<Spread>,
+    /// Time per further token, likewise.
+    pub tpot: Option<Spread>,
     /// The share of recent attempts that failed, 0 to 1.
     pub error_rate: f32,
+    /// The share of recent prompt tokens that it reported as cached, 0 to 1; 0 where it reported nothing, so that an
+    /// expected price is never too low.
+    pub cached_share: f32,
     /// Tokens of this request's prompt that are cached there.
     pub cached_prefix_tokens: u32,
+}
+
+/// How long something takes, in milliseconds, over recent requests.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Spread {
+    /// On average.
+    pub mean: f32,
+    /// Half of the requests took no longer.
+    pub p50: f32,
+    /// 95 of 100 requests took no longer.
+    pub p95: f32,
+}
+
+impl Spread {
+    /// Every request takes `ms`.
+    pub const fn always(ms: f32) -> Self {
+        Self { mean: ms, p50: ms, p95: ms }
+    }
 }
 
 impl Live {
     /// Healthy, idle, not yet measured.
     pub const UNMEASURED: Live = Live {
         healthy: true,
+        fresh: false,
         running: 0,
         queued: 0,
-        ttft_ms: None,
-        tpot_ms: None,
+        ttft: None,
+        tpot: None,
         error_rate: 0.0,
+        cached_share: 0.0,
         cached_prefix_tokens: 0,
     };
 }

@@ -85,6 +85,11 @@ impl PolicySet {
         self.routes.iter().map(|route| &*route.name)
     }
 
+    /// The name of the route that takes a request.
+    pub fn route_name<'a>(&'a self, catalog: &'a Catalog, facts: &'a Facts) -> Option<&'a str> {
+        self.route(catalog, facts, facts.needs.capabilities()).route.map(|route| &*route.name)
+    }
+
     /// Whether the language of a request for `model` by `team` can make a difference: some route that could take it
     /// matches by language, or ranks different models by their quality in it. Telling the language of a text costs more
     /// than the whole plan, so a gateway does it only then.

@@ -43,6 +43,8 @@ pub(crate) struct Row {
     /// What it cannot do for certain. What is in neither set is not known.
     pub(crate) lacks: Capabilities,
     pub(crate) input_usd: Option<f32>,
+    /// Of prompt tokens that the place has in its cache; like the others where that is not known.
+    pub(crate) cached_usd: Option<f32>,
     pub(crate) output_usd: Option<f32>,
     /// The share of the model's quality that its quantization leaves.
     pub(crate) precision: f32,
@@ -210,6 +212,7 @@ impl Row {
             has: has.without(said),
             lacks,
             input_usd: price(deployment.input_usd_per_million),
+            cached_usd: price(deployment.cached_input_usd_per_million.or(deployment.input_usd_per_million)),
             output_usd: price(deployment.output_usd_per_million),
             precision: precision(deployment.quantization_bits),
         }

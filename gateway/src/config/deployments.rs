@@ -424,24 +424,24 @@ impl<'a> One<'a, '_> {
             let problem = Problem::error("out-of-range", "`effective_context` is not a part of the context window");
             self.note(problem.label(format!("expected 1 to {window}")), &written.at);
         }
-        let mut cached = None;
         match &raw.price {
             Some(price) => {
                 facts.input_usd_per_million = self.amount(&price.input_usd_per_million);
                 facts.output_usd_per_million = self.amount(&price.output_usd_per_million);
-                cached = price.cached_input_usd_per_million.as_ref().and_then(|amount| self.amount(amount));
+                facts.cached_input_usd_per_million =
+                    price.cached_input_usd_per_million.as_ref().and_then(|amount| self.amount(amount));
             }
             None => {
                 if let Some(listed) = listed {
                     facts.input_usd_per_million = trusted(listed, "price", listed.input_usd_per_million);
                     facts.output_usd_per_million = trusted(listed, "price", listed.output_usd_per_million);
-                    cached = trusted(listed, "price", listed.cached_input_usd_per_million);
+                    facts.cached_input_usd_per_million = trusted(listed, "price", listed.cached_input_usd_per_million);
                 }
             }
         }
         // The place is filled in by who called; until then it is the demo model's.
         let target = Target::Native { weights: Weights::BuiltIn, context_tokens: None };
-        Deployment { facts, cached_input_usd_per_million: cached, target }
+        Deployment { facts, target }
     }
 
     fn context(&mut self, written: &Spanned<u64>, model: &Model) {

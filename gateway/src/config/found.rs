@@ -80,14 +80,14 @@ fn live(
             facts.context_tokens = trusted(offer, "context", offer.context_tokens).or(model.context_tokens);
             facts.input_usd_per_million = trusted(offer, "price", offer.input_usd_per_million);
             facts.output_usd_per_million = trusted(offer, "price", offer.output_usd_per_million);
+            facts.cached_input_usd_per_million = trusted(offer, "price", offer.cached_input_usd_per_million);
             let target = Target::Remote {
                 host: Some(host.id.clone()),
                 base_url: base_url.clone(),
                 key: Some(Secret::new(key)),
                 name: offer.name.clone(),
             };
-            let cached = trusted(offer, "price", offer.cached_input_usd_per_million);
-            Some(Deployment { facts, cached_input_usd_per_million: cached, target })
+            Some(Deployment { facts, target })
         })
         .collect();
     if deployments.is_empty() {

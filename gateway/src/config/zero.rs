@@ -78,7 +78,7 @@ fn demo(catalog: &Catalog) -> Option<Deployment> {
     facts.quantization_bits = Some(DEMO_BITS);
     facts.context_tokens = model.context_tokens;
     let target = Target::Native { weights: Weights::BuiltIn, context_tokens: None };
-    let mut deployment = Deployment { facts, cached_input_usd_per_million: None, target };
+    let mut deployment = Deployment { facts, target };
     local(&mut deployment, model);
     Some(deployment)
 }

@@ -35,12 +35,12 @@ pub(super) fn owes(limits: &Limits, decision: impl FnOnce() -> Arc<Decision>) ->
     (!decision.owed.beyond(allowed).is_empty()).then_some(Cause::Owes { decision, allowed })
 }
 
-/// The time to the first token that a limit is about, milliseconds.
+/// The time to the first token that a limit is about, milliseconds: 95 of 100 requests took no longer.
 fn ttft_ms(live: &Live) -> Option<f32> {
-    live.ttft_ms
+    live.ttft.map(|spread| spread.p95)
 }
 
 /// The time per further token that a limit is about, milliseconds.
 fn tpot_ms(live: &Live) -> Option<f32> {
-    live.tpot_ms
+    live.tpot.map(|spread| spread.p95)
 }

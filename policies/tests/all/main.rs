@@ -8,6 +8,7 @@ mod prefer;
 mod properties;
 mod remedies;
 mod require;
+mod scoring;
 mod shipped;
 mod tools;
 mod world;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use catalog::Outcome;
-use policies::{Deployment, Facts, FailureClass, Needs, Place, Verdict};
+use policies::{Deployment, Facts, FailureClass, Live, Needs, Place, Spread, Verdict};
 
 use crate::world::{World, asks, hosted, local, research};
 
@@ -54,8 +54,10 @@ fn a_value_that_is_not_known_counts_as_the_mean_of_the_known_ones() {
     );
     let before = world.plan(&asks("auto"));
     assert!(before.candidates.iter().all(|c| (c.score - 0.5).abs() < 1e-6), "nothing is known: all alike");
-    world.live("qwen3-8b").ttft_ms = Some(50.0);
-    world.live("phi-4").ttft_ms = Some(9_000.0);
+    for (id, ttft, tpot) in [("qwen3-8b", 50.0, 1.0), ("phi-4", 9_000.0, 10.0)] {
+        *world.live(id) =
+            Live { ttft: Some(Spread::always(ttft)), tpot: Some(Spread::always(tpot)), ..Live::default() };
+    }
     assert_eq!(world.order(&asks("auto")), ["qwen3-8b", "qwen3-14b", "phi-4"]);
 }
 

@@ -1,6 +1,6 @@
 //! What each weight of `prefer` makes of the order.
 
-use policies::{Deployment, Facts, Live, Place};
+use policies::{Deployment, Facts, Live, Place, Spread};
 
 use crate::world::{World, asks, hosted, local, research};
 
@@ -11,8 +11,10 @@ fn route(prefer: &str) -> String {
 #[test]
 fn throughput_prefers_who_writes_quickly_whoever_starts_first() {
     let mut world = World::new(&route("throughput: 1"), vec![local("qwen3-32b"), local("qwen3-8b")]);
-    *world.live("qwen3-32b") = Live { ttft_ms: Some(10.0), tpot_ms: Some(100.0), ..Live::default() };
-    *world.live("qwen3-8b") = Live { ttft_ms: Some(9_000.0), tpot_ms: Some(10.0), ..Live::default() };
+    *world.live("qwen3-32b") =
+        Live { ttft: Some(Spread::always(10.0)), tpot: Some(Spread::always(100.0)), ..Live::default() };
+    *world.live("qwen3-8b") =
+        Live { ttft: Some(Spread::always(9_000.0)), tpot: Some(Spread::always(10.0)), ..Live::default() };
     assert_eq!(world.order(&asks("auto")), ["qwen3-8b", "qwen3-32b"]);
 }
 

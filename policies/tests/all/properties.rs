@@ -1,7 +1,7 @@
 //! What holds for every policy, every request and every state of the world.
 
 use catalog::{Catalog, Exposure, Kind, Model, Purpose, Use, decide};
-use policies::{Code, Deployment, Facts, Live, Needs, Place, Severity, Source, Verdict, compile, plan};
+use policies::{Code, Deployment, Facts, Live, Needs, Place, Severity, Source, Spread, Verdict, compile, plan};
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
 use crate::world::World;
@@ -60,18 +60,24 @@ fn deployments() -> impl Strategy<Value = Vec<Deployment>> {
 }
 
 fn live() -> impl Strategy<Value = Live> {
-    let millis = || option::of(prop_oneof![0.0f32..60_000.0, Just(f32::NAN), Just(f32::INFINITY)]);
-    (any::<bool>(), any::<u32>(), any::<u32>(), millis(), millis(), any::<f32>(), any::<u32>()).prop_map(
-        |(healthy, running, queued, ttft_ms, tpot_ms, error_rate, cached_prefix_tokens)| Live {
-            healthy,
-            running,
-            queued,
-            ttft_ms,
-            tpot_ms,
-            error_rate,
-            cached_prefix_tokens,
-        },
-    )
+    let millis = || prop_oneof![0.0f32..60_000.0, Just(f32::NAN), Just(f32::INFINITY), Just(-1.0), Just(f32::MAX)];
+    let spread =
+        move || option::of((millis(), millis(), millis()).prop_map(|(mean, p50, p95)| Spread { mean, p50, p95 }));
+    let share = || prop_oneof![0.0f32..1.0, any::<f32>()];
+    ((any::<bool>(), any::<bool>(), any::<u32>(), any::<u32>()), (spread(), spread(), share(), share(), any::<u32>()))
+        .prop_map(
+            |((healthy, fresh, running, queued), (ttft, tpot, error_rate, cached_share, cached_prefix_tokens))| Live {
+                healthy,
+                fresh,
+                running,
+                queued,
+                ttft,
+                tpot,
+                error_rate,
+                cached_share,
+                cached_prefix_tokens,
+            },
+        )
 }
 
 fn facts() -> impl Strategy<Value = Facts> {
@@ -85,17 +91,23 @@ fn facts() -> impl Strategy<Value = Facts> {
         option::of(select(vec!["ko", "en", "xx"]).prop_map(str::to_owned)),
         (prop_oneof![0u64..300_000, Just(u64::MAX)], option::of(any::<u64>())),
         needs,
+        // Every third draw is one that tries somebody anew.
+        (option::of(any::<f32>()), prop_oneof![Just(0), any::<u64>(), any::<u32>().prop_map(u64::from)]),
     )
-        .prop_map(|((purpose, exposure, seat), model, language, (prompt_tokens, max_tokens), needs)| {
-            let use_ = Use { seat, ..Use::new(purpose, exposure) };
-            Facts {
-                language,
-                prompt_tokens,
-                max_tokens,
-                needs: Needs { tools: needs.0, image: needs.1, logprobs: needs.2, ..Needs::default() },
-                ..Facts::new(model, use_, crate::world::today())
-            }
-        })
+        .prop_map(
+            |((purpose, exposure, seat), model, language, (prompt_tokens, max_tokens), needs, (answer, draw))| {
+                let use_ = Use { seat, ..Use::new(purpose, exposure) };
+                Facts {
+                    language,
+                    prompt_tokens,
+                    max_tokens,
+                    answer_tokens: answer,
+                    draw,
+                    needs: Needs { tools: needs.0, image: needs.1, logprobs: needs.2, ..Needs::default() },
+                    ..Facts::new(model, use_, crate::world::today())
+                }
+            },
+        )
 }
 
 /// What a route requires, kept beside its text so that a plan can be checked against it.
@@ -218,7 +230,7 @@ impl Required {
 
     /// What is asked at the moment of the request.
     fn met_now(&self, live: &Live, decision: &catalog::Decision) -> bool {
-        self.max_ttft_ms.is_none_or(|max| live.ttft_ms.is_none_or(|ms| !ms.is_finite() || ms <= f32::from(max)))
+        self.max_ttft_ms.is_none_or(|max| live.ttft.is_none_or(|it| !it.p95.is_finite() || it.p95 <= f32::from(max)))
             && self.max_error_rate.is_none_or(|tenths| live.error_rate <= f32::from(tenths.min(9)) / 10.0 + 1e-6)
             && (!self.notices_only || decision.owed.names().all(|kind| kind == "notice"))
     }
@@ -273,6 +285,11 @@ proptest! {
                 prop_assert!(required.met_now(&world.live[candidate.deployment], &candidate.decision));
             }
             prop_assert!((0.0..=1.0).contains(&candidate.score), "{}", candidate.score);
+            let score = &candidate.made_of;
+            for expected in [score.expected_usd, score.expected_ms].into_iter().flatten() {
+                prop_assert!(expected >= 0.0, "{expected}");
+            }
+            prop_assert!(!score.explored || facts.draw != 0 && !prefer.is_empty() && !world.live[candidate.deployment].fresh);
         }
         prop_assert_eq!(plan.candidates.is_empty(), plan.verdict != Verdict::Serve);
         // Nobody is lost and nobody comes twice.

@@ -1,6 +1,6 @@
 //! What each key of `require` keeps out, with its reason, and what it lets through.
 
-use policies::{Deployment, Facts, Live, Verdict};
+use policies::{Deployment, Facts, Live, Spread, Verdict};
 
 use crate::world::{World, asks, hosted, local, research};
 
@@ -110,10 +110,16 @@ fn limits_of_time_and_failures_are_asked_of_each_plan() {
         vec![local("qwen3-32b"), local("qwen3-8b"), local("phi-4"), local("qwen3-14b")],
     );
     assert_eq!(outcome_of(&world).0.len(), 4, "what was not measured passes");
-    *world.live("qwen3-32b") = Live { ttft_ms: Some(1000.5), ..Live::default() };
-    *world.live("qwen3-8b") = Live { ttft_ms: Some(900.0), tpot_ms: Some(51.0), ..Live::default() };
+    *world.live("qwen3-32b") = Live { ttft: Some(Spread::always(1000.5)), ..Live::default() };
+    *world.live("qwen3-8b") =
+        Live { ttft: Some(Spread::always(900.0)), tpot: Some(Spread::always(51.0)), ..Live::default() };
     *world.live("phi-4") = Live { error_rate: 0.25, ..Live::default() };
-    *world.live("qwen3-14b") = Live { ttft_ms: Some(1000.0), tpot_ms: Some(50.0), error_rate: 0.2, ..Live::default() };
+    *world.live("qwen3-14b") = Live {
+        ttft: Some(Spread::always(1000.0)),
+        tpot: Some(Spread::always(50.0)),
+        error_rate: 0.2,
+        ..Live::default()
+    };
     let (served, out) = outcome_of(&world);
     assert_eq!(served, ["qwen3-14b"], "at the limit is within it");
     assert_eq!(out, ["required-ttft qwen3-32b", "required-tpot qwen3-8b", "required-error-rate phi-4"]);

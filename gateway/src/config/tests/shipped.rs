@@ -62,7 +62,7 @@ fn the_shipped_configuration_loads_with_every_setting_on() {
     let lab = &deployment("lab-sglang").facts;
     assert_eq!(lab.quantization_bits, Some(8.0));
     assert_eq!((lab.input_usd_per_million, lab.output_usd_per_million), (Some(0.1), Some(0.3)));
-    assert_eq!(deployment("lab-sglang").cached_input_usd_per_million, Some(0.05));
+    assert_eq!(lab.cached_input_usd_per_million, Some(0.05));
     assert_eq!(deployment("local-small").facts.context_tokens, Some(8192));
     assert!(config.deployments.iter().any(|d| d.facts.id.starts_with("groq/")), "`discover` is on");
     assert_eq!(config.teams["science"].contexts, ["lab", "office"]);

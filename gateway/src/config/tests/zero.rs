@@ -61,6 +61,8 @@ fn a_request_that_a_host_cannot_serve_is_not_planned_to_it() {
             language: Some("en".to_owned()),
             prompt_tokens: 10,
             max_tokens: Some(10),
+            answer_tokens: None,
+            draw: 0,
             needs,
             ..policies::Facts::new("auto", use_, crate::settle::today())
         };

@@ -6,7 +6,10 @@ use backends::{Api, Delta, FinishReason, Frame, Input, Payload, Request, Samplin
 use futures_util::{StreamExt as _, stream};
 
 use super::*;
-use crate::{dispatch::stats::Stats, runtime::Deployed};
+use crate::{
+    dispatch::stats::{Epoch, Size, Stats},
+    runtime::Deployed,
+};
 
 const IDLE: Duration = Duration::from_secs(20);
 
@@ -51,9 +54,9 @@ impl Backend for Nobody {
 fn body(events: EventStream, include_usage: bool) -> (SseBody, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let (ledger, _) = ledger::Ledger::open(folder.path(), ledger::Options::default()).unwrap();
-    let attempt = Arc::new(Stats::default()).begin().unwrap();
+    let attempt = Arc::new(Stats::new(Epoch::start())).begin(Size::of(1)).unwrap();
     let mut settlement = Settlement::new(ledger, "req_1".into(), Instant::now());
-    settlement.serves(Arc::new(Deployed::for_tests("d", "m")), attempt, Duration::ZERO, true);
+    settlement.serves(Arc::new(Deployed::for_tests("d", "m")), attempt, Duration::ZERO, true, None);
     let framer = Framer::new(&request(include_usage), "m", 7);
     let deadlines = Deadlines { idle: IDLE, total: Instant::now() + Duration::from_secs(300) };
     let answer = Answer { head: Vec::new(), rest: events, backend: Arc::new(Nobody) };
