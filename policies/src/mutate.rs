@@ -6,11 +6,11 @@
 
 use std::{cell::LazyCell, collections::HashSet, sync::Arc};
 
-use catalog::Date;
+use catalog::{Date, Use};
 use serde::Serialize;
 
 use crate::{
-    Caller, Cells, Deployment, Effect, Example, Facts, Only, Place, PolicySet, Snapshot, Source,
+    Caller, Cells, Deployment, Effect, Example, Facts, Only, Place, PolicySet, Snapshot, Source, TooManyCells,
     cases::{CaseText, strictest_use},
     cells::every_caller,
     compile::bind,
@@ -81,7 +81,7 @@ pub fn mutate(
     let left_off = edits.len().saturating_sub(MAX_MUTATIONS);
     edits.truncate(MAX_MUTATIONS);
     let callers = everyone(callers, &all, snapshot);
-    let world = World::new(snapshot, &routes, &edits, &deployments, &callers, today);
+    let world = World::new(snapshot, &routes, &edits, &deployments, callers, today);
     let tried = edits.len();
     let mut mutation = Mutation { tried, noticed: 0, equivalent: 0, score: None, unnoticed: Vec::new(), left_off };
     for (done, edit) in edits.iter().enumerate() {
@@ -134,7 +134,7 @@ impl<'a> World<'a> {
         routes: &[RouteText],
         edits: &[Edit],
         deployments: &'a [Deployment],
-        callers: &[Caller],
+        callers: Result<Vec<Caller>, TooManyCells>,
         today: Date,
     ) -> Self {
         let bound = |text: FileText| bind([text].into(), snapshot.catalog, deployments);
@@ -144,7 +144,7 @@ impl<'a> World<'a> {
         let after = bind([FileText { routes: changed, cases: Vec::new() }].into(), snapshot.catalog, &[]);
         let [before_, after_] =
             [&before, &after].map(|policies| Snapshot { policies, deployments, live: &[], ..*snapshot });
-        let cells = Cells::new(&[&before_, &after_], callers, today, &Only::default());
+        let cells = callers.and_then(|callers| Cells::new(&[&before_, &after_], &callers, today, &Only::default()));
         let cells = cells.ok().filter(|cells| cells.len() <= MAX_COMPARED).map(|cells| {
             let cells = cells.iter().map(|cell| {
                 let taken = before.route(snapshot.catalog, &cell.facts, cell.facts.needs.capabilities());
@@ -214,23 +214,16 @@ fn local() -> Place {
 }
 
 /// Whoever may ask or is asked about.
-fn everyone(callers: &[Caller], cases: &[&CaseText], snapshot: &Snapshot<'_>) -> Vec<Caller> {
-    let mut uses = vec![Arc::new(strictest_use())];
-    let mut all: Vec<Caller> = Vec::new();
-    for caller in callers.iter().cloned().chain(cases.iter().map(|case| case.caller())) {
-        let mut use_ = (*caller.use_).clone();
-        use_.context = None;
-        if !uses.iter().any(|known| **known == use_) {
-            uses.push(use_.into());
-        }
-        if !all.contains(&caller) {
-            all.push(caller);
-        }
-    }
-    for caller in every_caller([snapshot.policies], &uses) {
-        if !all.contains(&caller) {
-            all.push(caller);
-        }
-    }
-    all
+fn everyone(callers: &[Caller], cases: &[&CaseText], snapshot: &Snapshot<'_>) -> Result<Vec<Caller>, TooManyCells> {
+    let of_tests = cases.iter().map(|case| case.caller());
+    let mut all: Vec<Caller> = callers.iter().cloned().chain(of_tests).collect();
+    let uses: HashSet<Use> =
+        all.iter().map(|caller| Use { context: None, ..(*caller.use_).clone() }).chain([strictest_use()]).collect();
+    // In the order of their texts, so that the same is shown every time.
+    let mut uses: Vec<Arc<Use>> = uses.into_iter().map(Arc::new).collect();
+    uses.sort_by_key(|use_| format!("{use_:?}"));
+    all.extend(every_caller([snapshot.policies], &uses, &Only::default())?);
+    let mut seen: HashSet<Caller> = HashSet::new();
+    all.retain(|caller| seen.insert(caller.clone()));
+    Ok(all)
 }
