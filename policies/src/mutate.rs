@@ -86,16 +86,17 @@ pub fn mutate(
     let mut mutation = Mutation { tried, noticed: 0, equivalent: 0, score: None, unnoticed: Vec::new(), left_off };
     for (done, edit) in edits.iter().enumerate() {
         progress(done, tried);
-        let (reach, after) = (Reach::of(edit, &routes, snapshot.catalog), changed(edit, &routes));
+        let reach = Reach::of(edit, &routes, snapshot.catalog);
+        let after = LazyCell::new(|| changed(edit, &routes));
         let fails = |(case, taken): &(&CaseText, Option<usize>)| {
-            let texts = reach.enough(case.facts(), *taken, &after);
+            let texts = reach.enough(case.facts(), *taken).unwrap_or_else(|| &after);
             !case.failures(texts, snapshot, today).is_empty()
         };
         if cases.iter().any(|case| reach.may_move(case.0.facts(), case.1) && fails(case)) {
             mutation.noticed += 1;
             continue;
         }
-        let example = match world.difference(&reach, &after) {
+        let example = match world.difference(&reach, || Arc::clone(&after)) {
             Difference::None => {
                 mutation.equivalent += 1;
                 continue;
@@ -157,16 +158,17 @@ impl<'a> World<'a> {
     }
 
     /// A request that the routes of `after` plan otherwise than before.
-    fn difference(&self, reach: &Reach<'_>, after: &Arc<[FileText]>) -> Difference {
+    fn difference(&self, reach: &Reach<'_>, after: impl Fn() -> Arc<[FileText]>) -> Difference {
         let Some(cells) = &self.cells else { return Difference::NotLookedFor };
-        let bound = |texts: &Arc<[FileText]>| bind(Arc::clone(texts), self.snapshot.catalog, self.deployments);
-        let (alone, whole) = (LazyCell::new(|| reach.alone().map(bound)), LazyCell::new(|| bound(after)));
+        let bound = |texts| bind(texts, self.snapshot.catalog, self.deployments);
+        let alone = LazyCell::new(|| reach.alone().map(|alone| bound(Arc::clone(alone))));
+        let whole = LazyCell::new(|| bound(after()));
         let effect = |facts: &Facts, policies: &PolicySet| {
             Effect::of(facts, &Snapshot { policies, deployments: self.deployments, live: &[], ..*self.snapshot })
         };
         let differs = |facts: &Facts, taken| {
-            let all = Arc::ptr_eq(reach.enough(facts, taken, after), after);
-            let policies = alone.as_ref().filter(|_| !all).unwrap_or_else(|| &whole);
+            let enough = alone.as_ref().filter(|_| reach.enough(facts, taken).is_some());
+            let policies = enough.unwrap_or_else(|| &whole);
             effect(facts, &self.before) != effect(facts, policies)
         };
         match cells.iter().find(|(facts, taken)| reach.may_move(facts, *taken) && differs(facts, *taken)) {
