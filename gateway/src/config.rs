@@ -37,7 +37,7 @@ use catalog::Catalog;
 use policies::PolicySet;
 use remote::Secret;
 
-pub(crate) use self::load::{default_policies, of_catalog};
+pub(crate) use self::load::{BUILT_IN, default_policies, of_catalog};
 pub use self::{
     environment::Environment,
     load::{DATA_DIR, Outline, load, outline},

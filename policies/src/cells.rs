@@ -35,7 +35,7 @@ const OTHER_LANGUAGE: &str = "und";
 const USUAL_PROMPT: u64 = 100;
 
 /// Somebody who may ask.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Caller {
     /// The team.
     pub team: Option<String>,
@@ -327,19 +327,34 @@ impl Cells {
 
 /// Who could ask where no configuration says who may: every team and context that a route names and one of each that none
 /// does, for each of `uses`.
-pub fn every_caller<'p>(policies: impl IntoIterator<Item = &'p PolicySet>, uses: &[Arc<Use>]) -> Vec<Caller> {
+///
+/// # Errors
+/// More than [`MAX_CELLS`].
+pub fn every_caller<'p>(
+    policies: impl IntoIterator<Item = &'p PolicySet>,
+    uses: &[Arc<Use>],
+    only: &Only,
+) -> Result<Vec<Caller>, TooManyCells> {
     let told = ToldApart::of(policies);
-    let or_none = |names: BTreeSet<String>| std::iter::once(None).chain(names.into_iter().map(Some));
-    let mut callers = Vec::new();
-    for team in or_none(told.teams) {
-        for context in or_none(told.contexts.clone()) {
-            for use_ in uses {
-                let use_ = Use { context: context.clone(), ..(**use_).clone() }.into();
-                callers.push(Caller { team: team.clone(), context: context.clone(), use_ });
-            }
-        }
+    let or_none = |names: BTreeSet<String>, only: &Option<String>| -> Vec<Option<String>> {
+        let all = std::iter::once(None).chain(names.into_iter().map(Some));
+        all.filter(|name| only.is_none() || name == only).collect()
+    };
+    let (teams, contexts) = (or_none(told.teams, &only.team), or_none(told.contexts, &only.context));
+    let cells = teams.len().saturating_mul(contexts.len()).saturating_mul(uses.len());
+    if cells > MAX_CELLS {
+        return Err(TooManyCells { cells });
     }
-    callers
+    let callers = teams.iter().flat_map(|team| {
+        contexts.iter().flat_map(move |context| {
+            uses.iter().map(move |use_| Caller {
+                team: team.clone(),
+                context: context.clone(),
+                use_: Use { context: context.clone(), ..(**use_).clone() }.into(),
+            })
+        })
+    });
+    Ok(callers.collect())
 }
 
 /// A use of each purpose by `entity`: a product that earns money faces the public, everything else stays inside.

@@ -4,7 +4,7 @@
 //! some test's plan would be another without it: another route, verdict, or list of those who serve. Whether the test
 //! would notice is the question of [`crate::mutate()`].
 
-use std::sync::Arc;
+use std::{cell::LazyCell, sync::Arc};
 
 use catalog::Date;
 use serde::Serialize;
@@ -86,11 +86,12 @@ pub fn coverage(sources: &[Source], snapshot: &Snapshot<'_>, today: Date) -> Cov
         };
         coverage.routes.count(taken.contains(&Some(at)), || missed(None, &Part::Route));
         for edit in drops(at, route) {
-            let (reach, without) =
-                (Reach::of(&edit, &routes, &beside, snapshot.catalog), changed(&edit, &routes, &beside));
+            let reach = Reach::of(&edit, &routes, &beside, snapshot.catalog);
+            let whole = LazyCell::new(|| changed(&edit, &routes, &beside));
             let exercised = cases.iter().zip(&before).zip(&taken).any(|((case, before), taken)| {
                 let (facts, taken) = (case.facts(), *taken);
-                reach.may_move(facts, taken) && effect(case, reach.enough(facts, taken, &without)) != *before
+                let texts = || reach.enough(facts, taken).unwrap_or_else(|| &whole);
+                reach.may_move(facts, taken) && effect(case, texts()) != *before
             });
             let (counted, part) = match &edit.part {
                 Part::Candidate(index) => (&mut coverage.candidates, route.candidates[*index].value.to_string()),

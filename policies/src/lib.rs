@@ -32,6 +32,7 @@ mod bind;
 mod cases;
 mod cells;
 mod check;
+mod claim;
 mod compile;
 mod coverage;
 mod diag;
@@ -60,6 +61,7 @@ mod yaml;
 pub use attempts::{Attempts, Deadlines, FailureClass, FailureClasses};
 pub use cases::{TestResult, run_tests};
 pub use cells::{Caller, Cell, Cells, Example, MAX_CELLS, Only, TooManyCells, every_caller, every_use};
+pub use claim::{Claim, ClaimError, GRAMMAR};
 pub use compile::{Declared, Source, compile, compile_declared};
 pub use coverage::{Coverage, Covered, Missed, coverage};
 pub use diag::{Code, Diagnostic, Report, Severity};
@@ -74,7 +76,7 @@ pub use plan::{
     Candidate, CandidateReport, Cause, Factor, MAX_CANDIDATES, Plan, PlanReport, Reason, Rejected, RejectedReport,
     Score, Verdict, plan,
 };
-pub use prove::{Claim, ClaimError, Counterexample, GRAMMAR, Proof, Reached, prove};
+pub use prove::{Counterexample, Proof, Reached, prove};
 pub use remedy::{MAX_REMEDIES, Remedy, remedies};
 pub use route::SCRIPTS;
 pub use set::{DIRECT, PolicySet};

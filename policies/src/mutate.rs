@@ -6,11 +6,11 @@
 
 use std::{cell::LazyCell, collections::HashSet, sync::Arc};
 
-use catalog::Date;
+use catalog::{Date, Use};
 use serde::Serialize;
 
 use crate::{
-    Caller, Cells, Deployment, Effect, Example, Facts, Only, Place, PolicySet, Snapshot, Source,
+    Caller, Cells, Deployment, Effect, Example, Facts, Only, Place, PolicySet, Snapshot, Source, TooManyCells,
     cases::{CaseText, strictest_use},
     cells::every_caller,
     compile::bind,
@@ -82,21 +82,22 @@ pub fn mutate(
     edits.truncate(MAX_MUTATIONS);
     let callers = everyone(callers, &all, snapshot);
     let beside = beside(texts);
-    let world = World::new(snapshot, &routes, &beside, &edits, &deployments, &callers, today);
+    let world = World::new(snapshot, &routes, &beside, &edits, &deployments, callers, today);
     let tried = edits.len();
     let mut mutation = Mutation { tried, noticed: 0, equivalent: 0, score: None, unnoticed: Vec::new(), left_off };
     for (done, edit) in edits.iter().enumerate() {
         progress(done, tried);
-        let (reach, after) = (Reach::of(edit, &routes, &beside, snapshot.catalog), changed(edit, &routes, &beside));
+        let reach = Reach::of(edit, &routes, &beside, snapshot.catalog);
+        let after = LazyCell::new(|| changed(edit, &routes, &beside));
         let fails = |(case, taken): &(&CaseText, Option<usize>)| {
-            let texts = reach.enough(case.facts(), *taken, &after);
+            let texts = reach.enough(case.facts(), *taken).unwrap_or_else(|| &after);
             !case.failures(texts, snapshot, today).is_empty()
         };
         if cases.iter().any(|case| reach.may_move(case.0.facts(), case.1) && fails(case)) {
             mutation.noticed += 1;
             continue;
         }
-        let example = match world.difference(&reach, &after) {
+        let example = match world.difference(&reach, || Arc::clone(&after)) {
             Difference::None => {
                 mutation.equivalent += 1;
                 continue;
@@ -136,7 +137,7 @@ impl<'a> World<'a> {
         beside: &FileText,
         edits: &[Edit],
         deployments: &'a [Deployment],
-        callers: &[Caller],
+        callers: Result<Vec<Caller>, TooManyCells>,
         today: Date,
     ) -> Self {
         let bound = |text: FileText| bind([text].into(), snapshot.catalog, deployments);
@@ -146,7 +147,7 @@ impl<'a> World<'a> {
         let after = bind([FileText { routes: changed, ..beside.clone() }].into(), snapshot.catalog, &[]);
         let [before_, after_] =
             [&before, &after].map(|policies| Snapshot { policies, deployments, live: &[], ..*snapshot });
-        let cells = Cells::new(&[&before_, &after_], callers, today, &Only::default());
+        let cells = callers.and_then(|callers| Cells::new(&[&before_, &after_], &callers, today, &Only::default()));
         let cells = cells.ok().filter(|cells| cells.len() <= MAX_COMPARED).map(|cells| {
             let cells = cells.iter().map(|cell| {
                 let taken = before.route(snapshot.catalog, &cell.facts, cell.facts.needs.capabilities());
@@ -159,16 +160,17 @@ impl<'a> World<'a> {
     }
 
     /// A request that the routes of `after` plan otherwise than before.
-    fn difference(&self, reach: &Reach<'_>, after: &Arc<[FileText]>) -> Difference {
+    fn difference(&self, reach: &Reach<'_>, after: impl Fn() -> Arc<[FileText]>) -> Difference {
         let Some(cells) = &self.cells else { return Difference::NotLookedFor };
-        let bound = |texts: &Arc<[FileText]>| bind(Arc::clone(texts), self.snapshot.catalog, self.deployments);
-        let (alone, whole) = (LazyCell::new(|| reach.alone().map(bound)), LazyCell::new(|| bound(after)));
+        let bound = |texts| bind(texts, self.snapshot.catalog, self.deployments);
+        let alone = LazyCell::new(|| reach.alone().map(|alone| bound(Arc::clone(alone))));
+        let whole = LazyCell::new(|| bound(after()));
         let effect = |facts: &Facts, policies: &PolicySet| {
             Effect::of(facts, &Snapshot { policies, deployments: self.deployments, live: &[], ..*self.snapshot })
         };
         let differs = |facts: &Facts, taken| {
-            let all = Arc::ptr_eq(reach.enough(facts, taken, after), after);
-            let policies = alone.as_ref().filter(|_| !all).unwrap_or_else(|| &whole);
+            let enough = alone.as_ref().filter(|_| reach.enough(facts, taken).is_some());
+            let policies = enough.unwrap_or_else(|| &whole);
             effect(facts, &self.before) != effect(facts, policies)
         };
         match cells.iter().find(|(facts, taken)| reach.may_move(facts, *taken) && differs(facts, *taken)) {
@@ -216,23 +218,16 @@ fn local() -> Place {
 }
 
 /// Whoever may ask or is asked about.
-fn everyone(callers: &[Caller], cases: &[&CaseText], snapshot: &Snapshot<'_>) -> Vec<Caller> {
-    let mut uses = vec![Arc::new(strictest_use())];
-    let mut all: Vec<Caller> = Vec::new();
-    for caller in callers.iter().cloned().chain(cases.iter().map(|case| case.caller())) {
-        let mut use_ = (*caller.use_).clone();
-        use_.context = None;
-        if !uses.iter().any(|known| **known == use_) {
-            uses.push(use_.into());
-        }
-        if !all.contains(&caller) {
-            all.push(caller);
-        }
-    }
-    for caller in every_caller([snapshot.policies], &uses) {
-        if !all.contains(&caller) {
-            all.push(caller);
-        }
-    }
-    all
+fn everyone(callers: &[Caller], cases: &[&CaseText], snapshot: &Snapshot<'_>) -> Result<Vec<Caller>, TooManyCells> {
+    let of_tests = cases.iter().map(|case| case.caller());
+    let mut all: Vec<Caller> = callers.iter().cloned().chain(of_tests).collect();
+    let uses: HashSet<Use> =
+        all.iter().map(|caller| Use { context: None, ..(*caller.use_).clone() }).chain([strictest_use()]).collect();
+    // In the order of their texts, so that the same is shown every time.
+    let mut uses: Vec<Arc<Use>> = uses.into_iter().map(Arc::new).collect();
+    uses.sort_by_key(|use_| format!("{use_:?}"));
+    all.extend(every_caller([snapshot.policies], &uses, &Only::default())?);
+    let mut seen: HashSet<Caller> = HashSet::new();
+    all.retain(|caller| seen.insert(caller.clone()));
+    Ok(all)
 }

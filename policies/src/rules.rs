@@ -129,20 +129,15 @@ impl Reach<'_> {
         self.alone.as_ref().map(|alone| &alone.texts)
     }
 
-    /// The routes that are enough to plan a request that may move: the changed one where it is sure to take the request,
-    /// else all of `whole`, the routes after the change.
-    pub(crate) fn enough<'t>(
-        &'t self,
-        facts: &Facts,
-        taken: Option<usize>,
-        whole: &'t Arc<[FileText]>,
-    ) -> &'t Arc<[FileText]> {
-        let Some((route, alone)) = self.edit.becomes().zip(self.alone.as_ref()) else { return whole };
+    /// The changed route by itself where it is sure to be the first to take a request that may move, so that no other route
+    /// has a say in its plan.
+    pub(crate) fn enough(&self, facts: &Facts, taken: Option<usize>) -> Option<&Arc<[FileText]>> {
+        let (route, alone) = self.edit.becomes().zip(self.alone.as_ref())?;
         // Whether another name stands for the model that is asked for depends on all routes.
         let by_name = route.when.model.as_ref().is_none_or(|models| models.contains(&facts.model_asked));
         let first = taken.is_none_or(|taken| taken >= self.edit.route);
         let takes = || alone.route(self.catalog, facts, facts.needs.capabilities()).route.is_some();
-        if by_name && first && !self.renames(facts) && takes() { &alone.texts } else { whole }
+        (by_name && first && !self.renames(facts) && takes()).then_some(&alone.texts)
     }
 }
 

@@ -55,8 +55,9 @@ pub(super) struct DiffArgs {
 pub(super) fn run(args: &DiffArgs) -> anyhow::Result<bool> {
     let (old, new) = (World::side(&args.old, &args.config)?, World::side(&args.new, &args.config)?);
     let both = || [&*old.policies, &*new.policies];
-    let (pairs, gone, come) = pairs(&old.callers(both()), &new.callers(both()));
-    let diff = policies::diff(&old.snapshot(), &new.snapshot(), &pairs, new.today(), &args.part.only())?;
+    let only = args.part.only();
+    let (pairs, gone, come) = pairs(&old.callers(both(), &only)?, &new.callers(both(), &only)?);
+    let diff = policies::diff(&old.snapshot(), &new.snapshot(), &pairs, new.today(), &only)?;
     if args.json {
         let callers = json!({ "only_old": gone, "only_new": come });
         print_json(&json!({ "diff": diff, "callers": callers }))?;
@@ -161,7 +162,7 @@ mod tests {
     fn a_world_is_planned_as_itself() {
         let world = || World::of(zero(&Overrides::default(), &Environment::default()).unwrap().0);
         let (old, new) = (world(), world());
-        let callers = old.callers([&*old.policies]);
+        let callers = old.callers([&*old.policies], &policies::Only::default()).unwrap();
         let (pairs, gone, come) = pairs(&callers, &callers);
         assert!(gone.is_empty() && come.is_empty() && !pairs.is_empty());
         let diff =

@@ -58,8 +58,8 @@ Exit status: 0 every claim holds, 1 one does not or cannot be held against anyth
 /// True if every claim holds.
 pub(super) fn run(args: &Prove) -> anyhow::Result<bool> {
     let world = World::with_files(&args.config, &args.policies)?;
-    let callers = world.callers([&*world.policies]);
     let (snapshot, only) = (world.snapshot(), args.part.only());
+    let callers = world.callers([&*world.policies], &only)?;
     let proofs = args
         .claims
         .iter()

@@ -60,7 +60,7 @@ pub(super) fn run(args: &Test) -> anyhow::Result<bool> {
     let good = results.iter().all(TestResult::passed);
     let coverage = policies::coverage(&world.sources, &world.snapshot(), world.today());
     let mutation = args.mutate.then(|| {
-        let callers = if world.is_open() { Vec::new() } else { world.callers([&*world.policies]) };
+        let callers = world.configured();
         let shows = io::stderr().is_terminal();
         let mutation = policies::mutate(&world.sources, &world.snapshot(), &callers, world.today(), |done, of| {
             if shows {

@@ -7,17 +7,15 @@ use std::{path::Path, sync::Arc};
 use catalog::{ASSUMED_ENTITY, Date};
 use clap::Args;
 use policies::{
-    Caller, Declared, Only, PolicySet, Report, Severity, Snapshot, Source, TestResult, every_caller, every_use,
+    Caller, Declared, Only, PolicySet, Report, Severity, Snapshot, Source, TestResult, TooManyCells, every_caller,
+    every_use,
 };
 
 use super::ConfigFile;
 use crate::{
-    config::{Access, Config, DeclaredFacts, default_policies, source},
+    config::{Access, BUILT_IN, Config, DeclaredFacts, default_policies, source},
     settle,
 };
-
-/// The word that stands for the built-in policies where a policy file may be named.
-pub(super) const BUILT_IN: &str = "default";
 
 /// Part of the requests; what is not said is every value.
 #[derive(Debug, Args)]
@@ -111,10 +109,19 @@ impl World {
 
     /// Whoever may ask: each team in each of its contexts. Where no configuration says who, every team and context that a
     /// route of `policies` names, for every purpose.
-    pub(super) fn callers<'p>(&self, policies: impl IntoIterator<Item = &'p PolicySet>) -> Vec<Caller> {
+    pub(super) fn callers<'p>(
+        &self,
+        policies: impl IntoIterator<Item = &'p PolicySet>,
+        only: &Only,
+    ) -> Result<Vec<Caller>, TooManyCells> {
         if self.is_open() {
-            return every_caller(policies, &every_use(Some(ASSUMED_ENTITY)));
+            return every_caller(policies, &every_use(Some(ASSUMED_ENTITY)), only);
         }
+        Ok(self.configured())
+    }
+
+    /// Each team in each of its contexts; nobody where no configuration says who may ask.
+    pub(super) fn configured(&self) -> Vec<Caller> {
         let teams = self.config.teams.iter();
         let callers = teams.flat_map(|(name, team)| {
             team.contexts.iter().filter_map(|context| self.config.contexts.get(context)).map(|context| Caller {

@@ -29,7 +29,7 @@ pub(super) const ADMIN: &str = "127.0.0.1:8081";
 pub const DATA_DIR: &str = "pointsman-data";
 
 /// The name that stands for the built-in policies in the list of policy files.
-const BUILT_IN: &str = "default";
+pub(crate) const BUILT_IN: &str = "default";
 /// Their text.
 const DEFAULT_POLICIES: &str = include_str!("../../../config/policies/default.yaml");
 

@@ -82,7 +82,7 @@ proptest! {
             for facts in &facts {
                 let old = effect(facts, &before);
                 let taken = number(old.route.as_deref(), &routes);
-                let enough = bind(Arc::clone(reach.enough(facts, taken, &whole)), &catalog, &deployments);
+                let enough = bind(Arc::clone(reach.enough(facts, taken).unwrap_or(&whole)), &catalog, &deployments);
                 prop_assert_eq!(effect(facts, &enough), effect(facts, &after), "{}: {:?}", edit.what, facts);
                 if !reach.may_move(facts, taken) {
                     prop_assert_eq!(effect(facts, &after), old, "{}: {:?}", edit.what, facts);

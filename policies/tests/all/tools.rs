@@ -44,7 +44,7 @@ impl Files {
     }
 
     fn callers(&self) -> Vec<Caller> {
-        every_caller([&self.policies], &every_use(None))
+        every_caller([&self.policies], &every_use(None), &Only::default()).unwrap()
     }
 
     #[track_caller]
@@ -229,7 +229,7 @@ fn a_file_of_tests_alone_is_run_with_the_policies() {
 fn compared(old: &str, new: &str) -> policies::Diff {
     let deployments = || vec![local("kanana-1.5-8b"), local("qwen3-32b"), local("exaone-3.5-32b")];
     let [old, new] = [old, new].map(|text| Files::new(text, deployments()));
-    let callers = every_caller([&old.policies, &new.policies], &every_use(None));
+    let callers = every_caller([&old.policies, &new.policies], &every_use(None), &Only::default()).unwrap();
     let (pairs, ..) = pairs(&callers, &callers);
     diff(&old.snapshot(), &new.snapshot(), &pairs, today(), &Only::default()).unwrap()
 }

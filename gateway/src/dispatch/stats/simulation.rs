@@ -10,7 +10,7 @@ use std::{collections::BinaryHeap, time::Duration};
 
 use backends::BackendError;
 use catalog::{Catalog, Exposure, Purpose, Use};
-use policies::{Deployment, Facts, Needs, Place, PolicySet, Snapshot, Source, Spread, compile, plan};
+use policies::{Deployment, Facts, Place, PolicySet, Snapshot, Source, Spread, compile, plan};
 use rand::{Rng as _, SeedableRng as _, rngs::SmallRng};
 
 use super::*;
@@ -126,19 +126,14 @@ impl World {
     fn plan(&self, live: &[Live], draw: u64) -> policies::Plan {
         let snapshot =
             Snapshot { catalog: &self.catalog, policies: &self.policies, deployments: &self.deployments, live };
+        let use_ = Use::new(Purpose::Revenue, Exposure::Public);
         let facts = Facts {
-            team: None,
-            context: None,
-            use_: Use::new(Purpose::Revenue, Exposure::Public).into(),
-            today: "2026-11-25".parse().unwrap(),
-            model_asked: "auto".to_owned(),
             language: Some("en".to_owned()),
             prompt_tokens: PROMPT_TOKENS,
-            max_tokens: None,
             answer_tokens: Some(ANSWER_TOKENS as f32),
             draw,
-            needs: Needs::default(),
             stream: true,
+            ..Facts::new("auto", use_, "2026-11-25".parse().unwrap())
         };
         plan(&facts, &snapshot)
     }
