@@ -15,7 +15,8 @@ claim    = quantity subject \"reaches\" [\"only\"] object [\"without\" ground]
 quantity = \"no\" | \"every\"                      (`only` goes with `every`)
 subject  = \"request\" | \"team\" NAME | \"context\" NAME
          | (\"revenue\" | \"internal\" | \"research\" | \"personal\") \"context\"
-object   = \"tier\" (\">=\" | \"<=\") NUMBER | \"license\" ID | \"model\" ID | \"family\" ID | \"host\" ID | \"region\" NAME
+object   = \"tier\" (\">=\" | \"<=\") NUMBER | \"license\" ID | \"model\" ID | \"family\" ID
+         | \"host\" ID | \"region\" NAME
 ground   = \"a waiver\" | \"an attestation\" | \"an agreement\"   (not with `only`)";
 
 /// A claim that was read.

@@ -16,11 +16,12 @@ use super::{ConfigFile, print, print_json, world::World};
 
 const EXAMPLES: &str = "\
 Examples:
-  pointsman check --config pointsman.yaml                      every problem, with its line and a hint
-  pointsman check --config pointsman.yaml --format github      in a workflow: shown beside the lines of the pull request
-  pointsman check --config pointsman.yaml --format sarif > pointsman.sarif    for code scanning
+  pointsman check --config pointsman.yaml                   every problem, with its line and a hint
+  pointsman check --config pointsman.yaml --format github   beside the lines of a pull request
+  pointsman check --config pointsman.yaml --format sarif    for code scanning
 
-Exit status: 0 it can be served and its policy tests hold, 1 something is wrong, 2 the command line itself is wrong.";
+Exit status: 0 it can be served and its policy tests hold, 1 it cannot or one does not, 2 the
+command line itself is wrong.";
 
 /// Check a configuration, all that it names, and its policy tests
 #[derive(Debug, Args)]

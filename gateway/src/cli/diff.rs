@@ -17,9 +17,10 @@ use super::{
 };
 
 const EXAMPLES: &str = "\
-OLD and NEW are configurations, or policy files that stand in for the policies of --config; `default` is the built-in ones.
-Looked at are caller x model asked x language x needs x prompt size x streaming, as far as some route tells them apart; all
-deployments count as healthy. A context that only one side has is named and not compared.
+OLD and NEW are configurations, or policy files that stand in for the policies of --config;
+`default` is the built-in ones. Looked at are caller x model asked x language x needs x prompt size
+x streaming, as far as some route tells them apart; all deployments count as healthy. A context
+that only one side has is named and not compared.
 
 Examples:
   pointsman diff old.yaml new.yaml --config pointsman.yaml    two policy files under one configuration

@@ -33,11 +33,12 @@ use crate::{
 
 const EXAMPLES: &str = "\
 Examples:
-  pointsman explain --request request.json                        the JSON body of a request
+  pointsman explain --request request.json                  the JSON body of a request
   pointsman explain --request request.json --team support --context bot --config pointsman.yaml
-  pbpaste | pointsman explain --request -                         a curl command line, as it was copied
+  pbpaste | pointsman explain --request -                   a curl command line, as it was copied
 
-Exit status: 0 it would be served, 1 it would be refused or cannot be read, 2 the command line itself is wrong.";
+Exit status: 0 it would be served, 1 it would be refused or cannot be read, 2 the command line
+itself is wrong.";
 
 /// Tell who would serve a request, candidate by candidate, why, and what would let the others serve
 #[derive(Debug, Args)]

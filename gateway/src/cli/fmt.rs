@@ -20,10 +20,10 @@ Examples:
   pointsman fmt policies/*.yaml             writes the files that are laid out otherwise
   pointsman fmt --check policies/*.yaml     names them and writes nothing
 
-Two spaces a level, list items inside their key, the keys of a route in one order, one blank line between routes. A file that
-cannot be laid out for certain is left alone, with the reason.
+Two spaces a level, list items inside their key, the keys of a route in one order, one blank line
+between routes. A file that cannot be laid out for certain is left alone, with the reason.
 
-Exit status: 0 every file has its layout (now), 1 one is or cannot be laid out, 2 the command line itself is wrong.";
+Exit status: 0 every file has its layout, 1 one has not, 2 the command line itself is wrong.";
 
 /// Lay out policy files
 #[derive(Debug, Args)]

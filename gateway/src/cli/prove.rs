@@ -42,16 +42,17 @@ fn help() -> String {
         "\
 {GRAMMAR}
 
-Looked at is every candidate of every kind of request, not only the first. `no` holds if no request has a candidate that is
-the object; `every` if each has at least one, `every ... only` if it has no other. A region that is not known speaks against
-a claim. A name that no model has is no request for `every`.
+Looked at is every candidate of every kind of request, not only the first. `no` holds if no
+request has a candidate that is the object; `every` if each has at least one, `every ... only` if
+it has no other. A region that is not known speaks against a claim. A name that no model has is no
+request for `every`.
 
 Examples:
   pointsman prove 'no revenue context reaches tier >= 4 without a waiver' --config pointsman.yaml
-  pointsman prove 'every team support reaches only region eu' 'no request reaches license unknown' --config pointsman.yaml
+  pointsman prove 'every team support reaches only region eu' --config pointsman.yaml
   pointsman prove --policies mine.yaml --model auto 'every request reaches tier <= 1'
 
-Exit status: 0 every claim holds, 1 one does not or cannot be held against anything, 2 a claim cannot be read."
+Exit status: 0 every claim holds, 1 one does not or names what there is not, 2 it cannot be read."
     )
 }
 

@@ -22,14 +22,14 @@ use super::{
 };
 
 const EXAMPLES: &str = "\
-Files with `routes` are tested in place of the configuration's own policies; `default` stands for the built-in ones. Files
-with `tests` alone are probes: they are run against those policies.
+Files with `routes` are tested in place of the configuration's own policies; `default` stands for
+the built-in ones. Files with `tests` alone are probes: they are run against those policies.
 
 Examples:
-  pointsman test                                           the built-in policies and their tests
-  pointsman test mine.yaml default                         one's own file before the built-in policies
-  pointsman test --config pointsman.yaml probes/*.yaml     the configuration's policies, and probes of them
-  pointsman test --mutate mine.yaml                        and which change of a rule no test would notice
+  pointsman test                                        the built-in policies and their tests
+  pointsman test mine.yaml default                      one's own file before the built-in ones
+  pointsman test --config pointsman.yaml probes/*.yaml  the configuration's policies, and probes
+  pointsman test --mutate mine.yaml                     and which change no test would notice
 
 Exit status: 0 every test holds, 1 one does not, 2 the command line itself is wrong.";
 
