@@ -102,7 +102,7 @@ pub fn mutate(
                 mutation.equivalent += 1;
                 continue;
             }
-            Difference::At(example) => Some(example),
+            Difference::At(example) => Some(*example),
             Difference::NotLookedFor => None,
         };
         let at = places.get(edit.route).map(|places| places.place(&edit.part));
@@ -126,7 +126,7 @@ struct World<'a> {
 
 enum Difference {
     None,
-    At(Example),
+    At(Box<Example>),
     NotLookedFor,
 }
 
@@ -174,7 +174,7 @@ impl<'a> World<'a> {
             effect(facts, &self.before) != effect(facts, policies)
         };
         match cells.iter().find(|(facts, taken)| reach.may_move(facts, *taken) && differs(facts, *taken)) {
-            Some((facts, _)) => Difference::At(facts.into()),
+            Some((facts, _)) => Difference::At(Box::new(facts.into())),
             None => Difference::None,
         }
     }

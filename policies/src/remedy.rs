@@ -166,7 +166,7 @@ impl<'a> World<'a> {
         let without = self.routes[route].require.clone();
         self.routes[route].require = whole.clone();
         let (change, require) = match self.loosened(key, whole, at) {
-            Some(Loosened::Rule(change, require)) => (change, require),
+            Some(Loosened::Rule(change, require)) => (change, *require),
             Some(Loosened::Fact(change)) => return Some(change),
             None => (format!("leave out `require.{key}`"), without),
         };
@@ -181,7 +181,7 @@ impl<'a> World<'a> {
         let model = self.before.catalog.model(&deployment.model)?;
         let local = matches!(deployment.place, Place::Local { .. });
         let id = deployment.id.clone();
-        let rule = |change: String, require| Some(Loosened::Rule(change, require));
+        let rule = |change: String, require| Some(Loosened::Rule(change, Box::new(require)));
         let state =
             |what: &str, value: String| Some(Loosened::Fact(format!("state `{what}: {value}` of `{id}`, if so")));
         let spanned = |value: &str| Spanned { value: value.to_owned(), at: 0..0 };
@@ -302,7 +302,7 @@ enum Refused {
 }
 
 enum Loosened {
-    Rule(String, Require),
+    Rule(String, Box<Require>),
     /// The deployment was changed.
     Fact(String),
 }

@@ -28,7 +28,8 @@ fn every_command_of_the_readme_runs_as_it_stands_there() {
     let ledger = builder.folder().join("config/pointsman-data/ledger");
     drop(ledger::Ledger::open(&ledger, ledger::Options::default()).unwrap());
     for command in commands {
-        let arguments: Vec<&str> = command.split_whitespace().skip(1).collect();
+        let words = shlex::split(&command).expect("quotes are closed");
+        let arguments: Vec<&str> = words.iter().skip(1).map(String::as_str).collect();
         // `serve` runs on: that the file serves is shown by `check`, that the arguments are right by the help.
         let (code, out, error) = match arguments.as_slice() {
             ["serve", "--config", _] => builder.command(&["serve", "--help"]),

@@ -3,7 +3,7 @@
 //! Writing comes first: Hangul, kana, Han, Arabic, Cyrillic and others name a language, or a few that single letters
 //! tell apart. In Latin script frequent words and `whichlang` are asked, after letters that name a language that
 //! `whichlang` does not know; where the words of a text in two scripts say nothing, the other script decides, so Korean
-//! with Kubernetes in it is Korean. Code is left out, in backticks or not ([`code`]). Languages with a script of their
+//! with Kubernetes in it is Korean. Code is left out, in backticks or not (`code`). Languages with a script of their
 //! own are also told when they are typed in Latin letters: Hindi, Japanese, Korean, Russian.
 //!
 //! An answer is a guess with a confidence; below [`CONFIDENT`] it is "unknown", as are emoji, numbers and code. Knows
@@ -63,7 +63,7 @@ pub fn guess(text: &str) -> Option<Guess> {
 }
 
 /// The script that most of `text` is in, as ISO 15924 names it, in lower case: `latin`, `hangul`, `han`, `cyrillic`,
-/// `arabic`, `devanagari`, `thai` and the others of [`letters`]. Hiragana and katakana are `kana`, and so are Han
+/// `arabic`, `devanagari`, `thai` and the others of `letters`. Hiragana and katakana are `kana`, and so are Han
 /// characters among them. `None` where there is no letter of a script that is known, as in emoji and in code alone.
 pub fn script(text: &str) -> Option<&'static str> {
     let prose = prose(text);
