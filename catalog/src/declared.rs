@@ -10,8 +10,10 @@ use crate::nearest::cut;
 use crate::{Catalog, Expression, License, Model};
 
 /// What a file says of itself.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Declaration<'a> {
+    /// What says it: `the file`, `the card beside it`.
+    pub by: &'a str,
     /// Its licence, as a model hub writes it.
     pub license: Option<&'a str>,
     /// The models that it was made from, as `owner/name` or by name.
@@ -53,7 +55,7 @@ pub fn compare(catalog: &Catalog, model: &Model, declared: Declaration<'_>) -> V
     if let Some(text) = declared.license.filter(|text| !text.trim().is_empty()) {
         let said = licenses(catalog, text);
         let strange = said.iter().filter(|license| !is_bound(license)).max_by_key(|license| license.tier);
-        let says = format!("the file says of itself that its licence is `{}`", cut(text));
+        let says = format!("{} says that the licence is `{}`", declared.by, cut(text));
         match strange {
             _ if said.is_empty() => findings.push(Finding {
                 weight: Weight::Unreadable,
@@ -80,9 +82,9 @@ pub fn compare(catalog: &Catalog, model: &Model, declared: Declaration<'_>) -> V
             findings.push(Finding {
                 weight: weigh(license),
                 text: format!(
-                    "the file says that it was made from `{}`, which is under `{}` ({}); `{}` is under {under} in the \
+                    "{} says that it was made from `{}`, which is under `{}` ({}); `{}` is under {under} in the \
                      catalog ({})",
-                    row.id, license.id, license.tier, model.id, model.tier
+                    declared.by, row.id, license.id, license.tier, model.id, model.tier
                 ),
             });
         }
@@ -110,7 +112,7 @@ mod tests {
     fn found(model: &str, license: Option<&str>, bases: &[&str]) -> Vec<Weight> {
         let catalog = Catalog::builtin();
         let bases: Vec<String> = bases.iter().map(|base| (*base).to_owned()).collect();
-        let declared = Declaration { license, bases: &bases };
+        let declared = Declaration { by: "the file", license, bases: &bases };
         compare(&catalog, catalog.model(model).expect(model), declared).iter().map(|finding| finding.weight).collect()
     }
 
@@ -140,11 +142,12 @@ mod tests {
     fn a_finding_says_both_sides_and_stays_on_its_line() {
         let catalog = Catalog::builtin();
         let model = catalog.model("qwen3-32b").expect("a row");
-        let text =
-            |license| compare(&catalog, model, Declaration { license: Some(license), bases: &[] })[0].to_string();
+        let text = |license| {
+            compare(&catalog, model, Declaration { by: "the file", license: Some(license), bases: &[] })[0].to_string()
+        };
         assert_eq!(
             text("cc-by-nc-4.0"),
-            "the file says of itself that its licence is `cc-by-nc-4.0` (tier 4); `qwen3-32b` is under `apache-2.0` in the \
+            "the file says that the licence is `cc-by-nc-4.0` (tier 4); `qwen3-32b` is under `apache-2.0` in the \
              catalog (tier 1)"
         );
         assert!(text("x\ny\u{1b}[2J").contains(r"`x\ny\u{1b}[2J`"));

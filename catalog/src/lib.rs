@@ -19,6 +19,7 @@ mod assumed;
 mod benchmark;
 pub mod bom;
 mod builtin;
+mod card;
 mod catalog;
 mod check;
 mod clarification;
@@ -52,6 +53,7 @@ pub use advise::{
 };
 pub use assumed::{ASSUMED, ASSUMED_ENTITY};
 pub use benchmark::{Benchmark, BenchmarkKind, Unit};
+pub use card::{Card, MAX_CARD_BYTES};
 pub use catalog::Catalog;
 pub use clarification::{Clarification, Weights};
 pub use company_rule::{CompanyRule, Mode, ModelsWhere, RuleSpoke, Then, UsesWhere};

@@ -179,7 +179,7 @@ fn describe(error: &serde_saphyr::Error) -> (&'static str, String, Option<String
     }
 }
 
-fn options() -> serde_saphyr::Options {
+pub(crate) fn options() -> serde_saphyr::Options {
     let budget = serde_saphyr::budget! {
         max_reader_input_bytes: Some(MAX_BYTES),
         max_events: 250_000,

@@ -4,7 +4,12 @@
 //! flight. A reload that fails leaves the last good runtime in place. Engines and statistics of deployments that
 //! did not change are carried over: a policy edit loads no model again.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io::Read,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 use backends::{Backend, BackendId, Probe};
@@ -262,7 +267,7 @@ fn backend(
                 ..Default::default()
             };
             let engine = native::Engine::load(id, source, options).map_err(|error| failed(&error))?;
-            says_what_it_is(engine.info(), deployment, &config.catalog)?;
+            says_what_it_is(engine.info(), weights, deployment, &config.catalog)?;
             Ok(Arc::new(engine))
         }
         Target::Remote { host, base_url, key, name } => {
@@ -283,26 +288,47 @@ fn backend(
     }
 }
 
-/// Compares what a file of weights says of itself with the catalog. One that is under a stricter licence than the model
-/// that it is served as would be served against it.
+/// Compares what a file of weights, and the model card beside it, say of their licence with the catalog. Weights under a
+/// stricter licence than the model that they are served as would be served against it.
 fn says_what_it_is(
     info: &native::Info,
+    weights: &Weights,
     deployment: &config::Deployment,
     catalog: &catalog::Catalog,
 ) -> Result<(), StartError> {
     let facts = &deployment.facts;
     let Some(model) = catalog.served_from(&facts.model, facts.weights.as_ref()) else { return Ok(()) };
-    let declared = catalog::Declaration { license: info.license.as_deref(), bases: &info.base_models };
-    for finding in catalog::compare(catalog, model, declared) {
+    let failed = |reason| StartError { deployment: facts.id.clone(), reason };
+    let card = match weights {
+        Weights::BuiltIn => None,
+        Weights::File(file) => card_beside(file).map_err(failed)?,
+    };
+    let of_file = catalog::Declaration { by: "the file", license: info.license.as_deref(), bases: &info.base_models };
+    let of_card = card.as_ref().map(|card| catalog::Declaration {
+        by: "the card beside the file",
+        license: card.license.as_deref(),
+        bases: &card.bases,
+    });
+    let said = std::iter::once(of_file).chain(of_card);
+    for finding in said.flat_map(|declared| catalog::compare(catalog, model, declared)) {
         if finding.weight == catalog::Weight::Stricter {
-            return Err(StartError {
-                deployment: deployment.facts.id.clone(),
-                reason: format!("{finding}; serve it as the model that it is, or describe it in a catalog file"),
-            });
+            let reason = format!("{finding}; serve it as the model that it is, or describe it in a catalog file");
+            return Err(failed(reason));
         }
-        tracing::warn!(deployment = deployment.facts.id, %finding, "a file of weights and the catalog do not agree");
+        tracing::warn!(deployment = facts.id, %finding, "a file of weights and the catalog do not agree");
     }
     Ok(())
+}
+
+/// The model card in the folder of a file of weights, if there is one.
+fn card_beside(weights: &Path) -> Result<Option<catalog::Card>, String> {
+    let path = weights.with_file_name("README.md");
+    let Ok(file) = std::fs::File::open(&path) else { return Ok(None) };
+    let mut text = Vec::new();
+    let read = file.take(catalog::MAX_CARD_BYTES as u64).read_to_end(&mut text);
+    let read = read.map_err(|error| error.to_string());
+    read.and_then(|_| catalog::Card::read(&String::from_utf8_lossy(&text)))
+        .map_err(|why| format!("the card `{}` cannot be read, and may name a stricter licence: {why}", path.display()))
 }
 
 impl Gateway {

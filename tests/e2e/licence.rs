@@ -182,7 +182,7 @@ async fn a_licence_with_a_threshold_is_refused_until_somebody_answers_for_it_and
 fn a_file_of_weights_that_says_it_is_under_a_stricter_licence_is_not_served() {
     let demo =
         std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("config/models/pointsman-demo.gguf");
-    let mut weights = std::fs::read(demo).unwrap();
+    let mut weights = std::fs::read(&demo).unwrap();
     let find = |bytes: &[u8], text: &str| bytes.windows(text.len()).position(|at| at == text.as_bytes()).unwrap();
     let key = find(&weights, "general.license");
     let value = key + find(&weights[key..], "apache-2.0");
@@ -193,8 +193,16 @@ fn a_file_of_weights_that_says_it_is_under_a_stricter_licence_is_not_served() {
     let builder = pointsman().config(config).file("keys.yaml", "keys: []");
     std::fs::write(builder.folder().join("model.gguf"), weights).unwrap();
     let said = builder.refused();
-    assert!(said.contains("the file says of itself that its licence is `apple-amlr` (tier 4)"), "{said}");
+    assert!(said.contains("the file says that the licence is `apple-amlr` (tier 4)"), "{said}");
     assert!(said.contains("serve it as the model that it is"), "{said}");
+    // The card of a hub beside it is read too, and lowers rights alike.
+    std::fs::copy(&demo, builder.folder().join("model.gguf")).unwrap();
+    std::fs::write(builder.folder().join("README.md"), "---\nlicense: cc-by-nc-4.0\n---\n# Mine\n").unwrap();
+    let said = builder.refused();
+    assert!(said.contains("the card beside the file says that the licence is `cc-by-nc-4.0` (tier 4)"), "{said}");
+    std::fs::write(builder.folder().join("README.md"), "---\nlicense: [\n---\n").unwrap();
+    let said = builder.refused();
+    assert!(said.contains("README.md` cannot be read, and may name a stricter licence"), "{said}");
 }
 
 #[tokio::test]
