@@ -60,6 +60,11 @@ fn added(catalog: &Catalog) -> Vec<(&'static str, usize)> {
             ("benchmark", catalog.benchmarks().count()),
             ("fine-tuning row", catalog.fine_tunings().count()),
             ("hardware row", catalog.all_hardware().count()),
+            ("attestation", catalog.attestations().count()),
+            ("agreement", catalog.agreements().count()),
+            ("waiver", catalog.waivers().count()),
+            ("clarification", catalog.clarifications().count()),
+            ("rule", catalog.company_rules().count()),
         ]
     };
     let builtin = counts(&Catalog::builtin());
