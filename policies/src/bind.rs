@@ -9,7 +9,7 @@ use crate::{
     plan::{Cause, Rejected},
     read::Spanned,
     route::{Limits, Prefer, Require, RouteText, Selector, When},
-    set::{DEMO_STAGE, DIRECT, Entry, Route, SPARE_STAGE},
+    set::{DEGRADED_STAGE, DEMO_STAGE, DIRECT, Degraded, Entry, Route, SPARE_STAGE},
     suffix::Suffixes,
     table::{Row, Table},
     unmet::unmet,
@@ -61,6 +61,7 @@ impl<'a> Binder<'a> {
             suffixes,
             attempts: Attempts::default(),
             spare: self.spare(&entries, &Require::default()),
+            degraded: None,
             entries: entries.into(),
             out: Arc::new([]),
         }
@@ -68,25 +69,31 @@ impl<'a> Binder<'a> {
 
     /// How many deployments may serve on a route, and those that may not.
     pub(crate) fn outcome(&self, text: &RouteText) -> (usize, Vec<Rejected>) {
-        let (entries, out) = self.bound(text);
-        (entries.len(), out)
+        let (entries, out) = self.bound(&text.candidates, &text.require);
+        match self.degraded(text, &out) {
+            Some(degraded) => (entries.len() + degraded.entries.len(), degraded.out.to_vec()),
+            None => (entries.len(), out),
+        }
     }
 
     /// A route of a file; `suffixes` is what holds in that file, and `quality_by` the column of the table that its
     /// quality is read from.
     pub(crate) fn route(&self, text: &RouteText, suffixes: Option<Suffixes>, quality_by: Option<u16>) -> Route {
         let prefer = text.prefer.map(|prefer| Prefer { quality_by, ..prefer });
-        let (entries, out) = self.bound(text);
+        let (entries, out) = self.bound(&text.candidates, &text.require);
+        let degraded = self.degraded(text, &out);
+        let instead = degraded.as_ref().map_or(&[][..], |degraded| &degraded.entries);
         Route {
             name: text.name.value.as_str().into(),
             when: text.when.clone(),
-            ranks_by_language: self.ranks_by_language(&entries, prefer),
-            mixes_models: self.mixes_models(&entries),
+            ranks_by_language: self.ranks_by_language(&entries, prefer) || self.ranks_by_language(instead, prefer),
+            mixes_models: self.mixes_models(&entries) || self.mixes_models(instead),
             prefer,
             limits: Some(text.require.limits).filter(|limits| *limits != Limits::default()),
             suffixes: text.suffixes.or(suffixes).unwrap_or(Suffixes::Allow),
             attempts: text.attempts,
             spare: self.spare(&entries, &text.require),
+            degraded: degraded.map(Box::new),
             entries: entries.into(),
             out: out.into(),
         }
@@ -103,13 +110,31 @@ impl<'a> Binder<'a> {
         (0..).zip(rows).map(|(rank, row)| Entry { row, stage: SPARE_STAGE, rank }).collect()
     }
 
-    /// The deployments of a route that meet what it requires, and those that do not.
-    fn bound(&self, text: &RouteText) -> (Vec<Entry>, Vec<Rejected>) {
-        let (mut entries, mut out) = self.entries(&text.candidates);
+    /// Whom a route asks where no candidate may serve; `out` are those of its candidates that never may. A deployment
+    /// that is a candidate is asked as one, and not again.
+    fn degraded(&self, text: &RouteText, out: &[Rejected]) -> Option<Degraded> {
+        if text.degrade_to.is_empty() {
+            return None;
+        }
+        let candidates: HashSet<u32> = text.candidates.iter().flat_map(|c| self.reach(&c.value)).collect();
+        let deployments: HashSet<usize> =
+            candidates.iter().map(|row| self.table.rows[*row as usize].deployment).collect();
+        let (entries, beyond) = self.bound(&text.degrade_to, &text.require);
+        let entries = entries
+            .into_iter()
+            .filter(|entry| !candidates.contains(&entry.row))
+            .map(|entry| Entry { stage: DEGRADED_STAGE.saturating_add(entry.stage).min(SPARE_STAGE - 1), ..entry });
+        let beyond = beyond.into_iter().filter(|it| it.deployment.is_none_or(|at| !deployments.contains(&at)));
+        Some(Degraded { entries: entries.collect(), out: out.iter().cloned().chain(beyond).collect() })
+    }
+
+    /// The deployments of a list that meet what is required, and those that do not.
+    fn bound(&self, candidates: &[Spanned<Selector>], require: &Require) -> (Vec<Entry>, Vec<Rejected>) {
+        let (mut entries, mut out) = self.entries(candidates);
         entries.retain(|entry| {
             let row = &self.table.rows[entry.row as usize];
             let served = &self.table.models[row.model];
-            match unmet(row, &self.deployments[row.deployment], &served.model, &text.require) {
+            match unmet(row, &self.deployments[row.deployment], &served.model, require) {
                 None => true,
                 Some((code, reason)) => {
                     out.push(Rejected {

@@ -24,7 +24,7 @@ use crate::{
 pub struct Coverage {
     /// The routes.
     pub routes: Covered,
-    /// The keys of `match` and `require`.
+    /// The keys of `match` and `require`, and `on_none` where it asks others.
     pub rules: Covered,
     /// The entries of `candidates`.
     pub candidates: Covered,
@@ -97,6 +97,7 @@ pub fn coverage(sources: &[Source], snapshot: &Snapshot<'_>, today: Date) -> Cov
                 Part::Candidate(index) => (&mut coverage.candidates, route.candidates[*index].value.to_string()),
                 Part::Match(key) => (&mut coverage.rules, format!("match.{key}")),
                 Part::Require(key) => (&mut coverage.rules, format!("require.{key}")),
+                Part::OnNone => (&mut coverage.rules, "on_none".to_owned()),
                 Part::Route | Part::Prefer => continue,
             };
             counted.count(exercised, || missed(Some(part), &edit.part));

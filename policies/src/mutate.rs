@@ -191,7 +191,11 @@ fn everything(routes: &[RouteText], cases: &[&CaseText], snapshot: &Snapshot<'_>
             all.push(deployment);
         }
     }
-    for selector in routes.iter().flat_map(|route| &route.candidates).map(|candidate| &candidate.value) {
+    for selector in routes
+        .iter()
+        .flat_map(|route| route.candidates.iter().chain(&route.degrade_to))
+        .map(|candidate| &candidate.value)
+    {
         let found = match selector {
             Selector::Any => None,
             Selector::Name(id) => catalog.model(id).map(|model| (id.clone(), &model.id, local())),

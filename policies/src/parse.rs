@@ -16,7 +16,7 @@ use crate::{
     read::{Fields, Reader, Spanned},
     route::{RouteText, Selector},
     suffix::Suffixes,
-    yaml::{self, Node},
+    yaml::{self, Node, Value},
 };
 
 /// The version of the language that this build reads.
@@ -89,9 +89,7 @@ impl Reader<'_> {
         let require = fields.get("require").map(|n| self.require(n)).unwrap_or_default();
         let (prefer, quality_by) = fields.get("prefer").map(|n| self.prefer(n)).unwrap_or_default();
         let attempts = fields.get("attempts").map(|n| self.attempts(n)).unwrap_or_default();
-        if let Some(node) = fields.get("on_none") {
-            self.word(node, "a value of `on_none`", &[("refuse", ())]);
-        }
+        let degrade_to = fields.get("on_none").map(|n| self.on_none(n)).unwrap_or_default();
         let suffixes = fields.get("suffixes").and_then(|n| self.word(n, "a value of `suffixes`", &Suffixes::WORDS));
         if let Some(node) = fields.get("tests") {
             text.cases.extend(cases::parse(self, node, source));
@@ -107,6 +105,7 @@ impl Reader<'_> {
             prefer,
             quality_by,
             candidates,
+            degrade_to,
             attempts,
             suffixes,
         });
@@ -130,6 +129,16 @@ impl Reader<'_> {
     fn candidates(&mut self, node: &Node) -> Vec<Spanned<Selector>> {
         let texts = self.texts(node, "a model, a deployment, `host:ID`, `family:ID` or `any`");
         texts.into_iter().map(|text| Spanned { value: Selector::parse(&text.value), at: text.at }).collect()
+    }
+
+    /// `on_none`: `refuse`, or whom to ask instead.
+    fn on_none(&mut self, node: &Node) -> Vec<Spanned<Selector>> {
+        if !matches!(node.value, Value::Map(_)) {
+            self.word(node, "a value of `on_none`", &[("refuse", ())]);
+            return Vec::new();
+        }
+        let Some(fields) = self.fields(node, "`on_none`", &["degrade_to"]) else { return Vec::new() };
+        self.required(&fields, "degrade_to").map(|n| self.candidates(n)).unwrap_or_default()
     }
 
     fn attempts(&mut self, node: &Node) -> Attempts {

@@ -63,6 +63,7 @@ impl Places {
             Part::Route => None,
             Part::Match(key) => self.key("match", key),
             Part::Require(key) => self.key("require", key),
+            Part::OnNone => self.keys.get("on_none").copied(),
             Part::Prefer => self.keys.get("prefer").copied(),
             Part::Candidate(at) => self.candidates.get(*at).copied(),
         };

@@ -253,9 +253,30 @@ pub(crate) fn plan_whole(facts: &Facts, snapshot: &Snapshot<'_>, keep: usize) ->
             }
         }
     }
+    let mut never = &route.out;
     if fit.is_empty() {
-        let verdict = verdict::without_candidate(facts, snapshot, &ruled_out, &route.out);
-        return Plan::refused(&found, ruled_out, verdict);
+        if let Some(degraded) = &route.degraded {
+            never = &degraded.out;
+            for entry in &degraded.entries {
+                let row = &table.rows[entry.row as usize];
+                // A rule of the company may have asked it already.
+                if ruled_out.iter().any(|rejected| rejected.deployment == Some(row.deployment)) {
+                    continue;
+                }
+                let live = snapshot.live.get(row.deployment).unwrap_or(&Live::UNMEASURED);
+                match admit(facts, needs, row, live, route.limits.as_ref(), &mut allowed) {
+                    Ok(()) => fit.push(Fit { entry, row, live }),
+                    Err(cause) => {
+                        let model = table.models[row.model].id.clone();
+                        ruled_out.push(Rejected { deployment: Some(row.deployment), model, cause });
+                    }
+                }
+            }
+        }
+        if fit.is_empty() {
+            let verdict = verdict::without_candidate(facts, snapshot, &ruled_out, never);
+            return Plan { never: never.clone(), ..Plan::refused(&found, ruled_out, verdict) };
+        }
     }
     let candidates = score::order(&fit, found.prefer(route), facts, table, keep, |row| allowed.decision(row));
     Plan {
@@ -266,7 +287,7 @@ pub(crate) fn plan_whole(facts: &Facts, snapshot: &Snapshot<'_>, keep: usize) ->
         attempts: route.attempts,
         verdict: Verdict::Serve,
         ruled_out,
-        never: route.out.clone(),
+        never: never.clone(),
     }
 }
 

@@ -25,6 +25,8 @@ pub(crate) struct RouteText {
     pub(crate) prefer: Option<Prefer>,
     pub(crate) quality_by: Option<QualityBy>,
     pub(crate) candidates: Vec<Spanned<Selector>>,
+    /// Who is asked where no candidate may serve; nobody where the request is refused then.
+    pub(crate) degrade_to: Vec<Spanned<Selector>>,
     pub(crate) attempts: Attempts,
     pub(crate) suffixes: Option<Suffixes>,
 }

@@ -26,6 +26,7 @@ pub(crate) enum Part {
     Prefer,
     /// An entry of `candidates`, from 0.
     Candidate(usize),
+    OnNone,
 }
 
 /// A change of one route.
@@ -164,6 +165,10 @@ pub(crate) fn drops(at: usize, route: &RouteText) -> Vec<Edit> {
         candidates.remove(index);
         let what = format!("route `{name}`: the candidate `{}` left out", candidate.value);
         edits.push(edit(Part::Candidate(index), what, RouteText { candidates, ..route.clone() }));
+    }
+    if !route.degrade_to.is_empty() {
+        let what = format!("route `{name}`: `on_none` left out");
+        edits.push(edit(Part::OnNone, what, RouteText { degrade_to: Vec::new(), ..route.clone() }));
     }
     edits
 }

@@ -53,7 +53,18 @@ pub(crate) struct Route {
     pub(crate) entries: Box<[Entry]>,
     /// Those that the company's licence rules may ask instead of one of `entries`, and that meet `require` too.
     pub(crate) spare: Box<[Entry]>,
+    /// Whom to ask where none of these may serve; absent: the request is refused.
+    pub(crate) degraded: Option<Box<Degraded>>,
     /// Those that do not, and candidates that nothing serves.
+    pub(crate) out: Arc<[Rejected]>,
+}
+
+/// `on_none: {degrade_to: ...}`, bound to deployments that are no candidates of the route.
+#[derive(Clone, Debug)]
+pub(crate) struct Degraded {
+    /// Those that meet the route's `require`, in the order of the list.
+    pub(crate) entries: Box<[Entry]>,
+    /// Those of the whole route that no request can use.
     pub(crate) out: Arc<[Rejected]>,
 }
 
@@ -61,6 +72,9 @@ pub(crate) struct Route {
 pub(crate) const DEMO_STAGE: u16 = u16::MAX;
 /// The stage of those that the company's licence rules ask instead of a candidate.
 pub(crate) const SPARE_STAGE: u16 = u16::MAX - 1;
+
+/// The first of the stages of those that are asked where no candidate may serve; they end before [`SPARE_STAGE`].
+pub(crate) const DEGRADED_STAGE: u16 = 1 << 15;
 
 /// A deployment that a route may choose.
 #[derive(Clone, Copy, Debug)]

@@ -77,6 +77,41 @@ impl Checker<'_> {
         }
     }
 
+    /// `degrade_to`: names as among the candidates, and none that is a candidate already.
+    pub(super) fn degrade_to(&self, route: &RouteText, binder: &Binder<'_>, problems: &mut Problems) {
+        let name = &route.name.value;
+        let mut seen: Vec<&Selector> = route.candidates.iter().map(|candidate| &candidate.value).collect();
+        for Spanned { value: selector, at } in &route.degrade_to {
+            if problems.full() {
+                return;
+            }
+            let mut reader = self.reader(route.source, problems);
+            if seen.contains(&selector) {
+                let message = format!("route `{name}` degrades to `{selector}`, which it names before");
+                reader.warning(Code::DuplicateCandidate, at, message, "asked already", "remove it here");
+                continue;
+            }
+            seen.push(selector);
+            if let Some((code, what, hint)) = self.unknown(selector) {
+                let message = format!("route `{name}` degrades to a {what} the catalog does not have");
+                reader.error_with_hint(code, at, message, format!("no {what} with this id"), hint);
+                continue;
+            }
+            if self.sources[route.source].builtin {
+                continue;
+            }
+            if let Some(reason) = self.excluded(route, selector) {
+                let message = format!("route `{name}` degrades to `{selector}`, which can never serve");
+                let hint = format!("{reason}; remove it, or require less");
+                reader.warning(Code::ExcludedCandidate, at, message, "ruled out by what the route requires", hint);
+            } else if binder.reach(selector).is_empty() {
+                let message = format!("no deployment serves `{selector}`, to which route `{name}` degrades");
+                let hint = "add a deployment of it to the configuration, or remove it here";
+                reader.warning(Code::NoDeployment, at, message, "never chosen", hint);
+            }
+        }
+    }
+
     /// Warns where every deployment that a route reaches fails what it requires.
     fn served(&self, route: &RouteText, binder: &Binder<'_>, problems: &mut Problems) {
         let (serving, out) = binder.outcome(route);

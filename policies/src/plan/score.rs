@@ -23,7 +23,7 @@ use super::{Candidate, Fit};
 use crate::{
     Facts, Live,
     route::Prefer,
-    set::{DEMO_STAGE, SPARE_STAGE},
+    set::{DEGRADED_STAGE, DEMO_STAGE, SPARE_STAGE},
     table::{Language, Row, Table},
 };
 
@@ -116,6 +116,7 @@ impl Candidate {
             0 => {}
             DEMO_STAGE => add("demo", "the demo model, after everything else".to_owned()),
             SPARE_STAGE => add("instead", "asked instead of a model that a rule of the company turns away".to_owned()),
+            DEGRADED_STAGE.. => add("degraded", "asked because no candidate of the route may serve".to_owned()),
             stage => add("stage", format!("stage {}", stage + 1)),
         }
         if score.by_list {

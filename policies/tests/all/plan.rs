@@ -462,3 +462,33 @@ fn a_rule_of_the_company_asks_other_models_instead_within_what_the_route_require
     let research = Facts { use_: Arc::new(research()), ..asks("llama-3.3-70b-instruct") };
     assert_eq!(world.order(&research), ["llama-3.3-70b-instruct"]);
 }
+
+#[test]
+fn others_are_asked_only_where_no_candidate_may_serve_and_within_the_same_rules() {
+    let routes = "
+  - name: r
+    match: {model: auto}
+    require: {context_tokens: {min: 20000}}
+    candidates: [llama-3.3-70b-instruct]
+    on_none: {degrade_to: [phi-4, mistral-large-2, qwen3-32b, llama-3.3-70b-instruct]}
+";
+    let deployed = ["llama-3.3-70b-instruct", "phi-4", "mistral-large-2", "qwen3-32b"].map(local).to_vec();
+    let mut world = World::new(routes, deployed);
+    assert_eq!(world.order(&asks("auto")), ["llama-3.3-70b-instruct"]);
+    assert_eq!(world.plan(&asks("auto")).rejected().count(), 0, "nobody else was asked");
+    world.live("llama-3.3-70b-instruct").healthy = false;
+    // Phi's window is smaller than what the route requires, and the licence of Mistral Large 2 forbids the use.
+    assert_eq!(world.order(&asks("auto")), ["qwen3-32b"]);
+    let plan = world.plan(&asks("auto"));
+    let mut out: Vec<_> = plan.rejected().map(|rejected| (&*rejected.model, rejected.code())).collect();
+    out.sort_unstable();
+    let expected =
+        [("llama-3.3-70b-instruct", "unhealthy"), ("mistral-large-2", "license"), ("phi-4", "required-context")];
+    assert_eq!(out, expected);
+    let reason = plan.candidates[0].reasons().into_iter().find(|reason| reason.code == "degraded").expect("a reason");
+    assert_eq!(reason.text, "asked because no candidate of the route may serve");
+    assert!(plan.explain(&world.snapshot()).contains(&reason.text));
+    // They are asked by health too.
+    world.live("qwen3-32b").healthy = false;
+    assert!(matches!(world.plan(&asks("auto")).verdict, Verdict::Unavailable { .. }));
+}
