@@ -175,11 +175,13 @@ impl<'a> Binder<'a> {
         }
         let (mut entries, mut out) = (Vec::new(), Vec::new());
         let mut taken: HashSet<u32> = HashSet::new();
-        let mut stage = 0;
+        let mut stage: u16 = 0;
+        // `any` may stand there as often as somebody likes to write it.
+        let next = |stage: u16| (stage + 1).min(DEGRADED_STAGE - 1);
         for (rank, Spanned { value: selector, .. }) in candidates.iter().enumerate() {
             let rank = u16::try_from(rank).unwrap_or(u16::MAX);
             if *selector == Selector::Any && rank > 0 {
-                stage += 1;
+                stage = next(stage);
             }
             let rows = self.reach(selector);
             if rows.is_empty() {
@@ -195,7 +197,7 @@ impl<'a> Binder<'a> {
                 entries.push(Entry { row, stage, rank });
             }
             if *selector == Selector::Any {
-                stage += 1;
+                stage = next(stage);
             }
         }
         (entries, out)
