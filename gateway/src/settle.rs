@@ -4,6 +4,8 @@
 //! it means that the caller went away, and is recorded so. An outcome that the ledger cannot take is logged: the
 //! answer it belongs to has been given.
 
+#[cfg(test)]
+mod one_plan;
 pub mod record;
 pub mod replay;
 
@@ -26,7 +28,7 @@ use crate::{
     },
     keys::Grant,
     observe,
-    respond::error::{ApiError, clip},
+    respond::error::ApiError,
     runtime::{Deployed, Runtime},
 };
 
@@ -43,6 +45,19 @@ pub fn decide(
     facts: &Facts,
     plan: &Plan,
 ) -> Result<Ticket, ApiError> {
+    observe::decided(plan.verdict.as_str());
+    ledger.append(&decision(runtime, api, id, caller, facts, plan)).map_err(|error| unprovable(&error))
+}
+
+/// What the ledger says of a plan: enough to make it again.
+fn decision<'a>(
+    runtime: &'a Runtime,
+    api: Api,
+    id: &'a str,
+    caller: &'a Grant,
+    facts: &'a Facts,
+    plan: &'a Plan,
+) -> Decision<'a> {
     let mut rejected = std::collections::BTreeMap::new();
     for candidate in plan.rejected() {
         *rejected.entry(candidate.code().into()).or_insert(0) += 1;
@@ -52,17 +67,16 @@ pub fn decide(
         Verdict::License { model, decision, .. } => Some(candidate(None, model, decision)),
         _ => None,
     };
-    observe::decided(verdict);
     let candidates = plan
         .candidates
         .iter()
         .map(|chosen| candidate(Some(&runtime.deployed[chosen.deployment].facts), &chosen.model, &chosen.decision))
         .collect();
     let use_ = &caller.context.use_;
-    let record = Decision {
+    Decision {
         v: 1,
         kind: "decision".into(),
-        time: now_ms(),
+        time: decided_ms(facts),
         request: id.into(),
         api: match api {
             Api::Chat => "chat",
@@ -81,13 +95,14 @@ pub fn decide(
             end_users: use_.end_users.iter().map(|country| country.as_str().into()).collect(),
             entity: use_.entity.as_deref().map(Into::into),
         },
-        // Bounded: it is the one text here that the caller wrote.
-        model: clip(&facts.model_asked, 200).into(),
+        // Whole, as a policy may match it; decoding has bounded it.
+        model: facts.model_asked.as_str().into(),
         language: facts.language.as_deref().map(Into::into),
         route: plan.route.as_deref().map(Into::into),
         asked: Some(AskedRecord {
             prompt_tokens: facts.prompt_tokens,
             max_tokens: facts.max_tokens,
+            answer_tokens: facts.answer_tokens,
             needs: facts.needs.capabilities().iter().map(|need| need.as_str().into()).collect(),
             stream: facts.stream,
             script: facts.script.as_deref().map(Into::into),
@@ -100,8 +115,15 @@ pub fn decide(
         refused,
         candidates,
         rejected,
-    };
-    ledger.append(&record).map_err(|error| unprovable(&error))
+    }
+}
+
+/// The moment that is recorded: now, but within the second that the plan was made for, as time windows and the day that
+/// licences are decided on were told from that.
+fn decided_ms(facts: &Facts) -> u64 {
+    let Some(second) = facts.now.and_then(|second| u64::try_from(second).ok()) else { return now_ms() };
+    let begins = second.saturating_mul(1000);
+    now_ms().clamp(begins, begins.saturating_add(999))
 }
 
 fn pairs(pairs: &[(String, String)]) -> Vec<(Cow<'_, str>, Cow<'_, str>)> {

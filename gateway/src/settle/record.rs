@@ -64,6 +64,9 @@ pub struct AskedRecord<'a> {
     /// The most tokens that the caller wanted back.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub max_tokens: Option<u64>,
+    /// Tokens of a usual answer on its route, as the plan took it; absent where that was not learnt.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub answer_tokens: Option<f32>,
     /// What it asked of a model, by the words of [`policies::Capability`].
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub needs: Vec<Cow<'a, str>>,
