@@ -19,6 +19,10 @@ struct Files {
 
 impl Files {
     fn new<const N: usize>(files: [(&str, &str); N]) -> Self {
+        Self::of(&files)
+    }
+
+    fn of(files: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         for (name, text) in files {
             fs::write(folder.path().join(name), text).unwrap();

@@ -1,6 +1,6 @@
 //! The files in `config/`: they load, they say every key, and the schema beside them is current.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use super::*;
 use crate::config::{Access, Limits, Target, schema};
@@ -104,6 +104,66 @@ fn the_examples_load() {
             .environment([("GROQ_API_KEY", "k"), ("DEEPINFRA_API_KEY", "k")]);
         assert_eq!(files.config().deployments.len(), deployments, "{name}");
     }
+}
+
+/// A worked example: its files, loaded.
+fn worked(name: &str) -> Config {
+    let path = |file: &str| format!("examples/{name}/{file}");
+    let mut files = vec![("keys.yaml", "keys: []".to_owned())];
+    for file in ["pointsman.yaml", "policy.yaml", "catalog.yaml"] {
+        if shipped(&path(file)).exists() {
+            files.push((file, text(&path(file))));
+        }
+    }
+    let files: Vec<_> = files.iter().map(|(file, text)| (*file, text.as_str())).collect();
+    let files = Files::of(&files).environment([("GROQ_API_KEY", "k"), ("DEEPINFRA_API_KEY", "k")]);
+    let (config, warnings) = files.load().unwrap_or_else(|report| panic!("{name}: {report}"));
+    assert!(warnings.is_empty(), "{name}: {}", warnings.render(false));
+    config
+}
+
+/// The policies of a worked example, what they are bound to, and whoever may ask.
+fn claimed(config: &Config, claims: &[&str]) {
+    let deployments: Vec<_> = config.deployments.iter().map(|deployment| deployment.facts.clone()).collect();
+    let (catalog, policies) = (&*config.catalog, &*config.policies);
+    let snapshot = policies::Snapshot { catalog, policies, deployments: &deployments, live: &[] };
+    let today = crate::settle::today();
+    for test in policies::run_tests(&snapshot, today) {
+        assert!(test.passed(), "{}: {:?}", test.name, test.failures);
+    }
+    let coverage = policies::coverage(&config.policy_files, &snapshot, today);
+    assert_eq!(coverage.routes.exercised, coverage.routes.all, "{:?}", coverage.routes.missed);
+    let callers: Vec<_> = config
+        .teams
+        .iter()
+        .flat_map(|(name, team)| {
+            team.contexts.iter().map(|context| policies::Caller {
+                team: Some(name.clone()),
+                context: Some(context.clone()),
+                use_: Arc::clone(&config.contexts[context].use_),
+            })
+        })
+        .collect();
+    for claim in claims {
+        let claim: policies::Claim = claim.parse().unwrap();
+        let proof = policies::prove(&claim, &snapshot, &callers, today, &policies::Only::default()).unwrap();
+        assert!(proof.holds && proof.cells > 0, "{proof:?}");
+    }
+}
+
+#[test]
+fn the_startup_reaches_nothing_that_asks_for_anything_in_return() {
+    claimed(&worked("startup"), &["no request reaches tier >= 2"]);
+}
+
+#[test]
+fn the_bank_reaches_only_its_own_region_and_no_research_licence() {
+    claimed(&worked("bank"), &["every request reaches only region eu", "no request reaches tier >= 3"]);
+}
+
+#[test]
+fn the_studio_reaches_no_research_licence() {
+    claimed(&worked("studio"), &["no revenue context reaches tier >= 3"]);
 }
 
 #[test]
