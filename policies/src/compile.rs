@@ -137,6 +137,11 @@ pub(crate) fn bind(texts: Arc<[FileText]>, catalog: &Catalog, deployments: &[Dep
         routes.iter().filter_map(|route| route.when.model.as_ref()).flatten().map(String::as_str).collect();
     let exact = |name: &str| matched.contains(name) || direct.contains_key(name) || catalog.resolve(name).is_some();
     let aliases = naming::aliases(texts.iter().flat_map(|text| &text.aliases), exact);
+    let other_name = |name: &&str| {
+        let id = catalog.resolve(name).map(|model| &model.id).filter(|id| *id != name);
+        id.filter(|_| !direct.contains_key(*name)).map(|id| ((*name).to_owned(), id.clone()))
+    };
+    let other_names: HashMap<String, String> = matched.iter().filter_map(other_name).collect();
     let mut listed: HashSet<&str> = HashSet::new();
     let matched_names = routes.iter().filter_map(|route| route.when.model.as_ref()).flatten();
     let mut virtual_models: Vec<String> = matched_names
@@ -145,5 +150,5 @@ pub(crate) fn bind(texts: Arc<[FileText]>, catalog: &Catalog, deployments: &[Dep
         .collect();
     let written = texts.iter().flat_map(|text| &text.aliases).map(|alias| alias.name.value.clone());
     virtual_models.extend(written.filter(|name| aliases.contains_key(name)));
-    PolicySet { index: Index::new(&routes), routes, direct, virtual_models, aliases, texts, table }
+    PolicySet { index: Index::new(&routes), routes, direct, virtual_models, other_names, aliases, texts, table }
 }

@@ -101,7 +101,7 @@ pub struct AskedAs {
 pub(crate) struct Name<'a> {
     /// The name that routes are looked up by.
     pub(crate) name: &'a str,
-    /// The catalog's id, for a name that is neither in a route nor a deployment's own: a repository or an alias there.
+    /// The catalog's id, for a name that is no deployment's own and not the id itself: a repository or an alias there.
     pub(crate) id: Option<&'a str>,
     alias: Option<&'a Alias>,
     pub(crate) suffix: Option<Suffix>,
@@ -136,11 +136,14 @@ impl PolicySet {
 
     fn exact<'a>(&'a self, catalog: &'a Catalog, asked: &'a str) -> Option<Name<'a>> {
         if self.knows(asked) {
-            return Some(Name { name: asked, id: None, alias: None, suffix: None });
+            return Some(Name { name: asked, id: self.stands_for(asked), alias: None, suffix: None });
         }
         let alias = self.aliases.get(asked);
         let (name, suffix) = alias.map_or((asked, None), |alias| (&*alias.name, alias.suffix));
-        let id = if alias.is_some() && self.knows(name) { None } else { catalog.resolve(name).map(|m| m.id.as_str()) };
+        let id = match alias.is_some() && self.knows(name) {
+            true => self.stands_for(name),
+            false => catalog.resolve(name).map(|model| model.id.as_str()),
+        };
         (alias.is_some() || id.is_some()).then_some(Name { name, id, alias, suffix })
     }
 }

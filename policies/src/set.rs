@@ -29,6 +29,8 @@ pub struct PolicySet {
     pub(crate) direct: HashMap<String, Route>,
     pub(crate) table: Table,
     pub(crate) virtual_models: Vec<String>,
+    /// The catalog's ids of names that routes match and that are other names of a model.
+    pub(crate) other_names: HashMap<String, String>,
     pub(crate) aliases: HashMap<String, Alias>,
     /// What it was compiled from, for its tests.
     pub(crate) texts: Arc<[FileText]>,
@@ -127,6 +129,11 @@ impl PolicySet {
     /// Whether some route matches by the entry `name` of a request's `metadata`.
     pub fn asks_metadata(&self, name: &str) -> bool {
         self.routes.iter().any(|route| route.when.metadata.iter().any(|tag| tag.name == name))
+    }
+
+    /// The catalog's id of a model that a name in some route stands for, where no such route takes the request.
+    pub(crate) fn stands_for(&self, name: &str) -> Option<&str> {
+        self.other_names.get(name).map(String::as_str)
     }
 
     /// Whether a route, a deployment or a served model goes by this name.

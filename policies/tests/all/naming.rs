@@ -1,6 +1,6 @@
 //! Aliases and suffixes: what a name leads to, and that a plan says so.
 
-use policies::{AskedAs, Deployment, Suffix, Verdict};
+use policies::{AskedAs, Deployment, Facts, Suffix, Verdict};
 
 use crate::world::{World, asks, hosted, local};
 
@@ -122,4 +122,14 @@ fn a_name_with_a_suffix_that_nobody_has_is_answered_with_the_nearest() {
     let world = world();
     let Verdict::UnknownModel { nearest } = world.plan(&asks("qwen3-33b:cheap")).verdict else { panic!() };
     assert!(nearest.iter().any(|name| name.starts_with("qwen3")), "{nearest:?}");
+}
+
+#[test]
+fn a_repository_that_a_route_names_still_stands_for_its_model_where_the_route_does_not_take_the_request() {
+    let routes = "  - {name: theirs, match: {team: a, model: Qwen/Qwen3-32B}, candidates: [phi-4]}\n";
+    let world = World::new(routes, vec![local("qwen3-32b"), local("phi-4")]);
+    let asks = |team: &str| Facts { team: Some(team.to_owned()), ..asks("Qwen/Qwen3-32B") };
+    assert_eq!(world.order(&asks("a")), ["phi-4"]);
+    assert_eq!(world.order(&asks("b")), ["qwen3-32b"]);
+    assert_eq!(world.plan(&asks("b")).route.as_deref(), Some(policies::DIRECT));
 }
