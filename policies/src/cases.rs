@@ -49,6 +49,8 @@ struct Deployed {
 struct Expect {
     route: Option<Spanned<String>>,
     first: Option<Spanned<String>>,
+    /// Everyone who would be tried, and in this order; nobody else.
+    order: Option<Vec<Spanned<String>>>,
     never: Vec<Spanned<String>>,
     verdict: Option<&'static str>,
 }
@@ -139,7 +141,8 @@ impl CaseText {
         route: impl Fn(&str) -> bool,
     ) {
         let deployed = self.deployed.iter().flatten().map(|d| &d.model);
-        for Spanned { value: name, at } in deployed.chain(&self.expect.first).chain(&self.expect.never) {
+        let Expect { first, order, never, .. } = &self.expect;
+        for Spanned { value: name, at } in deployed.chain(first).chain(order.iter().flatten()).chain(never) {
             if catalog.model(name).is_some() || deployments.iter().any(|d| d.id == *name) {
                 continue;
             }
@@ -192,6 +195,16 @@ impl Expect {
                 Some(c) if is(c.deployment, &c.model, first) => {}
                 Some(c) => failures.push(format!("expected `{first}` first, got `{}`", c.model)),
                 None => failures.push(format!("expected `{first}` first, got no candidate")),
+            }
+        }
+        if let Some(order) = &self.order {
+            let holds = order.len() == plan.candidates.len()
+                && order.iter().zip(&plan.candidates).all(|(name, c)| is(c.deployment, &c.model, &name.value));
+            if !holds {
+                let list = |names: Vec<&str>| names.join(", ");
+                let expected = list(order.iter().map(|name| name.value.as_str()).collect());
+                let found = list(plan.candidates.iter().map(|c| &*c.model).collect());
+                failures.push(format!("expected the order `{expected}`, got `{found}`"));
             }
         }
         for Spanned { value: never, .. } in &self.never {
@@ -368,11 +381,12 @@ impl Reader<'_> {
     }
 
     fn expect(&mut self, node: &Node) -> Option<Expect> {
-        let fields = self.fields(node, "`expect`", &["route", "first", "never", "verdict"])?;
+        let fields = self.fields(node, "`expect`", &["route", "first", "order", "never", "verdict"])?;
         let verdicts = ["serve", "unknown_model", "license", "unavailable", "none_fits"].map(|word| (word, word));
         Some(Expect {
             route: fields.get("route").and_then(|n| self.text(n, "a route")),
             first: fields.get("first").and_then(|n| self.text(n, "a model or deployment id")),
+            order: fields.get("order").map(|n| self.texts(n, "a model or deployment id")),
             never: fields.get("never").map(|n| self.texts(n, "a model or deployment id")).unwrap_or_default(),
             verdict: fields.get("verdict").and_then(|n| self.word(n, "a verdict", &verdicts)),
         })
