@@ -69,6 +69,14 @@ impl Builder {
         self.folder.path()
     }
 
+    /// A new key of `pointsman.yaml`, as `pointsman keys new` prints it.
+    pub fn key(&self, team: &str, context: &str) -> String {
+        let (code, out, error) =
+            self.command(&["keys", "new", "--team", team, "--context", context, "--config", "pointsman.yaml"]);
+        assert_eq!(code, 0, "{error}");
+        out.split_whitespace().find(|word| word.starts_with("pm_")).expect("a key").to_owned()
+    }
+
     /// Runs another command of the binary to its end: exit code, standard output, standard error.
     pub fn command(&self, arguments: &[&str]) -> (i32, String, String) {
         let output = self.process(arguments).output().expect("the binary runs");

@@ -296,7 +296,9 @@ impl Settlement {
             prompt_tokens: self.usage.map(|usage| usage.prompt_tokens),
             completion_tokens: self.usage.map(|usage| usage.completion_tokens),
             cached_tokens: self.usage.map(|usage| usage.cached_tokens),
-            cost_usd: facts.zip(self.usage).and_then(|(facts, usage)| cost(facts, usage)),
+            cost_usd: facts
+                .zip(self.usage)
+                .and_then(|(facts, usage)| cost(facts, usage.prompt_tokens, usage.completion_tokens)),
             first_token_ms: served.filter(|served| served.streamed).map(|served| served.first_token.as_millis() as u64),
             total_ms: self.arrived.elapsed().as_millis() as u64,
         };
@@ -323,10 +325,10 @@ impl Drop for Settlement {
 
 /// What a request cost at the deployment's listed prices. Cached tokens count as fresh ones until a price for them
 /// is known, so a known cost is never too low.
-fn cost(deployment: &policies::Deployment, usage: Usage) -> Option<f64> {
+pub fn cost(deployment: &policies::Deployment, prompt_tokens: u64, completion_tokens: u64) -> Option<f64> {
     let input = deployment.input_usd_per_million?;
     let output = deployment.output_usd_per_million?;
-    Some((usage.prompt_tokens as f64 * input + usage.completion_tokens as f64 * output) / 1e6)
+    Some((prompt_tokens as f64 * input + completion_tokens as f64 * output) / 1e6)
 }
 
 /// The day that it is now, in UTC.

@@ -56,9 +56,7 @@ impl Reader<'_> {
         label: impl Display,
         hint: impl Display,
     ) {
-        let mut d = self.file.diagnose(Severity::Error, code, at, message.to_string(), label.to_string());
-        d.hint = Some(hint.to_string());
-        self.problems.push(d);
+        self.noted(Severity::Error, code, at, message, label, hint);
     }
 
     /// A warning with a hint: what is written has no effect.
@@ -70,7 +68,19 @@ impl Reader<'_> {
         label: impl Display,
         hint: impl Display,
     ) {
-        let mut d = self.file.diagnose(Severity::Warning, code, at, message.to_string(), label.to_string());
+        self.noted(Severity::Warning, code, at, message, label, hint);
+    }
+
+    fn noted(
+        &mut self,
+        severity: Severity,
+        code: Code,
+        at: &Range<usize>,
+        message: impl Display,
+        label: impl Display,
+        hint: impl Display,
+    ) {
+        let mut d = self.file.diagnose(severity, code, at, message.to_string(), label.to_string());
         d.hint = Some(hint.to_string());
         self.problems.push(d);
     }

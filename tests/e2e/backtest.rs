@@ -26,10 +26,7 @@ async fn a_changed_policy_is_told_what_it_would_have_moved_and_what_that_costs()
     let base = host.base_url();
     let (before, policy) = config(&base, "qwen3-32b, phi-4");
     let builder = pointsman().config(&before).file("policy.yaml", &policy);
-    let (code, out, error) =
-        builder.command(&["keys", "new", "--team", "desk", "--context", "desk", "--config", "pointsman.yaml"]);
-    assert_eq!(code, 0, "{error}");
-    let key = out.split_whitespace().find(|word| word.starts_with("pm_")).unwrap().to_owned();
+    let key = builder.key("desk", "desk");
     let mut gateway = builder.start();
     gateway.with_key(&key);
     for text in ["one", "two", "three"] {

@@ -2,7 +2,7 @@
 
 use scripted::{Host, Script};
 use serde_json::json;
-use tests::{Builder, Pointsman};
+use tests::Pointsman;
 
 use crate::pointsman;
 
@@ -25,17 +25,9 @@ keys: keys.yaml
     )
 }
 
-/// A new key, as `pointsman keys new` prints it.
-fn key(builder: &Builder, team: &str, context: &str) -> String {
-    let (code, out, error) =
-        builder.command(&["keys", "new", "--team", team, "--context", context, "--config", "pointsman.yaml"]);
-    assert_eq!(code, 0, "{error}");
-    out.split_whitespace().find(|word| word.starts_with("pm_")).expect("a key").to_owned()
-}
-
 async fn gateway(host: &Host, team: &str, context: &str) -> Pointsman {
     let builder = pointsman().config(&config(host));
-    let key = key(&builder, team, context);
+    let key = builder.key(team, context);
     let stored = std::fs::read_to_string(builder.folder().join("keys.yaml")).unwrap();
     assert!(!stored.contains(&key), "only a hash is kept");
     let mut gateway = builder.start();
@@ -84,7 +76,7 @@ async fn the_same_model_serves_a_research_context() {
 async fn nothing_answers_without_a_key_or_with_a_wrong_one() {
     let host = Host::start(Script::default()).await.unwrap();
     let builder = pointsman().config(&config(&host));
-    let right = key(&builder, "science", "lab");
+    let right = builder.key("science", "lab");
     let mut gateway = builder.start();
     for path in ["/v1/models", "/metrics"] {
         assert_eq!(gateway.get(path).await.0, 401, "{path}");
@@ -154,7 +146,7 @@ keys: keys.yaml
 async fn a_licence_with_a_threshold_is_refused_until_somebody_answers_for_it_and_the_record_names_who() {
     let host = Host::start(Script::default()).await.unwrap();
     let builder = pointsman().config(&llama(&host)).file("acme.yaml", "models: []\n");
-    let key = key(&builder, "support", "bot");
+    let key = builder.key("support", "bot");
     let mut gateway = builder.start();
     gateway.with_key(&key);
     let (status, answer) = gateway.chat("llama-3.3-70b-instruct", "hi").await;
@@ -212,7 +204,7 @@ async fn a_rule_of_the_company_serves_another_model_instead_and_the_record_names
                 then: route, to: [qwen3-32b], reason: daily work is no research}\n  \
                 - {id: trial, match: {families: [qwen3]}, then: deny, mode: shadow, reason: to see who is hit}\n";
     let builder = pointsman().config(&format!("catalog: [acme.yaml]\n{}", config(&host))).file("acme.yaml", rule);
-    let (office, lab) = (key(&builder, "support", "support-bot"), key(&builder, "science", "lab"));
+    let (office, lab) = (builder.key("support", "support-bot"), builder.key("science", "lab"));
     let mut gateway = builder.start();
     gateway.with_key(&office);
     let (status, answer) = gateway.chat("mistral-large-2", "hi").await;
@@ -246,7 +238,7 @@ async fn what_counsel_concluded_of_a_file_of_weights_holds_for_that_file_and_no_
     let other = "0".repeat(64);
     let builder = pointsman().config(config).file("acme.yaml", &clarified(&other));
     std::fs::copy(&demo, builder.folder().join("model.gguf")).unwrap();
-    let key = key(&builder, "all", "office");
+    let key = builder.key("all", "office");
     let explain = [
         "license",
         "explain",

@@ -22,10 +22,7 @@ keys: keys.yaml
         base = host.base_url()
     );
     let builder = pointsman().config(&config);
-    let (code, out, error) =
-        builder.command(&["keys", "new", "--team", "desk", "--context", "desk", "--config", "pointsman.yaml"]);
-    assert_eq!(code, 0, "{error}");
-    let key = out.split_whitespace().find(|word| word.starts_with("pm_")).unwrap().to_owned();
+    let key = builder.key("desk", "desk");
     let mut gateway = builder.start();
     gateway.with_key(&key);
     (gateway, host)

@@ -16,11 +16,7 @@ use policies::{Facts, Plan};
 
 use self::report::{Report, Side};
 use super::{ConfigFile, audit, print, print_json, world::World};
-use crate::{
-    config::Overrides,
-    runtime::Source,
-    settle::{record::Decision, replay},
-};
+use crate::settle::{self, record::Decision, replay};
 
 /// Replay the ledger's requests under a changed configuration: what would move, what it would cost, which tiers it crosses
 #[derive(Debug, Args)]
@@ -53,7 +49,7 @@ pub(super) struct Backtest {
 /// True if nothing moves.
 pub(super) fn run(args: &Backtest) -> anyhow::Result<bool> {
     let new = World::of(args.config.source().load()?.0);
-    let against = |file: &PathBuf| Source { file: Some(file.clone()), overrides: Overrides::default() }.load();
+    let against = |file: &PathBuf| ConfigFile { config: Some(file.clone()) }.source().load();
     let old = args.against.as_ref().map(against).transpose()?.map(|(config, _)| World::of(config));
     let data_dir = args.data_dir.as_ref().unwrap_or(&new.config.data_dir);
     let mut report = Report::default();
@@ -109,8 +105,7 @@ fn side(world: &World, plan: &Plan) -> Side {
 /// What an answer of these sizes costs at a deployment's listed prices; `None` where one is not known.
 fn cost(world: &World, deployment: Option<&str>, prompt: u64, answer: u64) -> Option<f64> {
     let deployment = world.deployments.iter().find(|known| Some(known.id.as_str()) == deployment)?;
-    let (input, output) = (deployment.input_usd_per_million?, deployment.output_usd_per_million?);
-    Some((prompt as f64 * input + answer as f64 * output) / 1e6)
+    settle::cost(deployment, prompt, answer)
 }
 
 /// What the record says was planned first.
