@@ -42,6 +42,7 @@ mod nearest;
 mod price;
 mod problem;
 mod quantization;
+mod rate_limit;
 mod server;
 mod standing;
 mod tier;
@@ -78,6 +79,7 @@ pub use model::{Availability, Derivation, Differs, Kind, Modalities, Modality, M
 pub use price::{ListingStatus, Price, Relation};
 pub use problem::Problem;
 pub use quantization::Quantization;
+pub use rate_limit::{Limited, RateLimit, Refill};
 pub use server::{LongPrompt, Metrics, Server, ServerKind};
 pub use standing::{Agreement, Attestation, Waiver};
 pub use tier::Tier;

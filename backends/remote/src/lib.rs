@@ -21,6 +21,8 @@ mod chunk;
 mod client;
 mod connector;
 mod gauge;
+mod moment;
+mod quota;
 mod reader;
 mod remote;
 mod rename;

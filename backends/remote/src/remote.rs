@@ -16,6 +16,7 @@ use crate::{
     Client,
     client::{NotSent, is_timeout, root},
     gauge::Gauge,
+    quota::Quota,
     reader::Reader,
     rename::renamed,
     report,
@@ -41,6 +42,7 @@ pub struct Remote {
     target: Target,
     checked: Checked,
     running: Gauge,
+    quota: Quota,
 }
 
 /// The form that an answer is to have.
@@ -57,7 +59,8 @@ impl Remote {
     /// When the target cannot be called as it stands; the message names the field.
     pub fn new(id: BackendId, target: Target, client: &Client) -> Result<Self, TargetError> {
         let checked = target.check(client)?;
-        Ok(Self { id, client: client.clone(), target, checked, running: Gauge::default() })
+        let quota = Quota::new(&target.rate_limits);
+        Ok(Self { id, client: client.clone(), target, checked, running: Gauge::default(), quota })
     }
 
     /// Asks the place for its list of models: whether it can be reached and takes the key. Generates nothing.
@@ -76,7 +79,7 @@ impl Remote {
         let response = self.client.send(ask).await.map_err(not_sent)?;
         match response.status().as_u16() {
             200..300 | 404 | 405 => Ok(()),
-            _ => Err(refused(response, Api::Chat).await),
+            _ => Err(self.refused(response, Api::Chat).await),
         }
     }
 
@@ -86,8 +89,9 @@ impl Remote {
         let form = if request.stream { Form::Stream } else { Form::Whole };
         let response = self.post(request, form)?.await.map_err(not_sent)?;
         if !response.status().is_success() {
-            return Err(refused(response, request.api).await);
+            return Err(self.refused(response, request.api).await);
         }
+        self.quota.take(response.headers());
         let answered = answered(response.headers(), form)?;
         let (api, limits) = (request.api, self.target.limits);
         let body = response.into_body();
@@ -108,6 +112,25 @@ impl Remote {
                 });
             }
         })
+    }
+
+    /// The error of a response whose status is no success. What it says of limits is kept.
+    async fn refused(&self, response: Response<Incoming>, api: Api) -> BackendError {
+        let status = response.status().as_u16();
+        let wait = retry_after(response.headers(), SystemTime::now());
+        self.quota.take(response.headers());
+        let body = words(response.into_body()).await;
+        if let Some(pointer) = &self.target.rate_limits_inside {
+            self.quota.take(&headers_inside(&body, pointer));
+        }
+        let mut error = report::refused(status, wait, body, api);
+        if let BackendError::Overloaded { retry_after } = &mut error {
+            if let Some(wait) = wait {
+                self.quota.pause(wait);
+            }
+            *retry_after = wait.or_else(|| self.quota.standing().closed);
+        }
+        error
     }
 
     fn post(
@@ -154,7 +177,8 @@ impl Backend for Remote {
 
     /// Always healthy: whether a host answers well shows in its answers, which the gateway counts.
     fn load(&self, _: &Probe<'_>) -> Load {
-        Load { running: self.running.now(), ..Load::IDLE }
+        let quota = self.quota.standing();
+        Load { running: self.running.now(), throttled_for: quota.closed, quota_left: quota.left, ..Load::IDLE }
     }
 
     fn generate(&self, request: Arc<Request>) -> BoxFuture<'_, Result<EventStream, BackendError>> {
@@ -183,11 +207,15 @@ fn not_sent(error: NotSent) -> BackendError {
     }
 }
 
-/// The error of a response whose status is no success.
-async fn refused(response: Response<Incoming>, api: Api) -> BackendError {
-    let status = response.status().as_u16();
-    let wait = retry_after(response.headers(), SystemTime::now());
-    report::refused(status, wait, words(response.into_body()).await, api)
+/// Headers that the body of a refusal repeats; what cannot be one is left out.
+fn headers_inside(body: &[u8], pointer: &str) -> HeaderMap {
+    let body: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    let Some(fields) = body.pointer(pointer).and_then(|fields| fields.as_object()) else { return HeaderMap::new() };
+    let header = |(name, value): (&String, &serde_json::Value)| {
+        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        Some((HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_str(&value).ok()?))
+    };
+    fields.iter().filter_map(header).collect()
 }
 
 /// The error of a body that came where a stream was asked for.

@@ -1,11 +1,11 @@
 //! Where a model is served and how that place wants to be called, as data.
 
 use backends::{Api, BackendError, Input, Request};
-use catalog::{Host, Server, StreamUsage};
+use catalog::{Host, RateLimit, Server, StreamUsage};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header, uri::InvalidUri};
 use url::Url;
 
-use crate::{Client, Secret};
+use crate::{Client, Secret, quota};
 
 /// What we call ourselves, unless the headers of a target say otherwise.
 const USER_AGENT: &str = concat!("pointsman/", env!("CARGO_PKG_VERSION"));
@@ -31,6 +31,10 @@ pub struct Target {
     pub lacks: Vec<Parameter>,
     /// Request fields that go by another name there, as (ours, theirs).
     pub renames: Vec<(String, String)>,
+    /// The response headers in which it tells its limits.
+    pub rate_limits: Vec<RateLimit>,
+    /// Where the body of a refusal repeats them, as a JSON pointer to an object of headers.
+    pub rate_limits_inside: Option<String>,
     /// How much of an answer is held.
     pub limits: Limits,
 }
@@ -136,6 +140,8 @@ impl Target {
             lacks: Vec::new(),
             paths: Paths::default(),
             renames: Vec::new(),
+            rate_limits: quota::usual(),
+            rate_limits_inside: None,
             limits: Limits::default(),
         }
     }
@@ -162,6 +168,8 @@ impl Target {
             asks_usage: matches!(host.stream_usage, StreamUsage::OnRequest | StreamUsage::Upstream),
             lacks: Parameter::named(&host.unsupported),
             renames: host.renames.iter().map(|(ours, theirs)| (ours.clone(), theirs.clone())).collect(),
+            rate_limits: host.rate_limits.clone(),
+            rate_limits_inside: host.rate_limits_inside.clone(),
             ..Self::new(host.base_url.clone(), name, key)
         })
     }
