@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Differs, RateLimit};
+use crate::{Differs, RateLimit, UsagePaths};
 
 /// A company that serves models over HTTP.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -47,9 +47,9 @@ pub struct Host {
     pub extra_headers: BTreeMap<String, String>,
     /// When a stream carries usage.
     pub stream_usage: StreamUsage,
-    /// Where an answer reports prompt tokens read from a cache.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cached_tokens: Option<String>,
+    /// Where an answer counts tokens and cost.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
+    pub usage: UsagePaths,
     /// Where an answer reports how long its parts took.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timings: Option<String>,

@@ -47,6 +47,7 @@ mod server;
 mod standing;
 mod tier;
 mod usage;
+mod usage_paths;
 
 pub use advise::{
     Advice, CONTEXT_UNASKED, Choice, Fork, ForkAnswer, Guide, LicenseFirst, Obstacle, Offer, Order, Place, Question,
@@ -84,6 +85,7 @@ pub use server::{LongPrompt, Metrics, Server, ServerKind};
 pub use standing::{Agreement, Attestation, Waiver};
 pub use tier::Tier;
 pub use usage::{Activity, Domain, Exposure, Purpose, Use};
+pub use usage_paths::UsagePaths;
 
 /// Whether a key of a row may be left out when it is written.
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {

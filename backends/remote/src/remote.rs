@@ -93,15 +93,15 @@ impl Remote {
         }
         self.quota.take(response.headers());
         let answered = answered(response.headers(), form)?;
-        let (api, limits) = (request.api, self.target.limits);
+        let (api, limits, usage) = (request.api, self.target.limits, Arc::clone(&self.target.usage));
         let body = response.into_body();
         Ok(match (form, answered) {
             (Form::Stream, Form::Stream) => {
-                let reader = Reader::new(api, request.answers(), limits.event);
+                let reader = Reader::new(api, request.answers(), limits.event, usage);
                 Box::pin(Events::new(reader, body, running))
             }
             (Form::Whole, Form::Whole) => Box::pin(stream::once(async move {
-                let answer = whole::answer(body, limits.whole, api).await;
+                let answer = whole::answer(body, limits.whole, api, &usage).await;
                 drop(running);
                 answer
             })),

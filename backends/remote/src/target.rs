@@ -1,7 +1,9 @@
 //! Where a model is served and how that place wants to be called, as data.
 
-use backends::{Api, BackendError, Input, Request};
-use catalog::{Host, RateLimit, Server, StreamUsage};
+use std::sync::Arc;
+
+use backends::{Api, BackendError, Convention, Count, Input, Request};
+use catalog::{Host, RateLimit, Server, StreamUsage, UsagePaths};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header, uri::InvalidUri};
 use url::Url;
 
@@ -27,6 +29,8 @@ pub struct Target {
     pub headers: Vec<(String, String)>,
     /// Whether a stream is asked for its usage (`stream_options.include_usage`).
     pub asks_usage: bool,
+    /// The names by which it counts tokens and cost.
+    pub usage: Arc<Convention>,
     /// Parameters that the place refuses or ignores. A request that depends on one is not sent there.
     pub lacks: Vec<Parameter>,
     /// Request fields that go by another name there, as (ours, theirs).
@@ -137,6 +141,7 @@ impl Target {
             key,
             headers: Vec::new(),
             asks_usage: true,
+            usage: Convention::openai(),
             lacks: Vec::new(),
             paths: Paths::default(),
             renames: Vec::new(),
@@ -166,6 +171,7 @@ impl Target {
             },
             // A host that sends usage in every stream need not have its caller's bytes changed.
             asks_usage: matches!(host.stream_usage, StreamUsage::OnRequest | StreamUsage::Upstream),
+            usage: convention(&host.usage),
             lacks: Parameter::named(&host.unsupported),
             renames: host.renames.iter().map(|(ours, theirs)| (ours.clone(), theirs.clone())).collect(),
             rate_limits: host.rate_limits.clone(),
@@ -183,10 +189,30 @@ impl Target {
     ) -> Self {
         Self {
             asks_usage: server.include_usage != Some(false),
+            usage: convention(&server.usage),
             lacks: Parameter::named(&server.unsupported),
             ..Self::new(base_url, name, key)
         }
     }
+}
+
+/// OpenAI's names, and those of a row of the catalog.
+fn convention(paths: &UsagePaths) -> Arc<Convention> {
+    let openai = Convention::openai();
+    if *paths == UsagePaths::default() {
+        return openai;
+    }
+    let counts = [
+        (Count::Prompt, &paths.prompt),
+        (Count::Completion, &paths.completion),
+        (Count::Cached, &paths.cached),
+        (Count::CacheWrite, &paths.cache_write),
+        (Count::Reasoning, &paths.reasoning),
+        (Count::CostUsd, &paths.cost_usd),
+    ];
+    let all = counts.iter().flat_map(|(count, paths)| paths.iter().map(|path| (*count, path)));
+    let all = all.chain(paths.fee_only.iter().map(|path| (Count::FeeOnly, path)));
+    Arc::new(all.fold(Convention::clone(&openai), |convention, (count, path)| convention.or(count, path)))
 }
 
 /// A target that cannot be called.

@@ -79,9 +79,14 @@ impl Drop for Canned {
 
 /// An answer with a status, headers and a body of JSON.
 pub fn json(status: u16, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
-    let mut response = Response::builder().status(status).header("content-type", "application/json");
-    for (name, value) in headers {
-        response = response.header(*name, *value);
-    }
+    let mut response = answer(status, headers, body);
+    response.headers_mut().insert("content-type", "application/json".parse().unwrap());
+    response
+}
+
+/// An answer with a status, headers and a body.
+pub fn answer(status: u16, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
+    let start = Response::builder().status(status);
+    let response = headers.iter().fold(start, |response, (name, value)| response.header(*name, *value));
     response.body(Full::new(body.into()).boxed_unsync()).unwrap()
 }
