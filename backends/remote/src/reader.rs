@@ -231,6 +231,7 @@ impl Reader {
     fn judge(&mut self, event: &[u8]) -> Verdict {
         self.state = State::Open;
         let event = sse::parse(event);
+        let error = event.is_error();
         let Some(data) = event.data else { return Verdict::Skip };
         if is_done(&data) {
             self.give_up();
@@ -242,10 +243,10 @@ impl Reader {
         }
         let chunk = match chunk::read(&data) {
             Read::Chunk(chunk) => chunk,
-            Read::Other if event.error => return self.fail(&data),
+            Read::Other if error => return self.fail(&data),
             // Not of a shape we know, so nothing says that the caller would not want it.
             Read::Other => return Verdict::Keep(Frame { content: true, ..Frame::default() }),
-            Read::Bad if event.error => return self.fail(&data),
+            Read::Bad if error => return self.fail(&data),
             Read::Bad => {
                 // Logged once a stream: a host may send any number of them.
                 if !std::mem::replace(&mut self.skipped, true) {
@@ -255,7 +256,7 @@ impl Reader {
             }
         };
         let choices = chunk.choices.unwrap_or_default();
-        if event.error || chunk.is_error() {
+        if error || chunk.is_error() {
             return self.fail(&data);
         }
         if choices.failed {

@@ -1,12 +1,9 @@
 //! One model at one place, as a [`Backend`]: sends the request, judges the response's head, hands its body on.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::sync::Arc;
 
-use backends::{Api, Backend, BackendError, BackendId, BoxFuture, EventStream, Load, Phase, Probe, Request};
-use bytes::Bytes;
+use backends::{Api, Backend, BackendError, BackendId, BoxFuture, EventStream, Load, Probe, Request};
+use catalog::Dialect;
 use futures_util::stream;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, header};
 use http_body_util::Full;
@@ -14,25 +11,19 @@ use hyper::body::Incoming;
 
 use crate::{
     Client,
-    client::{NotSent, is_timeout, root},
+    client::NotSent,
     gauge::Gauge,
     quota::Quota,
     reader::Reader,
+    refusal,
     rename::renamed,
     report,
-    retry_after::retry_after,
     stream::Events,
     target::{Checked, Target, TargetError},
-    whole::{self, collect},
+    whole,
 };
 
-/// The most that is read of a body that reports an error.
-const ERROR_BODY: usize = 64 << 10;
-
-/// How long the body of an error may take: its status is known, and nobody should wait for its words.
-const ERROR_BODY_WAIT: Duration = Duration::from_secs(1);
-
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// A model at a host or server that speaks the OpenAI-compatible dialect.
 #[derive(Debug)]
@@ -58,6 +49,9 @@ impl Remote {
     /// # Errors
     /// When the target cannot be called as it stands; the message names the field.
     pub fn new(id: BackendId, target: Target, client: &Client) -> Result<Self, TargetError> {
+        if target.dialect != Dialect::Openai {
+            return Err(TargetError::Dialect);
+        }
         let checked = target.check(client)?;
         let quota = Quota::new(&target.rate_limits);
         Ok(Self { id, client: client.clone(), target, checked, running: Gauge::default(), quota })
@@ -76,7 +70,7 @@ impl Remote {
             ask.headers_mut().clone_from(&self.checked.headers);
             ask
         };
-        let response = self.client.send(ask).await.map_err(not_sent)?;
+        let response = self.client.send(ask).await.map_err(refusal::not_sent)?;
         match response.status().as_u16() {
             200..300 | 404 | 405 => Ok(()),
             _ => Err(self.refused(response, Api::Chat).await),
@@ -87,7 +81,7 @@ impl Remote {
         self.target.fits(request)?;
         let running = self.running.enter();
         let form = if request.stream { Form::Stream } else { Form::Whole };
-        let response = self.post(request, form)?.await.map_err(not_sent)?;
+        let response = self.post(request, form)?.await.map_err(refusal::not_sent)?;
         if !response.status().is_success() {
             return Err(self.refused(response, request.api).await);
         }
@@ -114,23 +108,8 @@ impl Remote {
         })
     }
 
-    /// The error of a response whose status is no success. What it says of limits is kept.
     async fn refused(&self, response: Response<Incoming>, api: Api) -> BackendError {
-        let status = response.status().as_u16();
-        let wait = retry_after(response.headers(), SystemTime::now());
-        self.quota.take(response.headers());
-        let body = words(response.into_body()).await;
-        if let Some(pointer) = &self.target.rate_limits_inside {
-            self.quota.take(&headers_inside(&body, pointer));
-        }
-        let mut error = report::refused(status, wait, body, api);
-        if let BackendError::Overloaded { retry_after } = &mut error {
-            if let Some(wait) = wait {
-                self.quota.pause(wait);
-            }
-            *retry_after = wait.or_else(|| self.quota.standing().closed);
-        }
-        error
+        refusal::refused(response, api, &self.quota, self.target.rate_limits_inside.as_deref()).await
     }
 
     fn post(
@@ -195,43 +174,12 @@ impl Form {
     }
 }
 
-/// The error of a request that got no response.
-fn not_sent(error: NotSent) -> BackendError {
-    if !error.is_connect() {
-        let reason = format!("the connection broke before the response: {}", root(&error));
-        return BackendError::BrokenStream { reason };
-    }
-    match is_timeout(&error) {
-        true => BackendError::Timeout { phase: Phase::Connect },
-        false => BackendError::Connect(Box::new(error)),
-    }
-}
-
-/// Headers that the body of a refusal repeats; what cannot be one is left out.
-fn headers_inside(body: &[u8], pointer: &str) -> HeaderMap {
-    let body: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
-    let Some(fields) = body.pointer(pointer).and_then(|fields| fields.as_object()) else { return HeaderMap::new() };
-    let header = |(name, value): (&String, &serde_json::Value)| {
-        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        Some((HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_str(&value).ok()?))
-    };
-    fields.iter().filter_map(header).collect()
-}
-
 /// The error of a body that came where a stream was asked for.
 async fn error_body(body: Incoming, api: Api) -> BackendError {
-    let body = words(body).await;
+    let body = refusal::words(body).await;
     match crate::chunk::read(&body) {
         crate::chunk::Read::Chunk(chunk) if chunk.is_error() => report::inside(&body, api),
         _ => BackendError::BrokenStream { reason: "asked for a stream, the host sent a whole answer".into() },
-    }
-}
-
-/// The body of an error; nothing if it is too long, too slow or broken.
-async fn words(body: Incoming) -> Bytes {
-    match tokio::time::timeout(ERROR_BODY_WAIT, collect(body, ERROR_BODY)).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(_)) | Err(_) => Bytes::new(),
     }
 }
 

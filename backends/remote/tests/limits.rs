@@ -17,7 +17,7 @@ const ASK: &str = r#"{"model":"m","messages":[]}"#;
 
 /// A deployment at a host of the catalog that is reached at the server.
 fn at(host: &str, server: &Canned) -> Remote {
-    let target = Target::at_host(Catalog::builtin().host(host).unwrap(), "m", None).unwrap();
+    let target = Target::at_host(Catalog::builtin().host(host).unwrap(), "m", None);
     remote_to(Target { base_url: server.url("/v1"), ..target })
 }
 

@@ -72,7 +72,7 @@ fn target(at: &str, base_url: String) -> Option<Target> {
     match at.split_once(':').unwrap() {
         ("api", "openai") => Some(Target::new(base_url, "m", None)),
         ("api", _) => None,
-        ("host", id) => Some(Target { base_url, ..Target::at_host(catalog.host(id).unwrap(), "m", None).unwrap() }),
+        ("host", id) => Some(Target { base_url, ..Target::at_host(catalog.host(id).unwrap(), "m", None) }),
         ("server", id) => Some(Target::at_server(catalog.server(id).unwrap(), base_url, "m", None)),
         other => panic!("{other:?}"),
     }

@@ -4,14 +4,20 @@ use std::{
     convert::Infallible,
     net::SocketAddr,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use bytes::Bytes;
+use futures_util::{StreamExt, future, stream};
 use http::{HeaderMap, Method, Request, Response};
-use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
+use hyper::{
+    body::{Frame, Incoming},
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, sync::Notify, task::JoinHandle, time::timeout};
 
 /// A request that came.
 #[derive(Clone, Debug)]
@@ -28,6 +34,7 @@ pub type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
 pub struct Canned {
     addr: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
+    arrived: Arc<Notify>,
     task: JoinHandle<()>,
 }
 
@@ -37,18 +44,20 @@ impl Canned {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
-        let (answer, record) = (Arc::new(answer), Arc::clone(&seen));
+        let arrived = Arc::new(Notify::new());
+        let (answer, record, arrives) = (Arc::new(answer), Arc::clone(&seen), Arc::clone(&arrived));
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (answer, record) = (Arc::clone(&answer), Arc::clone(&record));
+                let (answer, record, arrives) = (Arc::clone(&answer), Arc::clone(&record), Arc::clone(&arrives));
                 let service = service_fn(move |request: Request<Incoming>| {
-                    let (answer, record) = (Arc::clone(&answer), Arc::clone(&record));
+                    let (answer, record, arrives) = (Arc::clone(&answer), Arc::clone(&record), Arc::clone(&arrives));
                     async move {
                         let (head, body) = request.into_parts();
                         let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
                         let path = head.uri.path_and_query().map_or_else(String::new, ToString::to_string);
                         let one = Seen { method: head.method, path, headers: head.headers, body };
                         record.lock().unwrap().push(one.clone());
+                        arrives.notify_waiters();
                         Ok::<_, Infallible>(answer(&one))
                     }
                 });
@@ -57,12 +66,26 @@ impl Canned {
                 tokio::spawn(served);
             }
         });
-        Self { addr, seen, task }
+        Self { addr, seen, arrived, task }
     }
 
     /// Its address with a path.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.addr)
+    }
+
+    /// Waits until a request for a path has come.
+    pub async fn wait_for(&self, path: &str) -> Seen {
+        let wait = async {
+            loop {
+                let arrival = self.arrived.notified();
+                if let Some(seen) = self.seen().into_iter().find(|seen| seen.path == path) {
+                    return seen;
+                }
+                arrival.await;
+            }
+        };
+        timeout(Duration::from_secs(20), wait).await.unwrap_or_else(|_| panic!("{path} was not asked for"))
     }
 
     /// What has come so far.
@@ -89,4 +112,11 @@ pub fn answer(status: u16, headers: &[(&str, &str)], body: impl Into<Bytes>) -> 
     let start = Response::builder().status(status);
     let response = headers.iter().fold(start, |response, (name, value)| response.header(*name, *value));
     response.body(Full::new(body.into()).boxed_unsync()).unwrap()
+}
+
+/// A stream of events that stays open after them.
+pub fn open_stream(events: &str) -> Answer {
+    let first = stream::once(future::ready(Ok(Frame::data(Bytes::copy_from_slice(events.as_bytes())))));
+    let body = StreamBody::new(first.chain(stream::pending())).boxed_unsync();
+    Response::builder().header("content-type", "text/event-stream").body(body).unwrap()
 }
