@@ -197,14 +197,23 @@ impl State {
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<Play>, HungUp> {
-        let open = self.gauge.open();
+        // A gateway asks how it is whenever it likes: such questions are neither counted nor recorded.
+        let generates = request.method() == Method::POST;
+        let open = if generates { self.gauge.open() } else { Gauge::new().open() };
         let (head, body) = request.into_parts();
         let body = match Limited::new(body, BODY_LIMIT).collect().await {
             Ok(body) => body.to_bytes(),
             Err(_) => return Ok(refuse(400, "the request body is broken or too large", open)),
         };
         let (method, path) = (head.method.clone(), head.uri.path().to_owned());
-        self.record(Recorded { method: head.method, path: path.clone(), headers: head.headers, body: body.clone() });
+        if generates {
+            self.record(Recorded {
+                method: head.method,
+                path: path.clone(),
+                headers: head.headers,
+                body: body.clone(),
+            });
+        }
         let api = match (method, path.as_str()) {
             (Method::POST, "/v1/chat/completions") => Api::Chat,
             (Method::POST, "/v1/completions") => Api::Completions,
