@@ -32,32 +32,33 @@ use crate::{
     runtime::{Deployed, Runtime},
 };
 
+/// A request for which a plan was made.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// The client API.
+    pub api: Api,
+    /// Its id.
+    pub id: &'a str,
+    /// The id of the request that it mirrors.
+    pub shadow_of: Option<&'a str>,
+    /// Who asks.
+    pub caller: &'a Grant,
+    /// What policies saw of it.
+    pub facts: &'a Facts,
+}
+
 /// Appends the decision of a plan. The answer has to wait for the ticket.
 ///
 /// # Errors
 /// A 503 when the ledger takes no record: nothing is served that could not be proved later.
-pub fn decide(
-    ledger: &Ledger,
-    runtime: &Runtime,
-    api: Api,
-    id: &str,
-    caller: &Grant,
-    facts: &Facts,
-    plan: &Plan,
-) -> Result<Ticket, ApiError> {
+pub fn decide(ledger: &Ledger, runtime: &Runtime, asked: &Asked<'_>, plan: &Plan) -> Result<Ticket, ApiError> {
     observe::decided(plan.verdict.as_str());
-    ledger.append(&decision(runtime, api, id, caller, facts, plan)).map_err(|error| unprovable(&error))
+    ledger.append(&decision(runtime, asked, plan)).map_err(|error| unprovable(&error))
 }
 
 /// What the ledger says of a plan: enough to make it again.
-fn decision<'a>(
-    runtime: &'a Runtime,
-    api: Api,
-    id: &'a str,
-    caller: &'a Grant,
-    facts: &'a Facts,
-    plan: &'a Plan,
-) -> Decision<'a> {
+fn decision<'a>(runtime: &'a Runtime, asked: &Asked<'a>, plan: &'a Plan) -> Decision<'a> {
+    let Asked { api, id, shadow_of, caller, facts } = *asked;
     let mut rejected = std::collections::BTreeMap::new();
     for candidate in plan.rejected() {
         *rejected.entry(candidate.code().into()).or_insert(0) += 1;
@@ -78,6 +79,7 @@ fn decision<'a>(
         kind: "decision".into(),
         time: decided_ms(facts),
         request: id.into(),
+        shadow_of: shadow_of.map(Into::into),
         api: match api {
             Api::Chat => "chat",
             Api::Completions => "completions",
@@ -99,10 +101,12 @@ fn decision<'a>(
         model: facts.model_asked.as_str().into(),
         language: facts.language.as_deref().map(Into::into),
         route: plan.route.as_deref().map(Into::into),
+        arm: plan.arm.as_deref().map(Into::into),
         asked: Some(AskedRecord {
             prompt_tokens: facts.prompt_tokens,
             max_tokens: facts.max_tokens,
             answer_tokens: facts.answer_tokens,
+            draw: facts.draw,
             needs: facts.needs.capabilities().iter().map(|need| need.as_str().into()).collect(),
             stream: facts.stream,
             script: facts.script.as_deref().map(Into::into),

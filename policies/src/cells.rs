@@ -2,7 +2,7 @@
 //!
 //! A cell is a caller (a team in a context), a model name, a language, and what else a route can match by: needs, prompt
 //! size, streaming, key, script, moment, headers, metadata. Each has the values that some route names, and one that none
-//! does. Moments are those of one week at which another set of time windows holds. Needs are those that routes match, in every combination;
+//! does; and the arms of splits. Moments are those of one week at which another set of time windows holds. Needs are those that routes match, in every combination;
 //! a prompt has the smallest size of its class. So a cell's plan holds everybody whom a request of its kind can reach: one
 //! that needs more, or whose prompt is longer, reaches the same or fewer on the same route.
 //!
@@ -94,6 +94,8 @@ pub struct Cells {
     languages: Vec<Option<String>>,
     /// By caller and model, in this order: whether some route asks after the language.
     asks_language: Vec<bool>,
+    /// Likewise: the arms of splits that such a request can be on; `None` alone where no route splits it.
+    arms: Vec<Vec<Option<String>>>,
     /// Every combination of what else is told apart.
     asked: Vec<Asked>,
     today: Date,
@@ -261,6 +263,17 @@ impl Cells {
             })
         });
         let asks_language: Vec<bool> = asks_language.collect();
+        let arms = callers.iter().flat_map(|(_, caller)| {
+            models.iter().map(|model| {
+                let of = |snapshot: &&Snapshot<'_>| {
+                    let arms = snapshot.policies.arms(snapshot.catalog, model, caller.team.as_deref());
+                    arms.map(|arm| Some(arm.to_owned())).collect::<Vec<_>>()
+                };
+                let arms: BTreeSet<Option<String>> = snapshots.iter().flat_map(of).collect();
+                if arms.is_empty() { vec![None] } else { arms.into_iter().collect() }
+            })
+        });
+        let arms: Vec<Vec<Option<String>>> = arms.collect();
         let mut languages = told.languages.clone();
         for snapshot in snapshots.iter().filter(|s| s.policies.routes.iter().any(|route| route.ranks_by_language)) {
             languages.extend(snapshot.policies.table.languages_told_apart().into_iter().map(str::to_owned));
@@ -269,6 +282,7 @@ impl Cells {
         let cells = Self {
             languages: std::iter::once(None).chain(languages.into_iter().map(Some)).collect(),
             asks_language,
+            arms,
             asked: told.asked(snapshots, today).ok_or(TooManyCells { cells: usize::MAX })?,
             callers,
             models,
@@ -282,8 +296,9 @@ impl Cells {
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        let asked = self.asks_language.iter().filter(|asks| **asks).count();
-        let rows = (self.asks_language.len() - asked).saturating_add(asked.saturating_mul(self.languages.len()));
+        let languages = |asks: bool| if asks { self.languages.len() } else { 1 };
+        let rows = self.asks_language.iter().zip(&self.arms);
+        let rows = rows.fold(0, |sum: usize, (asks, arms)| sum.saturating_add(languages(*asks) * arms.len()));
         rows.saturating_mul(self.asked.len())
     }
 
@@ -295,9 +310,10 @@ impl Cells {
     /// All of them, in an order that is always the same.
     pub fn iter(&self) -> impl Iterator<Item = Cell> {
         let rows = self.callers.iter().flat_map(|caller| self.models.iter().map(move |model| (caller, model)));
-        rows.zip(&self.asks_language).flat_map(move |(((at, caller), model), asks_language)| {
+        rows.zip(&self.asks_language).zip(&self.arms).flat_map(move |((((at, caller), model), asks_language), arms)| {
             let languages = if *asks_language { &self.languages[..] } else { &self.languages[..1] };
-            languages.iter().flat_map(move |language| {
+            let kinds = languages.iter().flat_map(move |language| arms.iter().map(move |arm| (language, arm)));
+            kinds.flat_map(move |(language, arm)| {
                 self.asked.iter().cloned().map(move |asked| Cell {
                     caller: *at,
                     facts: Facts {
@@ -313,6 +329,7 @@ impl Cells {
                         prompt_tokens: asked.prompt_tokens,
                         max_tokens: None,
                         answer_tokens: None,
+                        arm: arm.clone(),
                         draw: 0,
                         needs: asked.needs,
                         stream: asked.stream,
@@ -429,6 +446,9 @@ pub struct Example {
     /// The script, where some route asks after it and it can be told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub script: Option<String>,
+    /// The arm of the route's split.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arm: Option<String>,
     /// The key, where some route asks after it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
@@ -456,6 +476,7 @@ impl From<&Facts> for Example {
             purpose: facts.use_.purpose.name(),
             language: facts.language.clone(),
             script: facts.script.clone(),
+            arm: facts.arm.clone(),
             key: facts.key.clone(),
             now: facts.now,
             tags: facts.headers.iter().chain(&facts.metadata).cloned().collect(),
@@ -481,6 +502,9 @@ impl fmt::Display for Example {
         }
         if let Some(script) = &self.script {
             write!(f, ", script {script}")?;
+        }
+        if let Some(arm) = &self.arm {
+            write!(f, ", on arm {arm}")?;
         }
         if let Some(key) = &self.key {
             write!(f, ", key {}", key.escape_debug())?;

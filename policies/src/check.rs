@@ -48,7 +48,6 @@ impl Checker<'_> {
             self.facts(route, problems);
             self.requirements(route, problems);
             self.candidates(route, &binder, problems);
-            self.degrade_to(route, &binder, problems);
             if !self.sources[route.source].builtin {
                 self.reach(route, &routes[..at], problems);
             }

@@ -71,12 +71,18 @@ codes! {
     EmptyRange = "empty-range",
     /// Two routes have the same name.
     DuplicateRoute = "duplicate-route",
+    /// Two arms of a split have the same name.
+    DuplicateArm = "duplicate-arm",
     /// A candidate names no model of the catalog and no deployment.
     UnknownModel = "unknown-model",
     /// A candidate names a host that the catalog does not have.
     UnknownHost = "unknown-host",
     /// A candidate names a model family that the catalog does not have.
     UnknownFamily = "unknown-family",
+    /// A candidate names a preset that is no row of the selection matrix.
+    UnknownPreset = "unknown-preset",
+    /// A piece of hardware is not in the catalog.
+    UnknownHardware = "unknown-hardware",
     /// A licence id is not in the catalog.
     UnknownLicense = "unknown-license",
     /// A benchmark is not in the catalog.
@@ -105,6 +111,8 @@ codes! {
     NoEffect = "no-effect",
     /// A candidate stands twice in one list; the second has no effect.
     DuplicateCandidate = "duplicate-candidate",
+    /// Two arms of a split ask the same candidates, so that it tells nobody apart.
+    OverlappingArms = "overlapping-arms",
     /// An earlier route takes every request that this one matches.
     UnreachableRoute = "unreachable-route",
     /// Earlier routes take every request with one of the values that this one matches.

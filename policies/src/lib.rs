@@ -45,6 +45,7 @@ mod naming;
 mod parse;
 mod places;
 mod plan;
+mod preset;
 mod prove;
 mod quality;
 mod read;
@@ -52,13 +53,14 @@ mod remedy;
 mod route;
 mod rules;
 mod set;
+mod split;
 mod suffix;
 mod table;
 mod unmet;
 mod window;
 mod yaml;
 
-pub use attempts::{Attempts, Deadlines, FailureClass, FailureClasses};
+pub use attempts::{Attempts, Deadlines, FailureClass, FailureClasses, Group, Queue};
 pub use cases::{TestResult, run_tests};
 pub use cells::{Caller, Cell, Cells, Example, MAX_CELLS, Only, TooManyCells, every_caller, every_use};
 pub use claim::{Claim, ClaimError, GRAMMAR};
@@ -73,8 +75,8 @@ pub use mutate::{MAX_MUTATIONS, Mutation, Unnoticed, mutate};
 pub use naming::AskedAs;
 pub use places::Spot;
 pub use plan::{
-    Candidate, CandidateReport, Cause, Factor, MAX_CANDIDATES, Plan, PlanReport, Reason, Rejected, RejectedReport,
-    Score, Verdict, plan,
+    ArmReport, Candidate, CandidateReport, Cause, Factor, MAX_CANDIDATES, Plan, PlanReport, Reason, Rejected,
+    RejectedReport, Score, ShadowReport, Verdict, plan,
 };
 pub use prove::{Counterexample, Proof, Reached, prove};
 pub use remedy::{MAX_REMEDIES, Remedy, remedies};

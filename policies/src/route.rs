@@ -7,8 +7,8 @@ use std::ops::RangeInclusive;
 use catalog::{Owed, Tier};
 
 use crate::{
-    Attempts, Capabilities, Capability, Facts, Needs, quality::QualityBy, read::Spanned, suffix::Suffixes,
-    window::Window,
+    Attempts, Capabilities, Capability, Facts, Group, Needs, Queue, quality::QualityBy, read::Spanned, split::By,
+    suffix::Suffixes, window::Window,
 };
 
 /// One route of a file.
@@ -25,10 +25,75 @@ pub(crate) struct RouteText {
     pub(crate) prefer: Option<Prefer>,
     pub(crate) quality_by: Option<QualityBy>,
     pub(crate) candidates: Vec<Spanned<Selector>>,
-    /// Who is asked where no candidate may serve; nobody where the request is refused then.
-    pub(crate) degrade_to: Vec<Spanned<Selector>>,
+    pub(crate) split: Option<SplitText>,
+    pub(crate) shadow: Option<ShadowText>,
+    pub(crate) on_none: OnNone,
+    /// Without its groups, which [`RouteText::groups`] are not bound to deployments yet.
     pub(crate) attempts: Attempts,
+    pub(crate) groups: Vec<GroupText>,
     pub(crate) suffixes: Option<Suffixes>,
+}
+
+impl RouteText {
+    /// Every list of deployments that the route asks, in no order that matters: its candidates, those of
+    /// the arms of its split, whom it mirrors requests to, and whom it degrades to.
+    pub(crate) fn lists(&self) -> impl Iterator<Item = &[Spanned<Selector>]> {
+        let arms = self.split.iter().flat_map(|split| &split.arms).map(|arm| &arm.candidates[..]);
+        let shadow = self.shadow.iter().map(|shadow| &shadow.candidates[..]);
+        std::iter::once(&self.candidates[..]).chain(arms).chain(shadow).chain([self.on_none.degrade_to()])
+    }
+}
+
+/// What becomes of a request that no candidate may serve.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum OnNone {
+    #[default]
+    Refuse,
+    /// These are asked instead.
+    DegradeTo(Vec<Spanned<Selector>>),
+    /// It waits for one that is not available now.
+    Queue(Queue),
+}
+
+impl OnNone {
+    /// Who is asked instead; nobody unless the route degrades.
+    pub(crate) fn degrade_to(&self) -> &[Spanned<Selector>] {
+        match self {
+            Self::DegradeTo(selectors) => selectors,
+            Self::Refuse | Self::Queue(_) => &[],
+        }
+    }
+}
+
+/// `split`: some requests ask other candidates first.
+#[derive(Clone, Debug)]
+pub(crate) struct SplitText {
+    pub(crate) by: By,
+    pub(crate) arms: Vec<ArmText>,
+}
+
+/// A share of a split.
+#[derive(Clone, Debug)]
+pub(crate) struct ArmText {
+    pub(crate) name: Spanned<String>,
+    pub(crate) weight: u32,
+    /// Asked before the candidates of the route; none for an arm that leaves the route as it is.
+    pub(crate) candidates: Vec<Spanned<Selector>>,
+}
+
+/// `shadow`: a share of the requests is sent elsewhere too, and that answer thrown away.
+#[derive(Clone, Debug)]
+pub(crate) struct ShadowText {
+    /// 0 to 1.
+    pub(crate) share: f64,
+    pub(crate) candidates: Vec<Spanned<Selector>>,
+}
+
+/// An entry of `attempts.groups`.
+#[derive(Clone, Debug)]
+pub(crate) struct GroupText {
+    pub(crate) candidates: Vec<Spanned<Selector>>,
+    pub(crate) group: Group,
 }
 
 /// Names of `match` with their places.
@@ -239,6 +304,7 @@ pub(crate) struct Require {
     pub(crate) retention: Option<Vec<String>>,
     pub(crate) training_use: Option<Vec<String>>,
     pub(crate) openness: Option<Vec<&'static str>>,
+    pub(crate) hardware: Option<Vec<Spanned<String>>>,
     pub(crate) local: Option<Spanned<bool>>,
     pub(crate) min_bits: Option<f64>,
     pub(crate) max_input_usd: Option<f64>,
@@ -308,6 +374,8 @@ pub(crate) enum Selector {
     Host(String),
     /// `family:ID`: every deployment of a model family.
     Family(String),
+    /// `preset:ID`: the models of a row of the selection matrix, in its order.
+    Preset(String),
     /// `any`: every deployment that the list does not reach otherwise.
     Any,
 }
@@ -319,6 +387,7 @@ impl Selector {
             _ if text == "any" => Self::Any,
             Some(("host", id)) => Self::Host(id.to_owned()),
             Some(("family", id)) => Self::Family(id.to_owned()),
+            Some(("preset", id)) => Self::Preset(id.to_owned()),
             _ => Self::Name(text.to_owned()),
         }
     }
@@ -330,6 +399,7 @@ impl std::fmt::Display for Selector {
             Self::Name(id) => f.write_str(id),
             Self::Host(id) => write!(f, "host:{id}"),
             Self::Family(id) => write!(f, "family:{id}"),
+            Self::Preset(id) => write!(f, "preset:{id}"),
             Self::Any => f.write_str("any"),
         }
     }

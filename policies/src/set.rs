@@ -8,11 +8,12 @@ use std::{collections::HashMap, sync::Arc};
 use catalog::Catalog;
 
 use crate::{
-    Attempts, Capabilities, Facts, Suffix,
+    Attempts, Capabilities, Facts, Queue, Suffix,
     naming::{Alias, Name},
     parse::FileText,
     plan::Rejected,
     route::{Limits, Prefer, When},
+    split::{By, Split},
     suffix::Suffixes,
     table::Table,
 };
@@ -51,23 +52,33 @@ pub(crate) struct Route {
     pub(crate) limits: Option<Limits>,
     pub(crate) suffixes: Suffixes,
     pub(crate) attempts: Attempts,
-    /// Those that meet `require`, in the order of the list.
-    pub(crate) entries: Box<[Entry]>,
-    /// Those that the company's licence rules may ask instead of one of `entries`, and that meet `require` too.
+    /// Its candidates, where it has no split.
+    pub(crate) listed: Listed,
+    pub(crate) split: Option<Box<Split>>,
+    /// Those that the company's licence rules may ask instead of a candidate, and that meet `require` too.
     pub(crate) spare: Box<[Entry]>,
-    /// Whom to ask where none of these may serve; absent: the request is refused.
-    pub(crate) degraded: Option<Box<Degraded>>,
+    /// Whom to ask where no candidate may serve; absent: the request is refused. None of them is a candidate.
+    pub(crate) degraded: Option<Box<Listed>>,
+    /// How long a request waits where no candidate is available now.
+    pub(crate) queue: Option<Queue>,
+    pub(crate) shadow: Option<Box<Shadow>>,
+}
+
+/// A list of a route, bound to deployments.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Listed {
+    /// Those that meet the route's `require`, in the order of the list.
+    pub(crate) entries: Box<[Entry]>,
     /// Those that do not, and candidates that nothing serves.
     pub(crate) out: Arc<[Rejected]>,
 }
 
-/// `on_none: {degrade_to: ...}`, bound to deployments that are no candidates of the route.
+/// Whom requests are mirrored to.
 #[derive(Clone, Debug)]
-pub(crate) struct Degraded {
-    /// Those that meet the route's `require`, in the order of the list.
-    pub(crate) entries: Box<[Entry]>,
-    /// Those of the whole route that no request can use.
-    pub(crate) out: Arc<[Rejected]>,
+pub(crate) struct Shadow {
+    /// The share of the requests, 0 to 1.
+    pub(crate) share: f64,
+    pub(crate) listed: Listed,
 }
 
 /// The stage of the demo model where a wildcard reached it: after everything else.
@@ -77,6 +88,10 @@ pub(crate) const SPARE_STAGE: u16 = u16::MAX - 1;
 
 /// The first of the stages of those that are asked where no candidate may serve; they end before [`SPARE_STAGE`].
 pub(crate) const DEGRADED_STAGE: u16 = 1 << 15;
+/// The first of the stages of candidates that are held back for a failure of others; they end before [`DEGRADED_STAGE`].
+pub(crate) const HELD_STAGE: u16 = 1 << 14;
+/// A group of attempts that is none.
+pub(crate) const NO_GROUP: u8 = u8::MAX;
 
 /// A deployment that a route may choose.
 #[derive(Clone, Copy, Debug)]
@@ -87,6 +102,8 @@ pub(crate) struct Entry {
     pub(crate) stage: u16,
     /// The place of its entry in `candidates`, from 0.
     pub(crate) rank: u16,
+    /// Its group in the attempts of the route, or [`NO_GROUP`].
+    pub(crate) group: u8,
 }
 
 impl PolicySet {
@@ -121,19 +138,36 @@ impl PolicySet {
         self.could_take(&self.name(catalog, model), team).any(|route| route.when.script.is_some())
     }
 
-    /// Whether some route matches by the request header `name`, in lower case.
+    /// Whether some route matches or splits by the request header `name`, in lower case.
     pub fn asks_header(&self, name: &str) -> bool {
-        self.routes.iter().any(|route| route.when.header.iter().any(|tag| tag.name == name))
+        self.routes.iter().any(|route| {
+            let splits = matches!(route.split.as_deref(), Some(Split { by: By::Header(by), .. }) if by == name);
+            splits || route.when.header.iter().any(|tag| tag.name == name)
+        })
     }
 
-    /// Whether some route matches by the entry `name` of a request's `metadata`.
+    /// Whether some route matches or splits by the entry `name` of a request's `metadata`.
     pub fn asks_metadata(&self, name: &str) -> bool {
-        self.routes.iter().any(|route| route.when.metadata.iter().any(|tag| tag.name == name))
+        self.routes.iter().any(|route| {
+            let splits = matches!(route.split.as_deref(), Some(Split { by: By::Metadata(by), .. }) if by == name);
+            splits || route.when.metadata.iter().any(|tag| tag.name == name)
+        })
     }
 
     /// The catalog's id of a model that a name in some route stands for, where no such route takes the request.
     pub(crate) fn stands_for(&self, name: &str) -> Option<&str> {
         self.other_names.get(name).map(String::as_str)
+    }
+
+    /// The arms of the splits of routes that could take a request for `model` by `team`.
+    pub(crate) fn arms(&self, catalog: &Catalog, model: &str, team: Option<&str>) -> impl Iterator<Item = &str> {
+        let name = self.name(catalog, model);
+        let routes: Vec<&Route> = self.could_take(&name, team).collect();
+        routes
+            .into_iter()
+            .filter_map(|route| route.split.as_deref())
+            .flat_map(|split| &split.arms)
+            .map(|arm| &*arm.name)
     }
 
     /// Whether a route, a deployment or a served model goes by this name.

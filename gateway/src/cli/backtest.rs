@@ -59,6 +59,10 @@ pub(super) fn run(args: &Backtest) -> anyhow::Result<bool> {
         if args.since.is_some_and(|since| time < since) || args.until.is_some_and(|until| time >= until) {
             continue;
         }
+        // What is mirrored follows from the request that it mirrors.
+        if entry.decision.shadow_of.is_some() {
+            continue;
+        }
         let facts = match replay::facts(&entry.decision) {
             Ok(facts) => facts,
             Err(unknown) => {

@@ -173,6 +173,8 @@ impl ApiError {
         }
         let tries = if tried == 1 { "1 attempt".to_owned() } else { format!("{tried} attempts") };
         let mut api = match error.class() {
+            // The host's own words say more.
+            Class::ContextTooLong if matches!(error, BackendError::Status { .. }) => Self::caller(error),
             Class::ContextTooLong => Self {
                 param: Some("messages".into()),
                 ..Self::new(
@@ -183,7 +185,7 @@ impl ApiError {
                 )
             }
             .hint("shorten the prompt, or ask for a model with a larger context window"),
-            Class::Caller => Self::caller(error),
+            Class::Caller | Class::ContentFilter => Self::caller(error),
             Class::TooManyRequests => Self::new(
                 StatusCode::TOO_MANY_REQUESTS,
                 "rate_limit_error",

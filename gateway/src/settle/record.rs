@@ -21,6 +21,9 @@ pub struct Decision<'a> {
     pub time: u64,
     /// The request's id, as in its `x-request-id`.
     pub request: Cow<'a, str>,
+    /// The id of the request that this one mirrors; its answer is thrown away.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub shadow_of: Option<Cow<'a, str>>,
     /// The client API.
     pub api: Cow<'a, str>,
     /// Who asked; `None` where no key is needed.
@@ -37,6 +40,9 @@ pub struct Decision<'a> {
     pub language: Option<Cow<'a, str>>,
     /// The route that matched.
     pub route: Option<Cow<'a, str>>,
+    /// The arm of the route's split.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub arm: Option<Cow<'a, str>>,
     /// What else policies saw of the request.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub asked: Option<AskedRecord<'a>>,
@@ -67,6 +73,9 @@ pub struct AskedRecord<'a> {
     /// Tokens of a usual answer on its route, as the plan took it; absent where that was not learnt.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub answer_tokens: Option<f32>,
+    /// The request's random number, by which arms are drawn and ties broken; 0 where there was none.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub draw: u64,
     /// What it asked of a model, by the words of [`policies::Capability`].
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub needs: Vec<Cow<'a, str>>,
@@ -81,6 +90,10 @@ pub struct AskedRecord<'a> {
     /// The entries of `metadata` that it declares, likewise.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub metadata: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// The use, as the licence decision read it.
