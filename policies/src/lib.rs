@@ -52,6 +52,7 @@ mod read;
 mod remedy;
 mod route;
 mod rules;
+mod schema;
 mod set;
 mod split;
 mod suffix;
@@ -81,5 +82,6 @@ pub use plan::{
 pub use prove::{Counterexample, Proof, Reached, prove};
 pub use remedy::{MAX_REMEDIES, Remedy, remedies};
 pub use route::SCRIPTS;
+pub use schema::schema;
 pub use set::{DIRECT, PolicySet};
 pub use suffix::Suffix;
