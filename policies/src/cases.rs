@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::{
     Caller, Deployment, Facts, Needs, Place, Plan, PolicySet, Snapshot,
-    compile::bind,
+    compile::bind_for,
     diag::{Code, nearest},
     parse::{FileText, NEEDS},
     plan::plan_whole,
@@ -116,10 +116,13 @@ impl CaseText {
         };
         match &self.deployed {
             None if Arc::ptr_eq(texts, &snapshot.policies.texts) => see(snapshot.policies, snapshot.deployments),
-            None => see(&bind(Arc::clone(texts), snapshot.catalog, snapshot.deployments), snapshot.deployments),
+            None => {
+                let deployments = snapshot.deployments;
+                see(&bind_for(&facts, Arc::clone(texts), snapshot.catalog, deployments), deployments)
+            }
             Some(_) => {
                 let deployments = self.made_up(snapshot.deployments);
-                see(&bind(Arc::clone(texts), snapshot.catalog, &deployments), &deployments)
+                see(&bind_for(&facts, Arc::clone(texts), snapshot.catalog, &deployments), &deployments)
             }
         }
     }

@@ -225,8 +225,10 @@ struct ByTeam {
 }
 
 impl Index {
-    pub(crate) fn new(routes: &[Route]) -> Self {
-        let mut index = Self::default();
+    /// The routes by what they match. Of `names` it is known that some route matches them, whether it is here or not.
+    pub(crate) fn new<'n>(routes: &[Route], names: impl Iterator<Item = &'n str>) -> Self {
+        let models = names.map(|name| (name.to_owned(), ByTeam::default())).collect();
+        let mut index = Self { models, every_model: ByTeam::default() };
         for (at, route) in routes.iter().enumerate() {
             match &route.when.model {
                 None => index.every_model.insert(at, &route.when.team),
