@@ -300,9 +300,7 @@ impl Settlement {
             prompt_tokens: self.usage.map(|usage| usage.prompt_tokens),
             completion_tokens: self.usage.map(|usage| usage.completion_tokens),
             cached_tokens: self.usage.map(|usage| usage.cached_tokens),
-            cost_usd: facts
-                .zip(self.usage)
-                .and_then(|(facts, usage)| cost(facts, usage.prompt_tokens, usage.completion_tokens)),
+            cost_usd: facts.zip(self.usage).and_then(|(facts, usage)| cost(facts, &usage)),
             first_token_ms: served.filter(|served| served.streamed).map(|served| served.first_token.as_millis() as u64),
             total_ms: self.arrived.elapsed().as_millis() as u64,
         };
@@ -327,12 +325,15 @@ impl Drop for Settlement {
     }
 }
 
-/// What a request cost at the deployment's listed prices. Cached tokens count as fresh ones until a price for them
-/// is known, so a known cost is never too low.
-pub fn cost(deployment: &policies::Deployment, prompt_tokens: u64, completion_tokens: u64) -> Option<f64> {
+/// What a request cost at the deployment's listed prices. Tokens from a cache count as fresh ones where no price of
+/// theirs is known, so a known cost is never too low.
+pub fn cost(deployment: &policies::Deployment, usage: &Usage) -> Option<f64> {
     let input = deployment.input_usd_per_million?;
     let output = deployment.output_usd_per_million?;
-    Some((prompt_tokens as f64 * input + completion_tokens as f64 * output) / 1e6)
+    let cached = usage.cached_tokens.min(usage.prompt_tokens);
+    let fresh = usage.prompt_tokens - cached;
+    let prompt = fresh as f64 * input + cached as f64 * deployment.cached_input_usd_per_million.unwrap_or(input);
+    Some((prompt + usage.completion_tokens as f64 * output) / 1e6)
 }
 
 /// The day that it is now, in UTC.
@@ -343,4 +344,33 @@ pub fn today() -> catalog::Date {
 /// Now, in Unix milliseconds.
 pub fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use policies::{Deployment, Place};
+
+    use super::*;
+
+    #[test]
+    fn cached_tokens_cost_their_own_price_where_it_is_known_and_the_full_one_where_it_is_not() {
+        let priced = |cached| Deployment {
+            input_usd_per_million: Some(2.0),
+            output_usd_per_million: Some(10.0),
+            cached_input_usd_per_million: cached,
+            ..Deployment::new("d", "m", Place::Server("vllm".to_owned()))
+        };
+        let usage = |cached_tokens| Usage {
+            prompt_tokens: 1_000_000,
+            completion_tokens: 100_000,
+            cached_tokens,
+            ..Usage::default()
+        };
+        let cents =
+            |deployment: &Deployment, usage| (cost(deployment, &usage).expect("a price") * 100.0).round() as u64;
+        assert_eq!(cents(&priced(None), usage(400_000)), 300);
+        assert_eq!(cents(&priced(Some(0.5)), usage(400_000)), 240);
+        assert_eq!(cents(&priced(Some(0.5)), usage(9_000_000)), 150, "no more than the prompt has");
+        assert_eq!(cost(&Deployment::new("d", "m", Place::Server("vllm".to_owned())), &usage(0)), None);
+    }
 }

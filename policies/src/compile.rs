@@ -68,6 +68,8 @@ pub struct Declared {
     pub teams: Option<Vec<String>>,
     /// Its contexts, alike.
     pub contexts: Option<Vec<String>>,
+    /// The public ids of its keys, alike.
+    pub keys: Option<Vec<String>>,
     /// The request headers that are facts, in lower case.
     pub headers: Vec<String>,
     /// The entries of a request's `metadata` that are facts.

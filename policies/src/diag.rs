@@ -95,6 +95,8 @@ codes! {
     UnknownTeam = "unknown-team",
     /// A context is matched that the configuration does not have.
     UnknownContext = "unknown-context",
+    /// A key is matched that the keys file does not have.
+    UnknownApiKey = "unknown-api-key",
     /// A test names a route that no file has.
     UnknownRoute = "unknown-route",
     /// An alias stands for a name that is no model, no deployment and in no route's `match`.

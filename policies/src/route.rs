@@ -101,6 +101,7 @@ pub(crate) struct GroupText {
 pub(crate) struct Places {
     pub(crate) teams: Vec<Spanned<String>>,
     pub(crate) contexts: Vec<Spanned<String>>,
+    pub(crate) keys: Vec<Spanned<String>>,
     pub(crate) headers: Vec<Spanned<String>>,
     pub(crate) metadata: Vec<Spanned<String>>,
 }

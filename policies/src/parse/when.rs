@@ -36,6 +36,7 @@ impl Reader<'_> {
         let Some(fields) = self.fields(node, "`match`", &KEYS) else { return Default::default() };
         let teams = fields.get("team").map(|n| self.texts(n, "a team"));
         let contexts = fields.get("context").map(|n| self.texts(n, "a context"));
+        let keys = fields.get("key").map(|n| self.texts(n, "the id of a key"));
         let (header, headers) = self.tags(&fields, "header", "`match.header`");
         let (metadata, names) = self.tags(&fields, "metadata", "`match.metadata`");
         let values = |texts: &Option<Vec<Spanned<String>>>| {
@@ -43,7 +44,7 @@ impl Reader<'_> {
         };
         let when = When {
             team: values(&teams),
-            key: self.names(&fields, "key", "the id of a key"),
+            key: values(&keys),
             context: values(&contexts),
             language: fields.get("language").map(|n| self.languages(n)),
             script: fields.get("script").map(|n| self.scripts(n)),
@@ -64,6 +65,7 @@ impl Reader<'_> {
         let places = Places {
             teams: teams.unwrap_or_default(),
             contexts: contexts.unwrap_or_default(),
+            keys: keys.unwrap_or_default(),
             headers,
             metadata: names,
         };
