@@ -53,6 +53,10 @@ pub struct Asked<'a> {
 /// A 503 when the ledger takes no record: nothing is served that could not be proved later.
 pub fn decide(ledger: &Ledger, runtime: &Runtime, asked: &Asked<'_>, plan: &Plan) -> Result<Ticket, ApiError> {
     observe::decided(plan.verdict.as_str());
+    for alert in &plan.alerts {
+        observe::policy_alert(&alert.route);
+        tracing::warn!(request = asked.id, route = &*alert.route, error = %alert.error, "a route's `when` was an error");
+    }
     ledger.append(&decision(runtime, asked, plan)).map_err(|error| unprovable(&error))
 }
 
@@ -116,6 +120,11 @@ fn decision<'a>(runtime: &'a Runtime, asked: &Asked<'a>, plan: &'a Plan) -> Deci
         config: runtime.config.digest.as_str().into(),
         policy: runtime.config.policy_digest.as_str().into(),
         verdict: verdict.into(),
+        alerts: plan
+            .alerts
+            .iter()
+            .map(|alert| (alert.route.to_string().into(), alert.error.to_string().into()))
+            .collect(),
         refused,
         candidates,
         rejected,

@@ -20,6 +20,7 @@ use serde::Serialize;
 
 use crate::{
     Capabilities, Capability, Facts, Needs, PolicySet, Snapshot,
+    condition::{Compared, Fact, ListFact, NumberFact, TextFact},
     route::{UNKNOWN, When},
     window::{self, Window},
 };
@@ -106,6 +107,7 @@ pub struct Cells {
 struct Asked {
     needs: Needs,
     prompt_tokens: u64,
+    max_tokens: Option<u64>,
     stream: bool,
     key: Option<String>,
     script: Option<String>,
@@ -124,6 +126,7 @@ struct ToldApart {
     needs: Capabilities,
     /// Where a class of prompt sizes begins.
     prompt_tokens: BTreeSet<u64>,
+    max_tokens: BTreeSet<u64>,
     stream: bool,
     keys: BTreeSet<String>,
     scripts: BTreeSet<String>,
@@ -149,6 +152,7 @@ impl ToldApart {
             time,
             header,
             metadata,
+            condition,
         } = when;
         let names = [
             (&mut self.teams, team),
@@ -182,6 +186,41 @@ impl ToldApart {
             self.prompt_tokens.extend(range.end().checked_add(1));
         }
         self.stream |= stream.is_some();
+        for (fact, compared) in condition.iter().flat_map(|condition| &condition.uses().facts) {
+            self.add_compared(fact, compared);
+        }
+    }
+
+    /// What an expression compares a fact with.
+    fn add_compared(&mut self, fact: &Fact, compared: &Compared) {
+        let texts = || compared.texts.iter().map(|quoted| quoted.value.clone()).filter(|value| value != UNKNOWN);
+        // On both sides of a number, and on it.
+        let numbers = || {
+            let sides = |n: &i64| [n.saturating_sub(1), *n, n.saturating_add(1)];
+            compared.numbers.iter().flat_map(sides).filter_map(|n| u64::try_from(n).ok())
+        };
+        match fact {
+            Fact::Text(TextFact::Model) => self.models.extend(texts()),
+            Fact::Text(TextFact::Team) => self.teams.extend(texts()),
+            Fact::Text(TextFact::Key) => self.keys.extend(texts()),
+            Fact::Text(TextFact::Context) => self.contexts.extend(texts()),
+            Fact::Text(TextFact::Language) => self.languages.extend(texts()),
+            Fact::Text(TextFact::Script) => self.scripts.extend(texts()),
+            Fact::Text(TextFact::Header(name)) => self.headers.entry(name.clone()).or_default().extend(texts()),
+            Fact::Text(TextFact::Metadata(name)) => self.metadata.entry(name.clone()).or_default().extend(texts()),
+            Fact::Number(NumberFact::PromptTokens) => self.prompt_tokens.extend(numbers()),
+            Fact::Number(NumberFact::MaxTokens) => self.max_tokens.extend(numbers()),
+            Fact::List(ListFact::Needs) => {
+                let named = texts().filter_map(|word| Capability::named(&word));
+                named.for_each(|need| self.needs.insert(need));
+            }
+            Fact::Stream => self.stream = true,
+            // Callers are given with their uses.
+            Fact::Text(
+                TextFact::Purpose | TextFact::Exposure | TextFact::Activity | TextFact::Seat | TextFact::Entity,
+            )
+            | Fact::List(ListFact::Domains | ListFact::EndUsers) => {}
+        }
     }
 
     /// Every combination of what is told apart beside caller, model and language; `None` where there are too many.
@@ -192,6 +231,8 @@ impl ToldApart {
         each(&mut all, &smallest(self.prompt_tokens.clone(), snapshots), |asked, tokens| {
             asked.prompt_tokens = *tokens
         })?;
+        let most: Vec<Option<u64>> = std::iter::once(None).chain(self.max_tokens.iter().copied().map(Some)).collect();
+        each(&mut all, &most, |asked, most| asked.max_tokens = *most)?;
         each(&mut all, if self.stream { &[false, true] } else { &[false] }, |asked, stream| asked.stream = *stream)?;
         let keys: Vec<Option<String>> = none_or(&self.keys);
         each(&mut all, &keys, |asked, key| asked.key.clone_from(key))?;
@@ -327,7 +368,7 @@ impl Cells {
                         language: language.clone(),
                         script: asked.script,
                         prompt_tokens: asked.prompt_tokens,
-                        max_tokens: None,
+                        max_tokens: asked.max_tokens,
                         answer_tokens: None,
                         arm: arm.clone(),
                         draw: 0,
@@ -460,6 +501,9 @@ pub struct Example {
     pub tags: Vec<(String, String)>,
     /// The size of the prompt.
     pub prompt_tokens: u64,
+    /// The most tokens of the answer, where some route asks after it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<u64>,
     /// What it needs beyond text.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<&'static str>,
@@ -481,6 +525,7 @@ impl From<&Facts> for Example {
             now: facts.now,
             tags: facts.headers.iter().chain(&facts.metadata).cloned().collect(),
             prompt_tokens: facts.prompt_tokens,
+            max_tokens: facts.max_tokens,
             needs: facts.needs.capabilities().iter().map(Capability::as_str).collect(),
             stream: facts.stream,
         }
@@ -517,6 +562,9 @@ impl fmt::Display for Example {
         }
         if self.prompt_tokens > USUAL_PROMPT {
             write!(f, ", {} prompt tokens", self.prompt_tokens)?;
+        }
+        if let Some(most) = self.max_tokens {
+            write!(f, ", at most {most} answer tokens")?;
         }
         if !self.needs.is_empty() {
             write!(f, ", needs {}", self.needs.join(" and "))?;

@@ -107,6 +107,10 @@ codes! {
     AliasLoop = "alias-loop",
     /// An alias has the name of something else, which could then not be asked for.
     AliasHides = "alias-hides",
+    /// A `when` is no expression over the facts of a request that is true or false.
+    BadCondition = "bad-condition",
+    /// A `when` reads what a request may not have, without asking for it before; for such a request it is an error.
+    UnguardedFact = "unguarded-fact",
     /// Two parts of a policy cannot both be met.
     Contradiction = "contradiction",
     /// What is written changes nothing, because something beside it says more.
@@ -283,6 +287,11 @@ impl<'a> File<'a> {
     /// Its name, as the caller gave it.
     pub(crate) fn name(&self) -> &'a str {
         self.name
+    }
+
+    /// What stands at a place.
+    pub(crate) fn written(&self, at: &Range<usize>) -> &'a str {
+        self.text.get(at.clone()).unwrap_or_default()
     }
 
     /// The line of a byte, from 1.

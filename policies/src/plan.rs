@@ -16,12 +16,12 @@ use catalog::{Class, Decision, Outcome, Owed};
 use crate::{
     AskedAs, Attempts, Capabilities, Capability, Facts, Live, Queue, Snapshot,
     route::{Limits, Prefer},
-    set::{Entry, Found, Route, Shadow},
+    set::{Alert, Entry, Found, Route, Shadow},
     split::within,
     table::Row,
 };
 
-pub use report::{ArmReport, CandidateReport, PlanReport, RejectedReport, ShadowReport};
+pub use report::{AlertReport, ArmReport, CandidateReport, PlanReport, RejectedReport, ShadowReport};
 pub use score::{Factor, Reason, Score};
 pub use verdict::Verdict;
 
@@ -51,6 +51,8 @@ pub struct Plan {
     /// Who else gets the request, where it is mirrored: a plan of its own, of one candidate at most and without another
     /// shadow. Its answer is thrown away.
     pub shadow: Option<Box<Plan>>,
+    /// Routes that did not take the request because their expressions were errors for it.
+    pub alerts: Vec<Alert>,
     /// Those that this request, its licences or their health ruled out.
     ruled_out: Vec<Rejected>,
     /// Those that no request on this route can use.
@@ -217,6 +219,7 @@ impl Plan {
             verdict,
             waits: None,
             shadow: None,
+            alerts: found.alerts.clone(),
             ruled_out,
             never: route.map(|route| route.listed.out.clone()).unwrap_or_default(),
             never_instead: Arc::default(),
@@ -289,6 +292,7 @@ pub(crate) fn plan_whole(facts: &Facts, snapshot: &Snapshot<'_>, keep: usize) ->
         verdict: Verdict::Serve,
         waits: None,
         shadow,
+        alerts: found.alerts,
         ruled_out: asking.ruled_out,
         never: listed.out.clone(),
         never_instead,
@@ -317,6 +321,7 @@ fn mirrored<'a>(shadow: &'a Shadow, first: usize, found: &Found<'_>, asking: &mu
         more,
         attempts: Attempts { max: 1, groups: Arc::default(), ..asking.route.attempts.clone() },
         never: shadow.listed.out.clone(),
+        alerts: Vec::new(),
         ..Plan::refused(found, ruled_out, verdict)
     }
 }

@@ -2,13 +2,21 @@
 //!
 //! Checked for shape by `parse`, not yet bound to a catalog or to deployments; `compile` does that.
 
-use std::ops::RangeInclusive;
+use std::{
+    ops::{Range, RangeInclusive},
+    sync::Arc,
+};
 
 use catalog::{Owed, Tier};
 
 use crate::{
-    Attempts, Capabilities, Capability, Facts, Group, Needs, Queue, quality::QualityBy, read::Spanned, split::By,
-    suffix::Suffixes, window::Window,
+    Attempts, Capabilities, Capability, ConditionError, Facts, Group, Needs, Queue,
+    condition::{Condition, Fact, TextFact, Uses},
+    quality::QualityBy,
+    read::Spanned,
+    split::By,
+    suffix::Suffixes,
+    window::Window,
 };
 
 /// One route of a file.
@@ -106,6 +114,24 @@ pub(crate) struct Places {
     pub(crate) metadata: Vec<Spanned<String>>,
 }
 
+impl Places {
+    /// Notes the names that an expression reads or compares with; `place` says where a part of it stands.
+    pub(crate) fn add(&mut self, uses: &Uses, place: impl Fn(&Range<usize>) -> Range<usize>) {
+        for (fact, compared) in &uses.facts {
+            let texts = || compared.texts.iter().map(|text| Spanned { value: text.value.clone(), at: place(&text.at) });
+            let named = |name: &String| compared.at.first().map(|at| Spanned { value: name.clone(), at: place(at) });
+            match fact {
+                Fact::Text(TextFact::Team) => self.teams.extend(texts()),
+                Fact::Text(TextFact::Context) => self.contexts.extend(texts()),
+                Fact::Text(TextFact::Key) => self.keys.extend(texts()),
+                Fact::Text(TextFact::Header(name)) => self.headers.extend(named(name)),
+                Fact::Text(TextFact::Metadata(name)) => self.metadata.extend(named(name)),
+                _ => {}
+            }
+        }
+    }
+}
+
 /// The word of `match.language` for a request whose language could not be told.
 pub(crate) const UNKNOWN: &str = "unknown";
 
@@ -158,6 +184,8 @@ pub(crate) struct When {
     pub(crate) time: Option<Window>,
     pub(crate) header: Vec<Tag>,
     pub(crate) metadata: Vec<Tag>,
+    /// `when`: an expression that has to hold.
+    pub(crate) condition: Option<Arc<Condition>>,
 }
 
 /// A named value of the request, and the values that are taken.
@@ -196,9 +224,19 @@ impl Held {
 }
 
 impl When {
-    /// Whether the request fits everything but `model` and `team`, by which routes are found. What costs most is asked
-    /// last.
+    /// Whether the request fits everything but `model` and `team`, by which routes are found. An expression that is an error
+    /// for it does not fit.
     pub(crate) fn takes(&self, facts: &Facts, needs: Capabilities) -> bool {
+        self.fits(facts, needs) && self.holds(facts) == Ok(true)
+    }
+
+    /// Whether its expression holds.
+    pub(crate) fn holds(&self, facts: &Facts) -> Result<bool, ConditionError> {
+        self.condition.as_ref().map_or(Ok(true), |condition| condition.holds(facts))
+    }
+
+    /// Whether the request fits everything but `model`, `team` and the expression. What costs most is asked last.
+    pub(crate) fn fits(&self, facts: &Facts, needs: Capabilities) -> bool {
         let among = |names: &Option<Vec<String>>, name: Option<&str>| match (names, name) {
             (None, _) => true,
             (Some(names), Some(name)) => names.iter().any(|known| known == name),
@@ -252,6 +290,7 @@ impl When {
             && (self.stream.is_none() || self.stream == other.stream)
             && wider(&self.header, &other.header)
             && wider(&self.metadata, &other.metadata)
+            && (self.condition.is_none() || self.condition == other.condition)
             && self.time.as_ref().is_none_or(|ours| other.time.as_ref().is_some_and(|theirs| ours.covers(theirs)))
     }
 
@@ -260,6 +299,11 @@ impl When {
         let needed = [(Capability::Image, 2), (Capability::Audio, 4)];
         let text_alone = self.modality.is_some_and(|held| !held.meets(Held(2 | 4)));
         text_alone && needed.iter().any(|(capability, _)| self.needs.contains(*capability))
+    }
+
+    /// Whether its expression reads a fact.
+    pub(crate) fn reads(&self, fact: &Fact) -> bool {
+        self.condition.as_ref().is_some_and(|condition| condition.uses().reads(fact))
     }
 
     /// The lists of it, by the key that they stand under.

@@ -10,6 +10,7 @@ use catalog::{Catalog, Tier};
 use crate::{
     Capabilities, Capability, Facts, PolicySet,
     compile::bind,
+    condition::Condition,
     parse::FileText,
     read::Spanned,
     route::{Limits, OnNone, Require, RouteText, When},
@@ -236,6 +237,7 @@ fn match_parts(when: &When) -> Vec<(&'static str, When)> {
         time,
         header,
         metadata,
+        condition,
     } = when;
     let parts = [
         ("team", team.is_some(), When { team: None, ..when.clone() }),
@@ -251,6 +253,7 @@ fn match_parts(when: &When) -> Vec<(&'static str, When)> {
         ("needs", !needs.is_empty(), When { needs: Capabilities::default(), ..when.clone() }),
         ("prompt_tokens", prompt_tokens.is_some(), When { prompt_tokens: None, ..when.clone() }),
         ("stream", stream.is_some(), When { stream: None, ..when.clone() }),
+        ("when", condition.is_some(), When { condition: None, ..when.clone() }),
     ];
     parts.into_iter().filter(|(_, present, _)| *present).map(|(key, _, without)| (key, without)).collect()
 }
@@ -325,6 +328,11 @@ fn match_values(when: &When) -> Vec<(&'static str, String, When)> {
     }
     for (name, script) in shorter(&when.script) {
         changed.push(("script", name, When { script, ..all() }));
+    }
+    let negated = when.condition.as_ref().and_then(|condition| Condition::compile(&format!("!({condition})")).ok());
+    if let Some(negated) = negated {
+        let condition = Some(Arc::new(negated));
+        changed.push(("when", "negated".to_owned(), When { condition, ..all() }));
     }
     for (name, needs) in fewer(when.needs) {
         changed.push(("needs", name, When { needs, ..all() }));

@@ -88,6 +88,7 @@ fn when() -> Value {
             ("time", window, "When it comes."),
             ("header", map(many(text())), "Values of request headers that the configuration declares."),
             ("metadata", map(many(text())), "Values of the request's `metadata` that the configuration declares."),
+            ("when", text(), "An expression in CEL that has to hold: request.prompt_tokens > 4000 && !request.stream."),
         ],
         &[],
     )

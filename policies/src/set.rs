@@ -8,7 +8,8 @@ use std::{collections::HashMap, sync::Arc};
 use catalog::Catalog;
 
 use crate::{
-    Attempts, Capabilities, Facts, Queue, Suffix,
+    Attempts, Capabilities, ConditionError, Facts, Queue, Suffix,
+    condition::{Fact, TextFact},
     naming::{Alias, Name},
     parse::FileText,
     plan::Rejected,
@@ -129,20 +130,23 @@ impl PolicySet {
     pub fn asks_language(&self, catalog: &Catalog, model: &str, team: Option<&str>) -> bool {
         let name = self.name(catalog, model);
         self.could_take(&name, team).any(|route| {
-            route.when.language.is_some() || route.ranks_by_language || name.suffix.is_some() && route.mixes_models
+            let matches = route.when.language.is_some() || route.when.reads(&Fact::Text(TextFact::Language));
+            matches || route.ranks_by_language || name.suffix.is_some() && route.mixes_models
         })
     }
 
     /// Whether some route that could take a request for `model` by `team` matches by script.
     pub fn asks_script(&self, catalog: &Catalog, model: &str, team: Option<&str>) -> bool {
-        self.could_take(&self.name(catalog, model), team).any(|route| route.when.script.is_some())
+        let asks = |route: &Route| route.when.script.is_some() || route.when.reads(&Fact::Text(TextFact::Script));
+        self.could_take(&self.name(catalog, model), team).any(asks)
     }
 
     /// Whether some route matches or splits by the request header `name`, in lower case.
     pub fn asks_header(&self, name: &str) -> bool {
         self.routes.iter().any(|route| {
             let splits = matches!(route.split.as_deref(), Some(Split { by: By::Header(by), .. }) if by == name);
-            splits || route.when.header.iter().any(|tag| tag.name == name)
+            let read = || route.when.reads(&Fact::Text(TextFact::Header(name.to_owned())));
+            splits || route.when.header.iter().any(|tag| tag.name == name) || read()
         })
     }
 
@@ -150,7 +154,8 @@ impl PolicySet {
     pub fn asks_metadata(&self, name: &str) -> bool {
         self.routes.iter().any(|route| {
             let splits = matches!(route.split.as_deref(), Some(Split { by: By::Metadata(by), .. }) if by == name);
-            splits || route.when.metadata.iter().any(|tag| tag.name == name)
+            let read = || route.when.reads(&Fact::Text(TextFact::Metadata(name.to_owned())));
+            splits || route.when.metadata.iter().any(|tag| tag.name == name) || read()
         })
     }
 
@@ -183,9 +188,17 @@ impl PolicySet {
     /// The route that takes a request.
     pub(crate) fn route<'a>(&'a self, catalog: &'a Catalog, facts: &'a Facts, needs: Capabilities) -> Found<'a> {
         let name = self.name(catalog, &facts.model_asked);
-        let found = self.could_take(&name, facts.team.as_deref()).find(|route| route.when.takes(facts, needs));
+        let mut alerts = Vec::new();
+        let takes = |route: &&Route| {
+            route.when.fits(facts, needs)
+                && route.when.holds(facts).unwrap_or_else(|error| {
+                    alerts.push(Alert { route: route.name.clone(), error });
+                    false
+                })
+        };
+        let found = self.could_take(&name, facts.team.as_deref()).find(takes);
         let direct = || self.direct.get(name.name).or_else(|| self.direct.get(name.id?));
-        Found { name, route: found.or_else(direct) }
+        Found { name, route: found.or_else(direct), alerts }
     }
 }
 
@@ -194,6 +207,17 @@ impl PolicySet {
 pub(crate) struct Found<'a> {
     pub(crate) name: Name<'a>,
     pub(crate) route: Option<&'a Route>,
+    /// The routes that were passed over because of an error.
+    pub(crate) alerts: Vec<Alert>,
+}
+
+/// A route whose expression was an error for a request, and which therefore did not take it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alert {
+    /// The route.
+    pub route: Arc<str>,
+    /// Why.
+    pub error: ConditionError,
 }
 
 impl Found<'_> {

@@ -75,6 +75,12 @@ routes:
     match: {language: [de, fr], key: [k1, k2]}
     prefer: {quality: 1}
     candidates: [any]
+  - name: long
+    match:
+      model: [auto, chat]
+      when: request.prompt_tokens > 18 && (request.use.purpose == "research" || request.key == "k1" && !request.stream)
+    prefer: {cost: 1, quality: 1}
+    candidates: [d-qwen-us, any]
   - name: halves
     match: {model: chat, stream: false}
     split: {by: team, arms: [{name: one, weight: 1, candidates: [d-qwen-us]}, {name: other, weight: 1}]}

@@ -53,6 +53,9 @@ pub struct Decision<'a> {
     pub policy: Cow<'a, str>,
     /// `serve`, or the reason of the refusal: `license`, `none_fits`, `unavailable`.
     pub verdict: Cow<'a, str>,
+    /// Routes that did not take it because their expressions were errors for it, each with the error.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub alerts: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     /// The refusal's licence decision.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub refused: Option<CandidateRecord<'a>>,

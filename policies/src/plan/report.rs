@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::{Plan, Reason, Verdict};
-use crate::{AskedAs, Attempts, Queue, Snapshot};
+use crate::{AskedAs, Attempts, Queue, Snapshot, set::Alert};
 
 /// A plan with every name written out.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -40,6 +40,18 @@ pub struct PlanReport {
     /// Who else gets the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shadow: Option<Box<ShadowReport>>,
+    /// Routes that were passed over because their expressions were errors for the request.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub alerts: Vec<AlertReport>,
+}
+
+/// A route that was passed over.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AlertReport {
+    /// The route.
+    pub route: String,
+    /// Why its expression was an error.
+    pub why: String,
 }
 
 /// The arm that a request is on.
@@ -103,6 +115,12 @@ pub struct RejectedReport {
     pub reason: String,
 }
 
+impl From<&Alert> for AlertReport {
+    fn from(alert: &Alert) -> Self {
+        Self { route: alert.route.to_string(), why: alert.error.to_string() }
+    }
+}
+
 impl Plan {
     /// The plan with every name written out.
     pub fn report(&self, snapshot: &Snapshot<'_>) -> PlanReport {
@@ -138,6 +156,7 @@ impl Plan {
         PlanReport {
             arm,
             waits: self.waits,
+            alerts: self.alerts.iter().map(AlertReport::from).collect(),
             shadow: mirrored
                 .map(|(plan, shadow)| Box::new(ShadowReport { share: shadow.share, plan: plan.report(snapshot) })),
             route: self.route.as_deref().map(str::to_owned),
@@ -198,6 +217,9 @@ impl PlanReport {
         }
         if let Some(Queue { wait, .. }) = self.waits {
             let _ = writeln!(text, "waits    up to {} ms for one that is available", wait.as_millis());
+        }
+        for AlertReport { route, why } in &self.alerts {
+            let _ = writeln!(text, "alert    route {route} was passed over, because its `when` was an error: {why}");
         }
         if !self.alternatives.is_empty() {
             let _ = writeln!(text, "instead  {}", self.alternatives.join(", "));
