@@ -1,5 +1,7 @@
 //! What a backend knows about itself at this moment.
 
+use std::time::Duration;
+
 /// What is asked of a backend before it is chosen.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Probe<'a> {
@@ -8,7 +10,7 @@ pub struct Probe<'a> {
 }
 
 /// A backend's state now. Read without waiting, so it may be a moment old.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Load {
     /// Whether it takes requests.
     pub healthy: bool,
@@ -18,9 +20,14 @@ pub struct Load {
     pub queued: u32,
     /// Leading tokens of the probe that need no prefill; zero when not known.
     pub cached_prefix: u32,
+    /// How long it takes nothing more, by its own word: a limit is used up. It may be healthy all the same.
+    pub throttled_for: Option<Duration>,
+    /// What is left of the tightest of its limits, 0 to 1, by its own word.
+    pub quota_left: Option<f32>,
 }
 
 impl Load {
     /// A backend that takes requests and has none.
-    pub const IDLE: Self = Self { healthy: true, running: 0, queued: 0, cached_prefix: 0 };
+    pub const IDLE: Self =
+        Self { healthy: true, running: 0, queued: 0, cached_prefix: 0, throttled_for: None, quota_left: None };
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Differs;
+use crate::{Differs, RateLimit, UsagePaths};
 
 /// A company that serves models over HTTP.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -47,18 +47,21 @@ pub struct Host {
     pub extra_headers: BTreeMap<String, String>,
     /// When a stream carries usage.
     pub stream_usage: StreamUsage,
-    /// Where an answer reports prompt tokens read from a cache.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cached_tokens: Option<String>,
+    /// Where an answer counts tokens and cost.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
+    pub usage: UsagePaths,
     /// Where an answer reports how long its parts took.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timings: Option<String>,
     /// The forms that the body of an error takes, the usual one first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub error_shapes: Vec<ErrorShape>,
-    /// Response headers that tell limits.
+    /// Response headers that tell limits, beside `retry-after`, which every host may send.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub rate_limit_headers: Vec<String>,
+    pub rate_limits: Vec<RateLimit>,
+    /// Where the body of a refusal repeats such headers, as a JSON pointer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_limits_inside: Option<String>,
     /// Statuses that mean something particular there, in plain words.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub statuses: BTreeMap<u16, String>,

@@ -42,10 +42,12 @@ mod nearest;
 mod price;
 mod problem;
 mod quantization;
+mod rate_limit;
 mod server;
 mod standing;
 mod tier;
 mod usage;
+mod usage_paths;
 
 pub use advise::{
     Advice, CONTEXT_UNASKED, Choice, Fork, ForkAnswer, Guide, LicenseFirst, Obstacle, Offer, Order, Place, Question,
@@ -78,10 +80,12 @@ pub use model::{Availability, Derivation, Differs, Kind, Modalities, Modality, M
 pub use price::{ListingStatus, Price, Relation};
 pub use problem::Problem;
 pub use quantization::Quantization;
+pub use rate_limit::{Limited, RateLimit, Refill};
 pub use server::{LongPrompt, Metrics, Server, ServerKind};
 pub use standing::{Agreement, Attestation, Waiver};
 pub use tier::Tier;
 pub use usage::{Activity, Domain, Exposure, Purpose, Use};
+pub use usage_paths::UsagePaths;
 
 /// Whether a key of a row may be left out when it is written.
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Differs, ErrorShape};
+use crate::{Differs, ErrorShape, UsagePaths};
 
 /// An inference engine: where its server listens and how it departs from the OpenAI API.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -48,7 +48,7 @@ pub struct Server {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics_flag: Option<String>,
     /// The names under which the metrics tell how busy it is.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub metrics: Metrics,
     /// Whether it asks for a key unless told otherwise.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -62,9 +62,9 @@ pub struct Server {
     /// Whether `stream_options.include_usage` works.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub include_usage: Option<bool>,
-    /// Where an answer reports prompt tokens read from a cache.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cached_tokens: Option<String>,
+    /// Where an answer counts tokens and cost.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
+    pub usage: UsagePaths,
     /// What makes it report them, where it does not unless asked to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cached_tokens_flag: Option<String>,
@@ -145,8 +145,4 @@ pub enum ServerKind {
     Orchestrator,
     /// A library; something else has to serve it.
     Library,
-}
-
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
 }

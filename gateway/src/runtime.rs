@@ -279,17 +279,16 @@ fn backend(
         Target::Remote { host, base_url, key, name } => {
             let catalog = &config.catalog;
             let target = match (host.as_deref().and_then(|host| catalog.host(host)), &deployment.facts.place) {
-                (Some(host), _) => remote::Target {
-                    base_url: base_url.clone(),
-                    ..remote::Target::at_host(host, name, key.clone()).map_err(|error| failed(&error))?
-                },
+                (Some(host), _) => {
+                    remote::Target { base_url: base_url.clone(), ..remote::Target::at_host(host, name, key.clone()) }
+                }
                 (None, policies::Place::Server(server)) => match catalog.server(server) {
                     Some(server) => remote::Target::at_server(server, base_url, name, key.clone()),
                     None => remote::Target::new(base_url, name, key.clone()),
                 },
                 (None, _) => remote::Target::new(base_url, name, key.clone()),
             };
-            Ok(Arc::new(remote::Remote::new(id, target, client).map_err(|error| failed(&error))?))
+            remote::backend(id, target, client).map_err(|error| failed(&error))
         }
     }
 }

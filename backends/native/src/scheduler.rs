@@ -149,7 +149,7 @@ impl Scheduler {
             healthy: self.shared.alive.load(SeqCst),
             running: self.shared.running.load(SeqCst),
             queued: self.shared.queued.load(SeqCst),
-            cached_prefix: 0,
+            ..Load::IDLE
         }
     }
 

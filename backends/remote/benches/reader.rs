@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use backends::Api;
+use backends::{Api, Convention};
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use remote::Reader;
@@ -19,7 +19,7 @@ fn event(index: usize) -> String {
 }
 
 fn read(buffers: &[Bytes]) -> usize {
-    let mut reader = Reader::new(Api::Chat, 1, 8 << 20);
+    let mut reader = Reader::new(Api::Chat, 1, 8 << 20, Convention::openai());
     let mut frames = 0;
     for buffer in buffers {
         reader.push(buffer.clone());

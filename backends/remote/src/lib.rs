@@ -1,8 +1,9 @@
-//! Models at hosts and servers that speak the OpenAI-compatible dialect.
+//! Models at hosts and servers.
 //!
-//! [`Remote`] is a [`Backend`](backends::Backend) for one model at one place, described by a [`Target`]: pure
-//! data, no host has code of its own. The caller's bytes go out with nothing changed but the model's name,
-//! `stream_options.include_usage` and fields that the host calls otherwise; the host's bytes come back as they are.
+//! [`Remote`] is a [`Backend`] for one model at one place that speaks the OpenAI-compatible dialect, described by a
+//! [`Target`]: pure data, no host has code of its own. The caller's bytes go out with nothing changed but the model's
+//! name, `stream_options.include_usage` and fields that the host calls otherwise; the host's bytes come back as they
+//! are. [`Replicate`] is a backend for the one host whose API has another shape.
 //!
 //! Read in this order: `target` (what a place wants), `remote` (one exchange), `reader` (what a stream may look
 //! like), `report` (whose fault an error is). `tests/faults.rs` holds the outcome of every fault as a table.
@@ -21,9 +22,13 @@ mod chunk;
 mod client;
 mod connector;
 mod gauge;
+mod moment;
+mod quota;
 mod reader;
+mod refusal;
 mod remote;
 mod rename;
+mod replicate;
 mod report;
 mod retry_after;
 mod secret;
@@ -32,8 +37,25 @@ mod stream;
 mod target;
 mod whole;
 
+use std::sync::Arc;
+
+use backends::{Backend, BackendId};
+use catalog::Dialect;
+
 pub use client::{Client, ClientError, ClientOptions};
 pub use reader::Reader;
 pub use remote::Remote;
+pub use replicate::Replicate;
 pub use secret::Secret;
 pub use target::{Auth, Limits, Parameter, Paths, Target, TargetError};
+
+/// A backend for a target, of the kind that its dialect asks for. Connects to nothing yet.
+///
+/// # Errors
+/// When the target cannot be called as it stands; the message names the field.
+pub fn backend(id: BackendId, target: Target, client: &Client) -> Result<Arc<dyn Backend>, TargetError> {
+    Ok(match target.dialect {
+        Dialect::Openai => Arc::new(Remote::new(id, target, client)?),
+        Dialect::Replicate => Arc::new(Replicate::new(id, target, client)?),
+    })
+}

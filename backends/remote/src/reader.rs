@@ -11,9 +11,9 @@
 //! - A stream ends well if a choice ended before `[DONE]`, or if all choices ended before its end. Whatever
 //!   breaks after that took nothing from the answer. Any other end is an error: no `finish_reason` is made up.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
-use backends::{Api, BackendError, Frame};
+use backends::{Api, BackendError, Convention, Frame};
 use bytes::{Bytes, BytesMut};
 
 use crate::{
@@ -26,6 +26,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Reader {
     api: Api,
+    usage: Arc<Convention>,
     /// The bits of [`Reader::finished`] that a whole answer has.
     wanted: u128,
     /// The largest event that is held.
@@ -69,9 +70,10 @@ enum Verdict {
 
 impl Reader {
     /// A reader for an answer of so many choices, that holds at most `limit` bytes of an unfinished event.
-    pub fn new(api: Api, choices: usize, limit: usize) -> Self {
+    pub fn new(api: Api, choices: usize, limit: usize, usage: Arc<Convention>) -> Self {
         Self {
             api,
+            usage,
             wanted: u128::MAX >> (128 - choices.clamp(1, 128)),
             limit,
             buffer: Bytes::new(),
@@ -229,6 +231,7 @@ impl Reader {
     fn judge(&mut self, event: &[u8]) -> Verdict {
         self.state = State::Open;
         let event = sse::parse(event);
+        let error = event.is_error();
         let Some(data) = event.data else { return Verdict::Skip };
         if is_done(&data) {
             self.give_up();
@@ -240,10 +243,10 @@ impl Reader {
         }
         let chunk = match chunk::read(&data) {
             Read::Chunk(chunk) => chunk,
-            Read::Other if event.error => return self.fail(&data),
+            Read::Other if error => return self.fail(&data),
             // Not of a shape we know, so nothing says that the caller would not want it.
             Read::Other => return Verdict::Keep(Frame { content: true, ..Frame::default() }),
-            Read::Bad if event.error => return self.fail(&data),
+            Read::Bad if error => return self.fail(&data),
             Read::Bad => {
                 // Logged once a stream: a host may send any number of them.
                 if !std::mem::replace(&mut self.skipped, true) {
@@ -253,7 +256,7 @@ impl Reader {
             }
         };
         let choices = chunk.choices.unwrap_or_default();
-        if event.error || chunk.is_error() {
+        if error || chunk.is_error() {
             return self.fail(&data);
         }
         if choices.failed {
@@ -261,14 +264,10 @@ impl Reader {
             return Verdict::Fail(report::choice_failed());
         }
         self.finished |= choices.finished;
-        let usage_only = choices.count == 0 && chunk.usage.is_some();
-        let frame = Frame {
-            content: choices.content,
-            finished: choices.finished != 0,
-            usage: chunk.usage,
-            usage_only,
-            ..Frame::default()
-        };
+        let usage = self.usage.read(&data, chunk.usage, choices.finished != 0);
+        let usage_only = choices.count == 0 && usage.is_some();
+        let frame =
+            Frame { content: choices.content, finished: choices.finished != 0, usage, usage_only, ..Frame::default() };
         if usage_only { Verdict::Alone(frame) } else { Verdict::Keep(frame) }
     }
 

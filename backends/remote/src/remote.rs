@@ -1,12 +1,9 @@
 //! One model at one place, as a [`Backend`]: sends the request, judges the response's head, hands its body on.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::sync::Arc;
 
-use backends::{Api, Backend, BackendError, BackendId, BoxFuture, EventStream, Load, Phase, Probe, Request};
-use bytes::Bytes;
+use backends::{Api, Backend, BackendError, BackendId, BoxFuture, EventStream, Load, Probe, Request};
+use catalog::Dialect;
 use futures_util::stream;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, header};
 use http_body_util::Full;
@@ -14,24 +11,19 @@ use hyper::body::Incoming;
 
 use crate::{
     Client,
-    client::{NotSent, is_timeout, root},
+    client::NotSent,
     gauge::Gauge,
+    quota::Quota,
     reader::Reader,
+    refusal,
     rename::renamed,
     report,
-    retry_after::retry_after,
     stream::Events,
     target::{Checked, Target, TargetError},
-    whole::{self, collect},
+    whole,
 };
 
-/// The most that is read of a body that reports an error.
-const ERROR_BODY: usize = 64 << 10;
-
-/// How long the body of an error may take: its status is known, and nobody should wait for its words.
-const ERROR_BODY_WAIT: Duration = Duration::from_secs(1);
-
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// A model at a host or server that speaks the OpenAI-compatible dialect.
 #[derive(Debug)]
@@ -41,6 +33,7 @@ pub struct Remote {
     target: Target,
     checked: Checked,
     running: Gauge,
+    quota: Quota,
 }
 
 /// The form that an answer is to have.
@@ -56,8 +49,12 @@ impl Remote {
     /// # Errors
     /// When the target cannot be called as it stands; the message names the field.
     pub fn new(id: BackendId, target: Target, client: &Client) -> Result<Self, TargetError> {
+        if target.dialect != Dialect::Openai {
+            return Err(TargetError::Dialect);
+        }
         let checked = target.check(client)?;
-        Ok(Self { id, client: client.clone(), target, checked, running: Gauge::default() })
+        let quota = Quota::new(&target.rate_limits);
+        Ok(Self { id, client: client.clone(), target, checked, running: Gauge::default(), quota })
     }
 
     /// Asks the place for its list of models: whether it can be reached and takes the key. Generates nothing.
@@ -73,10 +70,10 @@ impl Remote {
             ask.headers_mut().clone_from(&self.checked.headers);
             ask
         };
-        let response = self.client.send(ask).await.map_err(not_sent)?;
+        let response = self.client.send(ask).await.map_err(refusal::not_sent)?;
         match response.status().as_u16() {
             200..300 | 404 | 405 => Ok(()),
-            _ => Err(refused(response, Api::Chat).await),
+            _ => Err(self.refused(response, Api::Chat).await),
         }
     }
 
@@ -84,20 +81,21 @@ impl Remote {
         self.target.fits(request)?;
         let running = self.running.enter();
         let form = if request.stream { Form::Stream } else { Form::Whole };
-        let response = self.post(request, form)?.await.map_err(not_sent)?;
+        let response = self.post(request, form)?.await.map_err(refusal::not_sent)?;
         if !response.status().is_success() {
-            return Err(refused(response, request.api).await);
+            return Err(self.refused(response, request.api).await);
         }
+        self.quota.take(response.headers());
         let answered = answered(response.headers(), form)?;
-        let (api, limits) = (request.api, self.target.limits);
+        let (api, limits, usage) = (request.api, self.target.limits, Arc::clone(&self.target.usage));
         let body = response.into_body();
         Ok(match (form, answered) {
             (Form::Stream, Form::Stream) => {
-                let reader = Reader::new(api, request.answers(), limits.event);
+                let reader = Reader::new(api, request.answers(), limits.event, usage);
                 Box::pin(Events::new(reader, body, running))
             }
             (Form::Whole, Form::Whole) => Box::pin(stream::once(async move {
-                let answer = whole::answer(body, limits.whole, api).await;
+                let answer = whole::answer(body, limits.whole, api, &usage).await;
                 drop(running);
                 answer
             })),
@@ -108,6 +106,10 @@ impl Remote {
                 });
             }
         })
+    }
+
+    async fn refused(&self, response: Response<Incoming>, api: Api) -> BackendError {
+        refusal::refused(response, api, &self.quota, self.target.rate_limits_inside.as_deref()).await
     }
 
     fn post(
@@ -154,7 +156,8 @@ impl Backend for Remote {
 
     /// Always healthy: whether a host answers well shows in its answers, which the gateway counts.
     fn load(&self, _: &Probe<'_>) -> Load {
-        Load { running: self.running.now(), ..Load::IDLE }
+        let quota = self.quota.standing();
+        Load { running: self.running.now(), throttled_for: quota.closed, quota_left: quota.left, ..Load::IDLE }
     }
 
     fn generate(&self, request: Arc<Request>) -> BoxFuture<'_, Result<EventStream, BackendError>> {
@@ -171,39 +174,12 @@ impl Form {
     }
 }
 
-/// The error of a request that got no response.
-fn not_sent(error: NotSent) -> BackendError {
-    if !error.is_connect() {
-        let reason = format!("the connection broke before the response: {}", root(&error));
-        return BackendError::BrokenStream { reason };
-    }
-    match is_timeout(&error) {
-        true => BackendError::Timeout { phase: Phase::Connect },
-        false => BackendError::Connect(Box::new(error)),
-    }
-}
-
-/// The error of a response whose status is no success.
-async fn refused(response: Response<Incoming>, api: Api) -> BackendError {
-    let status = response.status().as_u16();
-    let wait = retry_after(response.headers(), SystemTime::now());
-    report::refused(status, wait, words(response.into_body()).await, api)
-}
-
 /// The error of a body that came where a stream was asked for.
 async fn error_body(body: Incoming, api: Api) -> BackendError {
-    let body = words(body).await;
+    let body = refusal::words(body).await;
     match crate::chunk::read(&body) {
         crate::chunk::Read::Chunk(chunk) if chunk.is_error() => report::inside(&body, api),
         _ => BackendError::BrokenStream { reason: "asked for a stream, the host sent a whole answer".into() },
-    }
-}
-
-/// The body of an error; nothing if it is too long, too slow or broken.
-async fn words(body: Incoming) -> Bytes {
-    match tokio::time::timeout(ERROR_BODY_WAIT, collect(body, ERROR_BODY)).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(_)) | Err(_) => Bytes::new(),
     }
 }
 

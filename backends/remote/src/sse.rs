@@ -58,13 +58,20 @@ impl Search {
 pub(crate) struct Event<'a> {
     /// Its data lines, joined by LF; `None` if it has none (a comment, a blank line).
     pub(crate) data: Option<Cow<'a, [u8]>>,
-    /// Whether its type is `error`.
-    pub(crate) error: bool,
+    /// Its type; empty if it names none.
+    pub(crate) name: &'a [u8],
+}
+
+impl Event<'_> {
+    /// Whether it reports an error by its type.
+    pub(crate) fn is_error(&self) -> bool {
+        self.name == b"error"
+    }
 }
 
 /// Reads the fields of an event.
 pub(crate) fn parse(event: &[u8]) -> Event<'_> {
-    let mut parsed = Event { data: None, error: false };
+    let mut parsed = Event { data: None, name: b"" };
     for line in Lines(event) {
         let (field, value) = match memchr(b':', line) {
             Some(colon) => (&line[..colon], &line[colon + 1..]),
@@ -80,7 +87,7 @@ pub(crate) fn parse(event: &[u8]) -> Event<'_> {
                     data.extend_from_slice(value);
                 }
             },
-            b"event" => parsed.error = value == b"error",
+            b"event" => parsed.name = value,
             // `id`, `retry`, and what nobody has defined; a comment has an empty name.
             _ => {}
         }
@@ -158,7 +165,7 @@ mod tests {
         assert_eq!(parse(b"data:  x\n\n").data.as_deref(), Some(b" x".as_slice()));
         assert_eq!(parse(b"data\n\n").data.as_deref(), Some(b"".as_slice()));
         assert_eq!(parse(b": only a comment\n\n").data, None);
-        assert!(parse(b"event: error\ndata: {}\n\n").error);
+        assert!(parse(b"event: error\ndata: {}\n\n").is_error());
     }
 
     proptest! {

@@ -1,18 +1,22 @@
 //! Where a model is served and how that place wants to be called, as data.
 
-use backends::{Api, BackendError, Input, Request};
-use catalog::{Host, Server, StreamUsage};
+use std::sync::Arc;
+
+use backends::{Api, BackendError, Convention, Count, Input, Request};
+use catalog::{Dialect, Host, RateLimit, Server, StreamUsage, UsagePaths};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header, uri::InvalidUri};
 use url::Url;
 
-use crate::{Client, Secret};
+use crate::{Client, Secret, quota};
 
 /// What we call ourselves, unless the headers of a target say otherwise.
 const USER_AGENT: &str = concat!("pointsman/", env!("CARGO_PKG_VERSION"));
 
-/// A model at a host or server that speaks the OpenAI-compatible dialect.
+/// A model at a host or server.
 #[derive(Clone, Debug)]
 pub struct Target {
+    /// The API that the place speaks.
+    pub dialect: Dialect,
     /// The address below which the API paths lie, such as `https://api.groq.com/openai/v1`.
     pub base_url: String,
     /// The model's name there.
@@ -27,10 +31,16 @@ pub struct Target {
     pub headers: Vec<(String, String)>,
     /// Whether a stream is asked for its usage (`stream_options.include_usage`).
     pub asks_usage: bool,
+    /// The names by which it counts tokens and cost.
+    pub usage: Arc<Convention>,
     /// Parameters that the place refuses or ignores. A request that depends on one is not sent there.
     pub lacks: Vec<Parameter>,
     /// Request fields that go by another name there, as (ours, theirs).
     pub renames: Vec<(String, String)>,
+    /// The response headers in which it tells its limits.
+    pub rate_limits: Vec<RateLimit>,
+    /// Where the body of a refusal repeats them, as a JSON pointer to an object of headers.
+    pub rate_limits_inside: Option<String>,
     /// How much of an answer is held.
     pub limits: Limits,
 }
@@ -44,6 +54,8 @@ pub struct Paths {
     pub completions: Option<String>,
     /// The list of models.
     pub models: Option<String>,
+    /// Replicate's predictions, with `{owner}` and `{name}` for the parts of the model's name.
+    pub predictions: Option<String>,
 }
 
 impl Default for Paths {
@@ -53,6 +65,7 @@ impl Default for Paths {
             chat: Some(Api::Chat.path().into()),
             completions: Some(Api::Completions.path().into()),
             models: Some("/models".into()),
+            predictions: None,
         }
     }
 }
@@ -127,43 +140,46 @@ impl Target {
     /// A place that wants nothing special: a bearer key if there is one, and it knows every parameter.
     pub fn new(base_url: impl Into<String>, name: impl Into<String>, key: Option<Secret>) -> Self {
         Self {
+            dialect: Dialect::Openai,
             base_url: base_url.into(),
             name: name.into(),
             auth: Auth::Bearer,
             key,
             headers: Vec::new(),
             asks_usage: true,
+            usage: Convention::openai(),
             lacks: Vec::new(),
             paths: Paths::default(),
             renames: Vec::new(),
+            rate_limits: quota::usual(),
+            rate_limits_inside: None,
             limits: Limits::default(),
         }
     }
 
     /// A model at a host of the catalog, at its usual address.
-    ///
-    /// # Errors
-    /// When the host does not speak the OpenAI-compatible dialect.
-    pub fn at_host(host: &Host, name: impl Into<String>, key: Option<Secret>) -> Result<Self, TargetError> {
-        if !host.openai_compatible() {
-            return Err(TargetError::Dialect { host: host.id.clone() });
-        }
+    pub fn at_host(host: &Host, name: impl Into<String>, key: Option<Secret>) -> Self {
         let auth = match host.auth {
             catalog::Auth::Bearer => Auth::Bearer,
         };
-        Ok(Self {
+        Self {
+            dialect: host.dialect,
             auth,
             paths: Paths {
                 chat: host.paths.chat.clone(),
                 completions: host.paths.completions.clone(),
                 models: host.paths.models.clone(),
+                predictions: host.paths.predictions.clone(),
             },
             // A host that sends usage in every stream need not have its caller's bytes changed.
             asks_usage: matches!(host.stream_usage, StreamUsage::OnRequest | StreamUsage::Upstream),
+            usage: convention(&host.usage),
             lacks: Parameter::named(&host.unsupported),
             renames: host.renames.iter().map(|(ours, theirs)| (ours.clone(), theirs.clone())).collect(),
+            rate_limits: host.rate_limits.clone(),
+            rate_limits_inside: host.rate_limits_inside.clone(),
             ..Self::new(host.base_url.clone(), name, key)
-        })
+        }
     }
 
     /// A model at a server of a kind that the catalog knows, at an address of the company's own.
@@ -175,10 +191,30 @@ impl Target {
     ) -> Self {
         Self {
             asks_usage: server.include_usage != Some(false),
+            usage: convention(&server.usage),
             lacks: Parameter::named(&server.unsupported),
             ..Self::new(base_url, name, key)
         }
     }
+}
+
+/// OpenAI's names, and those of a row of the catalog.
+fn convention(paths: &UsagePaths) -> Arc<Convention> {
+    let openai = Convention::openai();
+    if *paths == UsagePaths::default() {
+        return openai;
+    }
+    let counts = [
+        (Count::Prompt, &paths.prompt),
+        (Count::Completion, &paths.completion),
+        (Count::Cached, &paths.cached),
+        (Count::CacheWrite, &paths.cache_write),
+        (Count::Reasoning, &paths.reasoning),
+        (Count::CostUsd, &paths.cost_usd),
+    ];
+    let all = counts.iter().flat_map(|(count, paths)| paths.iter().map(|path| (*count, path)));
+    let all = all.chain(paths.fee_only.iter().map(|path| (Count::FeeOnly, path)));
+    Arc::new(all.fold(Convention::clone(&openai), |convention, (count, path)| convention.or(count, path)))
 }
 
 /// A target that cannot be called.
@@ -192,10 +228,15 @@ pub enum TargetError {
         reason: String,
     },
     /// The host speaks another dialect.
-    #[error("`host`: `{host}` does not speak the OpenAI-compatible API")]
-    Dialect {
-        /// The host's id.
-        host: String,
+    #[error("`host`: it does not speak this API")]
+    Dialect,
+    /// The name at the host has not the form that names have there.
+    #[error("`name`: expected {expected}, found `{name}`")]
+    NameForm {
+        /// The name.
+        name: String,
+        /// The forms that names have.
+        expected: &'static str,
     },
     /// The name at the host is empty.
     #[error("`name`: expected the model's name at the host, found an empty text")]
@@ -252,7 +293,7 @@ impl Target {
         })
     }
 
-    fn base(&self, client: &Client) -> Result<Url, TargetError> {
+    pub(crate) fn base(&self, client: &Client) -> Result<Url, TargetError> {
         let wrong = |reason: &str| TargetError::BaseUrl { reason: reason.into() };
         let url = Url::parse(&self.base_url).map_err(|error| wrong(&error.to_string()))?;
         if !matches!(url.scheme(), "http" | "https") {
@@ -392,29 +433,21 @@ mod tests {
     #[test]
     fn every_host_of_the_catalog_that_speaks_the_dialect_can_be_called() {
         let catalog = catalog::Catalog::builtin();
-        let (mut called, mut refused) = (Vec::new(), Vec::new());
-        for host in catalog.hosts() {
-            match Target::at_host(host, "m", Some(Secret::new("k"))) {
-                Ok(target) => {
-                    let chat = check(&target).unwrap().chat.unwrap().to_string();
-                    assert!(chat.starts_with(&host.base_url) && chat.ends_with("/chat/completions"), "{chat}");
-                    called.push(host.id.as_str());
-                }
-                Err(error) => refused.push(error.to_string()),
-            }
+        for host in catalog.hosts().filter(|host| host.openai_compatible()) {
+            let target = Target::at_host(host, "m", Some(Secret::new("k")));
+            let chat = check(&target).unwrap().chat.unwrap().to_string();
+            assert!(chat.starts_with(&host.base_url) && chat.ends_with("/chat/completions"), "{chat}");
         }
-        for id in ["together", "fireworks", "groq", "deepinfra", "openrouter", "huggingface", "cerebras", "sambanova"] {
-            assert!(called.contains(&id), "{id} is not among {called:?}");
-        }
-        assert_eq!(refused, ["`host`: `replicate` does not speak the OpenAI-compatible API"]);
+        let other: Vec<_> = catalog.hosts().filter(|host| !host.openai_compatible()).map(|host| &host.id).collect();
+        assert_eq!(other, ["replicate"]);
     }
 
     #[test]
     fn what_a_host_lacks_and_renames_comes_from_the_catalog() {
         let catalog = catalog::Catalog::builtin();
-        let groq = Target::at_host(catalog.host("groq").unwrap(), "m", None).unwrap();
+        let groq = Target::at_host(catalog.host("groq").unwrap(), "m", None);
         assert_eq!(groq.lacks, [Parameter::Logprobs, Parameter::LogitBias, Parameter::Choices]);
-        let deepinfra = Target::at_host(catalog.host("deepinfra").unwrap(), "m", None).unwrap();
+        let deepinfra = Target::at_host(catalog.host("deepinfra").unwrap(), "m", None);
         assert_eq!(deepinfra.renames, [("max_completion_tokens".to_owned(), "max_tokens".to_owned())]);
         assert_eq!(groq.paths.completions, None);
     }

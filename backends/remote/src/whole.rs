@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 
-use backends::{Api, BackendError, Event, Frame};
+use backends::{Api, BackendError, Convention, Event, Frame};
 use bytes::{Bytes, BytesMut};
 use futures_util::future::poll_fn;
 use http_body::Body;
@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Reads and checks a whole answer.
-pub(crate) async fn answer(body: Incoming, limit: usize, api: Api) -> Result<Event, BackendError> {
+pub(crate) async fn answer(body: Incoming, limit: usize, api: Api, usage: &Convention) -> Result<Event, BackendError> {
     let broken = |reason: String| BackendError::BrokenStream { reason };
     let bytes = collect(body, limit).await.map_err(|error| match error {
         Cut::TooLong => broken(format!("the answer is longer than {limit} bytes")),
@@ -36,7 +36,8 @@ pub(crate) async fn answer(body: Incoming, limit: usize, api: Api) -> Result<Eve
     if choices.count == 0 {
         return Err(broken("the answer has no `choices`".into()));
     }
-    let frame = Frame { content: true, finished: choices.finished != 0, usage: chunk.usage, ..Frame::default() };
+    let usage = usage.read(&bytes, chunk.usage, true);
+    let frame = Frame { content: true, finished: choices.finished != 0, usage, ..Frame::default() };
     Ok(Event::Whole(Frame { bytes, ..frame }))
 }
 

@@ -173,15 +173,6 @@ impl<'a> One<'a, '_> {
             self.note(problem.hint(hint), &id.at);
             return None;
         };
-        if !host.openai_compatible() {
-            let problem = Problem::error(
-                "unspoken-dialect",
-                format!("{} has an API of its own that is not spoken yet", host.name),
-            )
-            .hint("choose another host; `pointsman serve` without a configuration lists them");
-            self.note(problem, &id.at);
-            return None;
-        }
         if raw.key.is_none() && raw.key_file.is_none() && !self.broken(&["key", "key_file"]) {
             let variable = host.key_env.first().map_or("HOST_API_KEY", String::as_str);
             let problem =

@@ -42,9 +42,6 @@ fn live(
     environment: &Environment,
     problems: &mut Problems,
 ) -> Result<Vec<Deployment>, String> {
-    if !host.openai_compatible() {
-        return Err("its own API is not spoken yet".to_owned());
-    }
     let set = host.key_env.iter().find_map(|name| Some((name, environment.get(name)?)));
     let Some((variable, key)) = set else {
         return Err(match host.key_env.first() {

@@ -17,7 +17,7 @@ fn stream(data: &[&str]) -> String {
 
 /// All that a reader gives for a stream that arrives in pieces of the given lengths.
 fn read(stream: &[u8], pieces: &[usize], choices: usize) -> Vec<Result<Frame, BackendError>> {
-    let mut reader = Reader::new(Api::Chat, choices, 1 << 20);
+    let mut reader = Reader::new(Api::Chat, choices, 1 << 20, Convention::openai());
     let mut items = Vec::new();
     let mut rest = Bytes::copy_from_slice(stream);
     let mut sizes = pieces.iter().copied().cycle();
@@ -58,7 +58,7 @@ fn neighbours_share_a_frame_and_usage_and_done_stand_alone() {
 #[test]
 fn a_frame_is_a_slice_of_the_buffer_it_came_in() {
     let sent = Bytes::from(stream(&[TEXT, TEXT]));
-    let mut reader = Reader::new(Api::Chat, 1, 1 << 20);
+    let mut reader = Reader::new(Api::Chat, 1, 1 << 20, Convention::openai());
     reader.push(sent.clone());
     assert_eq!(reader.next_frame().unwrap().unwrap().bytes.as_ptr(), sent.as_ptr());
 }
@@ -130,7 +130,7 @@ fn no_finish_reason_is_made_up() {
 
 #[test]
 fn what_breaks_after_the_last_finish_reason_took_nothing_away() {
-    let mut reader = Reader::new(Api::Chat, 1, 1 << 20);
+    let mut reader = Reader::new(Api::Chat, 1, 1 << 20, Convention::openai());
     reader.push(stream(&[TEXT, STOP]).into());
     assert!(reader.next_frame().unwrap().is_ok());
     reader.close(Some("reset"));
@@ -163,7 +163,7 @@ fn nothing_is_read_after_done() {
 
 #[test]
 fn an_event_longer_than_the_limit_ends_the_stream_and_is_not_held() {
-    let mut reader = Reader::new(Api::Chat, 1, 1000);
+    let mut reader = Reader::new(Api::Chat, 1, 1000, Convention::openai());
     let mut failed = None;
     for _ in 0..30 {
         reader.push(Bytes::from_static(&[b'x'; 100]));

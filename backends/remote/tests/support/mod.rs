@@ -1,6 +1,8 @@
 //! Requests to send, and one answer taken in whole.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub mod canned;
+
 use std::sync::Arc;
 
 use backends::{

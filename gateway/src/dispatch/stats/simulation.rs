@@ -194,7 +194,7 @@ impl World {
                         prompt_tokens: PROMPT_TOKENS,
                         completion_tokens: ANSWER_TOKENS,
                         cached_tokens: flight.cached_tokens,
-                        reasoning_tokens: 0,
+                        ..Usage::default()
                     };
                     flight.attempt.take().unwrap().succeeded(usage, true);
                     continue;
