@@ -294,6 +294,11 @@ impl Settlement {
         observe::ended(status);
         let served = self.served.as_ref();
         let facts = served.map(|served| &served.deployed.facts);
+        // What the host asks for is what is paid, whatever its price list says.
+        let cost = facts.zip(self.usage).and_then(|(facts, usage)| {
+            let listed = || Some((cost(facts, &usage)?, "price"));
+            usage.cost_usd.map(|usd| (usd, "host")).or_else(listed)
+        });
         let outcome = Outcome {
             v: 1,
             kind: "outcome",
@@ -309,7 +314,8 @@ impl Settlement {
             prompt_tokens: self.usage.map(|usage| usage.prompt_tokens),
             completion_tokens: self.usage.map(|usage| usage.completion_tokens),
             cached_tokens: self.usage.map(|usage| usage.cached_tokens),
-            cost_usd: facts.zip(self.usage).and_then(|(facts, usage)| cost(facts, &usage)),
+            cost_usd: cost.map(|(usd, _)| usd),
+            cost_by: cost.map(|(_, by)| by),
             first_token_ms: served.filter(|served| served.streamed).map(|served| served.first_token.as_millis() as u64),
             total_ms: self.arrived.elapsed().as_millis() as u64,
         };

@@ -190,8 +190,11 @@ pub struct Outcome<'a> {
     pub completion_tokens: Option<u64>,
     /// Prompt tokens from a cache, likewise.
     pub cached_tokens: Option<u64>,
-    /// What it cost at the deployment's listed prices; `None` where a price or the tokens are not known.
+    /// What it cost; `None` where neither the host says it nor a price and the tokens are known.
     pub cost_usd: Option<f64>,
+    /// Whose word that is: `host`, or `price` for the deployment's listed prices.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost_by: Option<&'static str>,
     /// Milliseconds to the first content of a streamed answer.
     pub first_token_ms: Option<u64>,
     /// Milliseconds in all.
