@@ -118,6 +118,8 @@ pub enum Class {
     Auth,
     /// `context_too_long`
     ContextTooLong,
+    /// `content_filter`: a filter of the backend's turned the request away.
+    ContentFilter,
     /// `caller`: the request itself is wrong.
     Caller,
 }
@@ -131,13 +133,13 @@ impl BackendError {
             Self::Unsupported { .. } => Class::Caller,
             Self::Connect(_) | Self::Timeout { phase: Phase::Connect } => Class::Connect,
             Self::Timeout { .. } => Class::Timeout,
-            Self::Status { status, .. } => match status {
+            Self::Status { status, body, .. } => match status {
                 401..=403 => Class::Auth,
                 408 => Class::Timeout,
                 // The caller chose neither the address nor the model's name there: the deployment is out of date.
                 404 | 410 => Class::ServerError,
                 429 => Class::TooManyRequests,
-                400..=499 => Class::Caller,
+                400..=499 => refusal(body).unwrap_or(Class::Caller),
                 _ => Class::ServerError,
             },
             Self::BrokenStream { .. } => Class::BadStream,
@@ -148,15 +150,15 @@ impl BackendError {
     /// Whose fault it is.
     pub fn fault(&self) -> Fault {
         match self.class() {
-            Class::ContextTooLong | Class::Caller => Fault::Caller,
+            Class::ContextTooLong | Class::ContentFilter | Class::Caller => Fault::Caller,
             _ => Fault::Backend,
         }
     }
 
     /// Whether another candidate may succeed where this one failed.
     ///
-    /// A request that is wrong in itself fails everywhere; one that is too long or asks for something that
-    /// this backend lacks may fit elsewhere.
+    /// A request that is wrong in itself fails everywhere; one that is too long, that a filter turned away or that asks
+    /// for something which this backend lacks may be served elsewhere.
     pub fn try_next(&self) -> bool {
         !matches!(self, Self::Status { .. } if self.class() == Class::Caller)
     }
@@ -174,6 +176,8 @@ impl BackendError {
                 Class::TooManyRequests => "backend.overloaded",
                 Class::Timeout => "backend.timeout",
                 Class::Caller => "backend.refused",
+                Class::ContextTooLong => "context_length_exceeded",
+                Class::ContentFilter => "backend.content_filter",
                 _ => "backend.failed",
             },
             Self::BrokenStream { .. } => "backend.broken_stream",
@@ -190,9 +194,42 @@ impl BackendError {
     }
 }
 
+/// What the code of a refusal says, where it is one that another backend may not give. The words are those of OpenAI,
+/// Azure OpenAI and the hosts that follow them.
+fn refusal(body: &[u8]) -> Option<Class> {
+    let body: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let report = body.get("error").filter(|error| error.is_object()).unwrap_or(&body);
+    let is =
+        |words: &[&str]| ["code", "type"].iter().any(|key| report[*key].as_str().is_some_and(|w| words.contains(&w)));
+    if is(&["context_length_exceeded"]) {
+        return Some(Class::ContextTooLong);
+    }
+    is(&["content_filter", "content_policy_violation", "moderation_blocked"]).then_some(Class::ContentFilter)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refusal_that_another_backend_may_not_give_is_no_mistake_of_the_caller() {
+        let refused = |body: &'static str| BackendError::Status {
+            status: 400,
+            body: Bytes::from_static(body.as_bytes()),
+            retry_after: None,
+        };
+        for (body, class, next) in [
+            (r#"{"error": {"code": "content_filter", "message": "no"}}"#, Class::ContentFilter, true),
+            (r#"{"error": {"type": "content_policy_violation"}}"#, Class::ContentFilter, true),
+            (r#"{"code": "context_length_exceeded"}"#, Class::ContextTooLong, true),
+            (r#"{"error": {"code": "invalid_value"}}"#, Class::Caller, false),
+            (r#"{"error": "content_filter"}"#, Class::Caller, false),
+            ("content_filter", Class::Caller, false),
+        ] {
+            let error = refused(body);
+            assert_eq!((error.class(), error.try_next(), error.fault()), (class, next, Fault::Caller), "{body}");
+        }
+    }
 
     #[test]
     fn a_status_tells_whose_fault_it_is_and_whether_to_go_on() {

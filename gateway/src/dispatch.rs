@@ -5,17 +5,21 @@
 //! candidate, how many attempts there are, and how long each phase may last, is the plan's to say.
 //! Dropping the future cancels the attempt in progress. Knows nothing of HTTP framing or of the ledger.
 
+mod order;
 pub mod stats;
 
 use std::{sync::Arc, time::Duration};
 
 use backends::{Backend, BackendError, Class, Event, EventStream, Fault, Phase, Request};
 use futures_util::StreamExt;
-use policies::{FailureClass, Plan};
+use policies::{Deadlines, FailureClass, Plan};
 use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 
-use self::stats::{Attempt, Size, Stats};
+use self::{
+    order::Order,
+    stats::{Attempt, Size, Stats},
+};
 use crate::observe;
 
 /// Most events that are held back while an attempt has not committed: start-up frames and role deltas.
@@ -48,6 +52,8 @@ pub struct Committed {
     pub first_token: Duration,
     /// When the whole answer has to be there.
     pub deadline: Instant,
+    /// How long it may take between two pieces.
+    pub idle: Duration,
     /// Keeps the engine alive while its answer is read, also over a reload that replaces it.
     pub backend: Arc<dyn Backend>,
 }
@@ -83,10 +89,10 @@ pub async fn dispatch(
     let begun = Instant::now();
     let mut sent = 0;
     let mut told: Option<BackendError> = None;
-    let mut open: Vec<usize> = (0..plan.candidates.len()).collect();
+    let mut order = Order::new(&plan.attempts, plan.candidates.iter().map(|candidate| candidate.group));
     let mut failed_sites: Vec<&str> = Vec::new();
     let at = |candidate: usize| &places[plan.candidates[candidate].deployment];
-    while let Some(candidate) = next(&mut open, |candidate| failed_sites.contains(&&*at(candidate).site)) {
+    while let Some(candidate) = order.next(|candidate| failed_sites.contains(&&*at(candidate).site)) {
         if !tried.is_empty() && begun.elapsed() >= plan.attempts.budget {
             break;
         }
@@ -97,14 +103,16 @@ pub async fn dispatch(
         // The breaker may have opened since the plan was made.
         let Some(attempt) = place.stats.begin(size) else { continue };
         let started = attempt.started();
-        let outcome = commit(plan, place, request, attempt).await;
+        let (_, deadlines) = plan.attempts.of(plan.candidates[candidate].group);
+        let outcome = commit(deadlines, place, request, attempt).await;
         let ms = started.elapsed().as_millis() as u64;
         let error = outcome.as_ref().err().map(BackendError::code);
         tried.push(Tried { deployment: place.backend.id().to_string(), ms, error });
         let error = match outcome {
             Ok(Ready { head, rest, attempt, first_token, deadline }) => {
                 let backend = Arc::clone(&place.backend);
-                return Ok(Committed { candidate, head, rest, attempt, first_token, deadline, backend });
+                let idle = deadlines.idle;
+                return Ok(Committed { candidate, head, rest, attempt, first_token, deadline, idle, backend });
             }
             Err(error) => error,
         };
@@ -115,7 +123,7 @@ pub async fn dispatch(
             tracing::warn!(request = request.id, deployment = %place.backend.id(), error = chain(&error), "attempt failed");
         }
         sent += u32::from(!matches!(error, BackendError::Unsupported { .. }));
-        let go_on = error.try_next() && plan.attempts.on.contains(failure_class(error.class()));
+        let go_on = order.failed(candidate, failure_class(&error)) && error.try_next();
         if matches!(
             error.class(),
             Class::Connect | Class::Timeout | Class::ServerError | Class::BadStream | Class::Auth
@@ -132,16 +140,6 @@ pub async fn dispatch(
     Err(told)
 }
 
-/// Takes the next candidate in the plan's order. Those at a site that just failed come after all others, so that
-/// the few attempts of a request are not spent on one host that is down.
-fn next(open: &mut Vec<usize>, failed: impl Fn(usize) -> bool) -> Option<usize> {
-    if open.is_empty() {
-        return None;
-    }
-    let at = open.iter().position(|candidate| !failed(*candidate)).unwrap_or(0);
-    Some(open.remove(at))
-}
-
 struct Ready {
     head: Vec<Event>,
     rest: EventStream,
@@ -152,12 +150,11 @@ struct Ready {
 
 /// One attempt up to its first content.
 async fn commit(
-    plan: &Plan,
+    deadlines: &Deadlines,
     place: &Place,
     request: &Arc<Request>,
     mut attempt: Attempt,
 ) -> Result<Ready, BackendError> {
-    let deadlines = &plan.attempts.deadlines;
     let deadline = attempt.started() + deadlines.total;
     // An answer that is not streamed has its headers when it is done, so only the total counts there.
     let (headers_by, first_by) = if request.stream {
@@ -238,16 +235,19 @@ impl Whole {
     }
 }
 
-fn failure_class(class: Class) -> FailureClass {
-    match class {
-        Class::Connect => FailureClass::Connect,
-        Class::Timeout => FailureClass::Timeout,
-        Class::TooManyRequests => FailureClass::TooManyRequests,
-        Class::ServerError => FailureClass::ServerError,
-        Class::BadStream => FailureClass::BadStream,
-        Class::Auth => FailureClass::Auth,
+fn failure_class(error: &BackendError) -> FailureClass {
+    match (error.class(), error) {
+        (Class::Connect, _) => FailureClass::Connect,
+        (Class::Timeout, BackendError::Timeout { phase: Phase::Headers }) => FailureClass::TimeoutHeaders,
+        (Class::Timeout, BackendError::Timeout { phase: Phase::FirstToken }) => FailureClass::TimeoutFirstToken,
+        (Class::Timeout, _) => FailureClass::TimeoutTotal,
+        (Class::TooManyRequests, _) => FailureClass::TooManyRequests,
+        (Class::ServerError, _) => FailureClass::ServerError,
+        (Class::BadStream, _) => FailureClass::BadStream,
+        (Class::Auth, _) => FailureClass::Auth,
+        (Class::ContentFilter, _) => FailureClass::ContentFilter,
         // What one model refuses (too long, not supported) another may take.
-        Class::ContextTooLong | Class::Caller => FailureClass::ContextTooLong,
+        (Class::ContextTooLong | Class::Caller, _) => FailureClass::ContextTooLong,
     }
 }
 

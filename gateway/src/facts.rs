@@ -40,6 +40,7 @@ pub fn of(decoded: &Decoded, caller: &Grant, headers: &HeaderMap, config: &Confi
         prompt_tokens: prompt_tokens(&decoded.request.input),
         max_tokens: decoded.request.max_tokens.map(u64::from),
         answer_tokens: None,
+        arm: None,
         draw: 0,
         needs: decoded.needs,
         stream: decoded.request.stream,

@@ -1,6 +1,7 @@
 //! The steps of a generation request, as one function: see the table in the crate's documentation.
 
 mod body;
+pub mod shadow;
 
 use std::sync::Arc;
 
@@ -8,9 +9,11 @@ use backends::Api;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, header, request::Parts};
 use hyper::body::Incoming;
-use policies::Verdict;
+use ledger::Ticket;
+use policies::{Facts, Plan, Verdict};
 use tokio::time::Instant;
 
+use self::shadow::Mirrored;
 use crate::{
     admit,
     dispatch::{self, stats::Size},
@@ -23,8 +26,8 @@ use crate::{
         whole,
     },
     route,
-    runtime::Gateway,
-    settle::{self, Settlement},
+    runtime::{Deployed, Gateway, Runtime},
+    settle::{self, Asked, Settlement},
     wire,
 };
 
@@ -40,7 +43,7 @@ pub async fn generate(gateway: Arc<Gateway>, api: Api, request: Request<Incoming
 }
 
 async fn serve(
-    gateway: &Gateway,
+    gateway: &Arc<Gateway>,
     api: Api,
     parts: &Parts,
     body: Incoming,
@@ -64,22 +67,69 @@ async fn serve(
     let decoded = decode(api, id, bytes).await.map_err(early)?;
 
     let mut facts = facts::of(&decoded, &caller, &parts.headers, &runtime.config);
-    let plan = route::plan(&runtime, &mut facts);
+    let mut plan = route::plan(&runtime, &mut facts);
+    if plan.waits.is_some() {
+        plan = runtime.waiting.until_served(plan, || route::plan_again(&runtime, &facts)).await;
+    }
     let refusal = route::refusal(&plan, &facts);
     // A name that nobody knows concerns no licence; all other refusals are decisions to prove.
     if let (Some(refusal), Verdict::UnknownModel { .. }) = (&refusal, &plan.verdict) {
         return Err(early(refusal.clone()));
     }
-    let ticket = settle::decide(&gateway.ledger, &runtime, api, id, &caller, &facts, &plan)?;
+    let asked = Asked { api, id, shadow_of: None, caller: &caller, facts: &facts };
+    let ticket = settle::decide(&gateway.ledger, &runtime, &asked, &plan)?;
     if let Some(refusal) = refusal {
         settle::durable(ticket).await?;
         return Err(refusal);
     }
 
-    let mut settlement = Settlement::new(gateway.ledger.clone(), id.to_owned(), arrived);
     let request = Arc::new(decoded.request);
+    if let Some(shadow) = plan.shadow.take() {
+        let (gateway, runtime, request) = (Arc::clone(gateway), Arc::clone(&runtime), Arc::clone(&request));
+        let (of, caller, facts) = (id.to_owned(), caller.clone(), facts.clone());
+        Mirrored { gateway, runtime, api, of, caller, facts, plan: *shadow, request }.send();
+    }
+    let settlement = Settlement::new(gateway.ledger.clone(), id.to_owned(), arrived);
+    let include_usage = request.include_usage;
+    let work = Work { runtime: &runtime, plan: &plan, request: &request, include_usage, facts: &facts };
+    let (body, deployed) = answer(work, ticket, settlement).await?;
+    let streamed = matches!(body, Body::Sse(_));
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    if streamed {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        // nginx in front of us must not gather tokens.
+        headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    } else {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    headers.insert("x-pointsman-deployment", deployed.id_header.clone());
+    headers.insert("x-pointsman-model", deployed.model_header.clone());
+    headers.insert("x-pointsman-policy", runtime.policy_header.clone());
+    for (name, value) in [("x-pointsman-route", &plan.route), ("x-pointsman-arm", &plan.arm)] {
+        if let Some(value) = value.as_deref().and_then(|value| HeaderValue::from_str(value).ok()) {
+            headers.insert(name, value);
+        }
+    }
+    Ok(response)
+}
+
+/// A plan to be worked through.
+struct Work<'a> {
+    runtime: &'a Runtime,
+    plan: &'a Plan,
+    request: &'a Arc<backends::Request>,
+    /// Whether a streamed answer has the usage chunk.
+    include_usage: bool,
+    facts: &'a Facts,
+}
+
+/// Works through a plan whose decision is on its way to the disk: the body of the answer, and who gives it.
+async fn answer(work: Work<'_>, ticket: Ticket, mut settlement: Settlement) -> Result<(Body, Arc<Deployed>), ApiError> {
+    let Work { runtime, plan, request, include_usage, facts } = work;
     let size = Size::of(facts.prompt_tokens);
-    let dispatched = dispatch::dispatch(&plan, &runtime.places, &request, size, &mut settlement.tried).await;
+    let dispatched = dispatch::dispatch(plan, &runtime.places, request, size, &mut settlement.tried).await;
     // The sync to disk ran beside the model; no byte goes out before it is done.
     if let Err(error) = settle::durable(ticket).await {
         settlement.failed(error.status.as_u16(), &error.code);
@@ -101,33 +151,16 @@ async fn serve(
     let length = plan.route.as_deref().and_then(|route| runtime.lengths.of(route)).cloned();
     settlement.serves(Arc::clone(&deployed), committed.attempt, committed.first_token, request.stream, length);
     let created = settle::now_ms() / 1000;
-    let mut response = if request.stream {
-        let framer = Framer::new(&request, &chosen.model, created);
-        let deadlines = Deadlines { idle: plan.attempts.deadlines.idle, total: committed.deadline };
+    if request.stream {
+        let framer = Framer::new(request, &chosen.model, created);
+        let deadlines = Deadlines { idle: committed.idle, total: committed.deadline };
         let answer = Answer { head: committed.head, rest: committed.rest, backend: committed.backend };
-        let sse = SseBody::new(answer, framer, request.include_usage, settlement, deadlines);
-        let mut response = Response::new(Body::Sse(Box::new(sse)));
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        // nginx in front of us must not gather tokens.
-        headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-        response
-    } else {
-        let bytes = whole::assemble(committed.head, &request, &chosen.model, created, &mut settlement);
-        settlement.completed();
-        let mut response = Response::new(Body::whole(bytes));
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        response
-    };
-    let headers = response.headers_mut();
-    headers.insert("x-pointsman-deployment", deployed.id_header.clone());
-    headers.insert("x-pointsman-model", deployed.model_header.clone());
-    headers.insert("x-pointsman-policy", runtime.policy_header.clone());
-    if let Some(route) = plan.route.as_deref().and_then(|route| HeaderValue::from_str(route).ok()) {
-        headers.insert("x-pointsman-route", route);
+        let sse = SseBody::new(answer, framer, include_usage, settlement, deadlines);
+        return Ok((Body::Sse(Box::new(sse)), deployed));
     }
-    Ok(response)
+    let bytes = whole::assemble(committed.head, request, &chosen.model, created, &mut settlement);
+    settlement.completed();
+    Ok((Body::whole(bytes), deployed))
 }
 
 /// Decodes a body; a large one away from the threads that serve the others.

@@ -86,6 +86,11 @@ impl Keys {
         self.0.len()
     }
 
+    /// The public ids of the keys.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.0.values().filter_map(|key| key.grant.key.as_deref())
+    }
+
     /// Whether nobody is let in.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -18,6 +18,9 @@ const DECISIONS: &str = "pointsman_decisions_total";
 const OUTCOMES: &str = "pointsman_outcomes_total";
 const REFUSED: &str = "pointsman_refused_requests_total";
 const RELOADS: &str = "pointsman_reloads_total";
+const WAITING: &str = "pointsman_waiting_requests";
+const ALERTS: &str = "pointsman_policy_alerts_total";
+const MIRRORED: &str = "pointsman_mirrored_requests_total";
 
 /// Upper bounds of the latency histograms, in seconds.
 const SECONDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
@@ -38,6 +41,9 @@ pub fn install_metrics() -> Result<PrometheusHandle, metrics_exporter_prometheus
     describe_counter!(OUTCOMES, "Requests ended, by status");
     describe_counter!(REFUSED, "Requests refused before a plan was made, by code");
     describe_counter!(RELOADS, "Configurations loaded again, by result");
+    describe_gauge!(WAITING, "Requests that wait for a deployment to be available");
+    describe_counter!(ALERTS, "Requests that a route did not take because its `when` was an error for them, by route");
+    describe_counter!(MIRRORED, "Requests to be mirrored, by what came of it: sent, no_room or the plan's verdict");
     describe_gauge!("pointsman_ledger_healthy", "1 while the ledger takes records, else 0");
     Ok(handle)
 }
@@ -128,6 +134,21 @@ pub fn ended(status: &'static str) {
 /// A request was refused before a plan was made.
 pub fn refused(code: &str) {
     counter!(REFUSED, "code" => code.to_owned()).increment(1);
+}
+
+/// So many more requests wait.
+pub fn waiting(more: f64) {
+    metrics::gauge!(WAITING).increment(more);
+}
+
+/// A route's expression was an error for a request.
+pub fn policy_alert(route: &str) {
+    counter!(ALERTS, "route" => route.to_owned()).increment(1);
+}
+
+/// A request was to be mirrored.
+pub fn mirrored(result: &'static str) {
+    counter!(MIRRORED, "result" => result).increment(1);
 }
 
 /// A configuration was loaded again, or was not.

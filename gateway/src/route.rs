@@ -3,6 +3,8 @@
 //! The plan itself is [`policies::plan`], a pure function; `explain` and policy tests call the same one. Here it
 //! is only given what the process knows at this moment, and its verdict put into the caller's words.
 
+pub mod waiting;
+
 use policies::{Facts, Plan, Verdict};
 use serde_json::json;
 
@@ -17,7 +19,13 @@ use crate::{
 pub fn plan(runtime: &Runtime, facts: &mut Facts) -> Plan {
     let route = runtime.config.policies.route_name(&runtime.config.catalog, facts);
     facts.answer_tokens = route.and_then(|route| runtime.lengths.of(route)?.mean());
-    facts.draw = rand::random();
+    // 53 bits, which every reader of a record reads alike; 0 would be none.
+    facts.draw = (rand::random::<u64>() >> 11).max(1);
+    plan_again(runtime, facts)
+}
+
+/// The plan for facts that have all that, as things are now.
+pub fn plan_again(runtime: &Runtime, facts: &Facts) -> Plan {
     let live = runtime.live(Size::of(facts.prompt_tokens));
     policies::plan(facts, &runtime.snapshot(&live))
 }

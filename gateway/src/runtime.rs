@@ -17,7 +17,7 @@ use http::HeaderValue;
 use ledger::Ledger;
 use metrics_exporter_prometheus::PrometheusHandle;
 use policies::{Live, Snapshot};
-use tokio::time::Instant;
+use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
     config::{self, Config, Environment, Overrides, Target, Weights},
@@ -25,8 +25,10 @@ use crate::{
         Place, chain,
         stats::{Epoch, Lengths, Size, Stats},
     },
+    handle::shadow,
     observe::{self, Series},
     respond::error::ApiError,
+    route::waiting::Waiting,
     settle,
     wire::models::Model,
 };
@@ -40,6 +42,8 @@ pub struct Gateway {
     runtime: ArcSwap<Runtime>,
     /// The record of decisions.
     pub ledger: Ledger,
+    /// Room for requests that are mirrored.
+    pub shadows: Arc<Semaphore>,
     /// Renders the metrics.
     pub metrics: PrometheusHandle,
     /// How the configuration was found, to find it again.
@@ -101,6 +105,8 @@ pub struct Runtime {
     pub policy_header: HeaderValue,
     /// How long the answers of each route are.
     pub lengths: Lengths,
+    /// Requests that wait for a deployment to be available.
+    pub waiting: Waiting,
     /// That of all statistics.
     epoch: Epoch,
     models: Vec<Model>,
@@ -174,7 +180,7 @@ impl Runtime {
         let policy_header = policy_header.unwrap_or_else(|| HeaderValue::from_static("?"));
         let routes = config.policies.routes().chain([policies::DIRECT]);
         let lengths = Lengths::new(routes, previous.map(|previous| &previous.lengths));
-        Ok(Self { config, deployed, facts, places, policy_header, lengths, epoch, models })
+        Ok(Self { config, deployed, facts, places, policy_header, lengths, waiting: Waiting::default(), epoch, models })
     }
 
     /// How the deployments are now for a prompt of this size, in their order.
@@ -342,6 +348,7 @@ impl Gateway {
         Self {
             runtime: ArcSwap::from_pointee(runtime),
             ledger,
+            shadows: Arc::new(Semaphore::new(shadow::MOST)),
             metrics,
             source,
             client,

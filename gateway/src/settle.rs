@@ -32,32 +32,37 @@ use crate::{
     runtime::{Deployed, Runtime},
 };
 
+/// A request for which a plan was made.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// The client API.
+    pub api: Api,
+    /// Its id.
+    pub id: &'a str,
+    /// The id of the request that it mirrors.
+    pub shadow_of: Option<&'a str>,
+    /// Who asks.
+    pub caller: &'a Grant,
+    /// What policies saw of it.
+    pub facts: &'a Facts,
+}
+
 /// Appends the decision of a plan. The answer has to wait for the ticket.
 ///
 /// # Errors
 /// A 503 when the ledger takes no record: nothing is served that could not be proved later.
-pub fn decide(
-    ledger: &Ledger,
-    runtime: &Runtime,
-    api: Api,
-    id: &str,
-    caller: &Grant,
-    facts: &Facts,
-    plan: &Plan,
-) -> Result<Ticket, ApiError> {
+pub fn decide(ledger: &Ledger, runtime: &Runtime, asked: &Asked<'_>, plan: &Plan) -> Result<Ticket, ApiError> {
     observe::decided(plan.verdict.as_str());
-    ledger.append(&decision(runtime, api, id, caller, facts, plan)).map_err(|error| unprovable(&error))
+    for alert in &plan.alerts {
+        observe::policy_alert(&alert.route);
+        tracing::warn!(request = asked.id, route = &*alert.route, error = %alert.error, "a route's `when` was an error");
+    }
+    ledger.append(&decision(runtime, asked, plan)).map_err(|error| unprovable(&error))
 }
 
 /// What the ledger says of a plan: enough to make it again.
-fn decision<'a>(
-    runtime: &'a Runtime,
-    api: Api,
-    id: &'a str,
-    caller: &'a Grant,
-    facts: &'a Facts,
-    plan: &'a Plan,
-) -> Decision<'a> {
+fn decision<'a>(runtime: &'a Runtime, asked: &Asked<'a>, plan: &'a Plan) -> Decision<'a> {
+    let Asked { api, id, shadow_of, caller, facts } = *asked;
     let mut rejected = std::collections::BTreeMap::new();
     for candidate in plan.rejected() {
         *rejected.entry(candidate.code().into()).or_insert(0) += 1;
@@ -78,6 +83,7 @@ fn decision<'a>(
         kind: "decision".into(),
         time: decided_ms(facts),
         request: id.into(),
+        shadow_of: shadow_of.map(Into::into),
         api: match api {
             Api::Chat => "chat",
             Api::Completions => "completions",
@@ -99,10 +105,12 @@ fn decision<'a>(
         model: facts.model_asked.as_str().into(),
         language: facts.language.as_deref().map(Into::into),
         route: plan.route.as_deref().map(Into::into),
+        arm: plan.arm.as_deref().map(Into::into),
         asked: Some(AskedRecord {
             prompt_tokens: facts.prompt_tokens,
             max_tokens: facts.max_tokens,
             answer_tokens: facts.answer_tokens,
+            draw: facts.draw,
             needs: facts.needs.capabilities().iter().map(|need| need.as_str().into()).collect(),
             stream: facts.stream,
             script: facts.script.as_deref().map(Into::into),
@@ -112,6 +120,11 @@ fn decision<'a>(
         config: runtime.config.digest.as_str().into(),
         policy: runtime.config.policy_digest.as_str().into(),
         verdict: verdict.into(),
+        alerts: plan
+            .alerts
+            .iter()
+            .map(|alert| (alert.route.to_string().into(), alert.error.to_string().into()))
+            .collect(),
         refused,
         candidates,
         rejected,
@@ -281,6 +294,11 @@ impl Settlement {
         observe::ended(status);
         let served = self.served.as_ref();
         let facts = served.map(|served| &served.deployed.facts);
+        // What the host asks for is what is paid, whatever its price list says.
+        let cost = facts.zip(self.usage).and_then(|(facts, usage)| {
+            let listed = || Some((cost(facts, &usage)?, "price"));
+            usage.cost_usd.map(|usd| (usd, "host")).or_else(listed)
+        });
         let outcome = Outcome {
             v: 1,
             kind: "outcome",
@@ -296,9 +314,8 @@ impl Settlement {
             prompt_tokens: self.usage.map(|usage| usage.prompt_tokens),
             completion_tokens: self.usage.map(|usage| usage.completion_tokens),
             cached_tokens: self.usage.map(|usage| usage.cached_tokens),
-            cost_usd: facts
-                .zip(self.usage)
-                .and_then(|(facts, usage)| cost(facts, usage.prompt_tokens, usage.completion_tokens)),
+            cost_usd: cost.map(|(usd, _)| usd),
+            cost_by: cost.map(|(_, by)| by),
             first_token_ms: served.filter(|served| served.streamed).map(|served| served.first_token.as_millis() as u64),
             total_ms: self.arrived.elapsed().as_millis() as u64,
         };
@@ -323,12 +340,15 @@ impl Drop for Settlement {
     }
 }
 
-/// What a request cost at the deployment's listed prices. Cached tokens count as fresh ones until a price for them
-/// is known, so a known cost is never too low.
-pub fn cost(deployment: &policies::Deployment, prompt_tokens: u64, completion_tokens: u64) -> Option<f64> {
+/// What a request cost at the deployment's listed prices. Tokens from a cache count as fresh ones where no price of
+/// theirs is known, so a known cost is never too low.
+pub fn cost(deployment: &policies::Deployment, usage: &Usage) -> Option<f64> {
     let input = deployment.input_usd_per_million?;
     let output = deployment.output_usd_per_million?;
-    Some((prompt_tokens as f64 * input + completion_tokens as f64 * output) / 1e6)
+    let cached = usage.cached_tokens.min(usage.prompt_tokens);
+    let fresh = usage.prompt_tokens - cached;
+    let prompt = fresh as f64 * input + cached as f64 * deployment.cached_input_usd_per_million.unwrap_or(input);
+    Some((prompt + usage.completion_tokens as f64 * output) / 1e6)
 }
 
 /// The day that it is now, in UTC.
@@ -339,4 +359,33 @@ pub fn today() -> catalog::Date {
 /// Now, in Unix milliseconds.
 pub fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use policies::{Deployment, Place};
+
+    use super::*;
+
+    #[test]
+    fn cached_tokens_cost_their_own_price_where_it_is_known_and_the_full_one_where_it_is_not() {
+        let priced = |cached| Deployment {
+            input_usd_per_million: Some(2.0),
+            output_usd_per_million: Some(10.0),
+            cached_input_usd_per_million: cached,
+            ..Deployment::new("d", "m", Place::Server("vllm".to_owned()))
+        };
+        let usage = |cached_tokens| Usage {
+            prompt_tokens: 1_000_000,
+            completion_tokens: 100_000,
+            cached_tokens,
+            ..Usage::default()
+        };
+        let cents =
+            |deployment: &Deployment, usage| (cost(deployment, &usage).expect("a price") * 100.0).round() as u64;
+        assert_eq!(cents(&priced(None), usage(400_000)), 300);
+        assert_eq!(cents(&priced(Some(0.5)), usage(400_000)), 240);
+        assert_eq!(cents(&priced(Some(0.5)), usage(9_000_000)), 150, "no more than the prompt has");
+        assert_eq!(cost(&Deployment::new("d", "m", Place::Server("vllm".to_owned())), &usage(0)), None);
+    }
 }

@@ -1,6 +1,7 @@
 //! The cost of one plan among 1,000 routes and 300 deployments; the budget is 5 us at the 99th percentile.
 //!
-//! Beside criterion's mean, each case prints percentiles of single calls, a clock reading (about 25 ns) included.
+//! Beside criterion's mean, each case prints percentiles of single calls, a clock reading (about 25 ns) included. A
+//! condition (`when:`) is asked for each route that has one, so it is measured by itself.
 
 use std::{
     hint::black_box,
@@ -9,7 +10,9 @@ use std::{
 
 use catalog::{ASSUMED_ENTITY, Availability, Catalog, Exposure, Kind, Purpose, Use};
 use criterion::{Criterion, criterion_group, criterion_main};
-use policies::{Deployment, Facts, Live, Place, PolicySet, Snapshot, Source, Spread, compile, plan};
+use policies::{
+    Deployment, Facts, Live, Place, PolicySet, Snapshot, Source, Spread, compile, condition::Condition, plan,
+};
 
 const ROUTES: usize = 1_000;
 const DEPLOYMENTS: usize = 300;
@@ -118,6 +121,21 @@ fn bench(c: &mut Criterion) {
             at(0.999)
         );
         c.bench_function(name, |b| b.iter(|| plan(black_box(&facts), &snapshot)));
+    }
+
+    let facts = Facts { metadata: vec![("project".to_owned(), "apollo".to_owned())], ..facts("auto", "ko") };
+    for (name, text) in [
+        ("a short condition", "request.prompt_tokens > 500"),
+        (
+            "a long condition",
+            "request.language in ['en', 'ja', 'ko'] && !request.needs.exists(need, need == 'image') \
+             && has(request.metadata.project) && request.metadata.project.startsWith('ap') \
+             && request.prompt_tokens + request.max_tokens > 1000 && request.use.purpose == 'revenue'",
+        ),
+    ] {
+        let condition = Condition::compile(text).unwrap_or_else(|problems| panic!("{problems:?}"));
+        assert_eq!(condition.holds(&facts), Ok(true));
+        c.bench_function(name, |b| b.iter(|| condition.holds(black_box(&facts))));
     }
 }
 

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::{
     Caller, Deployment, Facts, Needs, Place, Plan, PolicySet, Snapshot,
-    compile::bind,
+    compile::bind_for,
     diag::{Code, nearest},
     parse::{FileText, NEEDS},
     plan::plan_whole,
@@ -41,17 +41,25 @@ struct Deployed {
     region: Option<String>,
     retention: Option<String>,
     training_use: Option<String>,
+    hardware: Option<String>,
+    quantization_bits: Option<f32>,
+    context_tokens: Option<u64>,
     effective_context_tokens: Option<u64>,
+    input_usd_per_million: Option<f64>,
+    output_usd_per_million: Option<f64>,
 }
 
 /// What must come of the request. An absent part is not looked at, but without `verdict` the request must be served.
 #[derive(Clone, Debug, Default)]
 struct Expect {
     route: Option<Spanned<String>>,
+    arm: Option<Spanned<String>>,
     first: Option<Spanned<String>>,
     /// Everyone who would be tried, and in this order; nobody else.
     order: Option<Vec<Spanned<String>>>,
     never: Vec<Spanned<String>>,
+    /// Who gets the request beside.
+    shadow: Option<Spanned<String>>,
     verdict: Option<&'static str>,
 }
 
@@ -108,10 +116,13 @@ impl CaseText {
         };
         match &self.deployed {
             None if Arc::ptr_eq(texts, &snapshot.policies.texts) => see(snapshot.policies, snapshot.deployments),
-            None => see(&bind(Arc::clone(texts), snapshot.catalog, snapshot.deployments), snapshot.deployments),
+            None => {
+                let deployments = snapshot.deployments;
+                see(&bind_for(&facts, Arc::clone(texts), snapshot.catalog, deployments), deployments)
+            }
             Some(_) => {
                 let deployments = self.made_up(snapshot.deployments);
-                see(&bind(Arc::clone(texts), snapshot.catalog, &deployments), &deployments)
+                see(&bind_for(&facts, Arc::clone(texts), snapshot.catalog, &deployments), &deployments)
             }
         }
     }
@@ -141,8 +152,9 @@ impl CaseText {
         route: impl Fn(&str) -> bool,
     ) {
         let deployed = self.deployed.iter().flatten().map(|d| &d.model);
-        let Expect { first, order, never, .. } = &self.expect;
-        for Spanned { value: name, at } in deployed.chain(first).chain(order.iter().flatten()).chain(never) {
+        let Expect { first, order, never, shadow, .. } = &self.expect;
+        let expected = first.iter().chain(order.iter().flatten()).chain(never).chain(shadow);
+        for Spanned { value: name, at } in deployed.chain(expected) {
             if catalog.model(name).is_some() || deployments.iter().any(|d| d.id == *name) {
                 continue;
             }
@@ -190,6 +202,18 @@ impl Expect {
         {
             failures.push(format!("expected the route `{route}`, got `{}`", plan.route.as_deref().unwrap_or("none")));
         }
+        if let Some(Spanned { value: arm, .. }) = &self.arm
+            && plan.arm.as_deref() != Some(arm)
+        {
+            failures.push(format!("expected the arm `{arm}`, got `{}`", plan.arm.as_deref().unwrap_or("none")));
+        }
+        if let Some(Spanned { value: shadow, .. }) = &self.shadow {
+            match plan.shadow.as_ref().and_then(|shadow| shadow.candidates.first()) {
+                Some(c) if is(c.deployment, &c.model, shadow) => {}
+                Some(c) => failures.push(format!("expected the shadow `{shadow}`, got `{}`", c.model)),
+                None => failures.push(format!("expected the shadow `{shadow}`, got none")),
+            }
+        }
         if let Some(Spanned { value: first, .. }) = &self.first {
             match plan.candidates.first() {
                 Some(c) if is(c.deployment, &c.model, first) => {}
@@ -210,6 +234,8 @@ impl Expect {
         for Spanned { value: never, .. } in &self.never {
             if let Some(at) = plan.candidates.iter().position(|c| is(c.deployment, &c.model, never)) {
                 failures.push(format!("expected `{never}` never, got it as candidate {}", at + 1));
+            } else if plan.reached().any(|c| is(c.deployment, &c.model, never)) {
+                failures.push(format!("expected `{never}` never, got it as the shadow"));
             }
         }
         failures
@@ -232,7 +258,12 @@ fn make_up(deployed: &[Deployed], configured: &[Deployment]) -> Vec<Deployment> 
         deployment.region = d.region.clone().or(deployment.region);
         deployment.retention = d.retention.clone().or(deployment.retention);
         deployment.training_use = d.training_use.clone().or(deployment.training_use);
+        deployment.hardware = d.hardware.clone().or(deployment.hardware);
+        deployment.quantization_bits = d.quantization_bits.or(deployment.quantization_bits);
+        deployment.context_tokens = d.context_tokens.or(deployment.context_tokens);
         deployment.effective_context_tokens = d.effective_context_tokens.or(deployment.effective_context_tokens);
+        deployment.input_usd_per_million = d.input_usd_per_million.or(deployment.input_usd_per_million);
+        deployment.output_usd_per_million = d.output_usd_per_million.or(deployment.output_usd_per_million);
         deployment
     });
     // The same line twice is one deployment.
@@ -270,6 +301,7 @@ impl Reader<'_> {
             "max_tokens",
             "needs",
             "stream",
+            "arm",
             "time",
             "header",
             "metadata",
@@ -283,6 +315,7 @@ impl Reader<'_> {
         // As in a route's `match`, `unknown` is what could not be told.
         let told = |word: Option<String>| word.filter(|word| word != UNKNOWN);
         let (language, script) = (told(word("language", "a language code")), told(word("script", "a script")));
+        let arm = word("arm", "an arm");
         let mut tokens = |key| fields.get(key).and_then(|n| self.whole(n, "a number of tokens", 0..=u64::MAX));
         let (prompt_tokens, max_tokens) = (tokens("prompt_tokens"), tokens("max_tokens"));
         let needs = fields.get("needs").map(|n| self.capabilities(n, &NEEDS)).unwrap_or_default();
@@ -301,8 +334,7 @@ impl Reader<'_> {
             script,
             prompt_tokens: prompt_tokens.unwrap_or(100),
             max_tokens,
-            answer_tokens: None,
-            draw: 0,
+            arm,
             needs: Needs::from(needs),
             stream,
             headers: headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect(),
@@ -365,27 +397,68 @@ impl Reader<'_> {
                 region: None,
                 retention: None,
                 training_use: None,
+                hardware: None,
+                quantization_bits: None,
+                context_tokens: None,
                 effective_context_tokens: None,
+                input_usd_per_million: None,
+                output_usd_per_million: None,
             });
         }
-        let keys = ["model", "host", "region", "retention", "training_use", "effective_context"];
+        // As in the configuration.
+        let keys = [
+            "model",
+            "host",
+            "region",
+            "retention",
+            "training_use",
+            "hardware",
+            "quantization_bits",
+            "context",
+            "effective_context",
+            "price",
+        ];
         let fields = self.fields(node, "a deployment of a test", &keys)?;
         let model = self.required(&fields, "model").and_then(|n| self.text(n, "a model id"));
         let host = fields.get("host").and_then(|n| self.text(n, "a host id"));
         let mut word = |key, what| fields.get(key).and_then(|n| self.text(n, what)).map(|text| text.value);
         let (region, retention) = (word("region", "a region"), word("retention", "a retention"));
-        let training_use = word("training_use", "what is trained");
-        let effective_context_tokens =
-            fields.get("effective_context").and_then(|n| self.whole(n, "a number of tokens", 1..=1_000_000_000));
-        Some(Deployed { model: model?, host, region, retention, training_use, effective_context_tokens })
+        let (training_use, hardware) =
+            (word("training_use", "what is trained"), word("hardware", "a piece of hardware"));
+        let mut tokens = |key| fields.get(key).and_then(|n| self.whole(n, "a number of tokens", 1..=1_000_000_000));
+        let (context_tokens, effective_context_tokens) = (tokens("context"), tokens("effective_context"));
+        let bits = fields.get("quantization_bits").and_then(|n| self.amount(n, "a number of bits"));
+        let prices = ["input_usd_per_million", "output_usd_per_million"];
+        let [input, output] = match fields.get("price").and_then(|n| self.fields(n, "a price", &prices)) {
+            Some(fields) => prices.map(|key| {
+                self.required(&fields, key).and_then(|n| self.amount(n, "a price in USD per million tokens"))
+            }),
+            None => [None, None],
+        };
+        Some(Deployed {
+            model: model?,
+            host,
+            region,
+            retention,
+            training_use,
+            hardware,
+            quantization_bits: bits.map(|bits| bits as f32),
+            context_tokens,
+            effective_context_tokens,
+            input_usd_per_million: input,
+            output_usd_per_million: output,
+        })
     }
 
     fn expect(&mut self, node: &Node) -> Option<Expect> {
-        let fields = self.fields(node, "`expect`", &["route", "first", "order", "never", "verdict"])?;
+        let fields =
+            self.fields(node, "`expect`", &["route", "arm", "first", "order", "never", "shadow", "verdict"])?;
         let verdicts = ["serve", "unknown_model", "license", "unavailable", "none_fits"].map(|word| (word, word));
         Some(Expect {
             route: fields.get("route").and_then(|n| self.text(n, "a route")),
+            arm: fields.get("arm").and_then(|n| self.text(n, "an arm")),
             first: fields.get("first").and_then(|n| self.text(n, "a model or deployment id")),
+            shadow: fields.get("shadow").and_then(|n| self.text(n, "a model or deployment id")),
             order: fields.get("order").map(|n| self.texts(n, "a model or deployment id")),
             never: fields.get("never").map(|n| self.texts(n, "a model or deployment id")).unwrap_or_default(),
             verdict: fields.get("verdict").and_then(|n| self.word(n, "a verdict", &verdicts)),

@@ -2,7 +2,7 @@
 //!
 //! A cell is a caller (a team in a context), a model name, a language, and what else a route can match by: needs, prompt
 //! size, streaming, key, script, moment, headers, metadata. Each has the values that some route names, and one that none
-//! does. Moments are those of one week at which another set of time windows holds. Needs are those that routes match, in every combination;
+//! does; and the arms of splits. Moments are those of one week at which another set of time windows holds. Needs are those that routes match, in every combination;
 //! a prompt has the smallest size of its class. So a cell's plan holds everybody whom a request of its kind can reach: one
 //! that needs more, or whose prompt is longer, reaches the same or fewer on the same route.
 //!
@@ -20,6 +20,7 @@ use serde::Serialize;
 
 use crate::{
     Capabilities, Capability, Facts, Needs, PolicySet, Snapshot,
+    condition::{Compared, Fact, ListFact, NumberFact, TextFact},
     route::{UNKNOWN, When},
     window::{self, Window},
 };
@@ -94,6 +95,8 @@ pub struct Cells {
     languages: Vec<Option<String>>,
     /// By caller and model, in this order: whether some route asks after the language.
     asks_language: Vec<bool>,
+    /// Likewise: the arms of splits that such a request can be on; `None` alone where no route splits it.
+    arms: Vec<Vec<Option<String>>>,
     /// Every combination of what else is told apart.
     asked: Vec<Asked>,
     today: Date,
@@ -104,6 +107,7 @@ pub struct Cells {
 struct Asked {
     needs: Needs,
     prompt_tokens: u64,
+    max_tokens: Option<u64>,
     stream: bool,
     key: Option<String>,
     script: Option<String>,
@@ -122,6 +126,7 @@ struct ToldApart {
     needs: Capabilities,
     /// Where a class of prompt sizes begins.
     prompt_tokens: BTreeSet<u64>,
+    max_tokens: BTreeSet<u64>,
     stream: bool,
     keys: BTreeSet<String>,
     scripts: BTreeSet<String>,
@@ -147,6 +152,7 @@ impl ToldApart {
             time,
             header,
             metadata,
+            condition,
         } = when;
         let names = [
             (&mut self.teams, team),
@@ -180,6 +186,41 @@ impl ToldApart {
             self.prompt_tokens.extend(range.end().checked_add(1));
         }
         self.stream |= stream.is_some();
+        for (fact, compared) in condition.iter().flat_map(|condition| &condition.uses().facts) {
+            self.add_compared(fact, compared);
+        }
+    }
+
+    /// What an expression compares a fact with.
+    fn add_compared(&mut self, fact: &Fact, compared: &Compared) {
+        let texts = || compared.texts.iter().map(|quoted| quoted.value.clone()).filter(|value| value != UNKNOWN);
+        // On both sides of a number, and on it.
+        let numbers = || {
+            let sides = |n: &i64| [n.saturating_sub(1), *n, n.saturating_add(1)];
+            compared.numbers.iter().flat_map(sides).filter_map(|n| u64::try_from(n).ok())
+        };
+        match fact {
+            Fact::Text(TextFact::Model) => self.models.extend(texts()),
+            Fact::Text(TextFact::Team) => self.teams.extend(texts()),
+            Fact::Text(TextFact::Key) => self.keys.extend(texts()),
+            Fact::Text(TextFact::Context) => self.contexts.extend(texts()),
+            Fact::Text(TextFact::Language) => self.languages.extend(texts()),
+            Fact::Text(TextFact::Script) => self.scripts.extend(texts()),
+            Fact::Text(TextFact::Header(name)) => self.headers.entry(name.clone()).or_default().extend(texts()),
+            Fact::Text(TextFact::Metadata(name)) => self.metadata.entry(name.clone()).or_default().extend(texts()),
+            Fact::Number(NumberFact::PromptTokens) => self.prompt_tokens.extend(numbers()),
+            Fact::Number(NumberFact::MaxTokens) => self.max_tokens.extend(numbers()),
+            Fact::List(ListFact::Needs) => {
+                let named = texts().filter_map(|word| Capability::named(&word));
+                named.for_each(|need| self.needs.insert(need));
+            }
+            Fact::Stream => self.stream = true,
+            // Callers are given with their uses.
+            Fact::Text(
+                TextFact::Purpose | TextFact::Exposure | TextFact::Activity | TextFact::Seat | TextFact::Entity,
+            )
+            | Fact::List(ListFact::Domains | ListFact::EndUsers) => {}
+        }
     }
 
     /// Every combination of what is told apart beside caller, model and language; `None` where there are too many.
@@ -190,6 +231,8 @@ impl ToldApart {
         each(&mut all, &smallest(self.prompt_tokens.clone(), snapshots), |asked, tokens| {
             asked.prompt_tokens = *tokens
         })?;
+        let most: Vec<Option<u64>> = std::iter::once(None).chain(self.max_tokens.iter().copied().map(Some)).collect();
+        each(&mut all, &most, |asked, most| asked.max_tokens = *most)?;
         each(&mut all, if self.stream { &[false, true] } else { &[false] }, |asked, stream| asked.stream = *stream)?;
         let keys: Vec<Option<String>> = none_or(&self.keys);
         each(&mut all, &keys, |asked, key| asked.key.clone_from(key))?;
@@ -261,6 +304,17 @@ impl Cells {
             })
         });
         let asks_language: Vec<bool> = asks_language.collect();
+        let arms = callers.iter().flat_map(|(_, caller)| {
+            models.iter().map(|model| {
+                let of = |snapshot: &&Snapshot<'_>| {
+                    let arms = snapshot.policies.arms(snapshot.catalog, model, caller.team.as_deref());
+                    arms.map(|arm| Some(arm.to_owned())).collect::<Vec<_>>()
+                };
+                let arms: BTreeSet<Option<String>> = snapshots.iter().flat_map(of).collect();
+                if arms.is_empty() { vec![None] } else { arms.into_iter().collect() }
+            })
+        });
+        let arms: Vec<Vec<Option<String>>> = arms.collect();
         let mut languages = told.languages.clone();
         for snapshot in snapshots.iter().filter(|s| s.policies.routes.iter().any(|route| route.ranks_by_language)) {
             languages.extend(snapshot.policies.table.languages_told_apart().into_iter().map(str::to_owned));
@@ -269,6 +323,7 @@ impl Cells {
         let cells = Self {
             languages: std::iter::once(None).chain(languages.into_iter().map(Some)).collect(),
             asks_language,
+            arms,
             asked: told.asked(snapshots, today).ok_or(TooManyCells { cells: usize::MAX })?,
             callers,
             models,
@@ -282,8 +337,9 @@ impl Cells {
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        let asked = self.asks_language.iter().filter(|asks| **asks).count();
-        let rows = (self.asks_language.len() - asked).saturating_add(asked.saturating_mul(self.languages.len()));
+        let languages = |asks: bool| if asks { self.languages.len() } else { 1 };
+        let rows = self.asks_language.iter().zip(&self.arms);
+        let rows = rows.fold(0, |sum: usize, (asks, arms)| sum.saturating_add(languages(*asks) * arms.len()));
         rows.saturating_mul(self.asked.len())
     }
 
@@ -295,9 +351,10 @@ impl Cells {
     /// All of them, in an order that is always the same.
     pub fn iter(&self) -> impl Iterator<Item = Cell> {
         let rows = self.callers.iter().flat_map(|caller| self.models.iter().map(move |model| (caller, model)));
-        rows.zip(&self.asks_language).flat_map(move |(((at, caller), model), asks_language)| {
+        rows.zip(&self.asks_language).zip(&self.arms).flat_map(move |((((at, caller), model), asks_language), arms)| {
             let languages = if *asks_language { &self.languages[..] } else { &self.languages[..1] };
-            languages.iter().flat_map(move |language| {
+            let kinds = languages.iter().flat_map(move |language| arms.iter().map(move |arm| (language, arm)));
+            kinds.flat_map(move |(language, arm)| {
                 self.asked.iter().cloned().map(move |asked| Cell {
                     caller: *at,
                     facts: Facts {
@@ -311,8 +368,9 @@ impl Cells {
                         language: language.clone(),
                         script: asked.script,
                         prompt_tokens: asked.prompt_tokens,
-                        max_tokens: None,
+                        max_tokens: asked.max_tokens,
                         answer_tokens: None,
+                        arm: arm.clone(),
                         draw: 0,
                         needs: asked.needs,
                         stream: asked.stream,
@@ -429,6 +487,9 @@ pub struct Example {
     /// The script, where some route asks after it and it can be told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub script: Option<String>,
+    /// The arm of the route's split.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arm: Option<String>,
     /// The key, where some route asks after it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
@@ -440,6 +501,9 @@ pub struct Example {
     pub tags: Vec<(String, String)>,
     /// The size of the prompt.
     pub prompt_tokens: u64,
+    /// The most tokens of the answer, where some route asks after it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<u64>,
     /// What it needs beyond text.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<&'static str>,
@@ -456,10 +520,12 @@ impl From<&Facts> for Example {
             purpose: facts.use_.purpose.name(),
             language: facts.language.clone(),
             script: facts.script.clone(),
+            arm: facts.arm.clone(),
             key: facts.key.clone(),
             now: facts.now,
             tags: facts.headers.iter().chain(&facts.metadata).cloned().collect(),
             prompt_tokens: facts.prompt_tokens,
+            max_tokens: facts.max_tokens,
             needs: facts.needs.capabilities().iter().map(Capability::as_str).collect(),
             stream: facts.stream,
         }
@@ -482,6 +548,9 @@ impl fmt::Display for Example {
         if let Some(script) = &self.script {
             write!(f, ", script {script}")?;
         }
+        if let Some(arm) = &self.arm {
+            write!(f, ", on arm {arm}")?;
+        }
         if let Some(key) = &self.key {
             write!(f, ", key {}", key.escape_debug())?;
         }
@@ -493,6 +562,9 @@ impl fmt::Display for Example {
         }
         if self.prompt_tokens > USUAL_PROMPT {
             write!(f, ", {} prompt tokens", self.prompt_tokens)?;
+        }
+        if let Some(most) = self.max_tokens {
+            write!(f, ", at most {most} answer tokens")?;
         }
         if !self.needs.is_empty() {
             write!(f, ", needs {}", self.needs.join(" and "))?;

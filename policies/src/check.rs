@@ -48,7 +48,6 @@ impl Checker<'_> {
             self.facts(route, problems);
             self.requirements(route, problems);
             self.candidates(route, &binder, problems);
-            self.degrade_to(route, &binder, problems);
             if !self.sources[route.source].builtin {
                 self.reach(route, &routes[..at], problems);
             }
@@ -97,16 +96,17 @@ impl Checker<'_> {
             }
         }
         let groups = [
-            ("team", Code::UnknownTeam, &places.teams, &declared.teams),
-            ("context", Code::UnknownContext, &places.contexts, &declared.contexts),
+            ("team", "configuration", Code::UnknownTeam, &places.teams, &declared.teams),
+            ("context", "configuration", Code::UnknownContext, &places.contexts, &declared.contexts),
+            ("key", "keys file", Code::UnknownApiKey, &places.keys, &declared.keys),
         ];
-        for (what, code, written, known) in groups {
+        for (what, file, code, written, known) in groups {
             // A shared file may speak of teams that one gateway has not, so that is no error.
             let Some(known) = known.as_ref().filter(|_| !self.sources[route.source].builtin) else { continue };
             for Spanned { value, at } in written.iter().filter(|written| !known.contains(&written.value)) {
                 let near = nearest(value, known.iter().map(String::as_str));
-                let hint = did_you_mean(near, &format!("the {what}s stand in the configuration under `{what}s`"));
-                let message = format!("route `{name}` matches a {what} that the configuration does not have");
+                let hint = did_you_mean(near, &format!("the {what}s stand in the {file} under `{what}s`"));
+                let message = format!("route `{name}` matches a {what} that the {file} does not have");
                 reader.warning(code, at, message, format!("no {what} of this name"), hint);
             }
         }

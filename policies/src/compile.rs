@@ -11,12 +11,13 @@ use std::{
 use catalog::Catalog;
 
 use crate::{
-    Deployment, PolicySet, Report,
+    Deployment, Facts, PolicySet, Report,
     bind::Binder,
     check::Checker,
     diag::{File, Problems},
     naming,
     parse::{self, FileText},
+    route::RouteText,
     set::{Index, Route},
     suffix::Suffixes,
     table::Table,
@@ -67,6 +68,8 @@ pub struct Declared {
     pub teams: Option<Vec<String>>,
     /// Its contexts, alike.
     pub contexts: Option<Vec<String>>,
+    /// The public ids of its keys, alike.
+    pub keys: Option<Vec<String>>,
     /// The request headers that are facts, in lower case.
     pub headers: Vec<String>,
     /// The entries of a request's `metadata` that are facts.
@@ -113,8 +116,33 @@ pub fn compile_declared(
 
 /// Binds routes that have been checked.
 pub(crate) fn bind(texts: Arc<[FileText]>, catalog: &Catalog, deployments: &[Deployment]) -> PolicySet {
+    bind_some(texts, catalog, deployments, |_| true)
+}
+
+/// The same for one request: routes that could not take it are left out, and their names stay known. A plan of that request
+/// is the same; offline tools make a million of them, each in another world.
+pub(crate) fn bind_for(
+    facts: &Facts,
+    texts: Arc<[FileText]>,
+    catalog: &Catalog,
+    deployments: &[Deployment],
+) -> PolicySet {
+    let needs = facts.needs.capabilities();
+    bind_some(texts, catalog, deployments, |route| {
+        let of_team = |teams: &Vec<String>| facts.team.as_ref().is_some_and(|team| teams.contains(team));
+        route.when.team.as_ref().is_none_or(of_team) && route.when.takes(facts, needs)
+    })
+}
+
+fn bind_some(
+    texts: Arc<[FileText]>,
+    catalog: &Catalog,
+    deployments: &[Deployment],
+    wanted: impl Fn(&RouteText) -> bool,
+) -> PolicySet {
     let mut table = Table::new(catalog, deployments);
-    let routes = || texts.iter().flat_map(|text| text.routes.iter().map(move |route| (text, route)));
+    let all = || texts.iter().flat_map(|text| text.routes.iter().map(move |route| (text, route)));
+    let routes = || all().filter(|(_, route)| wanted(route));
     let columns: Vec<Option<u16>> =
         routes().map(|(_, route)| route.quality_by.as_ref().and_then(|by| table.column(by, catalog))).collect();
     let binder = Binder::new(catalog, &table, deployments);
@@ -133,8 +161,8 @@ pub(crate) fn bind(texts: Arc<[FileText]>, catalog: &Catalog, deployments: &[Dep
     });
     let direct: HashMap<String, Route> = direct.collect();
 
-    let matched: HashSet<&str> =
-        routes.iter().filter_map(|route| route.when.model.as_ref()).flatten().map(String::as_str).collect();
+    let matched_names = || all().filter_map(|(_, route)| route.when.model.as_ref()).flatten();
+    let matched: HashSet<&str> = matched_names().map(String::as_str).collect();
     let exact = |name: &str| matched.contains(name) || direct.contains_key(name) || catalog.resolve(name).is_some();
     let aliases = naming::aliases(texts.iter().flat_map(|text| &text.aliases), exact);
     let other_name = |name: &&str| {
@@ -143,12 +171,72 @@ pub(crate) fn bind(texts: Arc<[FileText]>, catalog: &Catalog, deployments: &[Dep
     };
     let other_names: HashMap<String, String> = matched.iter().filter_map(other_name).collect();
     let mut listed: HashSet<&str> = HashSet::new();
-    let matched_names = routes.iter().filter_map(|route| route.when.model.as_ref()).flatten();
-    let mut virtual_models: Vec<String> = matched_names
+    let mut virtual_models: Vec<String> = matched_names()
         .filter(|name| !direct.contains_key(*name) && catalog.model(name).is_none() && listed.insert(name))
         .cloned()
         .collect();
     let written = texts.iter().flat_map(|text| &text.aliases).map(|alias| alias.name.value.clone());
     virtual_models.extend(written.filter(|name| aliases.contains_key(name)));
-    PolicySet { index: Index::new(&routes), routes, direct, virtual_models, other_names, aliases, texts, table }
+    PolicySet {
+        index: Index::new(&routes, matched.iter().copied()),
+        routes,
+        direct,
+        virtual_models,
+        other_names,
+        aliases,
+        texts,
+        table,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use catalog::{Exposure, Purpose, Use};
+
+    use super::*;
+    use crate::{Place, Snapshot, plan};
+
+    const OWN: &str = "\
+version: 1
+aliases: {gpt-4o: auto, small: phi-4}
+routes:
+  - {name: mine, match: {team: a, model: [own, auto]}, suffixes: refuse, candidates: [phi-4, any]}
+  - {name: theirs, match: {team: b, language: ko, model: [\"own:fast\", chat]}, candidates: [qwen3-8b]}
+  - {name: phi, match: {model: phi-4, stream: true}, prefer: {cost: 1}, candidates: [any]}
+";
+
+    #[test]
+    fn a_request_is_planned_alike_where_only_the_routes_that_could_take_it_are_bound() {
+        let catalog = Catalog::with_assumptions();
+        let models = ["phi-4", "qwen3-8b", "kanana-1.5-8b", "qwen2.5-vl-7b-instruct", "pointsman-demo"];
+        let local = |model: &str| Deployment::new(model, model, Place::Local { engine: "native".to_owned() });
+        let deployments = models.map(local);
+        let default = include_str!("../../config/policies/default.yaml");
+        let sources = [Source::new("own.yaml", OWN), Source::builtin("default.yaml", default)];
+        let (whole, _) = compile(&sources, &catalog, &deployments).expect("good policies");
+        let mut names = vec!["own", "own:fast", "own:cheap", "gpt-4o", "gpt-4o:fast", "small", "nobody", "phi-4:cheap"];
+        names.extend(models);
+        names.extend(whole.virtual_models());
+        let use_ = Arc::new(Use::new(Purpose::Research, Exposure::Internal));
+        for name in names {
+            for team in [None, Some("a"), Some("b")] {
+                for language in [None, Some("ko"), Some("en")] {
+                    for stream in [false, true] {
+                        let facts = Facts {
+                            team: team.map(str::to_owned),
+                            language: language.map(str::to_owned),
+                            stream,
+                            ..Facts::new(name, Arc::clone(&use_), "2026-11-26".parse().expect("a date"))
+                        };
+                        let some = bind_for(&facts, Arc::clone(&whole.texts), &catalog, &deployments);
+                        let planned = |policies: &PolicySet| {
+                            let world = Snapshot { catalog: &catalog, policies, deployments: &deployments, live: &[] };
+                            plan(&facts, &world)
+                        };
+                        assert_eq!(planned(&some), planned(&whole), "{facts:?}");
+                    }
+                }
+            }
+        }
+    }
 }

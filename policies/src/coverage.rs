@@ -24,7 +24,7 @@ use crate::{
 pub struct Coverage {
     /// The routes.
     pub routes: Covered,
-    /// The keys of `match` and `require`, and `on_none` where it asks others.
+    /// The keys of `match` and `require`, `split`, `shadow`, and `on_none` where it asks others.
     pub rules: Covered,
     /// The entries of `candidates`.
     pub candidates: Covered,
@@ -98,6 +98,8 @@ pub fn coverage(sources: &[Source], snapshot: &Snapshot<'_>, today: Date) -> Cov
                 Part::Match(key) => (&mut coverage.rules, format!("match.{key}")),
                 Part::Require(key) => (&mut coverage.rules, format!("require.{key}")),
                 Part::OnNone => (&mut coverage.rules, "on_none".to_owned()),
+                Part::Split => (&mut coverage.rules, "split".to_owned()),
+                Part::Shadow => (&mut coverage.rules, "shadow".to_owned()),
                 Part::Route | Part::Prefer => continue,
             };
             counted.count(exercised, || missed(Some(part), &edit.part));

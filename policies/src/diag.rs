@@ -71,12 +71,18 @@ codes! {
     EmptyRange = "empty-range",
     /// Two routes have the same name.
     DuplicateRoute = "duplicate-route",
+    /// Two arms of a split have the same name.
+    DuplicateArm = "duplicate-arm",
     /// A candidate names no model of the catalog and no deployment.
     UnknownModel = "unknown-model",
     /// A candidate names a host that the catalog does not have.
     UnknownHost = "unknown-host",
     /// A candidate names a model family that the catalog does not have.
     UnknownFamily = "unknown-family",
+    /// A candidate names a preset that is no row of the selection matrix.
+    UnknownPreset = "unknown-preset",
+    /// A piece of hardware is not in the catalog.
+    UnknownHardware = "unknown-hardware",
     /// A licence id is not in the catalog.
     UnknownLicense = "unknown-license",
     /// A benchmark is not in the catalog.
@@ -89,6 +95,8 @@ codes! {
     UnknownTeam = "unknown-team",
     /// A context is matched that the configuration does not have.
     UnknownContext = "unknown-context",
+    /// A key is matched that the keys file does not have.
+    UnknownApiKey = "unknown-api-key",
     /// A test names a route that no file has.
     UnknownRoute = "unknown-route",
     /// An alias stands for a name that is no model, no deployment and in no route's `match`.
@@ -99,12 +107,18 @@ codes! {
     AliasLoop = "alias-loop",
     /// An alias has the name of something else, which could then not be asked for.
     AliasHides = "alias-hides",
+    /// A `when` is no expression over the facts of a request that is true or false.
+    BadCondition = "bad-condition",
+    /// A `when` reads what a request may not have, without asking for it before; for such a request it is an error.
+    UnguardedFact = "unguarded-fact",
     /// Two parts of a policy cannot both be met.
     Contradiction = "contradiction",
     /// What is written changes nothing, because something beside it says more.
     NoEffect = "no-effect",
     /// A candidate stands twice in one list; the second has no effect.
     DuplicateCandidate = "duplicate-candidate",
+    /// Two arms of a split ask the same candidates, so that it tells nobody apart.
+    OverlappingArms = "overlapping-arms",
     /// An earlier route takes every request that this one matches.
     UnreachableRoute = "unreachable-route",
     /// Earlier routes take every request with one of the values that this one matches.
@@ -273,6 +287,11 @@ impl<'a> File<'a> {
     /// Its name, as the caller gave it.
     pub(crate) fn name(&self) -> &'a str {
         self.name
+    }
+
+    /// What stands at a place.
+    pub(crate) fn written(&self, at: &Range<usize>) -> &'a str {
+        self.text.get(at.clone()).unwrap_or_default()
     }
 
     /// The line of a byte, from 1.

@@ -80,6 +80,9 @@ pub struct What {
     pub removed: Vec<Serves>,
     /// Whether those that stay come in another order.
     pub reordered: bool,
+    /// Who else gets the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<(Option<Serves>, Option<Serves>)>,
 }
 
 impl What {
@@ -106,6 +109,7 @@ impl What {
             verdict: pair(old.verdict, new.verdict),
             route: pair(old.route.clone(), new.route.clone()),
             first: pair(old.candidates.first().cloned(), new.candidates.first().cloned()),
+            shadow: pair(old.shadow.clone(), new.shadow.clone()),
             reordered: stay(&old.candidates, &removed) != stay(&new.candidates, &added),
             added,
             removed,

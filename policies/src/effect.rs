@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use crate::{Facts, Snapshot, plan::plan_whole};
+use crate::{Candidate, Facts, Snapshot, plan::plan_whole};
 
 /// What a plan comes to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -15,6 +15,9 @@ pub struct Effect {
     pub verdict: &'static str,
     /// Everybody who may serve, best first; no limit.
     pub candidates: Vec<Serves>,
+    /// Who else gets the request, where some requests of its kind are mirrored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<Serves>,
 }
 
 /// A deployment that may serve.
@@ -35,20 +38,21 @@ impl Effect {
     }
 
     pub(crate) fn of_plan(plan: &crate::Plan, snapshot: &Snapshot<'_>) -> Self {
-        let candidates = plan.candidates.iter().map(|candidate| Serves {
+        let serves = |candidate: &Candidate| Serves {
             deployment: snapshot.deployments[candidate.deployment].id.clone(),
             model: candidate.model.to_string(),
             tier: candidate.decision.tier.number(),
-        });
+        };
         Self {
             route: plan.route.as_deref().map(str::to_owned),
             verdict: plan.verdict.as_str(),
-            candidates: candidates.collect(),
+            candidates: plan.candidates.iter().map(serves).collect(),
+            shadow: plan.shadow.as_ref().and_then(|shadow| shadow.candidates.first()).map(serves),
         }
     }
 
     /// The strictest licence tier that the request can reach; 0 where nobody serves.
     pub fn strictest_tier(&self) -> u8 {
-        self.candidates.iter().map(|candidate| candidate.tier).max().unwrap_or(0)
+        self.candidates.iter().chain(&self.shadow).map(|candidate| candidate.tier).max().unwrap_or(0)
     }
 }

@@ -33,8 +33,12 @@ pub struct Facts {
     pub max_tokens: Option<u64>,
     /// How many tokens an answer on this request's route has, on average; `None` where that was not learnt.
     pub answer_tokens: Option<f32>,
-    /// A random number of this request's own, by which ties are broken and now and then a deployment that nothing was
-    /// heard of lately is tried. 0 is none: the order of the configuration breaks ties, and nobody is tried anew.
+    /// The arm of its route's split that the request is known to be on, where it is not to be drawn: a test or a record
+    /// says so. A route that has no such arm draws.
+    pub arm: Option<String>,
+    /// A random number of this request's own: it breaks ties, draws an arm where nothing else does, says whether the
+    /// request is mirrored, and now and then tries a deployment that nothing was heard of lately. 0 is none: the order
+    /// of the configuration breaks ties, the heaviest arm is asked, whatever may be mirrored is, and nobody is tried anew.
     pub draw: u64,
     /// What the request asks of a model beyond text.
     pub needs: Needs,
@@ -62,6 +66,7 @@ impl Facts {
             prompt_tokens: 0,
             max_tokens: None,
             answer_tokens: None,
+            arm: None,
             draw: 0,
             needs: Needs::default(),
             stream: false,
@@ -274,6 +279,8 @@ pub struct Deployment {
     pub retention: Option<String>,
     /// What models the place trains on requests: `none`, or as the configuration says it.
     pub training_use: Option<String>,
+    /// The catalog's id of what it runs on, as the configuration says it.
+    pub hardware: Option<String>,
     /// Bits a weight.
     pub quantization_bits: Option<f32>,
     /// The context window at this place, where it differs from the model's.
@@ -304,6 +311,7 @@ impl Deployment {
             region: None,
             retention: None,
             training_use: None,
+            hardware: None,
             quantization_bits: None,
             context_tokens: None,
             effective_context_tokens: None,

@@ -34,6 +34,7 @@ mod cells;
 mod check;
 mod claim;
 mod compile;
+pub mod condition;
 mod coverage;
 mod diag;
 mod diff;
@@ -45,24 +46,28 @@ mod naming;
 mod parse;
 mod places;
 mod plan;
+mod preset;
 mod prove;
 mod quality;
 mod read;
 mod remedy;
 mod route;
 mod rules;
+mod schema;
 mod set;
+mod split;
 mod suffix;
 mod table;
 mod unmet;
 mod window;
 mod yaml;
 
-pub use attempts::{Attempts, Deadlines, FailureClass, FailureClasses};
+pub use attempts::{Attempts, Deadlines, FailureClass, FailureClasses, Group, Queue};
 pub use cases::{TestResult, run_tests};
 pub use cells::{Caller, Cell, Cells, Example, MAX_CELLS, Only, TooManyCells, every_caller, every_use};
 pub use claim::{Claim, ClaimError, GRAMMAR};
 pub use compile::{Declared, Source, compile, compile_declared};
+pub use condition::{Condition, ConditionError};
 pub use coverage::{Coverage, Covered, Missed, coverage};
 pub use diag::{Code, Diagnostic, Report, Severity};
 pub use diff::{Change, Diff, Pair, What, diff, pairs};
@@ -73,11 +78,12 @@ pub use mutate::{MAX_MUTATIONS, Mutation, Unnoticed, mutate};
 pub use naming::AskedAs;
 pub use places::Spot;
 pub use plan::{
-    Candidate, CandidateReport, Cause, Factor, MAX_CANDIDATES, Plan, PlanReport, Reason, Rejected, RejectedReport,
-    Score, Verdict, plan,
+    AlertReport, ArmReport, Candidate, CandidateReport, Cause, Factor, MAX_CANDIDATES, Plan, PlanReport, Reason,
+    Rejected, RejectedReport, Score, ShadowReport, Verdict, plan,
 };
 pub use prove::{Counterexample, Proof, Reached, prove};
 pub use remedy::{MAX_REMEDIES, Remedy, remedies};
 pub use route::SCRIPTS;
-pub use set::{DIRECT, PolicySet};
+pub use schema::schema;
+pub use set::{Alert, DIRECT, PolicySet};
 pub use suffix::Suffix;

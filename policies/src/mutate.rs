@@ -17,6 +17,7 @@ use crate::{
     coverage::{beside, changed, number, routes},
     parse::FileText,
     places::{Places, Spot},
+    preset,
     route::{RouteText, Selector},
     rules::{Edit, Reach, mutations},
 };
@@ -191,13 +192,17 @@ fn everything(routes: &[RouteText], cases: &[&CaseText], snapshot: &Snapshot<'_>
             all.push(deployment);
         }
     }
-    for selector in routes
-        .iter()
-        .flat_map(|route| route.candidates.iter().chain(&route.degrade_to))
-        .map(|candidate| &candidate.value)
+    for selector in
+        routes.iter().flat_map(|route| route.lists().flatten()).flat_map(|candidate| match &candidate.value {
+            Selector::Preset(id) => {
+                let models = preset::models(id).unwrap_or_default();
+                models.into_iter().map(|model| Selector::Name(model.to_owned())).collect()
+            }
+            other => vec![other.clone()],
+        })
     {
-        let found = match selector {
-            Selector::Any => None,
+        let found = match &selector {
+            Selector::Any | Selector::Preset(_) => None,
             Selector::Name(id) => catalog.model(id).map(|model| (id.clone(), &model.id, local())),
             Selector::Family(id) => {
                 catalog.models().find(|model| model.family == *id).map(|model| (model.id.clone(), &model.id, local()))

@@ -1,22 +1,24 @@
 //! One file of policy text to routes, aliases and tests, with every problem of shape on the way.
 //!
-//! The vocabulary stands here and in the files below - [`when`] for `match`, [`require`], [`prefer`] - key by key, and
+//! The vocabulary stands here and in the files below - [`when`] for `match`, [`require`], [`prefer`],
+//! [`attempts`], [`split`] - key by key, and
 //! nowhere else. Names are not looked up yet: see `check`.
 
+mod attempts;
 mod prefer;
 mod require;
+mod split;
 mod when;
 
 use crate::{
-    Attempts, Capabilities, Capability, Deadlines, FailureClass, Source,
+    Capabilities, Capability, Source,
     cases::{self, CaseText},
     diag::{Code, File, Problems},
     naming::AliasText,
-    plan::MAX_CANDIDATES,
     read::{Fields, Reader, Spanned},
     route::{RouteText, Selector},
     suffix::Suffixes,
-    yaml::{self, Node, Value},
+    yaml::{self, Node},
 };
 
 /// The version of the language that this build reads.
@@ -25,6 +27,10 @@ const VERSION: u64 = 1;
 const MAX_ROUTES: usize = 10_000;
 /// The most aliases of one file.
 const MAX_ALIASES: usize = 10_000;
+
+/// The keys of a route.
+const ROUTE: [&str; 11] =
+    ["name", "match", "require", "prefer", "candidates", "split", "shadow", "attempts", "on_none", "suffixes", "tests"];
 
 /// What a file holds.
 #[derive(Clone, Debug, Default)]
@@ -82,19 +88,20 @@ pub(crate) fn parse(source: &Source, index: usize, file: &File<'_>, problems: &m
 
 impl Reader<'_> {
     fn route(&mut self, node: &Node, source: usize, text: &mut FileText) {
-        let keys = ["name", "match", "require", "prefer", "candidates", "attempts", "on_none", "suffixes", "tests"];
-        let Some(fields) = self.fields(node, "a route", &keys) else { return };
+        let Some(fields) = self.fields(node, "a route", &ROUTE) else { return };
         let name = self.required(&fields, "name").and_then(|n| self.text(n, "a name"));
-        let (when, places) = fields.get("match").map(|n| self.when(n)).unwrap_or_default();
+        let (when, mut places) = fields.get("match").map(|n| self.when(n)).unwrap_or_default();
         let require = fields.get("require").map(|n| self.require(n)).unwrap_or_default();
         let (prefer, quality_by) = fields.get("prefer").map(|n| self.prefer(n)).unwrap_or_default();
-        let attempts = fields.get("attempts").map(|n| self.attempts(n)).unwrap_or_default();
-        let degrade_to = fields.get("on_none").map(|n| self.on_none(n)).unwrap_or_default();
+        let (attempts, groups) = fields.get("attempts").map(|n| self.attempts(n)).unwrap_or_default();
+        let on_none = fields.get("on_none").map(|n| self.on_none(n)).unwrap_or_default();
         let suffixes = fields.get("suffixes").and_then(|n| self.word(n, "a value of `suffixes`", &Suffixes::WORDS));
         if let Some(node) = fields.get("tests") {
             text.cases.extend(cases::parse(self, node, source));
         }
         let candidates = self.required(&fields, "candidates").map(|n| self.candidates(n)).unwrap_or_default();
+        let split = fields.get("split").and_then(|n| self.split(n, &mut places));
+        let shadow = fields.get("shadow").and_then(|n| self.shadow(n));
         let Some(name) = name else { return };
         text.routes.push(RouteText {
             source,
@@ -105,8 +112,11 @@ impl Reader<'_> {
             prefer,
             quality_by,
             candidates,
-            degrade_to,
+            split,
+            shadow,
+            on_none,
             attempts,
+            groups,
             suffixes,
         });
     }
@@ -127,51 +137,8 @@ impl Reader<'_> {
     }
 
     fn candidates(&mut self, node: &Node) -> Vec<Spanned<Selector>> {
-        let texts = self.texts(node, "a model, a deployment, `host:ID`, `family:ID` or `any`");
+        let texts = self.texts(node, "a model, a deployment, `host:ID`, `family:ID`, `preset:ID` or `any`");
         texts.into_iter().map(|text| Spanned { value: Selector::parse(&text.value), at: text.at }).collect()
-    }
-
-    /// `on_none`: `refuse`, or whom to ask instead.
-    fn on_none(&mut self, node: &Node) -> Vec<Spanned<Selector>> {
-        if !matches!(node.value, Value::Map(_)) {
-            self.word(node, "a value of `on_none`", &[("refuse", ())]);
-            return Vec::new();
-        }
-        let Some(fields) = self.fields(node, "`on_none`", &["degrade_to"]) else { return Vec::new() };
-        self.required(&fields, "degrade_to").map(|n| self.candidates(n)).unwrap_or_default()
-    }
-
-    fn attempts(&mut self, node: &Node) -> Attempts {
-        let mut attempts = Attempts::default();
-        let Some(fields) = self.fields(node, "`attempts`", &["max", "budget", "on", "deadlines"]) else {
-            return attempts;
-        };
-        if let Some(max) =
-            fields.get("max").and_then(|n| self.whole(n, "a number of attempts", 1..=MAX_CANDIDATES as u64))
-        {
-            attempts.max = max as u32;
-        }
-        if let Some(budget) = fields.get("budget").and_then(|n| self.duration(n, "a budget")) {
-            attempts.budget = budget;
-        }
-        if let Some(node) = fields.get("on") {
-            let words = FailureClass::ALL.map(|class| (class.as_str(), class));
-            let items = self.items(node, "a failure class");
-            attempts.on = items.into_iter().filter_map(|n| self.word(n, "a failure class", &words)).collect();
-        }
-        let keys = ["connect", "headers", "first_token", "idle", "total"];
-        if let Some(fields) = self.section(&fields, "deadlines", "`deadlines`", &keys) {
-            let default = attempts.deadlines;
-            let mut of = |key, or| fields.get(key).and_then(|n| self.duration(n, "a deadline")).unwrap_or(or);
-            attempts.deadlines = Deadlines {
-                connect: of("connect", default.connect),
-                headers: of("headers", default.headers),
-                first_token: of("first_token", default.first_token),
-                idle: of("idle", default.idle),
-                total: of("total", default.total),
-            };
-        }
-        attempts
     }
 
     /// The mapping under `key`, if there is one.

@@ -64,6 +64,8 @@ impl Places {
             Part::Match(key) => self.key("match", key),
             Part::Require(key) => self.key("require", key),
             Part::OnNone => self.keys.get("on_none").copied(),
+            Part::Split => self.keys.get("split").copied(),
+            Part::Shadow => self.keys.get("shadow").copied(),
             Part::Prefer => self.keys.get("prefer").copied(),
             Part::Candidate(at) => self.candidates.get(*at).copied(),
         };

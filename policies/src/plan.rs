@@ -14,13 +14,14 @@ use std::sync::Arc;
 use catalog::{Class, Decision, Outcome, Owed};
 
 use crate::{
-    AskedAs, Attempts, Capabilities, Capability, Facts, Live, Snapshot,
-    route::Limits,
-    set::{Entry, Found},
+    AskedAs, Attempts, Capabilities, Capability, Facts, Live, Queue, Snapshot,
+    route::{Limits, Prefer},
+    set::{Alert, Entry, Found, Route, Shadow},
+    split::within,
     table::Row,
 };
 
-pub use report::{CandidateReport, PlanReport, RejectedReport};
+pub use report::{AlertReport, ArmReport, CandidateReport, PlanReport, RejectedReport, ShadowReport};
 pub use score::{Factor, Reason, Score};
 pub use verdict::Verdict;
 
@@ -32,6 +33,8 @@ pub const MAX_CANDIDATES: usize = 16;
 pub struct Plan {
     /// The route that took the request; `direct` where a model was asked for by its own name.
     pub route: Option<Arc<str>>,
+    /// The arm of the route's split that the request is on.
+    pub arm: Option<Arc<str>>,
     /// What became of the name that was asked for, where an alias or a suffix was applied to it.
     pub asked_as: Option<AskedAs>,
     /// Who may serve it, best first; at most [`MAX_CANDIDATES`], among them the last resort and, as far as there is room,
@@ -43,10 +46,19 @@ pub struct Plan {
     pub attempts: Attempts,
     /// Whether there is a candidate, and else why not.
     pub verdict: Verdict,
+    /// Where nobody is available now: how long the request may wait for somebody.
+    pub waits: Option<Queue>,
+    /// Who else gets the request, where it is mirrored: a plan of its own, of one candidate at most and without another
+    /// shadow. Its answer is thrown away.
+    pub shadow: Option<Box<Plan>>,
+    /// Routes that did not take the request because their expressions were errors for it.
+    pub alerts: Vec<Alert>,
     /// Those that this request, its licences or their health ruled out.
     ruled_out: Vec<Rejected>,
     /// Those that no request on this route can use.
     never: Arc<[Rejected]>,
+    /// Those likewise of the list that it degrades to, where that was asked.
+    never_instead: Arc<[Rejected]>,
 }
 
 /// A deployment that may serve the request.
@@ -60,6 +72,8 @@ pub struct Candidate {
     pub score: f64,
     /// Why its licence allows the use, and what it asks for.
     pub decision: Arc<Decision>,
+    /// Its group in the plan's attempts.
+    pub group: Option<u8>,
     /// What the score was made of.
     pub made_of: Score,
 }
@@ -184,7 +198,12 @@ impl Rejected {
 impl Plan {
     /// Everything that was considered and may not serve.
     pub fn rejected(&self) -> impl Iterator<Item = &Rejected> {
-        self.ruled_out.iter().chain(self.never.iter())
+        self.ruled_out.iter().chain(self.never.iter()).chain(self.never_instead.iter())
+    }
+
+    /// Everybody who may get the request, the one that it is mirrored to last.
+    pub fn reached(&self) -> impl Iterator<Item = &Candidate> {
+        self.candidates.iter().chain(self.shadow.iter().flat_map(|shadow| &shadow.candidates))
     }
 
     /// A plan without candidates.
@@ -193,12 +212,17 @@ impl Plan {
         Self {
             asked_as: found.name.asked_as(),
             route: route.map(|route| route.name.clone()),
+            arm: None,
             candidates: Vec::new(),
             more: 0,
-            attempts: route.map_or_else(Attempts::default, |route| route.attempts),
+            attempts: route.map_or_else(Attempts::default, |route| route.attempts.clone()),
             verdict,
+            waits: None,
+            shadow: None,
+            alerts: found.alerts.clone(),
             ruled_out,
-            never: route.map(|route| route.out.clone()).unwrap_or_default(),
+            never: route.map(|route| route.listed.out.clone()).unwrap_or_default(),
+            never_instead: Arc::default(),
         }
     }
 }
@@ -219,75 +243,134 @@ pub(crate) fn plan_whole(facts: &Facts, snapshot: &Snapshot<'_>, keep: usize) ->
     if let Some(suffix) = found.refused_suffix() {
         return Plan::refused(&found, Vec::new(), verdict::suffix_refused(route, found.name.name, suffix));
     }
-    let mut allowed = Allowed::new(facts, snapshot);
-    let mut fit = Vec::with_capacity(route.entries.len());
-    let mut ruled_out = Vec::new();
-    let mut spare: &[Entry] = &[];
-    for entry in &route.entries {
-        let row = &table.rows[entry.row as usize];
-        let live = snapshot.live.get(row.deployment).unwrap_or(&Live::UNMEASURED);
-        match admit(facts, needs, row, live, route.limits.as_ref(), &mut allowed) {
-            Ok(()) => fit.push(Fit { entry, row, live }),
-            Err(cause) => {
-                let model = table.models[row.model].id.clone();
-                if matches!(&cause, Cause::License(decision) if decision.outcome == Outcome::Route) {
-                    spare = &route.spare;
-                }
-                ruled_out.push(Rejected { deployment: Some(row.deployment), model, cause });
-            }
-        }
-    }
+    let arm = route.split.as_deref().map(|split| split.arm(&route.name, facts));
+    let listed = arm.map_or(&route.listed, |arm| &arm.listed);
+    let mut never_instead: Arc<[Rejected]> = Arc::default();
+    let mut asking = Asking::new(facts, needs, snapshot, route);
+    asking.ask(listed.entries.iter());
     // Rarely any: a rule of the company's own turned the request away from a candidate, and names others.
-    for entry in spare {
-        let row = &table.rows[entry.row as usize];
-        let model = &table.models[row.model].id;
-        let asked = |rejected: &Rejected| rejected.decision().is_some_and(|it| it.alternatives.contains(model));
-        if !ruled_out.iter().any(asked) {
-            continue;
-        }
-        let live = snapshot.live.get(row.deployment).unwrap_or(&Live::UNMEASURED);
-        match admit(facts, needs, row, live, route.limits.as_ref(), &mut allowed) {
-            Ok(()) => fit.push(Fit { entry, row, live }),
-            Err(cause) => {
-                ruled_out.push(Rejected { deployment: Some(row.deployment), model: model.clone(), cause });
+    if !route.spare.is_empty() && asking.diverted() {
+        for entry in &route.spare {
+            let model = &table.models[table.rows[entry.row as usize].model].id;
+            let asked = |rejected: &Rejected| rejected.decision().is_some_and(|it| it.alternatives.contains(model));
+            if asking.ruled_out.iter().any(asked) {
+                asking.ask([entry]);
             }
         }
     }
-    let mut never = &route.out;
-    if fit.is_empty() {
+    if asking.fit.is_empty() {
         if let Some(degraded) = &route.degraded {
-            never = &degraded.out;
-            for entry in &degraded.entries {
-                let row = &table.rows[entry.row as usize];
-                // A rule of the company may have asked it already.
-                if ruled_out.iter().any(|rejected| rejected.deployment == Some(row.deployment)) {
-                    continue;
-                }
-                let live = snapshot.live.get(row.deployment).unwrap_or(&Live::UNMEASURED);
-                match admit(facts, needs, row, live, route.limits.as_ref(), &mut allowed) {
-                    Ok(()) => fit.push(Fit { entry, row, live }),
-                    Err(cause) => {
-                        let model = table.models[row.model].id.clone();
-                        ruled_out.push(Rejected { deployment: Some(row.deployment), model, cause });
-                    }
-                }
-            }
+            never_instead = degraded.out.clone();
+            // A rule of the company may have asked some already.
+            let asked: Vec<Option<usize>> = asking.ruled_out.iter().map(|rejected| rejected.deployment).collect();
+            let deployment = |entry: &Entry| Some(table.rows[entry.row as usize].deployment);
+            asking.ask(degraded.entries.iter().filter(|entry| !asked.contains(&deployment(entry))));
         }
-        if fit.is_empty() {
-            let verdict = verdict::without_candidate(facts, snapshot, &ruled_out, never);
-            return Plan { never: never.clone(), ..Plan::refused(&found, ruled_out, verdict) };
+        if asking.fit.is_empty() {
+            let never = listed.out.iter().chain(never_instead.iter());
+            let verdict = verdict::without_candidate(facts, snapshot, &asking.ruled_out, never);
+            return Plan {
+                arm: arm.map(|arm| arm.name.clone()),
+                waits: route.queue.filter(|_| matches!(verdict, Verdict::Unavailable { .. })),
+                never: listed.out.clone(),
+                never_instead,
+                ..Plan::refused(&found, asking.ruled_out, verdict)
+            };
         }
     }
-    let candidates = score::order(&fit, found.prefer(route), facts, table, keep, |row| allowed.decision(row));
+    let candidates = asking.ordered(found.prefer(route), keep);
+    let more = asking.fit.len() - candidates.len();
+    let shadow = route.shadow.as_deref().filter(|shadow| within(shadow.share, facts.draw));
+    let shadow = shadow.map(|shadow| Box::new(mirrored(shadow, candidates[0].deployment, &found, &mut asking)));
     Plan {
         route: Some(route.name.clone()),
+        arm: arm.map(|arm| arm.name.clone()),
         asked_as: found.name.asked_as(),
-        more: fit.len() - candidates.len(),
+        more,
         candidates,
-        attempts: route.attempts,
+        attempts: route.attempts.clone(),
         verdict: Verdict::Serve,
-        ruled_out,
-        never: never.clone(),
+        waits: None,
+        shadow,
+        alerts: found.alerts,
+        ruled_out: asking.ruled_out,
+        never: listed.out.clone(),
+        never_instead,
+    }
+}
+
+/// Who gets a request beside the one that is asked first, `first`; that one gets it anyway.
+fn mirrored<'a>(shadow: &'a Shadow, first: usize, found: &Found<'_>, asking: &mut Asking<'a>) -> Plan {
+    let (fit, ruled_out) = (std::mem::take(&mut asking.fit), std::mem::take(&mut asking.ruled_out));
+    let rows = &asking.snapshot.policies.table.rows;
+    asking.ask(shadow.listed.entries.iter().filter(|entry| rows[entry.row as usize].deployment != first));
+    let mut candidates = match asking.fit.is_empty() {
+        true => Vec::new(),
+        false => asking.ordered(found.prefer(asking.route), MAX_CANDIDATES),
+    };
+    candidates.truncate(1);
+    let more = asking.fit.len() - candidates.len();
+    let ruled_out = std::mem::replace(&mut asking.ruled_out, ruled_out);
+    asking.fit = fit;
+    let verdict = match candidates.is_empty() {
+        true => verdict::without_candidate(asking.facts, asking.snapshot, &ruled_out, shadow.listed.out.iter()),
+        false => Verdict::Serve,
+    };
+    Plan {
+        candidates,
+        more,
+        attempts: Attempts { max: 1, groups: Arc::default(), ..asking.route.attempts.clone() },
+        never: shadow.listed.out.clone(),
+        alerts: Vec::new(),
+        ..Plan::refused(found, ruled_out, verdict)
+    }
+}
+
+/// The deployments of one route, asked for one request.
+struct Asking<'a> {
+    facts: &'a Facts,
+    needs: Capabilities,
+    snapshot: &'a Snapshot<'a>,
+    route: &'a Route,
+    allowed: Allowed<'a>,
+    /// Those that may serve.
+    fit: Vec<Fit<'a>>,
+    /// Those that may not.
+    ruled_out: Vec<Rejected>,
+}
+
+impl<'a> Asking<'a> {
+    fn new(facts: &'a Facts, needs: Capabilities, snapshot: &'a Snapshot<'a>, route: &'a Route) -> Self {
+        let fit = Vec::with_capacity(route.listed.entries.len());
+        let allowed = Allowed::new(facts, snapshot);
+        Self { facts, needs, snapshot, route, allowed, fit, ruled_out: Vec::new() }
+    }
+
+    fn ask(&mut self, entries: impl IntoIterator<Item = &'a Entry>) {
+        let table = &self.snapshot.policies.table;
+        for entry in entries {
+            let row = &table.rows[entry.row as usize];
+            let live = self.snapshot.live.get(row.deployment).unwrap_or(&Live::UNMEASURED);
+            match admit(self.facts, self.needs, row, live, self.route.limits.as_ref(), &mut self.allowed) {
+                Ok(()) => self.fit.push(Fit { entry, row, live }),
+                Err(cause) => {
+                    let model = table.models[row.model].id.clone();
+                    self.ruled_out.push(Rejected { deployment: Some(row.deployment), model, cause });
+                }
+            }
+        }
+    }
+
+    /// Whether a rule of the company names others than one of those that were asked.
+    fn diverted(&self) -> bool {
+        let route = |cause: &Cause| matches!(cause, Cause::License(decision) if decision.outcome == Outcome::Route);
+        self.ruled_out.iter().any(|rejected| route(&rejected.cause))
+    }
+
+    /// At most `keep` of those that may serve, in order.
+    fn ordered(&self, prefer: Option<Prefer>, keep: usize) -> Vec<Candidate> {
+        let table = &self.snapshot.policies.table;
+        score::order(&self.fit, prefer, self.facts, table, keep, |row| self.allowed.decision(row))
     }
 }
 

@@ -62,7 +62,7 @@ pub struct Counterexample {
 /// A candidate that speaks against a claim.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Reached {
-    /// From 1: its place in the plan.
+    /// From 1: its place in the plan; the one that requests are mirrored to comes after the candidates.
     pub rank: usize,
     /// The deployment.
     pub deployment: String,
@@ -114,11 +114,12 @@ pub fn prove(
             continue;
         }
         proof.cells += 1;
-        proof.candidates += plan.candidates.len();
+        proof.candidates += plan.reached().count();
         let found = claim.against(&plan, snapshot);
         proof.against += usize::from(!found.is_empty());
         for against in found {
-            let key = (cell.caller, against.map(|at| plan.candidates[at].deployment));
+            let key =
+                (cell.caller, against.and_then(|at| plan.reached().nth(at)).map(|candidate| candidate.deployment));
             match known.get(&key) {
                 Some(at) => proof.counterexamples[*at].cells += 1,
                 None if proof.counterexamples.len() < MAX_KEPT => {
@@ -201,7 +202,7 @@ impl Claim {
             self.without.is_some_and(|ground| ground.carries(&candidate.decision, snapshot.catalog))
         };
         let at = |against: &dyn Fn(&Candidate) -> bool| {
-            plan.candidates.iter().enumerate().filter(|(_, c)| against(c)).map(|(at, _)| Some(at)).collect()
+            plan.reached().enumerate().filter(|(_, c)| against(c)).map(|(at, _)| Some(at)).collect()
         };
         match self.quantity {
             Quantity::No => at(&|candidate| is(candidate) != Is::No && !excused(candidate)),
@@ -237,23 +238,23 @@ impl Claim {
         against: Option<usize>,
         snapshot: &Snapshot<'_>,
     ) -> Counterexample {
-        let candidate = against.map(|at| {
-            let candidate = &plan.candidates[at];
+        let candidate = against.and_then(|at| {
+            let candidate = plan.reached().nth(at)?;
             let deployment = &snapshot.deployments[candidate.deployment];
-            Reached {
+            Some(Reached {
                 rank: at + 1,
                 deployment: deployment.id.clone(),
                 model: candidate.model.to_string(),
                 place: deployment.place.to_string(),
                 region: deployment.region.clone(),
                 decision: (*candidate.decision).clone(),
-            }
+            })
         });
-        let why = match against {
-            Some(at) if self.is(&plan.candidates[at], snapshot) == Is::NotKnown => {
+        let why = match against.and_then(|at| plan.reached().nth(at)) {
+            Some(candidate) if self.is(candidate, snapshot) == Is::NotKnown => {
                 "its region is not known, so it may be the one that the claim speaks of".to_owned()
             }
-            Some(at) => plan.candidates[at].decision.reason.to_string(),
+            Some(candidate) => candidate.decision.reason.to_string(),
             None if plan.candidates.is_empty() => {
                 format!("nobody serves it: the verdict is `{}`", plan.verdict.as_str())
             }

@@ -2,12 +2,20 @@
 //!
 //! Checked for shape by `parse`, not yet bound to a catalog or to deployments; `compile` does that.
 
-use std::ops::RangeInclusive;
+use std::{
+    ops::{Range, RangeInclusive},
+    sync::Arc,
+};
 
 use catalog::{Owed, Tier};
 
 use crate::{
-    Attempts, Capabilities, Capability, Facts, Needs, quality::QualityBy, read::Spanned, suffix::Suffixes,
+    Attempts, Capabilities, Capability, ConditionError, Facts, Group, Needs, Queue,
+    condition::{Condition, Fact, TextFact, Uses},
+    quality::QualityBy,
+    read::Spanned,
+    split::By,
+    suffix::Suffixes,
     window::Window,
 };
 
@@ -25,10 +33,75 @@ pub(crate) struct RouteText {
     pub(crate) prefer: Option<Prefer>,
     pub(crate) quality_by: Option<QualityBy>,
     pub(crate) candidates: Vec<Spanned<Selector>>,
-    /// Who is asked where no candidate may serve; nobody where the request is refused then.
-    pub(crate) degrade_to: Vec<Spanned<Selector>>,
+    pub(crate) split: Option<SplitText>,
+    pub(crate) shadow: Option<ShadowText>,
+    pub(crate) on_none: OnNone,
+    /// Without its groups, which [`RouteText::groups`] are not bound to deployments yet.
     pub(crate) attempts: Attempts,
+    pub(crate) groups: Vec<GroupText>,
     pub(crate) suffixes: Option<Suffixes>,
+}
+
+impl RouteText {
+    /// Every list of deployments that the route asks, in no order that matters: its candidates, those of
+    /// the arms of its split, whom it mirrors requests to, and whom it degrades to.
+    pub(crate) fn lists(&self) -> impl Iterator<Item = &[Spanned<Selector>]> {
+        let arms = self.split.iter().flat_map(|split| &split.arms).map(|arm| &arm.candidates[..]);
+        let shadow = self.shadow.iter().map(|shadow| &shadow.candidates[..]);
+        std::iter::once(&self.candidates[..]).chain(arms).chain(shadow).chain([self.on_none.degrade_to()])
+    }
+}
+
+/// What becomes of a request that no candidate may serve.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum OnNone {
+    #[default]
+    Refuse,
+    /// These are asked instead.
+    DegradeTo(Vec<Spanned<Selector>>),
+    /// It waits for one that is not available now.
+    Queue(Queue),
+}
+
+impl OnNone {
+    /// Who is asked instead; nobody unless the route degrades.
+    pub(crate) fn degrade_to(&self) -> &[Spanned<Selector>] {
+        match self {
+            Self::DegradeTo(selectors) => selectors,
+            Self::Refuse | Self::Queue(_) => &[],
+        }
+    }
+}
+
+/// `split`: some requests ask other candidates first.
+#[derive(Clone, Debug)]
+pub(crate) struct SplitText {
+    pub(crate) by: By,
+    pub(crate) arms: Vec<ArmText>,
+}
+
+/// A share of a split.
+#[derive(Clone, Debug)]
+pub(crate) struct ArmText {
+    pub(crate) name: Spanned<String>,
+    pub(crate) weight: u32,
+    /// Asked before the candidates of the route; none for an arm that leaves the route as it is.
+    pub(crate) candidates: Vec<Spanned<Selector>>,
+}
+
+/// `shadow`: a share of the requests is sent elsewhere too, and that answer thrown away.
+#[derive(Clone, Debug)]
+pub(crate) struct ShadowText {
+    /// 0 to 1.
+    pub(crate) share: f64,
+    pub(crate) candidates: Vec<Spanned<Selector>>,
+}
+
+/// An entry of `attempts.groups`.
+#[derive(Clone, Debug)]
+pub(crate) struct GroupText {
+    pub(crate) candidates: Vec<Spanned<Selector>>,
+    pub(crate) group: Group,
 }
 
 /// Names of `match` with their places.
@@ -36,8 +109,27 @@ pub(crate) struct RouteText {
 pub(crate) struct Places {
     pub(crate) teams: Vec<Spanned<String>>,
     pub(crate) contexts: Vec<Spanned<String>>,
+    pub(crate) keys: Vec<Spanned<String>>,
     pub(crate) headers: Vec<Spanned<String>>,
     pub(crate) metadata: Vec<Spanned<String>>,
+}
+
+impl Places {
+    /// Notes the names that an expression reads or compares with; `place` says where a part of it stands.
+    pub(crate) fn add(&mut self, uses: &Uses, place: impl Fn(&Range<usize>) -> Range<usize>) {
+        for (fact, compared) in &uses.facts {
+            let texts = || compared.texts.iter().map(|text| Spanned { value: text.value.clone(), at: place(&text.at) });
+            let named = |name: &String| compared.at.first().map(|at| Spanned { value: name.clone(), at: place(at) });
+            match fact {
+                Fact::Text(TextFact::Team) => self.teams.extend(texts()),
+                Fact::Text(TextFact::Context) => self.contexts.extend(texts()),
+                Fact::Text(TextFact::Key) => self.keys.extend(texts()),
+                Fact::Text(TextFact::Header(name)) => self.headers.extend(named(name)),
+                Fact::Text(TextFact::Metadata(name)) => self.metadata.extend(named(name)),
+                _ => {}
+            }
+        }
+    }
 }
 
 /// The word of `match.language` for a request whose language could not be told.
@@ -92,6 +184,8 @@ pub(crate) struct When {
     pub(crate) time: Option<Window>,
     pub(crate) header: Vec<Tag>,
     pub(crate) metadata: Vec<Tag>,
+    /// `when`: an expression that has to hold.
+    pub(crate) condition: Option<Arc<Condition>>,
 }
 
 /// A named value of the request, and the values that are taken.
@@ -130,9 +224,19 @@ impl Held {
 }
 
 impl When {
-    /// Whether the request fits everything but `model` and `team`, by which routes are found. What costs most is asked
-    /// last.
+    /// Whether the request fits everything but `model` and `team`, by which routes are found. An expression that is an error
+    /// for it does not fit.
     pub(crate) fn takes(&self, facts: &Facts, needs: Capabilities) -> bool {
+        self.fits(facts, needs) && self.holds(facts) == Ok(true)
+    }
+
+    /// Whether its expression holds.
+    pub(crate) fn holds(&self, facts: &Facts) -> Result<bool, ConditionError> {
+        self.condition.as_ref().map_or(Ok(true), |condition| condition.holds(facts))
+    }
+
+    /// Whether the request fits everything but `model`, `team` and the expression. What costs most is asked last.
+    pub(crate) fn fits(&self, facts: &Facts, needs: Capabilities) -> bool {
         let among = |names: &Option<Vec<String>>, name: Option<&str>| match (names, name) {
             (None, _) => true,
             (Some(names), Some(name)) => names.iter().any(|known| known == name),
@@ -186,6 +290,7 @@ impl When {
             && (self.stream.is_none() || self.stream == other.stream)
             && wider(&self.header, &other.header)
             && wider(&self.metadata, &other.metadata)
+            && (self.condition.is_none() || self.condition == other.condition)
             && self.time.as_ref().is_none_or(|ours| other.time.as_ref().is_some_and(|theirs| ours.covers(theirs)))
     }
 
@@ -194,6 +299,11 @@ impl When {
         let needed = [(Capability::Image, 2), (Capability::Audio, 4)];
         let text_alone = self.modality.is_some_and(|held| !held.meets(Held(2 | 4)));
         text_alone && needed.iter().any(|(capability, _)| self.needs.contains(*capability))
+    }
+
+    /// Whether its expression reads a fact.
+    pub(crate) fn reads(&self, fact: &Fact) -> bool {
+        self.condition.as_ref().is_some_and(|condition| condition.uses().reads(fact))
     }
 
     /// The lists of it, by the key that they stand under.
@@ -239,6 +349,7 @@ pub(crate) struct Require {
     pub(crate) retention: Option<Vec<String>>,
     pub(crate) training_use: Option<Vec<String>>,
     pub(crate) openness: Option<Vec<&'static str>>,
+    pub(crate) hardware: Option<Vec<Spanned<String>>>,
     pub(crate) local: Option<Spanned<bool>>,
     pub(crate) min_bits: Option<f64>,
     pub(crate) max_input_usd: Option<f64>,
@@ -308,6 +419,8 @@ pub(crate) enum Selector {
     Host(String),
     /// `family:ID`: every deployment of a model family.
     Family(String),
+    /// `preset:ID`: the models of a row of the selection matrix, in its order.
+    Preset(String),
     /// `any`: every deployment that the list does not reach otherwise.
     Any,
 }
@@ -319,6 +432,7 @@ impl Selector {
             _ if text == "any" => Self::Any,
             Some(("host", id)) => Self::Host(id.to_owned()),
             Some(("family", id)) => Self::Family(id.to_owned()),
+            Some(("preset", id)) => Self::Preset(id.to_owned()),
             _ => Self::Name(text.to_owned()),
         }
     }
@@ -330,6 +444,7 @@ impl std::fmt::Display for Selector {
             Self::Name(id) => f.write_str(id),
             Self::Host(id) => write!(f, "host:{id}"),
             Self::Family(id) => write!(f, "family:{id}"),
+            Self::Preset(id) => write!(f, "preset:{id}"),
             Self::Any => f.write_str("any"),
         }
     }

@@ -10,9 +10,10 @@ use catalog::{Catalog, Tier};
 use crate::{
     Capabilities, Capability, Facts, PolicySet,
     compile::bind,
+    condition::Condition,
     parse::FileText,
     read::Spanned,
-    route::{Limits, Require, RouteText, When},
+    route::{Limits, OnNone, Require, RouteText, When},
 };
 
 /// A part of a route that can be changed by itself.
@@ -27,6 +28,8 @@ pub(crate) enum Part {
     /// An entry of `candidates`, from 0.
     Candidate(usize),
     OnNone,
+    Split,
+    Shadow,
 }
 
 /// A change of one route.
@@ -166,9 +169,17 @@ pub(crate) fn drops(at: usize, route: &RouteText) -> Vec<Edit> {
         let what = format!("route `{name}`: the candidate `{}` left out", candidate.value);
         edits.push(edit(Part::Candidate(index), what, RouteText { candidates, ..route.clone() }));
     }
-    if !route.degrade_to.is_empty() {
+    if !route.on_none.degrade_to().is_empty() {
         let what = format!("route `{name}`: `on_none` left out");
-        edits.push(edit(Part::OnNone, what, RouteText { degrade_to: Vec::new(), ..route.clone() }));
+        edits.push(edit(Part::OnNone, what, RouteText { on_none: OnNone::Refuse, ..route.clone() }));
+    }
+    if route.split.is_some() {
+        let what = format!("route `{name}`: `split` left out");
+        edits.push(edit(Part::Split, what, RouteText { split: None, ..route.clone() }));
+    }
+    if route.shadow.is_some() {
+        let what = format!("route `{name}`: `shadow` left out");
+        edits.push(edit(Part::Shadow, what, RouteText { shadow: None, ..route.clone() }));
     }
     edits
 }
@@ -226,6 +237,7 @@ fn match_parts(when: &When) -> Vec<(&'static str, When)> {
         time,
         header,
         metadata,
+        condition,
     } = when;
     let parts = [
         ("team", team.is_some(), When { team: None, ..when.clone() }),
@@ -241,6 +253,7 @@ fn match_parts(when: &When) -> Vec<(&'static str, When)> {
         ("needs", !needs.is_empty(), When { needs: Capabilities::default(), ..when.clone() }),
         ("prompt_tokens", prompt_tokens.is_some(), When { prompt_tokens: None, ..when.clone() }),
         ("stream", stream.is_some(), When { stream: None, ..when.clone() }),
+        ("when", condition.is_some(), When { condition: None, ..when.clone() }),
     ];
     parts.into_iter().filter(|(_, present, _)| *present).map(|(key, _, without)| (key, without)).collect()
 }
@@ -258,6 +271,7 @@ pub(crate) fn require_parts(require: &Require) -> Vec<(&'static str, Require)> {
         retention,
         training_use,
         openness,
+        hardware,
         local,
         min_bits,
         max_input_usd,
@@ -277,6 +291,7 @@ pub(crate) fn require_parts(require: &Require) -> Vec<(&'static str, Require)> {
         ("capabilities", !capabilities.is_empty(), Require { capabilities: Capabilities::default(), ..all() }),
         ("training_use", training_use.is_some(), Require { training_use: None, ..all() }),
         ("openness", openness.is_some(), Require { openness: None, ..all() }),
+        ("hardware", hardware.is_some(), Require { hardware: None, ..all() }),
         ("local", local.is_some(), Require { local: None, ..all() }),
         ("benchmarks", !benchmarks.is_empty(), Require { benchmarks: Vec::new(), ..all() }),
         ("license.obligations", obligations.is_some(), limited(Limits { obligations: None, ..*limits })),
@@ -313,6 +328,11 @@ fn match_values(when: &When) -> Vec<(&'static str, String, When)> {
     }
     for (name, script) in shorter(&when.script) {
         changed.push(("script", name, When { script, ..all() }));
+    }
+    let negated = when.condition.as_ref().and_then(|condition| Condition::compile(&format!("!({condition})")).ok());
+    if let Some(negated) = negated {
+        let condition = Some(Arc::new(negated));
+        changed.push(("when", "negated".to_owned(), When { condition, ..all() }));
     }
     for (name, needs) in fewer(when.needs) {
         changed.push(("needs", name, When { needs, ..all() }));
@@ -369,6 +389,10 @@ fn require_values(require: &Require) -> Vec<(&'static str, String, Require)> {
     }
     for (name, deny) in without_each(&require.deny_licenses) {
         changed.push(("license.deny", name, Require { deny_licenses: deny, ..all() }));
+    }
+    let hardware = require.hardware.as_deref().unwrap_or_default();
+    for (name, hardware) in without_each(hardware) {
+        changed.push(("hardware", name, Require { hardware: Some(hardware), ..all() }));
     }
     if let Some(min) = require.min_context_tokens {
         for min in [min / 2, min.saturating_mul(2)] {

@@ -8,11 +8,13 @@ use std::{collections::HashMap, sync::Arc};
 use catalog::Catalog;
 
 use crate::{
-    Attempts, Capabilities, Facts, Suffix,
+    Attempts, Capabilities, ConditionError, Facts, Queue, Suffix,
+    condition::{Fact, TextFact},
     naming::{Alias, Name},
     parse::FileText,
     plan::Rejected,
     route::{Limits, Prefer, When},
+    split::{By, Split},
     suffix::Suffixes,
     table::Table,
 };
@@ -51,23 +53,33 @@ pub(crate) struct Route {
     pub(crate) limits: Option<Limits>,
     pub(crate) suffixes: Suffixes,
     pub(crate) attempts: Attempts,
-    /// Those that meet `require`, in the order of the list.
-    pub(crate) entries: Box<[Entry]>,
-    /// Those that the company's licence rules may ask instead of one of `entries`, and that meet `require` too.
+    /// Its candidates, where it has no split.
+    pub(crate) listed: Listed,
+    pub(crate) split: Option<Box<Split>>,
+    /// Those that the company's licence rules may ask instead of a candidate, and that meet `require` too.
     pub(crate) spare: Box<[Entry]>,
-    /// Whom to ask where none of these may serve; absent: the request is refused.
-    pub(crate) degraded: Option<Box<Degraded>>,
+    /// Whom to ask where no candidate may serve; absent: the request is refused. None of them is a candidate.
+    pub(crate) degraded: Option<Box<Listed>>,
+    /// How long a request waits where no candidate is available now.
+    pub(crate) queue: Option<Queue>,
+    pub(crate) shadow: Option<Box<Shadow>>,
+}
+
+/// A list of a route, bound to deployments.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Listed {
+    /// Those that meet the route's `require`, in the order of the list.
+    pub(crate) entries: Box<[Entry]>,
     /// Those that do not, and candidates that nothing serves.
     pub(crate) out: Arc<[Rejected]>,
 }
 
-/// `on_none: {degrade_to: ...}`, bound to deployments that are no candidates of the route.
+/// Whom requests are mirrored to.
 #[derive(Clone, Debug)]
-pub(crate) struct Degraded {
-    /// Those that meet the route's `require`, in the order of the list.
-    pub(crate) entries: Box<[Entry]>,
-    /// Those of the whole route that no request can use.
-    pub(crate) out: Arc<[Rejected]>,
+pub(crate) struct Shadow {
+    /// The share of the requests, 0 to 1.
+    pub(crate) share: f64,
+    pub(crate) listed: Listed,
 }
 
 /// The stage of the demo model where a wildcard reached it: after everything else.
@@ -77,6 +89,10 @@ pub(crate) const SPARE_STAGE: u16 = u16::MAX - 1;
 
 /// The first of the stages of those that are asked where no candidate may serve; they end before [`SPARE_STAGE`].
 pub(crate) const DEGRADED_STAGE: u16 = 1 << 15;
+/// The first of the stages of candidates that are held back for a failure of others; they end before [`DEGRADED_STAGE`].
+pub(crate) const HELD_STAGE: u16 = 1 << 14;
+/// A group of attempts that is none.
+pub(crate) const NO_GROUP: u8 = u8::MAX;
 
 /// A deployment that a route may choose.
 #[derive(Clone, Copy, Debug)]
@@ -87,6 +103,8 @@ pub(crate) struct Entry {
     pub(crate) stage: u16,
     /// The place of its entry in `candidates`, from 0.
     pub(crate) rank: u16,
+    /// Its group in the attempts of the route, or [`NO_GROUP`].
+    pub(crate) group: u8,
 }
 
 impl PolicySet {
@@ -112,28 +130,49 @@ impl PolicySet {
     pub fn asks_language(&self, catalog: &Catalog, model: &str, team: Option<&str>) -> bool {
         let name = self.name(catalog, model);
         self.could_take(&name, team).any(|route| {
-            route.when.language.is_some() || route.ranks_by_language || name.suffix.is_some() && route.mixes_models
+            let matches = route.when.language.is_some() || route.when.reads(&Fact::Text(TextFact::Language));
+            matches || route.ranks_by_language || name.suffix.is_some() && route.mixes_models
         })
     }
 
     /// Whether some route that could take a request for `model` by `team` matches by script.
     pub fn asks_script(&self, catalog: &Catalog, model: &str, team: Option<&str>) -> bool {
-        self.could_take(&self.name(catalog, model), team).any(|route| route.when.script.is_some())
+        let asks = |route: &Route| route.when.script.is_some() || route.when.reads(&Fact::Text(TextFact::Script));
+        self.could_take(&self.name(catalog, model), team).any(asks)
     }
 
-    /// Whether some route matches by the request header `name`, in lower case.
+    /// Whether some route matches or splits by the request header `name`, in lower case.
     pub fn asks_header(&self, name: &str) -> bool {
-        self.routes.iter().any(|route| route.when.header.iter().any(|tag| tag.name == name))
+        self.routes.iter().any(|route| {
+            let splits = matches!(route.split.as_deref(), Some(Split { by: By::Header(by), .. }) if by == name);
+            let read = || route.when.reads(&Fact::Text(TextFact::Header(name.to_owned())));
+            splits || route.when.header.iter().any(|tag| tag.name == name) || read()
+        })
     }
 
-    /// Whether some route matches by the entry `name` of a request's `metadata`.
+    /// Whether some route matches or splits by the entry `name` of a request's `metadata`.
     pub fn asks_metadata(&self, name: &str) -> bool {
-        self.routes.iter().any(|route| route.when.metadata.iter().any(|tag| tag.name == name))
+        self.routes.iter().any(|route| {
+            let splits = matches!(route.split.as_deref(), Some(Split { by: By::Metadata(by), .. }) if by == name);
+            let read = || route.when.reads(&Fact::Text(TextFact::Metadata(name.to_owned())));
+            splits || route.when.metadata.iter().any(|tag| tag.name == name) || read()
+        })
     }
 
     /// The catalog's id of a model that a name in some route stands for, where no such route takes the request.
     pub(crate) fn stands_for(&self, name: &str) -> Option<&str> {
         self.other_names.get(name).map(String::as_str)
+    }
+
+    /// The arms of the splits of routes that could take a request for `model` by `team`.
+    pub(crate) fn arms(&self, catalog: &Catalog, model: &str, team: Option<&str>) -> impl Iterator<Item = &str> {
+        let name = self.name(catalog, model);
+        let routes: Vec<&Route> = self.could_take(&name, team).collect();
+        routes
+            .into_iter()
+            .filter_map(|route| route.split.as_deref())
+            .flat_map(|split| &split.arms)
+            .map(|arm| &*arm.name)
     }
 
     /// Whether a route, a deployment or a served model goes by this name.
@@ -149,9 +188,17 @@ impl PolicySet {
     /// The route that takes a request.
     pub(crate) fn route<'a>(&'a self, catalog: &'a Catalog, facts: &'a Facts, needs: Capabilities) -> Found<'a> {
         let name = self.name(catalog, &facts.model_asked);
-        let found = self.could_take(&name, facts.team.as_deref()).find(|route| route.when.takes(facts, needs));
+        let mut alerts = Vec::new();
+        let takes = |route: &&Route| {
+            route.when.fits(facts, needs)
+                && route.when.holds(facts).unwrap_or_else(|error| {
+                    alerts.push(Alert { route: route.name.clone(), error });
+                    false
+                })
+        };
+        let found = self.could_take(&name, facts.team.as_deref()).find(takes);
         let direct = || self.direct.get(name.name).or_else(|| self.direct.get(name.id?));
-        Found { name, route: found.or_else(direct) }
+        Found { name, route: found.or_else(direct), alerts }
     }
 }
 
@@ -160,6 +207,17 @@ impl PolicySet {
 pub(crate) struct Found<'a> {
     pub(crate) name: Name<'a>,
     pub(crate) route: Option<&'a Route>,
+    /// The routes that were passed over because of an error.
+    pub(crate) alerts: Vec<Alert>,
+}
+
+/// A route whose expression was an error for a request, and which therefore did not take it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alert {
+    /// The route.
+    pub route: Arc<str>,
+    /// Why.
+    pub error: ConditionError,
 }
 
 impl Found<'_> {
@@ -191,8 +249,10 @@ struct ByTeam {
 }
 
 impl Index {
-    pub(crate) fn new(routes: &[Route]) -> Self {
-        let mut index = Self::default();
+    /// The routes by what they match. Of `names` it is known that some route matches them, whether it is here or not.
+    pub(crate) fn new<'n>(routes: &[Route], names: impl Iterator<Item = &'n str>) -> Self {
+        let models = names.map(|name| (name.to_owned(), ByTeam::default())).collect();
+        let mut index = Self { models, every_model: ByTeam::default() };
         for (at, route) in routes.iter().enumerate() {
             match &route.when.model {
                 None => index.every_model.insert(at, &route.when.team),

@@ -94,6 +94,12 @@ fn unmet_by_place(row: &Row, deployment: &Deployment, require: &Require) -> Opti
             return Some((code, reason));
         }
     }
+    if let Some(hardware) = &require.hardware {
+        let wanted: Vec<&str> = hardware.iter().map(|wanted| wanted.value.as_str()).collect();
+        if let Some(reason) = outside(false, deployment.hardware.as_deref(), &wanted, "hardware") {
+            return Some(("required-hardware", reason));
+        }
+    }
     if let Some(min) = require.min_bits {
         match deployment.quantization_bits {
             Some(bits) if f64::from(bits) >= min => {}
@@ -113,11 +119,12 @@ fn unmet_by_place(row: &Row, deployment: &Deployment, require: &Require) -> Opti
 }
 
 /// Why a place is not among those that the route requires; `excused` where it counts as one of them anyway.
-fn outside(excused: bool, has: Option<&str>, required: &[String], what: &str) -> Option<String> {
+fn outside<S: AsRef<str>>(excused: bool, has: Option<&str>, required: &[S], what: &str) -> Option<String> {
+    let required: Vec<&str> = required.iter().map(AsRef::as_ref).collect();
     let wanted = required.join(", ");
     match has {
         _ if excused => None,
-        Some(has) if required.iter().any(|r| r == has) => None,
+        Some(has) if required.contains(&has) => None,
         Some(has) => Some(format!("its {what} is {has}; the route requires {wanted}")),
         None => Some(format!("its {what} is not known; the route requires {wanted}")),
     }

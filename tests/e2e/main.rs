@@ -4,6 +4,7 @@ mod backtest;
 mod bad_input;
 mod crash;
 mod golden;
+mod handling;
 mod hosts;
 mod licence;
 mod policy;

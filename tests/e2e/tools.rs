@@ -170,3 +170,15 @@ fn fmt_lays_files_out_keeps_comments_and_leaves_alone_what_it_cannot() {
     assert_eq!((code, read("broken.yaml").as_str()), (1, "version: [1\n"));
     assert!(out.contains("broken.yaml: left alone: line"), "{out}");
 }
+
+#[test]
+fn the_help_of_the_mock_host_lists_every_fault() {
+    let (code, help, _) = pointsman().command(&["mock", "--help"]);
+    assert_eq!(code, 0);
+    let names = scripted::Fault::TABLE.iter().map(|(name, _)| *name);
+    for name in names.chain(scripted::Door::TABLE.map(|(_, name, _)| name)) {
+        assert!(help.contains(&format!("  {name} ")), "{name}:\n{help}");
+    }
+    let (code, _, error) = pointsman().command(&["mock", "--door", "window"]);
+    assert!(code != 0 && error.contains("expired-certificate"), "{error}");
+}

@@ -134,6 +134,16 @@ pub(crate) fn events(api: Api, ask: &Ask, chunks: usize) -> Vec<Event> {
     events
 }
 
+/// An event of the stream with this text, of the first choice.
+pub(crate) fn content(api: Api, ask: &Ask, text: &str) -> Event {
+    match api {
+        Api::Chat => delta(Kind::Content, ask, 0, json!({"content": text}), None),
+        Api::Completions => {
+            chunk(Kind::Content, api, ask, json!({"index": 0, "text": text, "logprobs": null, "finish_reason": null}))
+        }
+    }
+}
+
 fn usage_event(api: Api, ask: &Ask, chunks: usize) -> Event {
     let mut data = envelope(api, ask, json!([]));
     data["usage"] = usage(ask, chunks);

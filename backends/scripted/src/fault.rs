@@ -1,34 +1,53 @@
-//! The ways in which the scripted host can fail, each with a name.
+//! The ways in which an answer of the scripted host can fail, each with a name.
 
-use std::{fmt, str::FromStr};
+mod name;
+
+use crate::dialect::Dialect;
+
+pub use name::UnknownFault;
 
 /// One way to fail, or to spell an answer unusually.
 ///
-/// The text form is the model name that asks for it; [`Fault::TABLE`] lists them all.
+/// The text form is the model name that asks for it; [`Fault::TABLE`] lists them all. An event is one of a stream; of a
+/// whole answer "after so many events" is in its middle, or before its first byte where that is 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// Answer with this status and an error body.
     Status(u16, Option<RetryAfter>),
+    /// Answer with this status as a host does whose rate limit is used up.
+    RateLimited(u16, Dialect),
+    /// Refuse this many requests with this status, answer one, and begin again.
+    Burst(u8, u16),
     /// 400 with the code `context_length_exceeded`.
     ContextTooLong,
     /// 307 to another path.
     Redirect,
     /// Read the request, then close the connection.
     HangUp,
+    /// Read the request, then reset the connection.
+    Reset,
     /// Read the request, then never answer.
     Silent,
     /// Send the headers this many milliseconds late.
     SlowHeaders(u64),
-    /// Break the connection after this many events; a whole answer in its middle.
+    /// Break the connection after this many events.
     CutAfter(usize),
-    /// Fall silent after this many events; a whole answer in its middle.
+    /// Reset the connection after this many events.
+    ResetAfter(usize),
+    /// Close the sending side of the connection after this many events and keep the other open.
+    HalfCloseAfter(usize),
+    /// Fall silent after this many events.
     StallAfter(usize),
+    /// Good content without end, this many milliseconds apart.
+    Endless(u64),
     /// One event that is no JSON among good ones; a whole answer that is no JSON.
     MalformedFrame,
     /// A good stream without `[DONE]`.
     NoDone,
     /// No `finish_reason` anywhere.
     NoFinish,
+    /// No usage, though it was asked for.
+    NoUsage,
     /// An error event after the first content, then `[DONE]`.
     ErrorEvent,
     /// An error event with this code as the only event; a 200 body that is an error.
@@ -41,10 +60,14 @@ pub enum Fault {
     Oversized,
     /// An HTML page with status 200.
     WrongContentType,
-    /// A body that claims to be compressed.
-    Compressed,
+    /// A gzip body that nobody asked for.
+    Gzip,
     /// Everything in writes of one byte.
     Drip,
+    /// Each event, or eighth of a whole answer, this many milliseconds after the one before.
+    SlowDrip(u64),
+    /// Writes that end inside each character of more than one byte.
+    SplitUtf8,
     /// The usage chunk twice.
     DuplicateUsage,
     /// Comments between events.
@@ -76,44 +99,6 @@ pub enum RetryAfter {
     Date(u32),
 }
 
-/// The text names no fault.
-#[derive(Debug, PartialEq, Eq)]
-pub struct UnknownFault;
-
-impl fmt::Display for UnknownFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not the name of a fault")
-    }
-}
-
-impl std::error::Error for UnknownFault {}
-
-/// The faults that have no number in their name.
-const PLAIN: &[(&str, Fault)] = &[
-    ("context-too-long", Fault::ContextTooLong),
-    ("redirect", Fault::Redirect),
-    ("hang-up", Fault::HangUp),
-    ("silent", Fault::Silent),
-    ("malformed-frame", Fault::MalformedFrame),
-    ("no-done", Fault::NoDone),
-    ("no-finish", Fault::NoFinish),
-    ("error-event", Fault::ErrorEvent),
-    ("finish-error", Fault::FinishError),
-    ("empty-stream", Fault::EmptyStream),
-    ("oversized", Fault::Oversized),
-    ("wrong-content-type", Fault::WrongContentType),
-    ("compressed", Fault::Compressed),
-    ("drip", Fault::Drip),
-    ("duplicate-usage", Fault::DuplicateUsage),
-    ("comments", Fault::Comments),
-    ("bom", Fault::Bom),
-    ("crlf", Fault::CrLf),
-    ("cr", Fault::Cr),
-    ("multi-line", Fault::MultiLine),
-    ("no-last-blank-line", Fault::NoLastBlankLine),
-    ("open-after-done", Fault::OpenAfterDone),
-];
-
 impl Fault {
     /// Every fault: an example of its name, and what the host does.
     pub const TABLE: &[(&str, &str)] = &[
@@ -121,16 +106,32 @@ impl Fault {
         ("fault-429-retry-after-2", "likewise, with `retry-after` in seconds"),
         ("fault-429-retry-after-ms-150", "likewise, with `retry-after-ms`"),
         ("fault-503-retry-after-date-60", "likewise, with a date that many seconds from now"),
+        ("fault-429-as-openai", "likewise, with OpenAI's `x-ratelimit-*`: resets are durations"),
+        ("fault-429-as-azure", "likewise, as Azure OpenAI: `retry-after-ms` and what is left"),
+        ("fault-429-as-anthropic", "likewise, with `anthropic-ratelimit-*` and Anthropic's body"),
+        ("fault-429-as-groq", "likewise, as Groq: `retry-after` and `x-ratelimit-*`"),
+        ("fault-429-as-together", "likewise, as Together: resets are seconds, no `retry-after`"),
+        ("fault-429-as-fireworks", "likewise, as Fireworks: `x-ratelimit-over-limit`, and no word on when"),
+        ("fault-429-as-openrouter", "likewise, as OpenRouter: headers inside the body"),
+        ("fault-429-as-cerebras", "likewise, as Cerebras: a family of headers for each window"),
+        ("fault-429-as-sambanova", "likewise, as SambaNova: resets are Unix seconds"),
+        ("fault-429-as-replicate", "likewise, as Replicate: `ratelimit-*` and a problem body"),
+        ("fault-burst-2-503", "refuses two requests for this name with 503, answers the third, and begins again"),
         ("fault-context-too-long", "400 with the code `context_length_exceeded`"),
         ("fault-redirect", "307 to another path"),
         ("fault-hang-up", "closes the connection instead of an answer"),
+        ("fault-reset", "resets the connection instead of an answer"),
         ("fault-silent", "never answers"),
         ("fault-slow-headers-50", "sends the headers that many milliseconds late"),
         ("fault-cut-after-3", "breaks the connection after that many events, or in the middle of a whole answer"),
+        ("fault-reset-after-3", "likewise, with a reset"),
+        ("fault-half-close-after-3", "likewise, and keeps its reading side open"),
         ("fault-stall-after-2", "falls silent after that many events, or in the middle of a whole answer"),
+        ("fault-endless-10", "sends good content for ever, that many milliseconds apart"),
         ("fault-malformed-frame", "sends one event that is no JSON, or a whole answer that is none"),
         ("fault-no-done", "ends a good stream without `[DONE]`"),
         ("fault-no-finish", "never sends a `finish_reason`"),
+        ("fault-no-usage", "never sends usage"),
         (
             "fault-error-event",
             "sends an error event after the first content; a whole answer is an error with status 200",
@@ -140,8 +141,10 @@ impl Fault {
         ("fault-empty-stream", "sends headers and an empty body"),
         ("fault-oversized", "sends one event, or one body, that never ends"),
         ("fault-wrong-content-type", "sends an HTML page with status 200"),
-        ("fault-compressed", "sends a body that claims to be gzip"),
+        ("fault-gzip", "sends a gzip body that nobody asked for"),
         ("fault-drip", "sends everything in writes of one byte"),
+        ("fault-slow-drip-5", "sends each event that many milliseconds after the one before"),
+        ("fault-split-utf8", "ends a write inside each character of more than one byte"),
         ("fault-duplicate-usage", "sends the usage chunk twice"),
         ("fault-comments", "sends comments between events"),
         ("fault-bom", "sends a byte order mark first"),
@@ -152,73 +155,6 @@ impl Fault {
         ("fault-open-after-done", "keeps the body open after `[DONE]`"),
         ("fault-late-end-20", "ends the body that many milliseconds after `[DONE]`"),
     ];
-}
-
-impl FromStr for Fault {
-    type Err = UnknownFault;
-
-    fn from_str(text: &str) -> Result<Self, UnknownFault> {
-        let name = text.strip_prefix("fault-").ok_or(UnknownFault)?;
-        if let Some((_, fault)) = PLAIN.iter().find(|(plain, _)| *plain == name) {
-            return Ok(*fault);
-        }
-        if let Some(rest) = name.strip_prefix("slow-headers-") {
-            return number(rest).map(Self::SlowHeaders);
-        }
-        if let Some(rest) = name.strip_prefix("cut-after-") {
-            return number(rest).map(Self::CutAfter);
-        }
-        if let Some(rest) = name.strip_prefix("stall-after-") {
-            return number(rest).map(Self::StallAfter);
-        }
-        if let Some(rest) = name.strip_prefix("late-end-") {
-            return number(rest).map(Self::LateEnd);
-        }
-        if let Some(rest) = name.strip_prefix("error-first-") {
-            return number(rest).map(Self::ErrorFirst);
-        }
-        let (status, retry_after) = match name.split_once("-retry-after-") {
-            None => (name, None),
-            Some((status, when)) => {
-                let when = match (when.strip_prefix("ms-"), when.strip_prefix("date-")) {
-                    (Some(ms), _) => RetryAfter::Millis(number(ms)?),
-                    (_, Some(seconds)) => RetryAfter::Date(number(seconds)?),
-                    _ => RetryAfter::Seconds(number(when)?),
-                };
-                (status, Some(when))
-            }
-        };
-        match number(status)? {
-            status @ 400..=599 => Ok(Self::Status(status, retry_after)),
-            _ => Err(UnknownFault),
-        }
-    }
-}
-
-/// A number spelled in digits alone (`parse` would also take a sign).
-fn number<N: FromStr>(text: &str) -> Result<N, UnknownFault> {
-    if !text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(UnknownFault);
-    }
-    text.parse().map_err(|_| UnknownFault)
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("fault-")?;
-        match self {
-            Self::Status(status, None) => write!(f, "{status}"),
-            Self::Status(status, Some(RetryAfter::Seconds(n))) => write!(f, "{status}-retry-after-{n}"),
-            Self::Status(status, Some(RetryAfter::Millis(n))) => write!(f, "{status}-retry-after-ms-{n}"),
-            Self::Status(status, Some(RetryAfter::Date(n))) => write!(f, "{status}-retry-after-date-{n}"),
-            Self::SlowHeaders(n) => write!(f, "slow-headers-{n}"),
-            Self::CutAfter(n) => write!(f, "cut-after-{n}"),
-            Self::StallAfter(n) => write!(f, "stall-after-{n}"),
-            Self::LateEnd(n) => write!(f, "late-end-{n}"),
-            Self::ErrorFirst(n) => write!(f, "error-first-{n}"),
-            plain => f.write_str(PLAIN.iter().find(|(_, fault)| fault == plain).map_or("", |(name, _)| name)),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -234,9 +170,13 @@ mod tests {
     }
 
     #[test]
-    fn the_table_lists_every_fault_without_a_number() {
-        for (name, _) in PLAIN {
-            assert!(Fault::TABLE.iter().any(|(listed, _)| listed.strip_prefix("fault-") == Some(name)), "{name}");
+    fn the_table_lists_every_fault_without_a_number_and_every_dialect() {
+        let listed = |name: &str| Fault::TABLE.iter().any(|(listed, _)| *listed == name);
+        for name in name::plain() {
+            assert!(listed(&format!("fault-{name}")), "{name}");
+        }
+        for (name, _) in Dialect::ALL {
+            assert!(listed(&format!("fault-429-as-{name}")), "{name}");
         }
     }
 
@@ -250,6 +190,10 @@ mod tests {
             "fault-cut-after-",
             "fault-cut-after-+3",
             "fault-429-retry-after-soon",
+            "fault-429-as-nobody",
+            "fault-burst-0-503",
+            "fault-burst-2-200",
+            "fault-burst-2",
         ] {
             assert_eq!(name.parse::<Fault>(), Err(UnknownFault), "{name}");
         }

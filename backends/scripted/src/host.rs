@@ -1,7 +1,7 @@
 //! The host itself: a listener, its connections, and what a test can see of them.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     convert::Infallible,
     io,
     net::SocketAddr,
@@ -21,18 +21,21 @@ use hyper_util::{
 };
 use serde_json::{Value, json};
 use tokio::{
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
     task::{JoinHandle, JoinSet},
 };
 
 use crate::{
     answer::{self, Api},
     ask::Ask,
+    door::{self, Door},
     fault::Fault,
-    gauge::{Gauge, Open},
+    gauge::{End, Gauge, Open, Progress},
     play::Play,
     reply::{Prebuilt, Reply, reply, sized},
     script::Script,
+    socket::{Line, Socket},
 };
 
 /// The most that a request body may hold.
@@ -49,6 +52,10 @@ pub struct Recorded {
     pub headers: HeaderMap,
     /// Its body, byte for byte.
     pub body: Bytes,
+    /// How it ended; `None` while it is open.
+    pub end: Option<End>,
+    /// Bytes of the answer's body that were handed to the connection so far.
+    pub sent: u64,
 }
 
 /// A running host. Dropping it closes its listener and every connection.
@@ -57,14 +64,17 @@ pub struct Host {
     addr: SocketAddr,
     state: Arc<State>,
     task: JoinHandle<()>,
+    doors: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// What all connections of a host share.
-struct State {
+pub(crate) struct State {
     script: Script,
     prebuilt: Option<Prebuilt>,
-    requests: Mutex<VecDeque<Recorded>>,
+    requests: Mutex<VecDeque<(Recorded, Arc<Progress>)>>,
     next: Mutex<VecDeque<Fault>>,
+    /// Requests refused so far of each burst under way.
+    bursts: Mutex<HashMap<(u8, u16), u8>>,
     gauge: Gauge,
     connections: AtomicUsize,
 }
@@ -84,11 +94,28 @@ impl Host {
     /// # Errors
     /// When no port can be bound.
     pub async fn start(script: Script) -> io::Result<Self> {
-        let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await?;
+        Self::on(TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await?, script)
+    }
+
+    /// Starts a host on a listener.
+    ///
+    /// # Errors
+    /// When the listener has no address.
+    pub fn on(listener: TcpListener, script: Script) -> io::Result<Self> {
         let addr = listener.local_addr()?;
         let state = Arc::new(State::new(script));
         let task = tokio::spawn(accept(listener, state.clone()));
-        Ok(Self { addr, state, task })
+        Ok(Self { addr, state, task, doors: Mutex::default() })
+    }
+
+    /// Opens another address of the host, at which connections fail so: its base address, as [`Host::base_url`].
+    ///
+    /// # Errors
+    /// When no port can be bound.
+    pub async fn open(&self, door: Door) -> io::Result<String> {
+        let (base_url, task) = door::open(door, Arc::clone(&self.state)).await?;
+        locked(&self.doors).push(task);
+        Ok(base_url)
     }
 
     /// Where it listens.
@@ -103,7 +130,12 @@ impl Host {
 
     /// The requests so far, oldest first, as many as [`Script::record`] keeps.
     pub fn requests(&self) -> Vec<Recorded> {
-        locked(&self.state.requests).iter().cloned().collect()
+        let now = |(request, progress): &(Recorded, Arc<Progress>)| Recorded {
+            end: progress.end(),
+            sent: progress.sent(),
+            ..request.clone()
+        };
+        locked(&self.state.requests).iter().map(now).collect()
     }
 
     /// Makes the next generation fail so, whatever model it names. Several calls queue up.
@@ -136,12 +168,8 @@ impl Host {
 impl Drop for Host {
     fn drop(&mut self) {
         self.task.abort();
+        locked(&self.doors).iter().for_each(JoinHandle::abort);
     }
-}
-
-/// Serves a script on a listener until the future is dropped.
-pub async fn serve(listener: TcpListener, script: Script) {
-    accept(listener, Arc::new(State::new(script))).await;
 }
 
 async fn accept(listener: TcpListener, state: Arc<State>) {
@@ -151,7 +179,8 @@ async fn accept(listener: TcpListener, state: Arc<State>) {
             accepted = listener.accept() => match accepted {
                 Ok((socket, _)) => {
                     state.connections.fetch_add(1, Ordering::Relaxed);
-                    connections.spawn(connection(socket, state.clone()));
+                    let line = Line::default();
+                    connections.spawn(speak(Socket::new(socket, line.clone()), line, state.clone()));
                 }
                 // Out of file descriptors, most likely: an open connection has to end first.
                 Err(_) => drop(connections.join_next().await),
@@ -161,12 +190,14 @@ async fn accept(listener: TcpListener, state: Arc<State>) {
     }
 }
 
-async fn connection(socket: TcpStream, state: Arc<State>) {
-    // Each event has to leave at once, as it would from a host that generates.
-    let _ = socket.set_nodelay(true);
+/// Speaks HTTP on a connection until it ends.
+pub(crate) async fn speak<S>(socket: S, line: Line, state: Arc<State>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let service = service_fn(move |request| {
-        let state = state.clone();
-        async move { state.answer(request).await }
+        let (state, line) = (state.clone(), line.clone());
+        async move { state.answer(request, line).await }
     });
     // An error is a client that went away or a cut that the script asked for.
     let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(socket), service).await;
@@ -191,28 +222,28 @@ impl State {
             script,
             requests: Mutex::default(),
             next: Mutex::default(),
+            bursts: Mutex::default(),
             gauge: Gauge::new(),
             connections: AtomicUsize::new(0),
         }
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Play>, HungUp> {
+    async fn answer(&self, request: Request<Incoming>, line: Line) -> Result<Response<Play>, HungUp> {
         // A gateway asks how it is whenever it likes: such questions are neither counted nor recorded.
         let generates = request.method() == Method::POST;
-        let open = if generates { self.gauge.open() } else { Gauge::new().open() };
+        let open = if generates { self.gauge.open(line) } else { Gauge::new().open(line) };
         let (head, body) = request.into_parts();
         let body = match Limited::new(body, BODY_LIMIT).collect().await {
             Ok(body) => body.to_bytes(),
             Err(_) => return Ok(refuse(400, "the request body is broken or too large", open)),
         };
         let (method, path) = (head.method.clone(), head.uri.path().to_owned());
+        let (headers, progress) = (head.headers, open.progress());
         if generates {
-            self.record(Recorded {
-                method: head.method,
-                path: path.clone(),
-                headers: head.headers,
-                body: body.clone(),
-            });
+            self.record(
+                Recorded { method: head.method, path: path.clone(), headers, body: body.clone(), end: None, sent: 0 },
+                progress,
+            );
         }
         let api = match (method, path.as_str()) {
             (Method::POST, "/v1/chat/completions") => Api::Chat,
@@ -237,6 +268,12 @@ impl State {
             return Ok(refuse(400, "the request body is no JSON object of the expected fields", open));
         };
         let fault = locked(&self.next).pop_front().or_else(|| ask.model.parse().ok());
+        let fault = match fault {
+            Some(Fault::Burst(requests, status)) => {
+                self.burst_goes_on(requests, status).then_some(Fault::Status(status, None))
+            }
+            other => other,
+        };
         match reply(api, &ask, fault, &self.script, open) {
             Reply::Response(delay, response) => {
                 if !delay.is_zero() {
@@ -253,7 +290,16 @@ impl State {
         }
     }
 
-    fn record(&self, request: Recorded) {
+    /// Whether the next request of a burst is still to be refused.
+    fn burst_goes_on(&self, requests: u8, status: u16) -> bool {
+        let mut bursts = locked(&self.bursts);
+        let refused = bursts.entry((requests, status)).or_default();
+        let goes_on = *refused < requests;
+        *refused = if goes_on { *refused + 1 } else { 0 };
+        goes_on
+    }
+
+    fn record(&self, request: Recorded, progress: &Arc<Progress>) {
         if self.script.record == 0 {
             return;
         }
@@ -261,7 +307,7 @@ impl State {
         if requests.len() == self.script.record {
             requests.pop_front();
         }
-        requests.push_back(request);
+        requests.push_back((request, Arc::clone(progress)));
     }
 
     fn models(&self) -> Value {

@@ -3,7 +3,7 @@
 //! Tests, benchmarks and `pointsman mock` use it in place of an upstream: the bytes travel through a real
 //! kernel, so what is proved here holds for real hosts. Answers are deterministic: they repeat the last user
 //! text. A fault is chosen by the model name (`fault-cut-after-3`, see [`Fault::TABLE`]) or set up for the next
-//! request with [`Host::script_next`].
+//! request with [`Host::script_next`]; what fails before a request is read is chosen by the address, a [`Door`].
 //!
 //! It keeps no clock but tokio's and waits only where a script says so. It knows nothing of the gateway.
 
@@ -11,13 +11,20 @@
 
 mod answer;
 mod ask;
+mod dialect;
+mod door;
 mod fault;
 mod gauge;
+mod gzip;
 mod host;
 mod play;
 mod reply;
 mod script;
+mod socket;
 
+pub use dialect::Dialect;
+pub use door::Door;
 pub use fault::{Fault, RetryAfter, UnknownFault};
-pub use host::{Host, Recorded, serve};
+pub use gauge::End;
+pub use host::{Host, Recorded};
 pub use script::Script;

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::gauge::Open;
+use crate::gauge::{End, Open};
 
 /// One step of a body.
 #[derive(Clone, Debug)]
@@ -29,8 +29,12 @@ pub(crate) enum Step {
     Stall,
     /// Break the connection.
     Cut,
-    /// Send these bytes again and again.
-    Endless(Bytes),
+    /// Break it with a reset.
+    Reset,
+    /// Close the sending side alone.
+    HalfClose,
+    /// Send these bytes again and again, so far apart.
+    Endless(Bytes, Duration),
 }
 
 /// A body under way. Dropping it closes the request in the gauge.
@@ -39,7 +43,7 @@ pub(crate) struct Play {
     timer: Option<Pin<Box<Sleep>>>,
     waiting: bool,
     length: Option<u64>,
-    _open: Open,
+    open: Open,
 }
 
 enum Steps {
@@ -51,12 +55,16 @@ enum Steps {
 impl Play {
     /// A body of steps; `length` is the `content-length` to announce, true or not.
     pub(crate) fn new(steps: impl Into<VecDeque<Step>>, length: Option<u64>, open: Open) -> Self {
-        Self { steps: Steps::Own(steps.into()), timer: None, waiting: false, length, _open: open }
+        if length == Some(0) {
+            // Nobody asks an empty body for anything.
+            open.ends(End::Answered);
+        }
+        Self { steps: Steps::Own(steps.into()), timer: None, waiting: false, length, open }
     }
 
     /// A body of steps that other requests share.
     pub(crate) fn shared(steps: Arc<[Step]>, length: Option<u64>, open: Open) -> Self {
-        Self { steps: Steps::Shared(steps, 0), timer: None, waiting: false, length, _open: open }
+        Self { steps: Steps::Shared(steps, 0), timer: None, waiting: false, length, open }
     }
 
     fn next(&mut self) -> Option<Step> {
@@ -67,6 +75,31 @@ impl Play {
                 steps.get(*next - 1).cloned()
             }
         }
+    }
+
+    fn is_over(&self) -> bool {
+        match &self.steps {
+            Steps::Own(steps) => steps.is_empty(),
+            Steps::Shared(steps, next) => *next >= steps.len(),
+        }
+    }
+
+    /// Hands bytes to the connection. A body of known length is not asked for its end, so the last of them are it.
+    fn sends(&self, bytes: Bytes) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        self.open.sends(bytes.len());
+        if self.is_over() {
+            self.open.ends(End::Answered);
+        }
+        Poll::Ready(Some(Ok(Frame::data(bytes))))
+    }
+
+    fn waits(&mut self, pause: Duration) {
+        let until = Instant::now() + pause;
+        match &mut self.timer {
+            Some(timer) => timer.as_mut().reset(until),
+            None => self.timer = Some(Box::pin(sleep_until(until))),
+        }
+        self.waiting = true;
     }
 
     fn again(&mut self, step: Step) {
@@ -91,28 +124,38 @@ impl Body for Play {
                 this.waiting = false;
             }
             match this.next() {
-                None => return Poll::Ready(None),
-                Some(Step::Send(bytes)) => return Poll::Ready(Some(Ok(Frame::data(bytes)))),
+                None => {
+                    this.open.ends(End::Answered);
+                    return Poll::Ready(None);
+                }
+                Some(Step::Send(bytes)) => return this.sends(bytes),
                 Some(Step::Flush) => {
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
-                Some(Step::Wait(pause)) => {
-                    let until = Instant::now() + pause;
-                    match &mut this.timer {
-                        Some(timer) => timer.as_mut().reset(until),
-                        None => this.timer = Some(Box::pin(sleep_until(until))),
-                    }
-                    this.waiting = true;
-                }
+                Some(Step::Wait(pause)) => this.waits(pause),
                 Some(Step::Stall) => {
                     this.again(Step::Stall);
                     return Poll::Pending;
                 }
-                Some(Step::Cut) => return Poll::Ready(Some(Err(io::Error::other("cut by the script")))),
-                Some(Step::Endless(bytes)) => {
-                    this.again(Step::Endless(bytes.clone()));
-                    return Poll::Ready(Some(Ok(Frame::data(bytes))));
+                Some(Step::Cut) => {
+                    this.open.ends(End::Broken);
+                    return Poll::Ready(Some(Err(io::Error::other("cut by the script"))));
+                }
+                Some(Step::Reset) => {
+                    this.open.line().reset();
+                    this.again(Step::Cut);
+                }
+                Some(Step::HalfClose) => {
+                    this.open.ends(End::Broken);
+                    this.open.line().half_close();
+                }
+                Some(Step::Endless(bytes, pause)) => {
+                    this.again(Step::Endless(bytes.clone(), pause));
+                    if !pause.is_zero() {
+                        this.again(Step::Wait(pause));
+                    }
+                    return this.sends(bytes);
                 }
             }
         }

@@ -13,16 +13,20 @@ use crate::{
     answer::{self, Api, Event, Kind},
     ask::Ask,
     fault::{Fault, RetryAfter},
-    gauge::Open,
+    gauge::{End, Open},
+    gzip,
     play::{Play, Step},
     script::Script,
 };
+
+/// What an endless answer says again and again.
+const REFRAIN: &str = "on and on and on ";
 
 /// What a request is met with.
 pub(crate) enum Reply {
     /// Wait, then send this response.
     Response(Duration, Response<Play>),
-    /// Close the connection without a response.
+    /// Close the connection, or reset it, without a response.
     HangUp,
     /// Never answer; the request stays open.
     Silent(Open),
@@ -77,13 +81,27 @@ impl Prebuilt {
 /// The response to a request that may have to fail.
 pub(crate) fn reply(api: Api, ask: &Ask, fault: Option<Fault>, script: &Script, open: Open) -> Reply {
     match fault {
-        Some(Fault::HangUp) => return Reply::HangUp,
+        Some(Fault::HangUp) => {
+            open.ends(End::Broken);
+            return Reply::HangUp;
+        }
+        Some(Fault::Reset) => {
+            open.ends(End::Broken);
+            open.line().reset();
+            return Reply::HangUp;
+        }
         Some(Fault::Silent) => return Reply::Silent(open),
         _ => {}
     }
     let delay = if let Some(Fault::SlowHeaders(ms)) = fault { Duration::from_millis(ms) } else { Duration::ZERO };
     let response = match fault {
         Some(Fault::Status(status, retry_after)) => refused(status, retry_after, open),
+        Some(Fault::RateLimited(status, dialect)) => {
+            let now = SystemTime::now();
+            let mut response = sized(status, dialect.body(status, now).to_string().into(), open);
+            response.headers_mut().extend(dialect.headers(now));
+            response
+        }
         Some(Fault::ContextTooLong) => {
             let message =
                 "This model's maximum context length is 8192 tokens. However, your messages resulted in 9001 tokens.";
@@ -148,30 +166,42 @@ fn whole(api: Api, ask: &Ask, fault: Option<Fault>, script: &Script, open: Open)
         Some(Fault::ErrorEvent) => answer::error("scripted failure", "server_error", Value::Null).to_string(),
         Some(Fault::ErrorFirst(code)) => answer::error("scripted failure", "server_error", code.into()).to_string(),
         Some(Fault::EmptyStream) => String::new(),
-        _ => answer::whole(api, ask, script.chunks, finish).to_string(),
+        _ => {
+            let mut answer = answer::whole(api, ask, script.chunks, finish);
+            if let (Some(Fault::NoUsage), Some(answer)) = (fault, answer.as_object_mut()) {
+                answer.remove("usage");
+            }
+            answer.to_string()
+        }
     };
     let body = Bytes::from(body);
     let half = match fault {
-        Some(Fault::CutAfter(0) | Fault::StallAfter(0)) => Bytes::new(),
+        Some(Fault::CutAfter(0) | Fault::ResetAfter(0) | Fault::HalfCloseAfter(0) | Fault::StallAfter(0)) => {
+            Bytes::new()
+        }
         _ => body.slice(..body.len() / 2),
     };
     let length = Some(body.len() as u64);
-    match fault {
-        Some(Fault::CutAfter(_)) => {
-            with_type("application/json", Play::new(vec![Step::Send(half), Step::Flush, Step::Cut], length, open))
+    let (steps, length) = match fault {
+        Some(Fault::CutAfter(_)) => (vec![Step::Send(half), Step::Flush, Step::Cut], length),
+        Some(Fault::ResetAfter(_)) => (vec![Step::Send(half), Step::Flush, Step::Reset], length),
+        Some(Fault::HalfCloseAfter(_)) => (vec![Step::Send(half), Step::HalfClose, Step::Stall], length),
+        Some(Fault::StallAfter(_)) => (vec![Step::Send(half), Step::Stall], length),
+        Some(Fault::Oversized) => (vec![Step::Send(half), Step::Endless(filler(), Duration::ZERO)], None),
+        Some(Fault::Endless(ms)) => {
+            (vec![Step::Send(half), Step::Endless(Bytes::from_static(b" "), Duration::from_millis(ms))], None)
         }
-        Some(Fault::StallAfter(_)) => {
-            with_type("application/json", Play::new(vec![Step::Send(half), Step::Stall], length, open))
+        Some(Fault::Drip) => (dripped(&body), length),
+        Some(Fault::SlowDrip(ms)) => {
+            let eighths = body.chunks(body.len().div_ceil(8)).map(Bytes::copy_from_slice);
+            (paced(eighths, Duration::from_millis(ms)), length)
         }
-        Some(Fault::MalformedFrame) => sized(200, half, open),
-        Some(Fault::Oversized) => {
-            let endless = vec![Step::Send(half), Step::Endless(Bytes::from(vec![b'x'; 64 << 10]))];
-            with_type("application/json", Play::new(endless, None, open))
-        }
-        Some(Fault::Drip) => with_type("application/json", Play::new(dripped(&body), length, open)),
-        Some(Fault::Compressed) => compressed(sized(200, body, open)),
-        _ => sized(200, body, open),
-    }
+        Some(Fault::SplitUtf8) => (split_inside(&body), length),
+        Some(Fault::MalformedFrame) => return sized(200, half, open),
+        Some(Fault::Gzip) => return gzipped(sized(200, gzip::stored(&body), open)),
+        _ => return sized(200, body, open),
+    };
+    with_type("application/json", Play::new(steps, length, open))
 }
 
 fn stream(api: Api, ask: &Ask, fault: Option<Fault>, script: &Script, open: Open) -> Response<Play> {
@@ -201,17 +231,30 @@ fn stream(api: Api, ask: &Ask, fault: Option<Fault>, script: &Script, open: Open
     }
     let steps = match fault {
         Some(Fault::CutAfter(n)) => then(paced(frames.into_iter().take(n), script.interval), [Step::Flush, Step::Cut]),
+        Some(Fault::ResetAfter(n)) => {
+            then(paced(frames.into_iter().take(n), script.interval), [Step::Flush, Step::Reset])
+        }
+        Some(Fault::HalfCloseAfter(n)) => {
+            then(paced(frames.into_iter().take(n), script.interval), [Step::HalfClose, Step::Stall])
+        }
         Some(Fault::StallAfter(n)) => then(paced(frames.into_iter().take(n), script.interval), [Step::Stall]),
+        Some(Fault::Endless(ms)) => {
+            let content = framed(&answer::content(api, ask, &REFRAIN.repeat(256)).data, "\n");
+            vec![Step::Endless(content.into(), Duration::from_millis(ms))]
+        }
         Some(Fault::OpenAfterDone) => then(paced(frames, script.interval), [Step::Stall]),
         Some(Fault::LateEnd(ms)) => then(paced(frames, script.interval), [Step::Wait(Duration::from_millis(ms))]),
         Some(Fault::Oversized) => {
-            vec![Step::Send(Bytes::from_static(b"data: {\"x\":\"")), Step::Endless(Bytes::from(vec![b'x'; 64 << 10]))]
+            vec![Step::Send(Bytes::from_static(b"data: {\"x\":\"")), Step::Endless(filler(), Duration::ZERO)]
         }
         Some(Fault::Drip) => dripped(&frames.concat()),
+        Some(Fault::SlowDrip(ms)) => paced(frames, Duration::from_millis(ms)),
+        Some(Fault::SplitUtf8) => split_inside(&frames.concat()),
+        Some(Fault::Gzip) => vec![Step::Send(gzip::stored(&frames.concat()))],
         _ => paced(frames, script.interval),
     };
     let response = with_type("text/event-stream", Play::new(steps, None, open));
-    if fault == Some(Fault::Compressed) { compressed(response) } else { response }
+    if fault == Some(Fault::Gzip) { gzipped(response) } else { response }
 }
 
 /// The events with a fault put in.
@@ -221,6 +264,7 @@ fn spoiled(mut events: Vec<Event>, fault: Option<Fault>) -> Vec<Event> {
         Some(Fault::MalformedFrame) => events.insert(after_content, Event::new(Kind::Odd, "{\"choices\":[{\"delta\":")),
         Some(Fault::NoDone) => events.retain(|event| event.kind != Kind::Done),
         Some(Fault::NoFinish) => events.retain(|event| event.kind != Kind::Finish),
+        Some(Fault::NoUsage) => events.retain(|event| event.kind != Kind::Usage),
         Some(Fault::FinishError) => {
             for event in events.iter_mut().filter(|event| event.kind == Kind::Finish) {
                 event.data = event.data.replace("\"stop\"", "\"error\"").replace("\"tool_calls\"", "\"error\"");
@@ -266,7 +310,28 @@ fn paced(frames: impl IntoIterator<Item = Bytes>, interval: Duration) -> Vec<Ste
 }
 
 fn dripped(body: &[u8]) -> Vec<Step> {
-    body.iter().flat_map(|byte| [Step::Send(Bytes::copy_from_slice(&[*byte])), Step::Flush]).collect()
+    let writes = body.iter().flat_map(|byte| [Step::Flush, Step::Send(Bytes::copy_from_slice(&[*byte]))]);
+    writes.skip(1).collect()
+}
+
+/// Writes that end inside each character of more than one byte.
+fn split_inside(body: &[u8]) -> Vec<Step> {
+    // A byte of the form 10xxxxxx goes on with a character; the write before it has its head.
+    let mut steps = Vec::new();
+    let mut start = 0;
+    for at in 1..body.len() {
+        if body[at] & 0xc0 == 0x80 {
+            steps.extend([Step::Send(Bytes::copy_from_slice(&body[start..at])), Step::Flush]);
+            start = at;
+        }
+    }
+    steps.push(Step::Send(Bytes::copy_from_slice(&body[start..])));
+    steps
+}
+
+/// What makes an event or a body too long.
+fn filler() -> Bytes {
+    Bytes::from(vec![b'x'; 64 << 10])
 }
 
 fn then<const N: usize>(mut steps: Vec<Step>, last: [Step; N]) -> Vec<Step> {
@@ -280,7 +345,7 @@ fn with_type(content_type: &'static str, body: Play) -> Response<Play> {
     response
 }
 
-fn compressed(mut response: Response<Play>) -> Response<Play> {
+fn gzipped(mut response: Response<Play>) -> Response<Play> {
     response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     response
 }

@@ -131,7 +131,7 @@ fn list(entries: impl Iterator<Item = anyhow::Result<Entry>>, last: usize, json:
 }
 
 /// A time in milliseconds as RFC 3339. One that no calendar reaches, which only a damaged record has, is the last one.
-fn written(millis: u64) -> String {
+pub(super) fn written(millis: u64) -> String {
     const LAST: u64 = 253_402_300_799_999;
     humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(millis.min(LAST))).to_string()
 }

@@ -11,6 +11,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use backends::Usage;
 use clap::Args;
 use policies::{Facts, Plan};
 
@@ -59,6 +60,10 @@ pub(super) fn run(args: &Backtest) -> anyhow::Result<bool> {
         if args.since.is_some_and(|since| time < since) || args.until.is_some_and(|until| time >= until) {
             continue;
         }
+        // What is mirrored follows from the request that it mirrors.
+        if entry.decision.shadow_of.is_some() {
+            continue;
+        }
         let facts = match replay::facts(&entry.decision) {
             Ok(facts) => facts,
             Err(unknown) => {
@@ -105,7 +110,8 @@ fn side(world: &World, plan: &Plan) -> Side {
 /// What an answer of these sizes costs at a deployment's listed prices; `None` where one is not known.
 fn cost(world: &World, deployment: Option<&str>, prompt: u64, answer: u64) -> Option<f64> {
     let deployment = world.deployments.iter().find(|known| Some(known.id.as_str()) == deployment)?;
-    settle::cost(deployment, prompt, answer)
+    // Nobody knows what another place would have had in its cache.
+    settle::cost(deployment, &Usage { prompt_tokens: prompt, completion_tokens: answer, ..Usage::default() })
 }
 
 /// What the record says was planned first.

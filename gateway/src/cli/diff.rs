@@ -98,7 +98,7 @@ fn text(diff: &Diff) -> String {
 }
 
 fn text_of(change: &Change) -> String {
-    let What { strictest_tier, verdict, route, first, added, removed, reordered } = &change.what;
+    let What { strictest_tier, verdict, route, first, added, removed, reordered, shadow } = &change.what;
     let kinds = format!("{} of request", counted(change.cells, "kind"));
     let mut text = match strictest_tier {
         Some((old, new)) => format!("LICENCE TIER {} -> {} at the strictest: {kinds}\n", tier(*old), tier(*new)),
@@ -115,9 +115,11 @@ fn text_of(change: &Change) -> String {
         let name = |route: &Option<String>| route.clone().unwrap_or_else(|| "none".to_owned());
         row("route", format!("{} -> {}", name(old), name(new)));
     }
-    if let Some((old, new)) = first {
-        let name = |first: &Option<Serves>| first.as_ref().map_or_else(|| "nobody".to_owned(), serves);
-        row("first", format!("{} -> {}", name(old), name(new)));
+    let name = |who: &Option<Serves>| who.as_ref().map_or_else(|| "nobody".to_owned(), serves);
+    for (what, changed) in [("first", first), ("shadow", shadow)] {
+        if let Some((old, new)) = changed {
+            row(what, format!("{} -> {}", name(old), name(new)));
+        }
     }
     let listed = |all: &[Serves]| all.iter().map(serves).collect::<BTreeSet<_>>();
     if !added.is_empty() {

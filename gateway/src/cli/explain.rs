@@ -14,11 +14,12 @@ use backends::Api;
 use bytes::Bytes;
 use clap::Args;
 use http::{HeaderName, HeaderValue};
-use policies::{Live, Snapshot};
+use policies::{Facts, Live, Snapshot};
 use serde_json::json;
 
 use super::{
     ConfigFile,
+    audit::{self, join::Entry},
     columns::shown,
     curl::{self, Data},
     print, print_json,
@@ -28,7 +29,9 @@ use crate::{
     config::{Access, Config, source::reason},
     facts,
     keys::Grant,
-    route, wire,
+    route,
+    settle::replay,
+    wire,
 };
 
 const EXAMPLES: &str = "\
@@ -36,6 +39,7 @@ Examples:
   pointsman explain --request request.json                  the JSON body of a request
   pointsman explain --request request.json --team support --context bot --config pointsman.yaml
   pbpaste | pointsman explain --request -                   a curl command line, as it was copied
+  pointsman explain --decision req_019abcde                 a request of the ledger, by its x-request-id
 
 Exit status: 0 it would be served, 1 it would be refused or cannot be read, 2 the command line
 itself is wrong.";
@@ -45,8 +49,14 @@ itself is wrong.";
 #[command(after_help = EXAMPLES)]
 pub(super) struct Explain {
     /// File with the JSON body of a chat or completions request, or with a curl command line; `-` reads standard input
-    #[arg(long, value_name = "FILE")]
-    request: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "decision", conflicts_with = "decision")]
+    request: Option<PathBuf>,
+    /// Request of the ledger, by its id: plans it again from what was recorded, under the policies of now
+    #[arg(long, value_name = "ID", conflicts_with_all = ["team", "context", "headers"])]
+    decision: Option<String>,
+    /// Folder of the ledger's data; default: that of the configuration
+    #[arg(long, value_name = "DIR", requires = "decision")]
+    data_dir: Option<PathBuf>,
     /// Team that asks; needed where the configuration has several
     #[arg(long)]
     team: Option<String>,
@@ -66,18 +76,17 @@ pub(super) struct Explain {
 /// True if the request would be served.
 pub(super) fn run(args: &Explain) -> anyhow::Result<bool> {
     let (config, _) = args.config.source().load()?;
-    let grant = grant(&config, args.team.as_deref(), args.context.as_deref())?;
-    let body = body(&args.request, config.limits.body_bytes)?;
-    let api = match serde_json::from_slice::<serde_json::Value>(&body) {
-        Ok(body) if body.get("messages").is_none() && body.get("prompt").is_some() => Api::Completions,
-        _ => Api::Chat,
+    let (facts, recorded) = match (&args.request, &args.decision) {
+        (Some(request), _) => (asked(args, request, &config)?, None),
+        (None, Some(id)) => {
+            let entry = found(id, args.data_dir.as_ref().unwrap_or(&config.data_dir))?;
+            (replay::facts(&entry.decision)?, Some(entry))
+        }
+        (None, None) => bail!("say which request: --request FILE or --decision ID"),
     };
-    let decoded = wire::decode(api, "explain", body)
-        .map_err(|error| anyhow::anyhow!("{}", error.message).context("the request would be refused"))?;
-
-    let asks_language = config.policies.asks_language(&config.catalog, &decoded.model, grant.team.as_deref());
-    let asks_script = config.policies.asks_script(&config.catalog, &decoded.model, grant.team.as_deref());
-    let facts = facts::of(&decoded, &grant, &args.headers.iter().cloned().collect(), &config);
+    let team = facts.team.as_deref();
+    let asks_language = config.policies.asks_language(&config.catalog, &facts.model_asked, team);
+    let asks_script = config.policies.asks_script(&config.catalog, &facts.model_asked, team);
     let deployments: Vec<_> = config.deployments.iter().map(|deployment| deployment.facts.clone()).collect();
     let live = vec![Live::default(); deployments.len()];
     let snapshot =
@@ -87,6 +96,7 @@ pub(super) fn run(args: &Explain) -> anyhow::Result<bool> {
     let remedies = policies::remedies(&facts, &snapshot, &plan);
     if args.json {
         print_json(&json!({
+            "recorded": recorded,
             "facts": {
                 "team": facts.team,
                 "key": facts.key,
@@ -126,6 +136,9 @@ pub(super) fn run(args: &Explain) -> anyhow::Result<bool> {
         for (what, values) in [("header", &facts.headers), ("metadata", &facts.metadata)] {
             text.extend(values.iter().map(|(name, value)| format!("{what:8} {name} {}\n", value.escape_debug())));
         }
+        if let Some(entry) = &recorded {
+            text.push_str(&then(entry, &config));
+        }
         text.push_str(&plan.explain(&snapshot));
         let to_admit: Vec<_> = remedies.iter().filter(|remedy| !remedy.changes.is_empty()).collect();
         if !to_admit.is_empty() {
@@ -140,6 +153,50 @@ pub(super) fn run(args: &Explain) -> anyhow::Result<bool> {
         print(&text)?;
     }
     Ok(refusal.is_none())
+}
+
+/// The facts of a request in a file.
+fn asked(args: &Explain, request: &Path, config: &Config) -> anyhow::Result<Facts> {
+    let grant = grant(config, args.team.as_deref(), args.context.as_deref())?;
+    let body = body(request, config.limits.body_bytes)?;
+    let api = match serde_json::from_slice::<serde_json::Value>(&body) {
+        Ok(body) if body.get("messages").is_none() && body.get("prompt").is_some() => Api::Completions,
+        _ => Api::Chat,
+    };
+    let decoded = wire::decode(api, "explain", body)
+        .map_err(|error| anyhow::anyhow!("{}", error.message).context("the request would be refused"))?;
+    Ok(facts::of(&decoded, &grant, &args.headers.iter().cloned().collect(), config))
+}
+
+/// The request of this id in the ledger of a data folder.
+fn found(id: &str, data_dir: &Path) -> anyhow::Result<Entry> {
+    for entry in audit::read(data_dir)? {
+        let entry = entry?;
+        if entry.decision.request == id {
+            return Ok(entry);
+        }
+    }
+    bail!(
+        "the ledger in `{}` has no request `{}`; `pointsman audit list` shows the newest",
+        data_dir.display(),
+        id.escape_debug()
+    )
+}
+
+/// What was decided when the request was served.
+fn then(entry: &Entry, config: &Config) -> String {
+    let decision = &entry.decision;
+    let by = if decision.config == config.digest { "this configuration" } else { "another configuration" };
+    let arm = decision.arm.as_deref().map(|arm| format!(", arm {}", shown(arm))).unwrap_or_default();
+    let served = entry.deployment().map(|deployment| format!(", served by {}", shown(deployment)));
+    let served = served.unwrap_or_default();
+    format!(
+        "\nat {}, by {by}: route {}{arm}, verdict {}{served}, {}\nnow, with nothing measured:\n",
+        audit::written(decision.time),
+        decision.route.as_deref().map_or_else(|| "none".to_owned(), shown),
+        decision.verdict,
+        entry.ended(),
+    )
 }
 
 /// A fact that has to be told from the prompt.

@@ -4,19 +4,14 @@ use std::{net::SocketAddr, time::Duration};
 
 use anyhow::Context as _;
 use clap::Args;
-use scripted::{Fault, Script};
+use scripted::{Door, Fault, Host, Script};
 use tokio::net::TcpListener;
 
 use super::print;
 
 /// Run a host that answers like a provider and fails on demand
 #[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  pointsman mock &
-  GROQ_API_KEY=any GROQ_BASE_URL=http://127.0.0.1:9090/v1 pointsman serve
-
-A model name asks for a fault: `fault-500`, `fault-cut-after-3` and so on; the start prints all of them.")]
+#[command(after_help = faults())]
 pub(super) struct Mock {
     /// Address to listen on; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9090")]
@@ -30,6 +25,31 @@ pub(super) struct Mock {
     /// Send everyone the same answer, built once: for benchmarks
     #[arg(long)]
     fast: bool,
+    /// Open another address that fails so before it reads a request; may be given several times
+    #[arg(long, value_name = "DOOR", value_parser = door)]
+    door: Vec<Door>,
+}
+
+/// Where the help ends: examples, and every fault with its name.
+fn faults() -> String {
+    let row = |name: &str, what: &str| format!("  {name:<30}  {what}\n");
+    let models: String = Fault::TABLE.iter().map(|(name, what)| row(name, what)).collect();
+    let doors: String = Door::TABLE.iter().map(|(_, name, what)| row(name, what)).collect();
+    format!(
+        "\
+Examples:
+  pointsman mock --door refuse --door expired-certificate &
+  GROQ_API_KEY=any GROQ_BASE_URL=http://127.0.0.1:9090/v1 pointsman serve
+
+Models that fail on demand (numbers may be others):
+{models}
+Doors, for what a model name cannot choose:
+{doors}"
+    )
+}
+
+fn door(name: &str) -> Result<Door, String> {
+    name.parse().map_err(|_| format!("expected one of {}", Door::TABLE.map(|(_, name, _)| name).join(", ")))
 }
 
 /// Runs until it is stopped.
@@ -44,13 +64,14 @@ pub(super) fn run(args: &Mock) -> anyhow::Result<()> {
         let listener = TcpListener::bind(args.listen)
             .await
             .with_context(|| format!("cannot listen on {}; choose another address with --listen", args.listen))?;
-        let faults: String = Fault::TABLE.iter().map(|(name, what)| format!("  {name:<30}  {what}\n")).collect();
-        let address = listener.local_addr()?;
-        // Printed only now: whoever reads it may connect.
-        print(&format!("mock host at http://{address}/v1\n\nmodels that fail on demand\n{faults}"))?;
-        tokio::select! {
-            () = scripted::serve(listener, script) => Ok(()),
-            stopped = tokio::signal::ctrl_c() => stopped.context("cannot wait for Ctrl-C"),
+        let host = Host::on(listener, script)?;
+        let mut start = format!("mock host at {}\n", host.base_url());
+        for door in &args.door {
+            let address = host.open(*door).await.with_context(|| format!("cannot open the door `{door}`"))?;
+            start += &format!("{door} at {address}\n");
         }
+        // Printed only now: whoever reads it may connect.
+        print(&format!("{start}`pointsman mock --help` lists the models that fail on demand\n"))?;
+        tokio::signal::ctrl_c().await.context("cannot wait for Ctrl-C")
     })
 }

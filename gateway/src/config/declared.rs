@@ -6,7 +6,7 @@
 use http::HeaderName;
 use policies::{Declared, PolicySet};
 
-use super::{DeclaredFacts, decode::Spanned, load::Reading, raw::Raw, report::Problem};
+use super::{Access, DeclaredFacts, decode::Spanned, load::Reading, raw::Raw, report::Problem};
 
 /// The most names of a list.
 const MAX_NAMES: usize = 32;
@@ -66,8 +66,12 @@ fn names(
 }
 
 /// What policies may speak of.
-pub(super) fn declared(raw: &Raw, facts: &DeclaredFacts) -> Declared {
+pub(super) fn declared(raw: &Raw, facts: &DeclaredFacts, access: Option<&Access>) -> Declared {
     Declared {
+        keys: match access {
+            Some(Access::Keys(keys)) if !keys.is_empty() => Some(keys.ids().map(str::to_owned).collect()),
+            _ => None,
+        },
         teams: Some(raw.teams.keys().cloned().collect()),
         contexts: Some(raw.contexts.keys().cloned().collect()),
         headers: facts.headers.clone(),

@@ -384,6 +384,20 @@ impl<'a> One<'a, '_> {
         }
     }
 
+    fn hardware(&mut self) -> Option<String> {
+        let written = self.raw.hardware.as_ref()?;
+        if self.catalog.hardware(&written.value).is_none() {
+            let known: Vec<_> = self.catalog.all_hardware().map(|hardware| hardware.id.as_str()).collect();
+            let message = format!("there is no hardware {} in the catalog", written.shown());
+            let hint = match nearest(&written.value, known.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("the catalog has {}", list(known)),
+            };
+            self.note(Problem::error("unknown-hardware", message).hint(hint), &written.at);
+        }
+        Some(written.value.clone())
+    }
+
     /// What policies see, from the file and then from the price list of the host.
     fn deployment(&mut self, model: &Model, place: Place, listed: Option<&Price>) -> Deployment {
         let raw = self.raw;
@@ -391,6 +405,7 @@ impl<'a> One<'a, '_> {
         facts.region = raw.region.as_ref().map(|region| region.value.clone());
         facts.retention = raw.retention.as_ref().map(|retention| retention.value.clone());
         facts.training_use = raw.training_use.as_ref().map(|word| word.value.clone());
+        facts.hardware = self.hardware();
         facts.effective_context_tokens = raw.effective_context.as_ref().map(|tokens| tokens.value);
         facts.quantization_bits = raw.quantization_bits.as_ref().and_then(|bits| {
             let fits = bits.value.is_finite() && (1.0..=32.0).contains(&bits.value);

@@ -189,13 +189,13 @@ impl<'a> Reading<'a> {
         let teams = contexts::teams(&mut self, &raw, &tree);
         let limits = limits::check(&mut self, &raw.limits);
         let facts = declared::check(&mut self, &raw);
-        let declared = declared::declared(&raw, &facts);
+        let access = self.keys(raw.keys.as_ref(), &contexts, &teams);
+        let declared = declared::declared(&raw, &facts, access.as_ref());
         let (policies, policy_files, digest) =
             self.policies(raw.policies.as_deref(), &catalog, &deployments, &declared);
         if let Some(policies) = &policies {
             declared::unused(&mut self, &raw, policies);
         }
-        let access = self.keys(raw.keys.as_ref(), &contexts, &teams);
 
         Some(Config {
             file: Some(self.file),

@@ -102,6 +102,9 @@ pub(super) struct RawDeployment {
     /// What is trained on requests there: `none`, or a word of your own. Default: not known.
     #[serde(default)]
     pub(super) training_use: Option<Spanned<String>>,
+    /// What it runs on, by the catalog's name (`pointsman catalog hardware`). Default: not known.
+    #[serde(default)]
+    pub(super) hardware: Option<Spanned<String>>,
     /// Tokens of the context window that were measured to be of use, by RULER or LongBench, say. Default: not known.
     #[serde(default)]
     pub(super) effective_context: Option<Spanned<u64>>,

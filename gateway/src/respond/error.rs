@@ -173,6 +173,8 @@ impl ApiError {
         }
         let tries = if tried == 1 { "1 attempt".to_owned() } else { format!("{tried} attempts") };
         let mut api = match error.class() {
+            // The host's own words say more.
+            Class::ContextTooLong if matches!(error, BackendError::Status { .. }) => Self::caller(error),
             Class::ContextTooLong => Self {
                 param: Some("messages".into()),
                 ..Self::new(
@@ -183,7 +185,7 @@ impl ApiError {
                 )
             }
             .hint("shorten the prompt, or ask for a model with a larger context window"),
-            Class::Caller => Self::caller(error),
+            Class::Caller | Class::ContentFilter => Self::caller(error),
             Class::TooManyRequests => Self::new(
                 StatusCode::TOO_MANY_REQUESTS,
                 "rate_limit_error",
@@ -319,7 +321,10 @@ impl UpstreamError {
             Some(serde_json::Value::String(text)) if !text.is_empty() => {
                 Some(text.chars().take(Self::MAX_MESSAGE).collect())
             }
-            Some(serde_json::Value::Number(number)) => Some(number.to_string()),
+            // Some routers repeat the status as the code, which says nothing more.
+            Some(serde_json::Value::Number(number)) if !(400..600).contains(&number.as_u64().unwrap_or(0)) => {
+                Some(number.to_string())
+            }
             _ => None,
         };
         let bare = || value.get("error").and_then(|error| error.as_str()).map(|text| clip(text, Self::MAX_MESSAGE));
@@ -358,6 +363,13 @@ mod tests {
             assert_eq!((api.status.as_u16(), api.message.as_str(), &*api.code), (422, "bad tool", "17"));
             assert_eq!(api.response("r").headers()["x-should-retry"], "false");
         }
+    }
+
+    #[test]
+    fn a_status_that_an_upstream_repeats_as_its_code_is_no_code() {
+        let body = Bytes::from_static(br#"{"error":{"message":"bad tool","code":400}}"#);
+        let api = ApiError::exhausted(&BackendError::Status { status: 400, body, retry_after: None }, "m", 1);
+        assert_eq!((&*api.code, api.message.as_str()), ("backend.refused", "bad tool"));
     }
 
     #[test]

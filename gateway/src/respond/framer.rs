@@ -41,6 +41,11 @@ impl Framer {
         }
     }
 
+    /// How many choices the answer has.
+    pub fn choices(&self) -> usize {
+        self.opened.len()
+    }
+
     /// Appends the chunk or chunks of a piece of text.
     pub fn delta(&mut self, delta: &Delta, out: &mut Vec<u8>) {
         self.open(delta.index, out);

@@ -104,7 +104,7 @@ impl SseBody {
         let mut gathered = Gathered::default();
         // Also for a stream that always has something: the timer below is only looked at when it has nothing.
         if Instant::now() >= self.deadlines.total {
-            self.fail(&BackendError::Timeout { phase: Phase::Total }, &mut gathered);
+            self.late(Phase::Total, &mut gathered);
         }
         while !self.ended && gathered.len() < GATHER {
             match self.poll_event(cx) {
@@ -180,6 +180,15 @@ impl SseBody {
         }
     }
 
+    /// The terminal once a deadline has passed. Where the only choice has ended, the caller has the whole answer: what
+    /// did not come is the upstream's own `[DONE]`, or usage. Of several choices it is not known which have ended.
+    fn late(&mut self, phase: Phase, out: &mut Gathered) {
+        if self.finished && self.framer.choices() == 1 {
+            return self.complete(out);
+        }
+        self.fail(&BackendError::Timeout { phase }, out);
+    }
+
     /// The terminal of a broken answer: an error, and no finish reason that nobody gave.
     fn fail(&mut self, error: &BackendError, out: &mut Gathered) {
         self.ended = true;
@@ -206,7 +215,7 @@ impl SseBody {
             };
             if let Some(phase) = phase {
                 let mut out = Gathered::default();
-                self.fail(&BackendError::Timeout { phase }, &mut out);
+                self.late(phase, &mut out);
                 return Poll::Ready(Some(out.take()));
             }
             let beat = self.last_bytes.max(self.last_heartbeat) + HEARTBEAT;

@@ -16,7 +16,7 @@ use policies::{Capability, Declared, Facts, Plan, Snapshot, Source, compile_decl
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use serde_json::{Value, json};
 
-use super::{decision, record::Decision, replay};
+use super::{Asked, decision, record::Decision, replay};
 use crate::{
     config::{Config, Environment, Overrides, load},
     facts,
@@ -75,6 +75,17 @@ routes:
     match: {language: [de, fr], key: [k1, k2]}
     prefer: {quality: 1}
     candidates: [any]
+  - name: long
+    match:
+      model: [auto, chat]
+      when: request.prompt_tokens > 18 && (request.use.purpose == "research" || request.key == "k1" && !request.stream)
+    prefer: {cost: 1, quality: 1}
+    candidates: [d-qwen-us, any]
+  - name: halves
+    match: {model: chat, stream: false}
+    split: {by: team, arms: [{name: one, weight: 1, candidates: [d-qwen-us]}, {name: other, weight: 1}]}
+    shadow: {share: 0.5, candidates: [d-qwen]}
+    candidates: [d-kanana, any]
   - name: lab
     match: {context: lab, needs: [tools]}
     suffixes: refuse
@@ -173,7 +184,8 @@ fn request(random: &mut StdRng, config: &Config) -> (Grant, Api, Value, HeaderMa
 
 /// The record of a plan, written and read again, and planned again.
 fn replayed(runtime: &Runtime, api: Api, caller: &Grant, facts: &Facts, plan: &Plan) -> Plan {
-    let line = serde_json::to_string(&decision(runtime, api, "r", caller, facts, plan)).unwrap();
+    let asked = Asked { api, id: "r", shadow_of: None, caller, facts };
+    let line = serde_json::to_string(&decision(runtime, &asked, plan)).unwrap();
     let record: Decision<'_> = serde_json::from_str(&line).unwrap();
     let again = replay::facts(&record).unwrap();
     policies::plan(&again, &runtime.snapshot(&[]))
@@ -251,8 +263,10 @@ fn serving_explaining_testing_and_replaying_give_one_plan() {
             let plan = policies::plan(&learnt, &runtime.snapshot(&[]));
             assert_eq!(replayed(&runtime, api, &caller, &learnt, &plan), plan, "replay of {learnt:?}: {}", told());
 
-            let plan = route::plan(&runtime, &mut asked.clone());
-            let parts = |plan: &Plan| (plan.route.clone(), plan.verdict.clone(), plan.attempts, served(plan));
+            let mut drawn = asked.clone();
+            let plan = route::plan(&runtime, &mut drawn);
+            assert_eq!(replayed(&runtime, api, &caller, &drawn, &plan), plan, "replay of {drawn:?}: {}", told());
+            let parts = |plan: &Plan| (plan.route.clone(), plan.verdict.clone(), plan.attempts.clone(), served(plan));
             assert_eq!(parts(&plan), parts(&explained), "serving: {}", told());
             let causes = |plan: &Plan| plan.rejected().map(|out| format!("{out:?}")).collect::<Vec<_>>();
             assert_eq!(causes(&plan), causes(&explained), "serving: {}", told());

@@ -21,6 +21,9 @@ pub struct Decision<'a> {
     pub time: u64,
     /// The request's id, as in its `x-request-id`.
     pub request: Cow<'a, str>,
+    /// The id of the request that this one mirrors; its answer is thrown away.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub shadow_of: Option<Cow<'a, str>>,
     /// The client API.
     pub api: Cow<'a, str>,
     /// Who asked; `None` where no key is needed.
@@ -37,6 +40,9 @@ pub struct Decision<'a> {
     pub language: Option<Cow<'a, str>>,
     /// The route that matched.
     pub route: Option<Cow<'a, str>>,
+    /// The arm of the route's split.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub arm: Option<Cow<'a, str>>,
     /// What else policies saw of the request.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub asked: Option<AskedRecord<'a>>,
@@ -47,6 +53,9 @@ pub struct Decision<'a> {
     pub policy: Cow<'a, str>,
     /// `serve`, or the reason of the refusal: `license`, `none_fits`, `unavailable`.
     pub verdict: Cow<'a, str>,
+    /// Routes that did not take it because their expressions were errors for it, each with the error.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub alerts: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     /// The refusal's licence decision.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub refused: Option<CandidateRecord<'a>>,
@@ -67,6 +76,9 @@ pub struct AskedRecord<'a> {
     /// Tokens of a usual answer on its route, as the plan took it; absent where that was not learnt.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub answer_tokens: Option<f32>,
+    /// The request's random number, by which arms are drawn and ties broken; 0 where there was none.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub draw: u64,
     /// What it asked of a model, by the words of [`policies::Capability`].
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub needs: Vec<Cow<'a, str>>,
@@ -81,6 +93,10 @@ pub struct AskedRecord<'a> {
     /// The entries of `metadata` that it declares, likewise.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub metadata: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// The use, as the licence decision read it.
@@ -174,8 +190,11 @@ pub struct Outcome<'a> {
     pub completion_tokens: Option<u64>,
     /// Prompt tokens from a cache, likewise.
     pub cached_tokens: Option<u64>,
-    /// What it cost at the deployment's listed prices; `None` where a price or the tokens are not known.
+    /// What it cost; `None` where neither the host says it nor a price and the tokens are known.
     pub cost_usd: Option<f64>,
+    /// Whose word that is: `host`, or `price` for the deployment's listed prices.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost_by: Option<&'static str>,
     /// Milliseconds to the first content of a streamed answer.
     pub first_token_ms: Option<u64>,
     /// Milliseconds in all.

@@ -47,6 +47,7 @@ pub fn facts(record: &Decision<'_>) -> Result<Facts, UnknownWord> {
         prompt_tokens: asked.map_or(0, |asked| asked.prompt_tokens),
         max_tokens: asked.and_then(|asked| asked.max_tokens),
         answer_tokens: asked.and_then(|asked| asked.answer_tokens),
+        draw: asked.map_or(0, |asked| asked.draw),
         needs: Needs::from(policies::Capabilities::from_iter::<Vec<_>>(needs)),
         stream: asked.is_some_and(|asked| asked.stream),
         headers: asked.map(|asked| pairs(&asked.headers)).unwrap_or_default(),

@@ -1,7 +1,9 @@
-//! `candidates`: that each name is known, and that somebody can serve.
+//! `candidates` and the other lists of a route: that each name is known, and that somebody can serve.
 //!
 //! What follows from licence, openness and scores is proved over the catalog: it holds whatever is deployed. The rest is
 //! proved over the deployments of this configuration.
+
+use std::collections::HashSet;
 
 use catalog::{Kind, Model};
 
@@ -10,104 +12,178 @@ use crate::{
     bind::Binder,
     diag::{Code, Problems, nearest},
     plan::Cause,
+    preset,
     read::Spanned,
-    route::{RouteText, Selector},
+    route::{ArmText, RouteText, Selector},
     unmet::unmet_by_model,
 };
 
-impl Checker<'_> {
-    pub(super) fn candidates(&self, route: &RouteText, binder: &Binder<'_>, problems: &mut Problems) {
-        let builtin = self.sources[route.source].builtin;
+/// A list of a route, as messages call it.
+struct List<'r> {
+    /// As in "route `chat`".
+    whose: String,
+    /// As in "route `chat` names".
+    names: &'static str,
+    selectors: &'r [Spanned<Selector>],
+}
+
+impl<'r> List<'r> {
+    /// Every list of a route, its candidates first.
+    fn all(route: &'r RouteText) -> impl Iterator<Item = List<'r>> {
         let name = &route.name.value;
-        let mut seen: Vec<&Selector> = Vec::new();
-        let (mut known, mut reached, mut possible) = (0, false, false);
-        let mut excluded = Vec::new();
-        for candidate in &route.candidates {
-            let Spanned { value: selector, at } = candidate;
-            if problems.full() {
-                return;
-            }
-            let mut reader = self.reader(route.source, problems);
-            if seen.contains(&selector) {
-                let message = format!("route `{name}` names the candidate `{selector}` twice");
-                reader.warning(Code::DuplicateCandidate, at, message, "again here", "remove the second");
-                continue;
-            }
-            seen.push(selector);
-            if let Some((code, what, hint)) = self.unknown(selector) {
-                let message = format!("route `{name}` names a {what} the catalog does not have");
-                reader.error_with_hint(code, at, message, format!("no {what} with this id"), hint);
-                // What it was to be is not known, so nothing is proved of the route.
-                possible = true;
-                continue;
-            }
-            known += 1;
-            let serves = !builtin && !binder.reach(selector).is_empty();
-            reached |= serves;
-            match self.excluded(route, selector) {
-                Some(reason) => excluded.push((candidate, reason)),
-                None if builtin || serves => possible = true,
-                None => {
-                    possible = true;
-                    let message = format!("no deployment serves the candidate `{selector}` of route `{name}`");
-                    let hint = "add a deployment of it to the configuration, or remove it here";
-                    reader.warning(Code::NoDeployment, at, message, "never chosen", hint);
-                }
-            }
-        }
+        let list = |whose, names, selectors| List { whose, names, selectors };
+        let arms = route
+            .split
+            .iter()
+            .flat_map(|split| &split.arms)
+            .map(move |arm| list(format!("arm `{}` of route `{name}`", arm.name.value), "names", &arm.candidates));
+        let shadow = route
+            .shadow
+            .iter()
+            .map(move |shadow| list(format!("the shadow of route `{name}`"), "names", &shadow.candidates));
+        let degrades = list(format!("route `{name}`"), "degrades to", route.on_none.degrade_to());
+        std::iter::once(list(format!("route `{name}`"), "names", &route.candidates))
+            .chain(arms)
+            .chain(shadow)
+            .chain([degrades])
+    }
+}
+
+/// What a list comes to.
+#[derive(Default)]
+struct Looked<'r> {
+    /// How many of its names are known.
+    known: usize,
+    /// Whether some deployment is named.
+    reached: bool,
+    /// Whether one of them could serve, whatever is deployed.
+    possible: bool,
+    /// Those that can never meet what the route requires, and why.
+    excluded: Vec<(&'r Spanned<Selector>, String)>,
+}
+
+impl Checker<'_> {
+    /// That every name in every list of a route is known, stands there once, and can serve.
+    pub(super) fn candidates(&self, route: &RouteText, binder: &Binder<'_>, problems: &mut Problems) {
+        let name = &route.name.value;
+        let mut lists = List::all(route);
+        let Some(own) = lists.next() else { return };
+        let looked = self.look(route, &own, &[], binder, problems);
         let mut reader = self.reader(route.source, problems);
-        if known > 0 && !possible {
+        if looked.known > 0 && !looked.possible {
             let message = format!("route `{name}` can never have a candidate, whatever is deployed");
-            let hint = excluded.first().map(|(first, reason)| format!("`{}`: {reason}", first.value));
+            let hint = looked.excluded.first().map(|(first, reason)| format!("`{}`: {reason}", first.value));
             let hint = hint.unwrap_or_else(|| "look at `require`".to_owned());
             let label = "every model that it names is ruled out by what it requires";
             reader.error_with_hint(Code::ImpossibleRoute, &route.name.at, message, label, hint);
-            return;
+        } else {
+            self.never(route, &own, &looked, problems);
+            if looked.reached && !self.sources[route.source].builtin {
+                self.served(route, binder, problems);
+            }
         }
-        if builtin {
-            return;
+        for list in lists {
+            // Whom a route degrades to is asked beside its candidates, all others in place of them.
+            let beside = if list.names == "degrades to" { &route.candidates[..] } else { &[] };
+            let looked = self.look(route, &list, beside, binder, problems);
+            self.never(route, &list, &looked, problems);
         }
-        for (Spanned { value: selector, at }, reason) in excluded {
-            let message = format!("the candidate `{selector}` of route `{name}` can never serve");
-            let hint = format!("{reason}; remove it, or require less");
-            reader.warning(Code::ExcludedCandidate, at, message, "ruled out by what the route requires", hint);
-        }
-        if reached {
-            self.served(route, binder, problems);
-        }
+        self.groups(route, binder, problems);
     }
 
-    /// `degrade_to`: names as among the candidates, and none that is a candidate already.
-    pub(super) fn degrade_to(&self, route: &RouteText, binder: &Binder<'_>, problems: &mut Problems) {
-        let name = &route.name.value;
-        let mut seen: Vec<&Selector> = route.candidates.iter().map(|candidate| &candidate.value).collect();
-        for Spanned { value: selector, at } in &route.degrade_to {
+    /// Looks the names of a list up; `beside` are those that were named before.
+    fn look<'r>(
+        &self,
+        route: &'r RouteText,
+        list: &List<'r>,
+        beside: &'r [Spanned<Selector>],
+        binder: &Binder<'_>,
+        problems: &mut Problems,
+    ) -> Looked<'r> {
+        let builtin = self.sources[route.source].builtin;
+        let List { whose, names, selectors } = list;
+        let mut seen: Vec<&Selector> = beside.iter().map(|candidate| &candidate.value).collect();
+        let mut looked = Looked::default();
+        for candidate in *selectors {
+            let Spanned { value: selector, at } = candidate;
             if problems.full() {
-                return;
+                return looked;
             }
             let mut reader = self.reader(route.source, problems);
             if seen.contains(&selector) {
-                let message = format!("route `{name}` degrades to `{selector}`, which it names before");
+                let message = format!("{whose} {names} `{selector}`, which it names before");
                 reader.warning(Code::DuplicateCandidate, at, message, "asked already", "remove it here");
                 continue;
             }
             seen.push(selector);
             if let Some((code, what, hint)) = self.unknown(selector) {
-                let message = format!("route `{name}` degrades to a {what} the catalog does not have");
+                let message = format!("{whose} {names} a {what} the catalog does not have");
                 reader.error_with_hint(code, at, message, format!("no {what} with this id"), hint);
+                // What it was to be is not known, so nothing is proved of the route.
+                looked.possible = true;
                 continue;
             }
-            if self.sources[route.source].builtin {
-                continue;
+            looked.known += 1;
+            let serves = !builtin && !binder.reach(selector).is_empty();
+            looked.reached |= serves;
+            match self.excluded(route, selector) {
+                Some(reason) => looked.excluded.push((candidate, reason)),
+                None if builtin || serves => looked.possible = true,
+                None => {
+                    looked.possible = true;
+                    let message = format!("{whose} {names} `{selector}`, which no deployment serves");
+                    let hint = "add a deployment of it to the configuration, or remove it here";
+                    reader.warning(Code::NoDeployment, at, message, "never chosen", hint);
+                }
             }
-            if let Some(reason) = self.excluded(route, selector) {
-                let message = format!("route `{name}` degrades to `{selector}`, which can never serve");
-                let hint = format!("{reason}; remove it, or require less");
-                reader.warning(Code::ExcludedCandidate, at, message, "ruled out by what the route requires", hint);
-            } else if binder.reach(selector).is_empty() {
-                let message = format!("no deployment serves `{selector}`, to which route `{name}` degrades");
-                let hint = "add a deployment of it to the configuration, or remove it here";
-                reader.warning(Code::NoDeployment, at, message, "never chosen", hint);
+        }
+        looked
+    }
+
+    /// Warns of those that can never serve.
+    fn never(&self, route: &RouteText, list: &List<'_>, looked: &Looked<'_>, problems: &mut Problems) {
+        if self.sources[route.source].builtin {
+            return;
+        }
+        let mut reader = self.reader(route.source, problems);
+        for (Spanned { value: selector, at }, reason) in &looked.excluded {
+            let message = format!("{} {} `{selector}`, which can never serve", list.whose, list.names);
+            let hint = format!("{reason}; remove it, or require less");
+            reader.warning(Code::ExcludedCandidate, at, message, "ruled out by what the route requires", hint);
+        }
+    }
+
+    /// Warns of a group of attempts that no candidate of the route is in, and of arms that do the same.
+    fn groups(&self, route: &RouteText, binder: &Binder<'_>, problems: &mut Problems) {
+        if self.sources[route.source].builtin {
+            return;
+        }
+        let mut free: HashSet<u32> = route.lists().flatten().flat_map(|c| binder.reach(&c.value)).collect();
+        let mut reader = self.reader(route.source, problems);
+        for group in &route.groups {
+            let Some(Spanned { at, .. }) = group.candidates.first() else { continue };
+            let rows: Vec<u32> = group.candidates.iter().flat_map(|candidate| binder.reach(&candidate.value)).collect();
+            let before = free.len();
+            rows.iter().for_each(|row| {
+                free.remove(row);
+            });
+            if before == free.len() {
+                let message = format!("a group of attempts of route `{}` has no candidate of it", route.name.value);
+                let hint = "name candidates of the route that no earlier group names";
+                reader.warning(Code::NoEffect, at, message, "changes nothing", hint);
+            }
+        }
+        let arms = route.split.as_ref().map_or(&[][..], |split| &split.arms);
+        for (at, arm) in arms.iter().enumerate() {
+            let same = |other: &&ArmText| {
+                let selectors = |arm: &ArmText| arm.candidates.iter().map(|c| c.value.clone()).collect::<Vec<_>>();
+                selectors(other) == selectors(arm)
+            };
+            if let Some(other) = arms[..at].iter().find(same) {
+                let (name, other) = (&arm.name.value, &other.name.value);
+                let message = format!("the arms `{other}` and `{name}` of route `{}` do the same", route.name.value);
+                let hint = "give them different candidates, or one arm both weights";
+                reader.warning(Code::OverlappingArms, &arm.name.at, message, "tells nobody apart", hint);
             }
         }
     }
@@ -159,6 +235,10 @@ impl Checker<'_> {
                 let reasons: Option<Vec<String>> = models.into_iter().map(unmet).collect();
                 reasons.and_then(|reasons| reasons.into_iter().next())
             }
+            Selector::Preset(id) => {
+                let models = preset::models(id).unwrap_or_default();
+                none_of(&mut models.into_iter().filter_map(|id| self.catalog.model(id)))
+            }
             Selector::Family(family) => none_of(&mut self.catalog.models().filter(|model| model.family == *family)),
             // Any model may be deployed there.
             Selector::Any | Selector::Host(_) => {
@@ -192,6 +272,13 @@ impl Checker<'_> {
                 let near = nearest(id, catalog.hosts().map(|host| host.id.as_str()));
                 let hint = did_you_mean(near, "`pointsman catalog list hosts` prints every id");
                 Some((Code::UnknownHost, "host", hint))
+            }
+            Selector::Preset(id) => {
+                if preset::models(id).is_some() {
+                    return None;
+                }
+                let hint = did_you_mean(nearest(id, preset::ids()), "`pointsman advise` prints every preset");
+                Some((Code::UnknownPreset, "preset", hint))
             }
             Selector::Family(id) => {
                 let families = || catalog.models().map(|model| model.family.as_str());

@@ -26,6 +26,14 @@ impl Checker<'_> {
                 reader.error(Code::WrongValue, &min.at, message, format!("expected 0 to {most}"));
             }
         }
+        for Spanned { value: id, at } in require.hardware.iter().flatten() {
+            if self.catalog.hardware(id).is_none() {
+                let near = nearest(id, self.catalog.all_hardware().map(|hardware| hardware.id.as_str()));
+                let hint = did_you_mean(near, "`pointsman catalog hardware` prints every id");
+                let message = format!("route `{}` names hardware that the catalog does not have", route.name.value);
+                reader.error_with_hint(Code::UnknownHardware, at, message, "no hardware with this id", hint);
+            }
+        }
         let only_local = require.region.as_ref().is_some_and(|regions| regions.iter().all(|region| region == "local"));
         if let Some(Spanned { at, .. }) = require.local.as_ref().filter(|local| !local.value && only_local) {
             let message =

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The keys of `require`.
-pub(super) const KEYS: [&str; 14] = [
+pub(super) const KEYS: [&str; 15] = [
     "license",
     "context_tokens",
     "capabilities",
@@ -19,6 +19,7 @@ pub(super) const KEYS: [&str; 14] = [
     "retention",
     "training_use",
     "openness",
+    "hardware",
     "local",
     "quantization",
     "price",
@@ -42,6 +43,7 @@ impl Reader<'_> {
             retention: self.names(&fields, "retention", "a retention"),
             training_use: self.names(&fields, "training_use", "what may be trained"),
             openness: fields.get("openness").map(|n| self.openness(n)),
+            hardware: fields.get("hardware").map(|n| self.texts(n, "a piece of hardware")),
             local: fields
                 .get("local")
                 .and_then(|n| Some(Spanned { value: self.truth(n, "a truth value")?, at: n.at.clone() })),

@@ -1,10 +1,14 @@
 //! `match`: what a request must be for a route to take it.
 
-use std::ops::RangeInclusive;
+use std::{
+    ops::{Range, RangeInclusive},
+    sync::Arc,
+};
 
 use super::NEEDS;
 use crate::{
-    diag::Code,
+    condition::Condition,
+    diag::{Code, Severity},
     facts::MAX_VALUE,
     read::{Fields, Reader, Spanned},
     route::{Held, Places, SCRIPTS, Tag, UNKNOWN, When},
@@ -13,7 +17,7 @@ use crate::{
 };
 
 /// The keys of `match`.
-pub(super) const KEYS: [&str; 13] = [
+pub(super) const KEYS: [&str; 14] = [
     "team",
     "key",
     "context",
@@ -27,23 +31,39 @@ pub(super) const KEYS: [&str; 13] = [
     "time",
     "header",
     "metadata",
+    "when",
 ];
 /// The most values that a header or an entry of `metadata` is compared with.
 const MAX_VALUES: usize = 1_000;
+
+/// An expression, and where it begins in the file.
+struct Written {
+    condition: Arc<Condition>,
+    /// `None` where it is not in the file as it reads: of several lines, or with escapes.
+    begins: Option<usize>,
+    whole: Range<usize>,
+}
+
+/// Where a part of an expression stands in the file; the whole of it where that is not known.
+fn place(begins: Option<usize>, whole: &Range<usize>, part: &Range<usize>) -> Range<usize> {
+    begins.map_or_else(|| whole.clone(), |begins| begins + part.start..begins + part.end)
+}
 
 impl Reader<'_> {
     pub(super) fn when(&mut self, node: &Node) -> (When, Places) {
         let Some(fields) = self.fields(node, "`match`", &KEYS) else { return Default::default() };
         let teams = fields.get("team").map(|n| self.texts(n, "a team"));
         let contexts = fields.get("context").map(|n| self.texts(n, "a context"));
+        let keys = fields.get("key").map(|n| self.texts(n, "the id of a key"));
         let (header, headers) = self.tags(&fields, "header", "`match.header`");
         let (metadata, names) = self.tags(&fields, "metadata", "`match.metadata`");
+        let condition = fields.get("when").and_then(|n| self.condition(n));
         let values = |texts: &Option<Vec<Spanned<String>>>| {
             texts.as_ref().map(|texts| texts.iter().map(|text| text.value.clone()).collect())
         };
         let when = When {
             team: values(&teams),
-            key: self.names(&fields, "key", "the id of a key"),
+            key: values(&keys),
             context: values(&contexts),
             language: fields.get("language").map(|n| self.languages(n)),
             script: fields.get("script").map(|n| self.scripts(n)),
@@ -55,19 +75,44 @@ impl Reader<'_> {
             time: fields.get("time").and_then(|n| self.window(n)),
             header,
             metadata,
+            condition: condition.as_ref().map(|written| Arc::clone(&written.condition)),
         };
         if when.contradicts_itself() {
             let message = "no request of nothing but text needs an image or sound";
             let hint = "`modality: text` stands for text alone; leave it or `needs` out";
             self.error_with_hint(Code::Contradiction, &node.at, message, "takes no request", hint);
         }
-        let places = Places {
+        let mut places = Places {
             teams: teams.unwrap_or_default(),
             contexts: contexts.unwrap_or_default(),
+            keys: keys.unwrap_or_default(),
             headers,
             metadata: names,
         };
+        if let Some(Written { condition, begins, whole }) = &condition {
+            places.add(condition.uses(), |part| place(*begins, whole, part));
+        }
         (when, places)
+    }
+
+    fn condition(&mut self, node: &Node) -> Option<Written> {
+        let text = self.text(node, "an expression")?;
+        let whole = node.at.clone();
+        let begins = self.file.written(&whole).find(&text.value).map(|at| whole.start + at);
+        let condition = Condition::compile(&text.value);
+        let (problems, severity, code) = match &condition {
+            Ok(condition) => (condition.warnings(), Severity::Warning, Code::UnguardedFact),
+            Err(problems) => (&problems[..], Severity::Error, Code::BadCondition),
+        };
+        for problem in problems {
+            let at = place(begins, &whole, &problem.at);
+            let mut d = self.file.diagnose(severity, code, &at, problem.message.clone(), problem.label.clone());
+            d.hint.clone_from(&problem.hint);
+            self.problems.push(d);
+        }
+        // What it would have taken is not known; it is not to look as if it took everything.
+        let condition = condition.or_else(|_| Condition::compile("false")).ok()?;
+        Some(Written { condition: Arc::new(condition), begins, whole })
     }
 
     pub(super) fn names(&mut self, fields: &Fields<'_>, key: &str, what: &str) -> Option<Vec<String>> {

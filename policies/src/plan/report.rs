@@ -5,13 +5,16 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::{Plan, Reason, Verdict};
-use crate::{AskedAs, Attempts, Snapshot};
+use crate::{AskedAs, Attempts, Queue, Snapshot, set::Alert};
 
 /// A plan with every name written out.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PlanReport {
     /// The route that took the request.
     pub route: Option<String>,
+    /// The arm of its split.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arm: Option<ArmReport>,
     /// What became of the name that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub asked_as: Option<AskedAs>,
@@ -31,6 +34,45 @@ pub struct PlanReport {
     pub rejected: Vec<RejectedReport>,
     /// How the candidates are worked through.
     pub attempts: Attempts,
+    /// How long the request may wait for somebody, where nobody is available now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waits: Option<Queue>,
+    /// Who else gets the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<Box<ShadowReport>>,
+    /// Routes that were passed over because their expressions were errors for the request.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub alerts: Vec<AlertReport>,
+}
+
+/// A route that was passed over.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AlertReport {
+    /// The route.
+    pub route: String,
+    /// Why its expression was an error.
+    pub why: String,
+}
+
+/// The arm that a request is on.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ArmReport {
+    /// Its name.
+    pub name: String,
+    /// The share of requests that are on it, 0 to 1.
+    pub share: f64,
+    /// What keeps a request on it: `key`, `team`, `context`, `request`, `header NAME` or `metadata NAME`.
+    pub by: String,
+}
+
+/// Who gets a request beside those that may answer it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ShadowReport {
+    /// The share of requests that are mirrored, 0 to 1.
+    pub share: f64,
+    /// The plan of the mirrored request.
+    #[serde(flatten)]
+    pub plan: PlanReport,
 }
 
 /// A candidate with every name written out.
@@ -73,6 +115,12 @@ pub struct RejectedReport {
     pub reason: String,
 }
 
+impl From<&Alert> for AlertReport {
+    fn from(alert: &Alert) -> Self {
+        Self { route: alert.route.to_string(), why: alert.error.to_string() }
+    }
+}
+
 impl Plan {
     /// The plan with every name written out.
     pub fn report(&self, snapshot: &Snapshot<'_>) -> PlanReport {
@@ -97,7 +145,20 @@ impl Plan {
             reason: rejected.reason(),
         });
         let (why, alternatives) = self.verdict.explain();
+        let route = snapshot.policies.routes.iter().find(|route| Some(&*route.name) == self.route.as_deref());
+        let split = route.and_then(|route| route.split.as_deref());
+        let arm = self.arm.as_deref().zip(split).map(|(arm, split)| ArmReport {
+            name: arm.to_owned(),
+            share: split.share(arm),
+            by: split.by.to_string(),
+        });
+        let mirrored = self.shadow.as_ref().zip(route.and_then(|route| route.shadow.as_deref()));
         PlanReport {
+            arm,
+            waits: self.waits,
+            alerts: self.alerts.iter().map(AlertReport::from).collect(),
+            shadow: mirrored
+                .map(|(plan, shadow)| Box::new(ShadowReport { share: shadow.share, plan: plan.report(snapshot) })),
             route: self.route.as_deref().map(str::to_owned),
             asked_as: self.asked_as.clone(),
             verdict: self.verdict.as_str(),
@@ -106,7 +167,7 @@ impl Plan {
             candidates: candidates.collect(),
             more: self.more,
             rejected: rejected.collect(),
-            attempts: self.attempts,
+            attempts: self.attempts.clone(),
         }
     }
 
@@ -138,6 +199,9 @@ impl PlanReport {
     pub fn to_text(&self) -> String {
         let mut text = String::new();
         let _ = writeln!(text, "route    {}", self.route.as_deref().unwrap_or("none"));
+        if let Some(ArmReport { name, share, by }) = &self.arm {
+            let _ = writeln!(text, "arm      {name}, {:.4} % of the requests, split by {by}", share * 100.0);
+        }
         if let Some(AskedAs { name, alias, suffix }) = &self.asked_as {
             let by = match (alias, suffix) {
                 (true, Some(suffix)) => format!(", by an alias, and its candidates ordered by `{suffix}`"),
@@ -150,6 +214,12 @@ impl PlanReport {
         let _ = writeln!(text, "verdict  {}", self.verdict);
         if !self.why.is_empty() {
             let _ = writeln!(text, "why      {}", self.why);
+        }
+        if let Some(Queue { wait, .. }) = self.waits {
+            let _ = writeln!(text, "waits    up to {} ms for one that is available", wait.as_millis());
+        }
+        for AlertReport { route, why } in &self.alerts {
+            let _ = writeln!(text, "alert    route {route} was passed over, because its `when` was an error: {why}");
         }
         if !self.alternatives.is_empty() {
             let _ = writeln!(text, "instead  {}", self.alternatives.join(", "));
@@ -182,6 +252,15 @@ impl PlanReport {
             }));
             text.push('\n');
             columns(&mut text, &rows);
+        }
+        if let Some(ShadowReport { share, plan }) = self.shadow.as_deref() {
+            let first = plan.candidates.first();
+            let who = first.map_or_else(|| format!("nobody: {}", plan.why), |first| format!("`{}`", first.deployment));
+            let _ = writeln!(
+                text,
+                "\nmirrored to {who}, {:.4} % of the requests; that answer is thrown away",
+                share * 100.0
+            );
         }
         text
     }

@@ -23,7 +23,7 @@ use super::{Candidate, Fit};
 use crate::{
     Facts, Live,
     route::Prefer,
-    set::{DEGRADED_STAGE, DEMO_STAGE, SPARE_STAGE},
+    set::{DEGRADED_STAGE, DEMO_STAGE, HELD_STAGE, NO_GROUP, SPARE_STAGE},
     table::{Language, Row, Table},
 };
 
@@ -117,6 +117,7 @@ impl Candidate {
             DEMO_STAGE => add("demo", "the demo model, after everything else".to_owned()),
             SPARE_STAGE => add("instead", "asked instead of a model that a rule of the company turns away".to_owned()),
             DEGRADED_STAGE.. => add("degraded", "asked because no candidate of the route may serve".to_owned()),
+            HELD_STAGE.. => add("held-back", "held back for a failure of the others".to_owned()),
             stage => add("stage", format!("stage {}", stage + 1)),
         }
         if score.by_list {
@@ -192,6 +193,7 @@ pub(super) fn order(
             model: table.models[row.model].id.clone(),
             score: f64::from(asked.total(&known[at], &usual)),
             decision: decision(row),
+            group: Some(fit[at].entry.group).filter(|group| *group != NO_GROUP),
             made_of: Score { explored: explored == Some(at), ..asked.score(&fit[at], &known[at], &usual) },
         }
     });

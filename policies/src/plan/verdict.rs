@@ -83,11 +83,11 @@ pub(super) fn suffix_refused(route: &Route, name: &str, suffix: Suffix) -> Verdi
 }
 
 /// A route takes the request, but none of its candidates may serve.
-pub(super) fn without_candidate(
+pub(super) fn without_candidate<'r>(
     facts: &Facts,
     snapshot: &Snapshot<'_>,
-    ruled_out: &[Rejected],
-    never: &[Rejected],
+    ruled_out: &'r [Rejected],
+    never: impl Iterator<Item = &'r Rejected> + Clone,
 ) -> Verdict {
     let mut down: Vec<Arc<str>> = Vec::new();
     let for_now = |cause: &Cause| matches!(cause, Cause::Unhealthy | Cause::Slow { .. } | Cause::Failing { .. });
@@ -116,10 +116,11 @@ pub(super) fn without_candidate(
         );
         return Verdict::NoneFits { code: "context-too-long", reason, alternatives };
     }
-    let closest = ruled_out.iter().chain(never.iter().filter(|r| r.cause != Cause::NotDeployed)).chain(never).next();
+    let deployed = never.clone().filter(|r| r.cause != Cause::NotDeployed);
+    let closest = ruled_out.iter().chain(deployed).chain(never.clone()).next();
     match closest {
         Some(rejected) => {
-            let others = ruled_out.len() + never.len() - 1;
+            let others = ruled_out.len() + never.count() - 1;
             let others = match others {
                 0 => String::new(),
                 1 => "; 1 other candidate is out as well".to_owned(),

@@ -29,6 +29,7 @@ fn declared() -> Declared {
     Declared {
         teams: Some(names(&["support", "sales"])),
         contexts: Some(names(&["bot", "lab"])),
+        keys: Some(names(&["k_support", "k_sales"])),
         headers: names(&["x-customer-tier"]),
         metadata: names(&["project"]),
     }

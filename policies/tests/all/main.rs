@@ -1,6 +1,7 @@
 //! The crate seen from outside, one theme a module.
 
 mod diagnostics;
+mod handling;
 mod matching;
 mod naming;
 mod plan;

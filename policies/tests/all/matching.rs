@@ -141,3 +141,43 @@ tests:
         assert!(result.passed(), "{result:?}");
     }
 }
+
+#[test]
+fn an_expression_is_asked_of_what_the_keys_cannot_say() {
+    let long = |prompt_tokens, stream| Facts { prompt_tokens, stream, ..auto() };
+    check(
+        "when: 'request.prompt_tokens > 4000 || request.stream && request.prompt_tokens * 2 > 4000'",
+        &[long(4_001, false), long(2_001, true)],
+        &[long(4_000, false), long(2_000, true)],
+    );
+    let metadata = |value| Facts { metadata: pair("project", value), ..auto() };
+    check(
+        "when: 'has(request.metadata.project) && request.metadata.project.startsWith(\"x-\")'",
+        &[metadata("x-1")],
+        &[metadata("y"), auto()],
+    );
+}
+
+#[test]
+fn an_expression_that_is_an_error_takes_no_request_and_raises_an_alert() {
+    let world = world("when: 'request.team != \"support\"'");
+    let plan = world.plan(&auto());
+    assert_eq!(plan.route.as_deref(), Some("rest"));
+    let alerts: Vec<(&str, String)> =
+        plan.alerts.iter().map(|alert| (&*alert.route, alert.error.to_string())).collect();
+    assert_eq!(alerts, [("matched", "the request has no `request.team`".to_owned())]);
+    let shown = plan.explain(&world.snapshot());
+    assert!(shown.contains("alert    route matched was passed over"), "{shown}");
+    let with = Facts { team: text("sales"), ..auto() };
+    assert_eq!((world.plan(&with).route.as_deref(), world.plan(&with).alerts.len()), (Some("matched"), 0));
+}
+
+#[test]
+fn what_an_expression_reads_is_gathered_and_told_apart() {
+    let world = world(
+        "when: 'request.language == \"ko\" || request.script == \"han\" || \"x-customer-tier\" in request.headers'",
+    );
+    let policies = &world.policies;
+    assert!(policies.asks_language(&world.catalog, "auto", None) && policies.asks_script(&world.catalog, "auto", None));
+    assert!(policies.asks_header("x-customer-tier") && !policies.asks_metadata("project"));
+}

@@ -408,8 +408,8 @@ fn attempts_are_those_of_the_route() {
     assert_eq!((attempts.max, attempts.budget.as_millis()), (5, 500));
     assert_eq!(attempts.deadlines.total.as_secs(), 120);
     assert_eq!(attempts.deadlines.idle.as_secs(), 20, "what is left out keeps its default");
-    assert!(attempts.on.contains(FailureClass::TooManyRequests) && !attempts.on.contains(FailureClass::Timeout));
-    assert!(world.plan(&asks("qwen3-8b")).attempts.on.contains(FailureClass::Auth), "by default every class");
+    assert!(attempts.on.contains(FailureClass::TooManyRequests) && !attempts.on.contains(FailureClass::TimeoutTotal));
+    assert!(world.plan(&asks("qwen3-8b")).attempts.on.contains(FailureClass::Auth), "by default");
 }
 
 #[test]

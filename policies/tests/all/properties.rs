@@ -246,12 +246,19 @@ proptest! {
             Just("[any]"), Just("[qwen3-32b, any]"), Just("[any, pointsman-demo]"), Just("[\"host:groq\", kanana-1.5-8b]"),
         ],
         prefer in prop_oneof![Just(""), Just(", prefer: {cost: 1, latency: 2}"), Just(", prefer: {quality: 1}")],
+        handling in prop_oneof![
+            3 => Just(""),
+            1 => Just(", split: {by: request, arms: [{name: a, weight: 1, candidates: [any]}, {name: b, weight: 1}]}"),
+            1 => Just(", shadow: {share: 1, candidates: [any]}"),
+            1 => Just(", on_none: {degrade_to: [phi-4, any]}, shadow: {share: 0.5, candidates: [qwen3-32b]}"),
+            1 => Just(", attempts: {groups: [{candidates: [\"host:groq\"], after: [5xx]}]}"),
+        ],
         deployments in deployments(),
         live in vec(live(), 12),
         facts in facts(),
     ) {
         let route = format!(
-            "version: 1\nroutes:\n  - {{name: r, match: {{model: auto}}, require: {}, candidates: {list}{prefer}}}\n",
+            "version: 1\nroutes:\n  - {{name: r, match: {{model: auto}}, require: {}, candidates: {list}{prefer}{handling}}}\n",
             required.text()
         );
         let mut world = match World::checked(&route, deployments) {
@@ -272,7 +279,7 @@ proptest! {
         world.live = live;
         let plan = world.plan(&facts);
 
-        for candidate in &plan.candidates {
+        for candidate in plan.reached() {
             let deployment = &world.deployments[candidate.deployment];
             let model = world.catalog.model(&deployment.model).unwrap();
             prop_assert!(candidate.decision.outcome.allows());
@@ -292,12 +299,17 @@ proptest! {
             prop_assert!(!score.explored || facts.draw != 0 && !prefer.is_empty() && !world.live[candidate.deployment].fresh);
         }
         prop_assert_eq!(plan.candidates.is_empty(), plan.verdict != Verdict::Serve);
+        if let Some(shadow) = &plan.shadow {
+            prop_assert!(plan.verdict == Verdict::Serve && shadow.shadow.is_none());
+            prop_assert_eq!(shadow.candidates.is_empty(), shadow.verdict != Verdict::Serve);
+            prop_assert!(shadow.candidates.iter().all(|it| it.deployment != plan.candidates[0].deployment));
+        }
         // Nobody is lost and nobody comes twice.
         let mut seen: Vec<usize> = plan.candidates.iter().map(|c| c.deployment).collect();
         seen.extend(plan.rejected().filter_map(|r| r.deployment));
         seen.sort_unstable();
         prop_assert!(seen.windows(2).all(|pair| pair[0] < pair[1]), "{seen:?}");
-        if plan.route.as_deref() == Some("r") && list.contains("any") {
+        if plan.route.as_deref() == Some("r") && list.contains("any") && handling.is_empty() {
             prop_assert_eq!(seen.len(), world.deployments.len());
         }
         prop_assert_eq!(&plan, &world.plan(&facts), "the same facts and snapshot give the same plan");

@@ -5,8 +5,9 @@ use policies::{Deployment, Place, Snapshot, Source, compile, run_tests};
 
 const DEFAULT: &str = include_str!("../../../config/policies/default.yaml");
 const PROBES: &str = include_str!("../../../config/policies/probes/default.yaml");
-const EXAMPLES: [(&str, &str); 2] = [
+const EXAMPLES: [(&str, &str); 3] = [
     ("support-bot.yaml", include_str!("../../../config/policies/examples/support-bot.yaml")),
+    ("rollout.yaml", include_str!("../../../config/policies/examples/rollout.yaml")),
     ("research-lab.yaml", include_str!("../../../config/policies/examples/research-lab.yaml")),
 ];
 

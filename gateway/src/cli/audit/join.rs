@@ -56,7 +56,7 @@ struct Kind {
 
 impl Entry {
     /// Who served it.
-    pub(super) fn deployment(&self) -> Option<&str> {
+    pub(in crate::cli) fn deployment(&self) -> Option<&str> {
         self.outcome.as_ref()?.deployment.as_deref()
     }
 
@@ -68,7 +68,7 @@ impl Entry {
     }
 
     /// How it ended, in one word; for a refusal its reason.
-    pub(super) fn ended(&self) -> &str {
+    pub(in crate::cli) fn ended(&self) -> &str {
         match &self.outcome {
             Some(outcome) => &outcome.status,
             None if self.decision.verdict == "serve" => "open",

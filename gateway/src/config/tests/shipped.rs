@@ -82,7 +82,8 @@ fn the_shipped_configuration_says_every_key() {
 
 #[test]
 fn the_schemas_are_current() {
-    let schemas = [("pointsman", schema()), ("catalog", catalog::overlay_schema().to_value())];
+    let catalog = catalog::overlay_schema().to_value();
+    let schemas = [("pointsman", schema()), ("catalog", catalog), ("policy", policies::schema())];
     for (name, schema) in schemas {
         let current = format!("{}\n", serde_json::to_string_pretty(&schema).unwrap());
         let path = shipped(&format!("schema/{name}.schema.json"));

@@ -138,6 +138,19 @@ async fn a_stream_without_done_gets_one_if_it_finished() {
     assert_eq!(rest(&mut body).await, "data: {}\n\ndata: [DONE]\n\n");
 }
 
+/// Regression: a host that stalled behind the finish reason had its whole answer end with an error.
+#[tokio::test(start_paused = true)]
+async fn silence_after_the_finish_reason_of_the_only_choice_takes_nothing_from_the_answer() {
+    let last = "data: {\"choices\":[{\"finish_reason\":\"stop\"}]}\n\n";
+    let (mut only, folder) = body(stream::iter([frame(last, true)]).chain(stream::pending()).boxed(), false);
+    assert_eq!(rest(&mut only).await, format!("{last}: keep-alive\n\ndata: [DONE]\n\n"));
+    assert_eq!(outcome(&folder)["status"], "completed");
+
+    let (mut first_of_two, _folder) = body(stream::iter([frame(last, true)]).chain(stream::pending()).boxed(), false);
+    first_of_two.framer = Framer::new(&Request { choices: 2, ..request(false) }, "m", 7);
+    assert!(rest(&mut first_of_two).await.contains("backend.timeout"), "the other choice is missing");
+}
+
 #[tokio::test]
 async fn the_usage_chunk_reaches_only_who_asked_for_it() {
     for asked in [false, true] {
