@@ -20,6 +20,8 @@ pub struct Load {
     pub queued: u32,
     /// Leading tokens of the probe that need no prefill; zero when not known.
     pub cached_prefix: u32,
+    /// How full its cache of keys and values is, 0 to 1, where it says.
+    pub cache_used: Option<f32>,
     /// How long it takes nothing more, by its own word: a limit is used up. It may be healthy all the same.
     pub throttled_for: Option<Duration>,
     /// What is left of the tightest of its limits, 0 to 1, by its own word.
@@ -28,6 +30,13 @@ pub struct Load {
 
 impl Load {
     /// A backend that takes requests and has none.
-    pub const IDLE: Self =
-        Self { healthy: true, running: 0, queued: 0, cached_prefix: 0, throttled_for: None, quota_left: None };
+    pub const IDLE: Self = Self {
+        healthy: true,
+        running: 0,
+        queued: 0,
+        cached_prefix: 0,
+        cache_used: None,
+        throttled_for: None,
+        quota_left: None,
+    };
 }

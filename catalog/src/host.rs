@@ -56,6 +56,10 @@ pub struct Host {
     /// The forms that the body of an error takes, the usual one first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub error_shapes: Vec<ErrorShape>,
+    /// Whether a model that its list does not hold is not served either. Otherwise names have suffixes, or models of the
+    /// customer's own are left out of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub complete_listing: bool,
     /// Response headers that tell limits, beside `retry-after`, which every host may send.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rate_limits: Vec<RateLimit>,

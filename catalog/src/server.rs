@@ -32,7 +32,7 @@ pub struct Server {
     /// What goes before `/chat/completions`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_path: Option<String>,
-    /// Answers 200 when it can serve.
+    /// Answers 200 when it can serve, and generates nothing for it: safe to ask every few seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health_path: Option<String>,
     /// Other paths that tell its health.
@@ -41,6 +41,10 @@ pub struct Server {
     /// The list of models.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub models_path: Option<String>,
+    /// Whether a model that it does not list is not served either. Otherwise names are aliases, ignored, or loaded on
+    /// demand.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub complete_listing: bool,
     /// Metrics in the Prometheus format.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics_path: Option<String>,
@@ -103,20 +107,21 @@ pub struct Server {
     pub note: Option<String>,
 }
 
-/// The names of gauges and counters; `None` where it has none or none is known.
+/// The names of gauges, the newest first; empty where it has none or none is known. A name may ask for labels:
+/// `name{label=value}`. Series of one name are added up, and of the fullest cache the share counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Metrics {
     /// Requests that wait.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub waiting: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waiting: Vec<String>,
     /// Requests that run.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub running: Option<String>,
-    /// How full the cache of keys and values is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cache_used: Option<String>,
-    /// Prompt tokens that were found in the cache, or their share.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub running: Vec<String>,
+    /// How full the cache of keys and values is, 0 to 1.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cache_used: Vec<String>,
+    /// Prompt tokens that were found in the cache, or their share; told to people only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_hits: Option<String>,
 }

@@ -53,6 +53,8 @@ deployments:
                 Some(door) => ("healthy", doors.iter().find(|(at, _)| *at == door).unwrap().1.clone()),
             };
             let place = match cell.host() {
+                // A server is asked how it is, and would be known to be down before the row is played; a host is not.
+                None if cell.door().is_some() => "host: deepinfra, key: \"${HOST_KEY}\"".to_owned(),
                 None => "server: vllm".to_owned(),
                 Some(host) => format!("host: {host}, key: \"${{HOST_KEY}}\""),
             };

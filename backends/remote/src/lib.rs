@@ -6,7 +6,7 @@
 //! are. [`Replicate`] is a backend for the one host whose API has another shape.
 //!
 //! Read in this order: `target` (what a place wants), `remote` (one exchange), `reader` (what a stream may look
-//! like), `report` (whose fault an error is). `tests/faults.rs` holds the outcome of every fault as a table.
+//! like), `report` (whose fault an error is), `probe` (how a server is between requests). `tests/faults.rs` holds the outcome of every fault as a table.
 //!
 //! It sets no deadline but that of a connection, retries nothing and chooses nothing: all that is the gateway's.
 //!
@@ -23,6 +23,7 @@ mod client;
 mod connector;
 mod gauge;
 mod moment;
+mod probe;
 mod quota;
 mod reader;
 mod refusal;
@@ -43,6 +44,7 @@ use backends::{Backend, BackendId};
 use catalog::Dialect;
 
 pub use client::{Client, ClientError, ClientOptions};
+pub use probe::Probing;
 pub use reader::Reader;
 pub use remote::Remote;
 pub use replicate::Replicate;

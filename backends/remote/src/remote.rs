@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use backends::{Api, Backend, BackendError, BackendId, BoxFuture, EventStream, Load, Probe, Request};
+use bytes::Bytes;
 use catalog::Dialect;
 use futures_util::stream;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, Uri, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 
@@ -13,6 +14,7 @@ use crate::{
     Client,
     client::NotSent,
     gauge::Gauge,
+    probe::{Prober, Question},
     quota::Quota,
     reader::Reader,
     refusal,
@@ -20,7 +22,7 @@ use crate::{
     report,
     stream::Events,
     target::{Checked, Target, TargetError},
-    whole,
+    whole::{self, collect},
 };
 
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -34,6 +36,17 @@ pub struct Remote {
     checked: Checked,
     running: Gauge,
     quota: Quota,
+    prober: Prober,
+}
+
+/// Where a place is asked how it is.
+#[derive(Clone)]
+struct Asked {
+    client: Client,
+    headers: HeaderMap,
+    health: Option<Uri>,
+    metrics: Option<Uri>,
+    models: Option<Uri>,
 }
 
 /// The form that an answer is to have.
@@ -44,7 +57,8 @@ enum Form {
 }
 
 impl Remote {
-    /// A backend for a target, with the connections of `client`. Connects to nothing yet.
+    /// A backend for a target, with the connections of `client`. Within a runtime it begins to ask the place how it is,
+    /// where the target says so.
     ///
     /// # Errors
     /// When the target cannot be called as it stands; the message names the field.
@@ -54,7 +68,18 @@ impl Remote {
         }
         let checked = target.check(client)?;
         let quota = Quota::new(&target.rate_limits);
-        Ok(Self { id, client: client.clone(), target, checked, running: Gauge::default(), quota })
+        let asked = Arc::new(Asked {
+            client: client.clone(),
+            headers: checked.headers.clone(),
+            health: checked.health.clone(),
+            metrics: checked.metrics.clone(),
+            models: checked.models.clone(),
+        });
+        let prober = Prober::start(&id, &target.name, &target.probing, move |question| {
+            let asked = Arc::clone(&asked);
+            async move { asked.get(question).await }
+        });
+        Ok(Self { id, client: client.clone(), target, checked, running: Gauge::default(), quota, prober })
     }
 
     /// Asks the place for its list of models: whether it can be reached and takes the key. Generates nothing.
@@ -63,14 +88,7 @@ impl Remote {
     /// What a generation would have met. A place without such a list passes.
     pub async fn check(&self) -> Result<(), BackendError> {
         let Some(uri) = &self.checked.models else { return Ok(()) };
-        let ask = || {
-            let mut ask = http::Request::new(Full::default());
-            *ask.method_mut() = Method::GET;
-            ask.uri_mut().clone_from(uri);
-            ask.headers_mut().clone_from(&self.checked.headers);
-            ask
-        };
-        let response = self.client.send(ask).await.map_err(refusal::not_sent)?;
+        let response = get(&self.client, uri, &self.checked.headers).await.map_err(refusal::not_sent)?;
         match response.status().as_u16() {
             200..300 | 404 | 405 => Ok(()),
             _ => Err(self.refused(response, Api::Chat).await),
@@ -154,15 +172,54 @@ impl Backend for Remote {
         &self.id
     }
 
-    /// Always healthy: whether a host answers well shows in its answers, which the gateway counts.
+    /// Health, queue and cache are those of the last probe; a place that has none is healthy, as whether it answers
+    /// well shows in its answers, which the gateway counts.
     fn load(&self, _: &Probe<'_>) -> Load {
-        let quota = self.quota.standing();
-        Load { running: self.running.now(), throttled_for: quota.closed, quota_left: quota.left, ..Load::IDLE }
+        let (quota, probed, ours) = (self.quota.standing(), self.prober.state(), self.running.now());
+        Load {
+            healthy: probed.healthy(),
+            // Others use it too; and what we have just sent, the last probe has not seen.
+            running: probed.running().map_or(ours, |all| all.max(ours)),
+            queued: probed.queued().unwrap_or(0),
+            cache_used: probed.cache_used(),
+            throttled_for: quota.closed,
+            quota_left: quota.left,
+            ..Load::IDLE
+        }
     }
 
     fn generate(&self, request: Arc<Request>) -> BoxFuture<'_, Result<EventStream, BackendError>> {
         Box::pin(async move { self.send(&request).await })
     }
+}
+
+impl Asked {
+    /// The status and the body of an answer; `None` if there is none.
+    async fn get(&self, question: Question) -> Option<(u16, Bytes)> {
+        let uri = match question {
+            Question::Health => &self.health,
+            Question::Metrics => &self.metrics,
+            Question::Listing => &self.models,
+        };
+        let response = get(&self.client, uri.as_ref()?, &self.headers).await.ok()?;
+        let status = response.status().as_u16();
+        match collect(response.into_body(), question.limit()).await {
+            Ok(body) => Some((status, body)),
+            // Its status is all that matters.
+            Err(_) if question == Question::Health => Some((status, Bytes::new())),
+            Err(_) => None,
+        }
+    }
+}
+
+async fn get(client: &Client, uri: &Uri, headers: &HeaderMap) -> Result<Response<Incoming>, NotSent> {
+    let ask = || {
+        let mut ask = http::Request::new(Full::default());
+        ask.uri_mut().clone_from(uri);
+        ask.headers_mut().clone_from(headers);
+        ask
+    };
+    client.send(ask).await
 }
 
 impl Form {

@@ -1,16 +1,19 @@
 //! Where a model is served and how that place wants to be called, as data.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use backends::{Api, BackendError, Convention, Count, Input, Request};
 use catalog::{Dialect, Host, RateLimit, Server, StreamUsage, UsagePaths};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header, uri::InvalidUri};
 use url::Url;
 
-use crate::{Client, Secret, quota};
+use crate::{Client, Probing, Secret, quota};
 
 /// What we call ourselves, unless the headers of a target say otherwise.
 const USER_AGENT: &str = concat!("pointsman/", env!("CARGO_PKG_VERSION"));
+
+/// How often a host is asked for its list of models: they come and go over days, and lists are long.
+const HOST_LISTING: Duration = Duration::from_secs(600);
 
 /// A model at a host or server.
 #[derive(Clone, Debug)]
@@ -41,6 +44,8 @@ pub struct Target {
     pub rate_limits: Vec<RateLimit>,
     /// Where the body of a refusal repeats them, as a JSON pointer to an object of headers.
     pub rate_limits_inside: Option<String>,
+    /// What it is asked in the background.
+    pub probing: Probing,
     /// How much of an answer is held.
     pub limits: Limits,
 }
@@ -153,6 +158,7 @@ impl Target {
             renames: Vec::new(),
             rate_limits: quota::usual(),
             rate_limits_inside: None,
+            probing: Probing::default(),
             limits: Limits::default(),
         }
     }
@@ -178,6 +184,11 @@ impl Target {
             renames: host.renames.iter().map(|(ours, theirs)| (ours.clone(), theirs.clone())).collect(),
             rate_limits: host.rate_limits.clone(),
             rate_limits_inside: host.rate_limits_inside.clone(),
+            probing: Probing {
+                complete_listing: host.complete_listing,
+                every_listing: HOST_LISTING,
+                ..Probing::default()
+            },
             ..Self::new(host.base_url.clone(), name, key)
         }
     }
@@ -189,7 +200,18 @@ impl Target {
         name: impl Into<String>,
         key: Option<Secret>,
     ) -> Self {
+        let base_url = base_url.into();
+        let base_path = server.base_path.as_deref().unwrap_or("/v1").trim_end_matches('/');
+        let trimmed = base_url.trim_end_matches('/');
+        let root = trimmed.strip_suffix(base_path).unwrap_or(trimmed);
+        let below = |path: &String| format!("{root}{path}");
         Self {
+            probing: Probing {
+                health: server.health_path.as_ref().map(below),
+                metrics: server.metrics_path.as_ref().map(|path| (below(path), server.metrics.clone())),
+                complete_listing: server.complete_listing,
+                ..Probing::default()
+            },
             asks_usage: server.include_usage != Some(false),
             usage: convention(&server.usage),
             lacks: Parameter::named(&server.unsupported),
@@ -268,6 +290,8 @@ pub(crate) struct Checked {
     pub(crate) chat: Option<Uri>,
     pub(crate) completions: Option<Uri>,
     pub(crate) models: Option<Uri>,
+    pub(crate) health: Option<Uri>,
+    pub(crate) metrics: Option<Uri>,
     pub(crate) headers: HeaderMap,
 }
 
@@ -285,7 +309,16 @@ impl Target {
                 url.as_str().parse().map_err(|error: InvalidUri| TargetError::BaseUrl { reason: error.to_string() });
             uri.map(Some)
         };
+        let whole = |address: Option<&String>| -> Result<Option<Uri>, TargetError> {
+            let parse = |address: &String| address.parse();
+            address
+                .map(parse)
+                .transpose()
+                .map_err(|error: InvalidUri| TargetError::BaseUrl { reason: error.to_string() })
+        };
         Ok(Checked {
+            health: whole(self.probing.health.as_ref())?,
+            metrics: whole(self.probing.metrics.as_ref().map(|(address, _)| address))?,
             chat: below(&self.paths.chat)?,
             completions: below(&self.paths.completions)?,
             models: below(&self.paths.models)?,

@@ -229,7 +229,9 @@ impl State {
     }
 
     async fn answer(&self, request: Request<Incoming>, line: Line) -> Result<Response<Play>, HungUp> {
-        let open = self.gauge.open(line);
+        // A gateway asks how it is whenever it likes: such questions are neither counted nor recorded.
+        let generates = request.method() == Method::POST;
+        let open = if generates { self.gauge.open(line) } else { Gauge::new().open(line) };
         let (head, body) = request.into_parts();
         let body = match Limited::new(body, BODY_LIMIT).collect().await {
             Ok(body) => body.to_bytes(),
@@ -237,10 +239,12 @@ impl State {
         };
         let (method, path) = (head.method.clone(), head.uri.path().to_owned());
         let (headers, progress) = (head.headers, open.progress());
-        self.record(
-            Recorded { method: head.method, path: path.clone(), headers, body: body.clone(), end: None, sent: 0 },
-            progress,
-        );
+        if generates {
+            self.record(
+                Recorded { method: head.method, path: path.clone(), headers, body: body.clone(), end: None, sent: 0 },
+                progress,
+            );
+        }
         let api = match (method, path.as_str()) {
             (Method::POST, "/v1/chat/completions") => Api::Chat,
             (Method::POST, "/v1/completions") => Api::Completions,

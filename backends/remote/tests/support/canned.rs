@@ -17,7 +17,12 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{net::TcpListener, sync::Notify, task::JoinHandle, time::timeout};
+use tokio::{
+    net::TcpListener,
+    sync::Notify,
+    task::{JoinHandle, JoinSet},
+    time::timeout,
+};
 
 /// A request that came.
 #[derive(Clone, Debug)]
@@ -47,6 +52,8 @@ impl Canned {
         let arrived = Arc::new(Notify::new());
         let (answer, record, arrives) = (Arc::new(answer), Arc::clone(&seen), Arc::clone(&arrived));
         let task = tokio::spawn(async move {
+            // They end with this task.
+            let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 let (answer, record, arrives) = (Arc::clone(&answer), Arc::clone(&record), Arc::clone(&arrives));
                 let service = service_fn(move |request: Request<Incoming>| {
@@ -63,7 +70,7 @@ impl Canned {
                 });
                 let served =
                     http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
-                tokio::spawn(served);
+                connections.spawn(served);
             }
         });
         Self { addr, seen, arrived, task }
