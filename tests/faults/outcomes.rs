@@ -35,7 +35,8 @@ status, the code and the deployment that the caller saw.
 
 A row is a model name that `pointsman mock` understands, or one of its doors. Rows that only a deadline ends have deadlines
 of 500 ms for the connection, 1 s from there to the headers, 2 s for the first token, 1 s between pieces and 3 s in all; the
-others have a minute. Chat with `fault-429-as-` a host of the catalog is asked of that host, all else of a vLLM server.
+others have a minute. Chat with `fault-429-as-` a host of the catalog is asked of that host, the doors as DeepInfra, which
+nobody asks how it is, all else of a vLLM server.
 ";
 
 /// A request that was made.
@@ -145,6 +146,8 @@ fn again(fault: &str, after: &str) -> String {
     match fault {
         "fault-503-retry-after-date-60" if near(60) => ", again in about 60 s".into(),
         "fault-429-as-sambanova" if near(2) => ", again in about 2 s".into(),
+        // Its limit refills within microseconds, which may be over by then.
+        "fault-429-as-openai" if after == "1" => String::new(),
         _ => format!(", again in {after} s"),
     }
 }

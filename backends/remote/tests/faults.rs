@@ -82,7 +82,9 @@ fn told(error: &BackendError) -> String {
     let again = match error.retry_after() {
         // A date has whole seconds, of which a part has passed.
         Some(wait) if wait > Duration::from_secs(50) => ", again in a minute".into(),
-        // So has of a moment, and of a limit that refills all the time.
+        // A limit that refills all the time may have done so by now.
+        Some(wait) if wait < Duration::from_millis(1) => String::new(),
+        // So has of a moment.
         Some(wait) if wait.subsec_nanos() % 1_000_000 != 0 => ", again soon".into(),
         Some(wait) => format!(", again in {wait:?}"),
         None => String::new(),

@@ -185,7 +185,7 @@ impl<'a> One<'a, '_, '_> {
             _ => provider,
         };
         let (place, suffix) = match (provider, base) {
-            (Some(Provider::Host(id)), _) if self.catalog.host(id).is_some_and(|host| host.openai_compatible()) => {
+            (Some(Provider::Host(id)), _) if self.catalog.host(id).is_some() => {
                 entry.keys.push(("host", scalar(id)));
                 (Some(id), "")
             }
