@@ -198,7 +198,9 @@ impl Runtime {
     pub fn models_for(&self, use_: &catalog::Use) -> Vec<&Model> {
         let catalog = &self.config.catalog;
         let class = catalog.class(use_, settle::today());
-        let allowed = |model: &Model| catalog.model(&model.id).is_none_or(|known| class.allows(catalog, known));
+        let allowed = |model: &Model| {
+            catalog.model(&model.id).is_none_or(|known| class.decision(catalog, known).outcome.allows())
+        };
         self.models.iter().filter(|model| allowed(model)).collect()
     }
 

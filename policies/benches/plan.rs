@@ -113,9 +113,12 @@ fn bench(c: &mut Criterion) {
             .collect();
         took.sort_unstable();
         let at = |share: f64| took[(CALLS as f64 * share) as usize];
+        let allocated = allocation_counter::measure(|| drop(plan(&facts, &snapshot)));
         println!(
-            "{name}: {candidates} candidates of {}, p50 {:?}, p99 {:?}, p99.9 {:?}",
+            "{name}: {candidates} candidates of {}, {} allocations of {} bytes, p50 {:?}, p99 {:?}, p99.9 {:?}",
             whole.more + candidates,
+            allocated.count_total,
+            allocated.bytes_total,
             at(0.5),
             at(0.99),
             at(0.999)

@@ -34,7 +34,7 @@ impl<'a> Binder<'a> {
         let rules = catalog.company_rules().filter(|rule| rule.then == Then::Route && rule.mode == Mode::Enforce);
         let mut taken = HashSet::new();
         for name in rules.flat_map(|rule| &rule.to).filter(|name| taken.insert(name.as_str())) {
-            let of_model = |row: &Row| *binder.table.models[row.model].id == **name;
+            let of_model = |row: &Row| *binder.table.served(row).id == **name;
             let rows = (0u32..).zip(&binder.table.rows).filter(|(_, row)| of_model(row));
             binder.spare.extend(rows.map(|(at, _)| at));
         }
@@ -54,9 +54,9 @@ impl<'a> Binder<'a> {
         }
         let reached = |row: &Row| match selector {
             Selector::Any => true,
-            Selector::Name(id) => *id == *self.table.models[row.model].id || *id == self.deployments[row.deployment].id,
+            Selector::Name(id) => *id == *self.table.served(row).id || *id == self.deployments[row.deployment].id,
             Selector::Host(id) => matches!(&self.deployments[row.deployment].place, Place::Host(host) if host == id),
-            Selector::Family(id) => self.table.models[row.model].model.family == *id,
+            Selector::Family(id) => self.table.served(row).model.family == *id,
             Selector::Preset(_) => false,
         };
         vec![(0u32..).zip(&self.table.rows).filter(|(_, row)| reached(row)).map(|(at, _)| at).collect()]
@@ -143,7 +143,7 @@ impl<'a> Binder<'a> {
         let listed = |row: u32| asked.iter().copied().flatten().any(|entry| entry.row == row);
         let meets = |at: u32| {
             let row = &self.table.rows[at as usize];
-            unmet(row, &self.deployments[row.deployment], &self.table.models[row.model].model, require).is_none()
+            unmet(row, &self.deployments[row.deployment], &self.table.served(row).model, require).is_none()
         };
         let rows = self.spare.iter().copied().filter(|row| !listed(*row) && meets(*row));
         (0..).zip(rows).map(|(rank, row)| Entry { row, stage: SPARE_STAGE, rank, group: NO_GROUP }).collect()
@@ -173,7 +173,7 @@ impl<'a> Binder<'a> {
         let (mut entries, mut out) = self.entries(lists, groups);
         entries.retain(|entry| {
             let row = &self.table.rows[entry.row as usize];
-            let served = &self.table.models[row.model];
+            let served = self.table.served(row);
             match unmet(row, &self.deployments[row.deployment], &served.model, require) {
                 None => true,
                 Some((code, reason)) => {
@@ -237,7 +237,7 @@ impl<'a> Binder<'a> {
                         if *selector == Selector::Any && named.contains(&row) || !taken.insert(row) {
                             continue;
                         }
-                        let demo = self.table.models[self.table.rows[row as usize].model].demo;
+                        let demo = self.table.served(&self.table.rows[row as usize]).demo;
                         let (group, held) = groups.get(&row).copied().unwrap_or((NO_GROUP, false));
                         let stage = match selector {
                             _ if held => HELD_STAGE + stage,

@@ -217,6 +217,7 @@ impl Capabilities {
     }
 
     /// The first capability that both sets have.
+    #[inline]
     pub fn first_common(self, other: Self) -> Option<Capability> {
         // Asked for each candidate of a plan, and mostly there is none.
         let common = Self(self.0 & other.0);

@@ -15,11 +15,13 @@ use catalog::{Class, Decision, Outcome, Owed};
 
 use crate::{
     AskedAs, Attempts, Capabilities, Capability, Facts, Live, Queue, Snapshot,
-    route::{Limits, Prefer},
+    route::Prefer,
     set::{Alert, Entry, Found, Route, Shadow},
     split::within,
     table::Row,
 };
+
+use score::{Asked, Fits};
 
 pub use report::{AlertReport, ArmReport, CandidateReport, PlanReport, RejectedReport, ShadowReport};
 pub use score::{Factor, Reason, Score};
@@ -246,12 +248,12 @@ pub(crate) fn plan_whole(facts: &Facts, snapshot: &Snapshot<'_>, keep: usize) ->
     let arm = route.split.as_deref().map(|split| split.arm(&route.name, facts));
     let listed = arm.map_or(&route.listed, |arm| &arm.listed);
     let mut never_instead: Arc<[Rejected]> = Arc::default();
-    let mut asking = Asking::new(facts, needs, snapshot, route);
+    let mut asking = Asking::new(facts, needs, snapshot, route, found.prefer(route));
     asking.ask(listed.entries.iter());
     // Rarely any: a rule of the company's own turned the request away from a candidate, and names others.
     if !route.spare.is_empty() && asking.diverted() {
         for entry in &route.spare {
-            let model = &table.models[table.rows[entry.row as usize].model].id;
+            let model = &table.served(&table.rows[entry.row as usize]).id;
             let asked = |rejected: &Rejected| rejected.decision().is_some_and(|it| it.alternatives.contains(model));
             if asking.ruled_out.iter().any(asked) {
                 asking.ask([entry]);
@@ -278,7 +280,7 @@ pub(crate) fn plan_whole(facts: &Facts, snapshot: &Snapshot<'_>, keep: usize) ->
             };
         }
     }
-    let candidates = asking.ordered(found.prefer(route), keep);
+    let candidates = asking.ordered(keep);
     let more = asking.fit.len() - candidates.len();
     let shadow = route.shadow.as_deref().filter(|shadow| within(shadow.share, facts.draw));
     let shadow = shadow.map(|shadow| Box::new(mirrored(shadow, candidates[0].deployment, &found, &mut asking)));
@@ -306,7 +308,7 @@ fn mirrored<'a>(shadow: &'a Shadow, first: usize, found: &Found<'_>, asking: &mu
     asking.ask(shadow.listed.entries.iter().filter(|entry| rows[entry.row as usize].deployment != first));
     let mut candidates = match asking.fit.is_empty() {
         true => Vec::new(),
-        false => asking.ordered(found.prefer(asking.route), MAX_CANDIDATES),
+        false => asking.ordered(MAX_CANDIDATES),
     };
     candidates.truncate(1);
     let more = asking.fit.len() - candidates.len();
@@ -333,31 +335,60 @@ struct Asking<'a> {
     snapshot: &'a Snapshot<'a>,
     route: &'a Route,
     allowed: Allowed<'a>,
+    asked: Asked<'a>,
     /// Those that may serve.
-    fit: Vec<Fit<'a>>,
+    fit: Fits<'a>,
     /// Those that may not.
     ruled_out: Vec<Rejected>,
 }
 
 impl<'a> Asking<'a> {
-    fn new(facts: &'a Facts, needs: Capabilities, snapshot: &'a Snapshot<'a>, route: &'a Route) -> Self {
-        let fit = Vec::with_capacity(route.listed.entries.len());
+    fn new(
+        facts: &'a Facts,
+        needs: Capabilities,
+        snapshot: &'a Snapshot<'a>,
+        route: &'a Route,
+        prefer: Option<Prefer>,
+    ) -> Self {
         let allowed = Allowed::new(facts, snapshot);
-        Self { facts, needs, snapshot, route, allowed, fit, ruled_out: Vec::new() }
+        let asked = Asked::new(facts, prefer, &snapshot.policies.table);
+        Self { facts, needs, snapshot, route, allowed, asked, fit: Fits::default(), ruled_out: Vec::new() }
     }
 
     fn ask(&mut self, entries: impl IntoIterator<Item = &'a Entry>) {
         let table = &self.snapshot.policies.table;
+        let limits = self.route.limits.as_ref();
+        let entries = entries.into_iter();
+        self.fit.reserve(entries.size_hint().1.unwrap_or(0));
         for entry in entries {
             let row = &table.rows[entry.row as usize];
             let live = self.snapshot.live.get(row.deployment).unwrap_or(&Live::UNMEASURED);
-            match admit(self.facts, self.needs, row, live, self.route.limits.as_ref(), &mut self.allowed) {
-                Ok(()) => self.fit.push(Fit { entry, row, live }),
-                Err(cause) => {
-                    let model = table.models[row.model].id.clone();
+            let bar = bar(self.facts, self.needs, row, &mut self.allowed);
+            let cause = match (bar, limits) {
+                (None, None) if live.healthy => None,
+                (Some(bar), _) => Some(self.cause(bar, row)),
+                // How it is now comes last, so that a deployment counts as down only where it would otherwise have served.
+                (None, None) => Some(Cause::Unhealthy),
+                (None, Some(limits)) => limits::owes(limits, || self.allowed.decision(row))
+                    .or_else(|| (!live.healthy).then_some(Cause::Unhealthy))
+                    .or_else(|| limits::unmet(limits, live)),
+            };
+            match cause {
+                None => self.fit.push(&self.asked, entry, row, live),
+                Some(cause) => {
+                    let model = table.served(row).id.clone();
                     self.ruled_out.push(Rejected { deployment: Some(row.deployment), model, cause });
                 }
             }
+        }
+    }
+
+    #[cold]
+    fn cause(&self, bar: Bar, row: &Row) -> Cause {
+        match bar {
+            Bar::Lacks(capability) => Cause::Lacks(capability),
+            Bar::ContextTooLong(limit) => Cause::ContextTooLong { tokens: self.facts.prompt_tokens, limit },
+            Bar::License => Cause::License(self.allowed.decision(row)),
         }
     }
 
@@ -368,76 +399,73 @@ impl<'a> Asking<'a> {
     }
 
     /// At most `keep` of those that may serve, in order.
-    fn ordered(&self, prefer: Option<Prefer>, keep: usize) -> Vec<Candidate> {
-        let table = &self.snapshot.policies.table;
-        score::order(&self.fit, prefer, self.facts, table, keep, |row| self.allowed.decision(row))
+    fn ordered(&self, keep: usize) -> Vec<Candidate> {
+        self.asked.order(&self.fit, keep, |row| self.allowed.decision(row))
     }
 }
 
-/// A deployment that may serve, not yet ranked.
-struct Fit<'a> {
-    entry: &'a Entry,
-    row: &'a Row,
-    live: &'a Live,
+/// What keeps a deployment from serving a request, however it is now. Small: hundreds are asked about.
+#[derive(Clone, Copy)]
+enum Bar {
+    Lacks(Capability),
+    ContextTooLong(u64),
+    License,
 }
 
-/// The checks that depend on the request, cheapest and most telling first; how it is now last, so that a deployment
-/// counts as down only where it would otherwise have served.
-fn admit(
-    facts: &Facts,
-    needs: Capabilities,
-    row: &Row,
-    live: &Live,
-    limits: Option<&Limits>,
-    allowed: &mut Allowed<'_>,
-) -> Result<(), Cause> {
+/// The checks that depend on the request, cheapest and most telling first.
+#[inline]
+fn bar(facts: &Facts, needs: Capabilities, row: &Row, allowed: &mut Allowed<'_>) -> Option<Bar> {
     if let Some(missing) = needs.first_common(row.lacks) {
-        return Err(Cause::Lacks(missing));
+        return Some(Bar::Lacks(missing));
     }
     // A prompt that fills the window leaves no room for an answer.
     if let Some(limit) = row.context_tokens.filter(|limit| facts.prompt_tokens >= *limit) {
-        return Err(Cause::ContextTooLong { tokens: facts.prompt_tokens, limit });
+        return Some(Bar::ContextTooLong(limit));
     }
-    if !allowed.allows(row) {
-        return Err(Cause::License(allowed.decision(row)));
-    }
-    if let Some(owes) = limits.and_then(|limits| limits::owes(limits, || allowed.decision(row))) {
-        return Err(owes);
-    }
-    if !live.healthy {
-        return Err(Cause::Unhealthy);
-    }
-    limits.and_then(|limits| limits::unmet(limits, live)).map_or(Ok(()), Err)
+    (!allowed.allows(row)).then_some(Bar::License)
 }
 
 /// The licence decisions for one use, each model decided once.
 struct Allowed<'a> {
     class: Arc<Class>,
     snapshot: &'a Snapshot<'a>,
+    /// Whether the table was made with this catalog, and its models can be found by the numbers of their rows.
+    by_number: bool,
     /// By model of the table; `None` until it was asked for.
     known: Vec<Option<bool>>,
 }
 
 impl<'a> Allowed<'a> {
     fn new(facts: &Facts, snapshot: &'a Snapshot<'a>) -> Self {
-        let class = snapshot.catalog.class(&facts.use_, facts.today);
-        Self { class, snapshot, known: vec![None; snapshot.policies.table.models.len()] }
+        let Snapshot { catalog, policies, .. } = *snapshot;
+        let by_number = policies.table.made_with(catalog);
+        let known = vec![None; policies.table.models.len()];
+        Self { class: catalog.class(&facts.use_, facts.today), snapshot, by_number, known }
     }
 
     fn allows(&mut self, row: &Row) -> bool {
-        match self.known[row.model] {
+        match self.known[row.model as usize] {
             Some(allows) => allows,
             None => {
-                let Snapshot { catalog, policies, .. } = *self.snapshot;
-                let allows = self.class.allows(catalog, policies.table.models[row.model].in_catalog(catalog));
-                self.known[row.model] = Some(allows);
+                let allows = self.look(row, |decision| decision.outcome.allows());
+                self.known[row.model as usize] = Some(allows);
                 allows
             }
         }
     }
 
     fn decision(&self, row: &Row) -> Arc<Decision> {
+        self.look(row, Arc::clone)
+    }
+
+    /// What `at` makes of the decision about a row's model.
+    fn look<T>(&self, row: &Row, at: impl FnOnce(&Arc<Decision>) -> T) -> T {
         let Snapshot { catalog, policies, .. } = *self.snapshot;
-        self.class.decision(catalog, policies.table.models[row.model].in_catalog(catalog))
+        let served = policies.table.served(row);
+        let kept = self.by_number.then(|| self.class.of_row(catalog, served.place())).flatten();
+        match kept {
+            Some(decision) => at(decision),
+            None => at(&self.class.decision(catalog, served.in_catalog(catalog))),
+        }
     }
 }

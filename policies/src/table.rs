@@ -20,51 +20,55 @@ use crate::{
 pub(crate) struct Table {
     pub(crate) rows: Vec<Row>,
     pub(crate) models: Vec<Served>,
-    /// The languages that some served model names; others find no entry.
-    languages: HashMap<String, usize>,
-    /// Other measures of quality, by model; routes name them by their number.
-    columns: Vec<Box<[Option<f32>]>>,
+    /// By row: the share of the model's quality that its quantization leaves.
+    precisions: Vec<f32>,
+    /// The digest of the catalog that it was made with.
+    catalog: String,
+    /// The languages that some served model names, with the estimated quality in each.
+    languages: HashMap<String, Qualities>,
+    /// The estimated quality in a language that could not be told.
+    unknown: Qualities,
+    /// In one that no served model names.
+    foreign: Qualities,
+    /// Other measures of quality; routes name them by their number.
+    columns: Vec<Qualities>,
 }
 
-/// A deployment.
+/// The quality of each row, 0 to 1, or NaN where it is not known: in one piece, for a plan that reads hundreds.
+pub(crate) type Qualities = Box<[f32]>;
+
+/// A deployment: one cache line, for a plan that reads hundreds.
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
     /// Its index in the configuration.
     pub(crate) deployment: usize,
     /// Its model's index in the table.
-    pub(crate) model: usize,
-    pub(crate) local: bool,
+    pub(crate) model: u32,
     /// The number of its place: the same for deployments at one host, on one kind of server, in this process.
     pub(crate) site: u32,
     pub(crate) context_tokens: Option<u64>,
-    pub(crate) effective_context_tokens: Option<u64>,
-    /// What it can do for certain.
-    pub(crate) has: Capabilities,
-    /// What it cannot do for certain. What is in neither set is not known.
-    pub(crate) lacks: Capabilities,
     pub(crate) input_usd: Option<f32>,
     /// Of prompt tokens that the place has in its cache; like the others where that is not known.
     pub(crate) cached_usd: Option<f32>,
     pub(crate) output_usd: Option<f32>,
-    /// The share of the model's quality that its quantization leaves.
-    pub(crate) precision: f32,
+    /// What it can do for certain.
+    pub(crate) has: Capabilities,
+    /// What it cannot do for certain. What is in neither set is not known.
+    pub(crate) lacks: Capabilities,
+    pub(crate) local: bool,
 }
 
 /// A model that is deployed somewhere.
 #[derive(Clone, Debug)]
 pub(crate) struct Served {
     pub(crate) id: Arc<str>,
-    pub(crate) model: Model,
+    pub(crate) model: Box<Model>,
     /// The weights that it is served from, where they have been looked at.
     weights: Option<Weights>,
     /// The number of its row in the catalog.
     place: usize,
     /// The built-in demo model and its like: tried only when nothing else is left.
     pub(crate) demo: bool,
-    /// Estimated quality in English, 0 to 1.
-    quality: Option<f32>,
-    /// By language of the table: the share of the quality that holds in it.
-    fluency: Box<[f32]>,
 }
 
 /// In a language that a model's list does not name.
@@ -77,89 +81,87 @@ const NAMED: f32 = 0.9;
 impl Table {
     /// Works out a row for each of `deployments`.
     pub(crate) fn new(catalog: &Catalog, deployments: &[Deployment]) -> Self {
-        let mut table = Self::default();
+        let mut table = Self { catalog: catalog.digest().to_owned(), ..Self::default() };
         let mut served = HashMap::new();
         let mut sites = HashMap::new();
         for (at, deployment) in deployments.iter().enumerate() {
             let Some(model) = catalog.served_from(&deployment.model, deployment.weights.as_ref()) else { continue };
-            let index = *served.entry((&deployment.model, &deployment.weights)).or_insert_with(|| {
+            let model_index = *served.entry((&deployment.model, &deployment.weights)).or_insert_with(|| {
                 let place = catalog.row_of(model).unwrap_or(usize::MAX);
                 table.models.push(Served::new(model, place, deployment.weights.clone()));
-                table.models.len() - 1
+                (table.models.len() - 1) as u32
             });
             let next = sites.len() as u32;
             let site = *sites.entry(deployment.place.to_string()).or_insert(next);
-            table.rows.push(Row { site, ..Row::new(at, deployment, index, model) });
+            table.rows.push(Row { site, ..Row::new(at, deployment, model_index, model) });
+            table.precisions.push(precision(deployment.quantization_bits));
         }
-        for language in table.models.iter().flat_map(|m| m.model.languages.iter().chain(&m.model.strong_languages)) {
-            let next = table.languages.len();
-            table.languages.entry(language.clone()).or_insert(next);
-        }
-        let mut names = vec![""; table.languages.len()];
-        table.languages.iter().for_each(|(name, at)| names[*at] = name);
-        let fluencies: Vec<Box<[f32]>> =
-            table.models.iter().map(|m| names.iter().map(|name| fluency(&m.model, name)).collect()).collect();
-        table.models.iter_mut().zip(fluencies).for_each(|(served, fluency)| served.fluency = fluency);
-        table
+        let english: Vec<Option<f32>> = table.models.iter().map(|served| quality::estimate(&served.model)).collect();
+        let estimates = |share: &dyn Fn(&Model) -> f32| {
+            let shares = table.models.iter().map(|served| share(&served.model));
+            table.by_row(
+                &english.iter().zip(shares).map(|(quality, share)| Some((*quality)? * share)).collect::<Vec<_>>(),
+            )
+        };
+        let unknown = estimates(&|_| 1.0);
+        let foreign = estimates(&|model| if model.languages.is_empty() { UNSTATED } else { FOREIGN });
+        let named = table.models.iter().flat_map(|m| m.model.languages.iter().chain(&m.model.strong_languages));
+        let named: HashSet<&String> = named.collect();
+        let languages =
+            named.into_iter().map(|name| (name.clone(), estimates(&|model| fluency(model, name)))).collect();
+        Self { unknown, foreign, languages, ..table }
     }
 
-    /// Languages that the served models tell apart: one of each set in which all of them are equally fluent.
+    /// The model of a row.
+    pub(crate) fn served(&self, row: &Row) -> &Served {
+        &self.models[row.model as usize]
+    }
+
+    /// Whether it was made with this catalog, so that the numbers of rows in it are the same.
+    pub(crate) fn made_with(&self, catalog: &Catalog) -> bool {
+        self.catalog == catalog.digest()
+    }
+
+    /// What is left of the quality of each row's model in the precision of its weights.
+    fn by_row(&self, by_model: &[Option<f32>]) -> Qualities {
+        let rows = self.rows.iter().zip(&self.precisions);
+        rows.map(|(row, precision)| by_model[row.model as usize].map_or(f32::NAN, |quality| quality * precision))
+            .collect()
+    }
+
+    /// Languages that the served models tell apart: one of each set in which all of them are equally good.
     pub(crate) fn languages_told_apart(&self) -> Vec<&str> {
-        let mut names: Vec<(&str, usize)> = self.languages.iter().map(|(name, at)| (name.as_str(), *at)).collect();
-        names.sort_unstable();
+        let mut names: Vec<(&str, &Qualities)> = self.languages.iter().map(|(name, of)| (name.as_str(), of)).collect();
+        names.sort_unstable_by_key(|(name, _)| *name);
         let mut seen: HashSet<Vec<u32>> = HashSet::new();
-        names.retain(|(_, at)| seen.insert(self.models.iter().map(|served| served.fluency[*at].to_bits()).collect()));
+        names.retain(|(_, of)| seen.insert(of.iter().map(|quality| quality.to_bits()).collect()));
         names.into_iter().map(|(name, _)| name).collect()
     }
 
     /// Works out another measure of quality, and gives its number.
     pub(crate) fn column(&mut self, by: &QualityBy, catalog: &Catalog) -> Option<u16> {
         let number = u16::try_from(self.columns.len()).ok()?;
-        self.columns.push(quality::measured(by, catalog, self.models.iter().map(|served| &served.model), fluency));
+        let models = self.models.iter().map(|served| &*served.model);
+        self.columns.push(self.by_row(&quality::measured(by, catalog, models, fluency)));
         Some(number)
     }
 
-    /// The quality of a deployment: of column `by` where there is one, else the estimate in a language.
-    pub(crate) fn quality_by(&self, row: &Row, language: Language, by: Option<u16>) -> Option<f32> {
-        match by {
-            None => self.quality(row, language),
-            Some(by) => self.columns[usize::from(by)][row.model].map(|quality| quality * row.precision),
+    /// The quality of each row: of column `by` where there is one, else the estimate in a language.
+    pub(crate) fn qualities(&self, language: Option<&str>, by: Option<u16>) -> &[f32] {
+        match (by, language) {
+            (Some(by), _) => &self.columns[usize::from(by)],
+            (None, None) => &self.unknown,
+            (None, Some(name)) => self.languages.get(name).unwrap_or(&self.foreign),
         }
     }
-
-    /// The place of `language` in the fluencies.
-    pub(crate) fn language(&self, language: Option<&str>) -> Language {
-        match language {
-            None => Language::Unknown,
-            Some(name) => self.languages.get(name).map_or(Language::NamedByNone, |at| Language::At(*at)),
-        }
-    }
-
-    /// The estimated quality of a deployment in a language.
-    pub(crate) fn quality(&self, row: &Row, language: Language) -> Option<f32> {
-        let served = &self.models[row.model];
-        let fluency = match language {
-            Language::Unknown => 1.0,
-            Language::At(at) => served.fluency[at],
-            Language::NamedByNone if served.model.languages.is_empty() => UNSTATED,
-            Language::NamedByNone => FOREIGN,
-        };
-        served.quality.map(|quality| quality * fluency * row.precision)
-    }
-}
-
-/// A request's language, as the table knows it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Language {
-    /// It could not be told.
-    Unknown,
-    /// Its place in the fluencies.
-    At(usize),
-    /// No served model names it.
-    NamedByNone,
 }
 
 impl Served {
+    /// The number of its row in the catalog that the table was made with.
+    pub(crate) fn place(&self) -> usize {
+        self.place
+    }
+
     /// The model's row in `catalog`: the one that it was compiled with, found by its place, or by name in another.
     pub(crate) fn in_catalog<'a>(&'a self, catalog: &'a Catalog) -> &'a Model {
         let at_place = catalog.row(self.place).filter(|model| *model.id == *self.id);
@@ -171,16 +173,14 @@ impl Served {
             weights,
             id: model.id.as_str().into(),
             demo: model.categories.iter().any(|category| category == "demo"),
-            quality: quality::estimate(model),
-            fluency: Box::default(),
-            model: model.clone(),
+            model: Box::new(model.clone()),
             place,
         }
     }
 }
 
 impl Row {
-    fn new(at: usize, deployment: &Deployment, model_index: usize, model: &Model) -> Self {
+    fn new(at: usize, deployment: &Deployment, model_index: u32, model: &Model) -> Self {
         let (has, mut lacks) = if deployment.capabilities.is_empty() {
             let reads = |modality| model.input().contains(&modality);
             let mut has = Capabilities::known(&model.capabilities);
@@ -208,13 +208,11 @@ impl Row {
             local,
             site: 0,
             context_tokens: deployment.context_tokens.or(model.context_tokens),
-            effective_context_tokens: deployment.effective_context_tokens,
             has: has.without(said),
             lacks,
             input_usd: price(deployment.input_usd_per_million),
             cached_usd: price(deployment.cached_input_usd_per_million.or(deployment.input_usd_per_million)),
             output_usd: price(deployment.output_usd_per_million),
-            precision: precision(deployment.quantization_bits),
         }
     }
 }

@@ -57,7 +57,7 @@ fn unmet_by_place(row: &Row, deployment: &Deployment, require: &Require) -> Opti
     }
     if let Some(min) = require.min_context_tokens {
         let (what, has) = match require.effective {
-            true => ("effective context", row.effective_context_tokens),
+            true => ("effective context", deployment.effective_context_tokens),
             false => ("context window", row.context_tokens),
         };
         match has {

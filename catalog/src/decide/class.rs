@@ -34,21 +34,22 @@ impl Class {
         }
     }
 
-    /// Whether `model` may serve: the same without a share in the decision, for a plan that looks at hundreds.
-    pub fn allows(&self, catalog: &Catalog, model: &Model) -> bool {
-        match self.kept(catalog, model) {
-            Some(decision) => decision.outcome.allows(),
-            None => decide(catalog, model, &self.use_, self.today).outcome.allows(),
+    /// The decision for the row `at` of `catalog`, as [`Catalog::row_of`] counts them; `None` where there is no such row.
+    pub fn of_row(&self, catalog: &Catalog, at: usize) -> Option<&Arc<Decision>> {
+        let cell = self.cells.get(at)?;
+        if let Some(decision) = cell.get() {
+            return Some(decision);
         }
-    }
-
-    /// The decision for a row of `catalog`, worked out the first time.
-    fn kept(&self, catalog: &Catalog, model: &Model) -> Option<&Arc<Decision>> {
-        let cell = self.cells.get(catalog.row_of(model)?)?;
+        let model = catalog.row(at)?;
+        // Worked out the first time.
         Some(cell.get_or_init(|| {
             let decision = decide_as_stated(catalog, model, &self.use_, self.today, &self.stated);
             catalog.classes().shared(decision)
         }))
+    }
+
+    fn kept(&self, catalog: &Catalog, model: &Model) -> Option<&Arc<Decision>> {
+        self.of_row(catalog, catalog.row_of(model)?)
     }
 }
 

@@ -4,7 +4,7 @@ use std::{cmp::Reverse, sync::Arc};
 
 use catalog::{Availability, Decision, Kind, Model};
 
-use super::{Allowed, Cause, Rejected, admit};
+use super::{Allowed, Cause, Rejected, bar};
 use crate::{
     Facts, Live, Snapshot, Suffix,
     diag::{LIKE_ENOUGH, likeness},
@@ -163,24 +163,25 @@ fn nearest(asked: &str, snapshot: &Snapshot<'_>) -> Vec<String> {
 fn alternatives(facts: &Facts, snapshot: &Snapshot<'_>) -> Vec<String> {
     let table = &snapshot.policies.table;
     let needs = facts.needs.capabilities();
-    let language = table.language(facts.language.as_deref());
+    let qualities = table.qualities(facts.language.as_deref(), None);
     let mut allowed = Allowed::new(facts, snapshot);
     let mut able: Vec<_> = table
         .rows
         .iter()
-        .filter(|row| {
+        .zip(qualities)
+        .filter(|(row, _)| {
             let live = snapshot.live.get(row.deployment).unwrap_or(&Live::UNMEASURED);
-            admit(facts, needs, row, live, None, &mut allowed).is_ok()
+            live.healthy && bar(facts, needs, row, &mut allowed).is_none()
         })
         .collect();
-    able.sort_by_key(|row| {
-        // Thousandths, so that the order is total.
-        let quality = table.quality(row, language).map(|quality| (quality * 1000.0) as u32);
-        (table.models[row.model].demo, Reverse(quality), row.deployment)
+    able.sort_by_key(|(row, quality)| {
+        // Thousandths, so that the order is total; what is not known comes last.
+        let quality = (!quality.is_nan()).then_some((**quality * 1000.0) as u32);
+        (table.served(row).demo, Reverse(quality), row.deployment)
     });
     let mut names: Vec<String> = Vec::new();
-    for row in able {
-        let id = &table.models[row.model].id;
+    for (row, _) in able {
+        let id = &table.served(row).id;
         if names.len() < MAX_NAMES && names.iter().all(|name| **name != **id) {
             names.push(id.to_string());
         }

@@ -1,5 +1,6 @@
 //! The crate seen from outside, one theme a module.
 
+mod allocations;
 mod diagnostics;
 mod handling;
 mod matching;

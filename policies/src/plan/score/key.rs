@@ -2,6 +2,8 @@
 //!
 //! Knows nothing of what a score is made of.
 
+use std::cmp::Reverse;
+
 /// Orders candidates; the least goes first. One number, so that a comparison is one instruction or two. From the top:
 /// stage, lack of room, place in the list where that decides, score from the highest, place in the list, a number from
 /// the request's draw, place among those that may serve, which have the order of the configuration.
@@ -12,37 +14,41 @@ impl Key {
     /// The lowest bits say which it is; there are far fewer deployments than 24 of them count.
     const AT: u32 = 24;
     const TIE: u32 = 23;
-    const SCORE: u32 = Self::AT + Self::TIE + 16;
-    const LISTED: u32 = Self::SCORE + 32;
-    /// After every key: no score is below 0, which has the highest bits of all.
+    /// No score is negative, so one bit of it says nothing, and the upper half holds the score and 33 bits above it.
+    const SCORE: u32 = 31;
+    /// After every key: the rest of one has 63 bits.
     const NONE: Self = Self(u128::MAX);
 
     /// The key of the candidate at a place. `group` is its stage, its lack of room, and its place in the list where that
-    /// decides; `total` its score, which is not negative; `rank` its place in the list.
+    /// decides, in 33 bits; `total` its score, which is not negative; `rank` its place in the list.
+    #[inline]
     pub(super) fn new(group: u64, total: f32, rank: u16, draw: u64, at: usize) -> Self {
         // The bits of a number that is not negative are in the order of the number.
-        let falling = !total.to_bits();
+        let falling = !total.to_bits() & (u32::MAX >> 1);
         let rest = u64::from(rank) << (Self::AT + Self::TIE) | tie(draw, at) << Self::AT | at as u64;
-        Self(u128::from(group) << Self::LISTED | u128::from(falling) << Self::SCORE | u128::from(rest))
+        Self(u128::from(group << Self::SCORE | u64::from(falling)) << 64 | u128::from(rest))
     }
 
     /// Its stage with its lack of room, and its place in the list where that decides.
+    #[inline]
     pub(super) fn group(self) -> u64 {
-        (self.0 >> Self::LISTED) as u64
+        (self.0 >> 64) as u64 >> Self::SCORE
     }
 
     /// Its place among those that may serve.
+    #[inline]
     pub(super) fn at(self) -> usize {
         self.0 as usize & ((1 << Self::AT) - 1)
     }
 
     /// The same with a score that no other has.
     pub(super) fn first_of_its_stage(self) -> Self {
-        Self(self.0 & !(u128::from(u32::MAX) << Self::SCORE))
+        Self(self.0 & !(u128::from(u32::MAX >> 1) << 64))
     }
 }
 
 /// A number of [`Key::TIE`] bits: another order of the candidates for each draw, their own order for none.
+#[inline]
 fn tie(draw: u64, at: usize) -> u64 {
     if draw == 0 {
         return 0;
@@ -55,28 +61,39 @@ fn tie(draw: u64, at: usize) -> u64 {
 /// Leaves `keep` of more keys, in order. First the best of the last stage, or of the list's last entry where the list
 /// decides: the last resort has to be there however many come before it. Then the best of each place, since a request
 /// that failed at one place is tried at another. Then the best of the rest.
-pub(super) fn shorten(mut keys: Vec<Key>, keep: usize, site: impl Fn(Key) -> usize) -> Vec<Key> {
-    let mut last = keys[0];
-    let mut best_of: Vec<Key> = Vec::new();
-    for &key in &keys {
+pub(super) fn shorten(keys: &[Key], keep: usize, site: impl Fn(Key) -> usize) -> Vec<Key> {
+    let (first, rest) = keys.split_at(keep);
+    let mut best = first.to_vec();
+    best.sort_unstable();
+    let mut last = *best.iter().max_by_key(|key| (key.group(), Reverse(**key))).unwrap_or(&Key::NONE);
+    // Few keys get in, and most of them far down.
+    for &key in rest {
         if key.group() > last.group() || key.group() == last.group() && key < last {
             last = key;
         }
+        if key < best[keep - 1] {
+            let mut at = keep - 1;
+            while at > 0 && key < best[at - 1] {
+                best[at] = best[at - 1];
+                at -= 1;
+            }
+            best[at] = key;
+        }
+    }
+    let mut best_of: Vec<Key> = Vec::new();
+    for &key in keys {
         let site = site(key);
         if best_of.len() <= site {
             best_of.resize(site + 1, Key::NONE);
         }
         best_of[site] = best_of[site].min(key);
     }
-    keys.select_nth_unstable(keep - 1);
-    keys.truncate(keep);
-    keys.sort_unstable();
     let mut kept = Vec::with_capacity(keep);
     kept.push(last);
     best_of.retain(|key| *key != last && *key != Key::NONE);
     best_of.sort_unstable();
     kept.extend(best_of.into_iter().take(keep - 1));
-    for key in keys {
+    for key in best {
         if kept.len() < keep && !kept.contains(&key) {
             kept.push(key);
         }
