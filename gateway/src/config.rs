@@ -45,7 +45,10 @@ pub use self::{
     watch::{Watch, WatchError, Watched, watch},
     zero::zero,
 };
-use crate::keys::{Grant, Keys};
+use crate::{
+    dispatch::RetryBudget,
+    keys::{Grant, Keys},
+};
 
 /// A whole configuration, checked: a listener may be bound and an engine started on the strength of it.
 #[derive(Debug)]
@@ -60,6 +63,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The bounds of the clients' listener.
     pub limits: Limits,
+    /// How many attempts beyond the first all requests together may send.
+    pub retry_budget: RetryBudget,
     /// Every place a model can run, in the order in which policies see them.
     pub deployments: Vec<Deployment>,
     /// Hosts that are known but not used, and what would make them live.
@@ -119,6 +124,8 @@ pub struct Deployment {
     pub facts: policies::Deployment,
     /// Where it runs.
     pub target: Target,
+    /// The most requests that are sent there at a time, where the file says so.
+    pub max_concurrent: Option<u32>,
 }
 
 /// Where a deployment runs.

@@ -1,29 +1,39 @@
 //! Works through a plan: tries candidates in order until one commits.
 //!
-//! A streamed attempt commits with its first content, one that is not streamed with its whole answer. Until then nothing
-//! has reached the caller and the next candidate may take over; afterwards never. Which failures go on to the next
-//! candidate, how many attempts there are, and how long each phase may last, is the plan's to say.
+//! A streamed attempt commits with its first content, one that is not streamed with its whole answer (`commit`). Until
+//! then nothing has reached the caller and the next candidate may take over; afterwards never. Which failures go on to the
+//! next candidate (`order`), how many attempts there are, how long each phase may last, whether one that failed is asked
+//! once more (`pause`), and when a second candidate is asked beside the first, is the plan's to say; how many attempts
+//! beyond the first all requests together may send is the configuration's (`retries`).
 //! Dropping the future cancels the attempt in progress. Knows nothing of HTTP framing or of the ledger.
 
+mod commit;
 mod order;
+mod pause;
+mod retries;
 pub mod stats;
+#[cfg(test)]
+mod tests;
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use backends::{Backend, BackendError, Class, Event, EventStream, Fault, Phase, Request};
-use futures_util::StreamExt;
-use policies::{Deadlines, FailureClass, Plan};
+use futures_util::future::{Either, select};
+use policies::{FailureClass, HedgeAfter, Plan};
 use serde::Serialize;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
+pub use self::retries::{Retries, RetryBudget};
 use self::{
+    commit::{Ready, commit},
     order::Order,
+    pause::Again,
     stats::{Attempt, Size, Stats},
 };
 use crate::observe;
 
-/// Most events that are held back while an attempt has not committed: start-up frames and role deltas.
-const MAX_HELD: usize = 64;
+/// What an attempt is noted with that was cancelled because another one answered first.
+const LOST: &str = "hedge.lost";
 
 /// A deployment that can be tried.
 #[derive(Debug, Clone)]
@@ -70,8 +80,22 @@ pub struct Tried {
     pub error: Option<&'static str>,
 }
 
-/// Tries the candidates of `plan`; `places` are the deployments in the plan's numbering, and `size` is that of the
-/// prompt, for their statistics. Each attempt is noted in `tried` as it ends.
+/// A plan to be worked through.
+#[derive(Clone, Copy)]
+pub struct Work<'a> {
+    /// Who is tried, how often and how long.
+    pub plan: &'a Plan,
+    /// The deployments in the plan's numbering.
+    pub places: &'a [Place],
+    /// What is sent to them.
+    pub request: &'a Arc<Request>,
+    /// That of the prompt, for their statistics.
+    pub size: Size,
+    /// What attempts beyond the first are paid from.
+    pub retries: &'a Retries,
+}
+
+/// Tries the candidates of a plan. Each attempt is noted in `tried` as it ends.
 ///
 /// `attempts.max` counts what was sent to hosts and servers: a backend that says at once that it cannot do what is
 /// asked uses up none, and an engine in this process may still be the last resort when the hosts have failed.
@@ -79,159 +103,245 @@ pub struct Tried {
 /// # Errors
 /// When no candidate committed within the plan's bounds: the first error that is the caller's own fault, else the last
 /// one; `None` where nothing could be tried because every breaker has opened since the plan was made.
-pub async fn dispatch(
-    plan: &Plan,
-    places: &[Place],
-    request: &Arc<Request>,
-    size: Size,
-    tried: &mut Vec<Tried>,
-) -> Result<Committed, Option<BackendError>> {
-    let begun = Instant::now();
-    let mut sent = 0;
-    let mut told: Option<BackendError> = None;
-    let mut order = Order::new(&plan.attempts, plan.candidates.iter().map(|candidate| candidate.group));
-    let mut failed_sites: Vec<&str> = Vec::new();
-    let at = |candidate: usize| &places[plan.candidates[candidate].deployment];
-    while let Some(candidate) = order.next(|candidate| failed_sites.contains(&&*at(candidate).site)) {
-        if !tried.is_empty() && begun.elapsed() >= plan.attempts.budget {
-            break;
+pub async fn dispatch(work: Work<'_>, tried: &mut Vec<Tried>) -> Result<Committed, Option<BackendError>> {
+    work.retries.asked();
+    let mut run = Run::new(work, tried);
+    while let Some(begun) = run.next().await {
+        let ended = match run.hedge_at(&begun) {
+            None => begun.outcome().await,
+            Some(at) => match run.hedged(begun, at).await {
+                Some(ended) => ended,
+                None => break,
+            },
+        };
+        match run.note(ended) {
+            Noted::Answers(committed) => return Ok(committed),
+            Noted::GoOn => {}
+            Noted::Over => break,
         }
-        let place = at(candidate);
-        if !place.local && sent >= plan.attempts.max {
-            continue;
-        }
-        // The breaker may have opened since the plan was made.
-        let Some(attempt) = place.stats.begin(size) else { continue };
+    }
+    Err(run.told)
+}
+
+/// A plan that is being worked through.
+struct Run<'a, 't> {
+    work: Work<'a>,
+    begun: Instant,
+    order: Order<'a>,
+    again: Again,
+    /// Attempts that were sent to hosts and servers.
+    sent: u32,
+    /// The retry budget had no attempt left for this request.
+    unpaid: bool,
+    failed_sites: Vec<&'a str>,
+    hedged: bool,
+    told: Option<BackendError>,
+    tried: &'t mut Vec<Tried>,
+}
+
+/// An attempt that has begun.
+struct Begun<'a> {
+    candidate: usize,
+    work: Work<'a>,
+    attempt: Attempt,
+}
+
+/// An attempt that has ended, or that answers.
+struct Ended {
+    candidate: usize,
+    ms: u64,
+    outcome: Result<Ready, BackendError>,
+}
+
+enum Noted {
+    Answers(Committed),
+    /// Another candidate may be tried.
+    GoOn,
+    /// None may.
+    Over,
+}
+
+impl<'a> Begun<'a> {
+    /// Works it through up to its first content.
+    async fn outcome(self) -> Ended {
+        let Self { candidate, work, attempt } = self;
+        let (Work { plan, request, .. }, place) = (work, place_of(work, candidate));
         let started = attempt.started();
         let (_, deadlines) = plan.attempts.of(plan.candidates[candidate].group);
         let outcome = commit(deadlines, place, request, attempt).await;
-        let ms = started.elapsed().as_millis() as u64;
+        Ended { candidate, ms: started.elapsed().as_millis() as u64, outcome }
+    }
+}
+
+/// Where a candidate of the plan is.
+fn place_of(work: Work<'_>, candidate: usize) -> &Place {
+    &work.places[work.plan.candidates[candidate].deployment]
+}
+
+impl<'a, 't> Run<'a, 't> {
+    fn new(work: Work<'a>, tried: &'t mut Vec<Tried>) -> Self {
+        let attempts = &work.plan.attempts;
+        Self {
+            work,
+            begun: Instant::now(),
+            order: Order::new(attempts, work.plan.candidates.iter().map(|candidate| candidate.group)),
+            again: Again::new(attempts.again),
+            sent: 0,
+            unpaid: false,
+            failed_sites: Vec::new(),
+            hedged: false,
+            told: None,
+            tried,
+        }
+    }
+
+    /// Begins the next attempt: at a candidate that was not tried yet, else once more at one that was.
+    async fn next(&mut self) -> Option<Begun<'a>> {
+        if let Some(begun) = self.another() {
+            return Some(begun);
+        }
+        let (candidate, at) = self.again.next(Instant::now())?;
+        if at >= self.begun + self.work.plan.attempts.budget || !self.may_send(candidate) {
+            return None;
+        }
+        sleep_until(at).await;
+        self.begin(candidate)
+    }
+
+    /// Begins an attempt at a candidate that was not tried yet.
+    fn another(&mut self) -> Option<Begun<'a>> {
+        let work = self.work;
+        if !self.tried.is_empty() && self.begun.elapsed() >= work.plan.attempts.budget {
+            return None;
+        }
+        loop {
+            let failed = |candidate| self.failed_sites.contains(&&*place_of(work, candidate).site);
+            let candidate = self.order.next(failed)?;
+            // Another may be one of this process, which is not counted.
+            if self.may_send(candidate)
+                && let Some(begun) = self.begin(candidate)
+            {
+                return Some(begun);
+            }
+        }
+    }
+
+    /// Whether the plan and the retry budget have an attempt left for a candidate.
+    fn may_send(&mut self, candidate: usize) -> bool {
+        if place_of(self.work, candidate).local {
+            return true;
+        }
+        if self.sent >= self.work.plan.attempts.max || self.unpaid {
+            return false;
+        }
+        self.unpaid = self.sent > 0 && !self.work.retries.one_more();
+        if self.unpaid {
+            observe::retry_refused();
+        }
+        !self.unpaid
+    }
+
+    /// Begins an attempt; `None` where its breaker may have opened since the plan was made, or as many run there as may.
+    fn begin(&mut self, candidate: usize) -> Option<Begun<'a>> {
+        let place = place_of(self.work, candidate);
+        let attempt = place.stats.begin(self.work.size)?;
+        self.sent += u32::from(!place.local);
+        Some(Begun { candidate, work: self.work, attempt })
+    }
+
+    /// When a second candidate is asked beside this attempt; once a request.
+    fn hedge_at(&self, begun: &Begun<'_>) -> Option<Instant> {
+        let after = self.work.plan.attempts.hedge_after.filter(|_| !self.hedged)?;
+        let wait = match after {
+            HedgeAfter::Time(wait) => wait,
+            // What is measured is the first token of streams.
+            HedgeAfter::P95 if !self.work.request.stream => return None,
+            HedgeAfter::P95 => {
+                let usual = place_of(self.work, begun.candidate).stats.ttft(self.work.size)?;
+                Duration::try_from_secs_f32(usual.p95 / 1e3).ok()?
+            }
+        };
+        Some(begun.attempt.started() + wait)
+    }
+
+    /// Works an attempt through, from `at` on beside another. The one that answers first is kept and the other cancelled.
+    /// `None` where one of them says that no other is to be tried.
+    async fn hedged(&mut self, first: Begun<'a>, at: Instant) -> Option<Ended> {
+        let (of_first, began) = (first.candidate, first.attempt.started());
+        let mut first = pin!(first.outcome());
+        if let Ok(ended) = timeout_at(at, &mut first).await {
+            return Some(ended);
+        }
+        self.hedged = true;
+        let Some(second) = self.another() else { return Some(first.await) };
+        let (of_second, began_second) = (second.candidate, second.attempt.started());
+        let second = pin!(second.outcome());
+        let (ended, other, (candidate, since)) = match select(first, second).await {
+            Either::Left((ended, second)) => (ended, Either::Right(second), (of_second, began_second)),
+            Either::Right((ended, first)) => (ended, Either::Left(first), (of_first, began)),
+        };
+        let lost = |run: &mut Self, candidate: usize, since: Instant| {
+            let deployment = place_of(run.work, candidate).backend.id().to_string();
+            run.tried.push(Tried { deployment, ms: since.elapsed().as_millis() as u64, error: Some(LOST) });
+        };
+        if ended.outcome.is_ok() {
+            lost(self, candidate, since);
+            observe::hedged(ended.candidate == of_second);
+            return Some(ended);
+        }
+        match self.note(ended) {
+            Noted::Over => {
+                lost(self, candidate, since);
+                None
+            }
+            Noted::GoOn | Noted::Answers(_) => {
+                let ended = match other {
+                    Either::Left(first) => first.await,
+                    Either::Right(second) => second.await,
+                };
+                observe::hedged(ended.candidate == of_second);
+                Some(ended)
+            }
+        }
+    }
+
+    /// Notes how an attempt ended, and says whether there may be another.
+    fn note(&mut self, ended: Ended) -> Noted {
+        let Ended { candidate, ms, outcome } = ended;
+        let place = place_of(self.work, candidate);
         let error = outcome.as_ref().err().map(BackendError::code);
-        tried.push(Tried { deployment: place.backend.id().to_string(), ms, error });
+        self.tried.push(Tried { deployment: place.backend.id().to_string(), ms, error });
         let error = match outcome {
             Ok(Ready { head, rest, attempt, first_token, deadline }) => {
-                let backend = Arc::clone(&place.backend);
-                let idle = deadlines.idle;
-                return Ok(Committed { candidate, head, rest, attempt, first_token, deadline, idle, backend });
+                let (_, deadlines) = self.work.plan.attempts.of(self.work.plan.candidates[candidate].group);
+                let (idle, backend) = (deadlines.idle, Arc::clone(&place.backend));
+                let committed = Committed { candidate, head, rest, attempt, first_token, deadline, idle, backend };
+                return Noted::Answers(committed);
             }
             Err(error) => error,
         };
-        observe::attempt_failed(place.backend.id().as_str(), error.code());
+        let (id, request) = (place.backend.id(), &self.work.request.id);
+        observe::attempt_failed(id.as_str(), error.code());
         if error.fault() == Fault::Caller {
-            tracing::debug!(request = request.id, deployment = %place.backend.id(), error = chain(&error), "attempt refused");
+            tracing::debug!(request, deployment = %id, error = chain(&error), "attempt refused");
         } else {
-            tracing::warn!(request = request.id, deployment = %place.backend.id(), error = chain(&error), "attempt failed");
+            tracing::warn!(request, deployment = %id, error = chain(&error), "attempt failed");
         }
-        sent += u32::from(!matches!(error, BackendError::Unsupported { .. }));
-        let go_on = order.failed(candidate, failure_class(&error)) && error.try_next();
+        if matches!(error, BackendError::Unsupported { .. }) && !place.local {
+            self.sent -= 1;
+        }
+        let go_on = self.order.failed(candidate, failure_class(&error)) && error.try_next();
+        self.again.failed(candidate, &error, Instant::now());
         if matches!(
             error.class(),
             Class::Connect | Class::Timeout | Class::ServerError | Class::BadStream | Class::Auth
         ) {
-            failed_sites.push(&place.site);
+            self.failed_sites.push(&place.site);
         }
-        if told.as_ref().is_none_or(|told| told.fault() != Fault::Caller) {
-            told = Some(error);
+        if self.told.as_ref().is_none_or(|told| told.fault() != Fault::Caller) {
+            self.told = Some(error);
         }
-        if !go_on {
-            break;
-        }
-    }
-    Err(told)
-}
-
-struct Ready {
-    head: Vec<Event>,
-    rest: EventStream,
-    attempt: Attempt,
-    first_token: Duration,
-    deadline: Instant,
-}
-
-/// One attempt up to its first content.
-async fn commit(
-    deadlines: &Deadlines,
-    place: &Place,
-    request: &Arc<Request>,
-    mut attempt: Attempt,
-) -> Result<Ready, BackendError> {
-    let deadline = attempt.started() + deadlines.total;
-    // An answer that is not streamed has its headers when it is done, so only the total counts there.
-    let (headers_by, first_by) = if request.stream {
-        (attempt.started() + deadlines.connect + deadlines.headers, attempt.started() + deadlines.first_token)
-    } else {
-        (deadline, deadline)
-    };
-    let late = |phase| if request.stream { phase } else { Phase::Total };
-    let result = async {
-        let mut rest = timeout_at(headers_by.min(deadline), place.backend.generate(Arc::clone(request)))
-            .await
-            .map_err(|_| BackendError::Timeout { phase: late(Phase::Headers) })??;
-        let mut head = Vec::with_capacity(2);
-        let mut whole = Whole::new(request);
-        loop {
-            let event = timeout_at(first_by.min(deadline), rest.next())
-                .await
-                .map_err(|_| BackendError::Timeout { phase: late(Phase::FirstToken) })?
-                .transpose()?;
-            let Some(event) = event else {
-                let reason = if request.stream {
-                    "it ended before the answer began"
-                } else {
-                    "it ended without a finish reason"
-                };
-                return Err(BackendError::BrokenStream { reason: reason.into() });
-            };
-            let committed =
-                if request.stream { commits(&event) || head.len() + 1 >= MAX_HELD } else { whole.ends_with(&event) };
-            head.push(event);
-            if committed {
-                return Ok((head, rest));
-            }
-        }
-    };
-    match result.await {
-        Ok((head, rest)) => {
-            let first_token = attempt.first_token().unwrap_or_default();
-            Ok(Ready { head, rest, attempt, first_token, deadline })
-        }
-        Err(error) => {
-            attempt.failed(&error);
-            Err(error)
-        }
-    }
-}
-
-/// Whether an event is something a caller would miss if the attempt were replaced now.
-fn commits(event: &Event) -> bool {
-    match event {
-        Event::Delta(delta) => !delta.text.is_empty() || !delta.logprobs.is_empty(),
-        Event::Finish { .. } | Event::Whole(_) | Event::Usage(_) => true,
-        Event::Frame(frame) => frame.content || frame.finished || frame.done,
-    }
-}
-
-/// Counts what an answer that is not streamed still lacks.
-struct Whole {
-    unfinished: usize,
-}
-
-impl Whole {
-    fn new(request: &Request) -> Self {
-        Self { unfinished: request.answers() }
-    }
-
-    /// Whether the answer is whole with this event: an upstream's body, or the usage after every finish reason.
-    fn ends_with(&mut self, event: &Event) -> bool {
-        match event {
-            Event::Whole(_) => true,
-            Event::Finish { .. } => {
-                self.unfinished = self.unfinished.saturating_sub(1);
-                false
-            }
-            Event::Usage(_) => self.unfinished == 0,
-            Event::Delta(_) | Event::Frame(_) => false,
-        }
+        if go_on { Noted::GoOn } else { Noted::Over }
     }
 }
 

@@ -129,7 +129,8 @@ struct Work<'a> {
 async fn answer(work: Work<'_>, ticket: Ticket, mut settlement: Settlement) -> Result<(Body, Arc<Deployed>), ApiError> {
     let Work { runtime, plan, request, include_usage, facts } = work;
     let size = Size::of(facts.prompt_tokens);
-    let dispatched = dispatch::dispatch(plan, &runtime.places, request, size, &mut settlement.tried).await;
+    let work = dispatch::Work { plan, places: &runtime.places, request, size, retries: &runtime.retries };
+    let dispatched = dispatch::dispatch(work, &mut settlement.tried).await;
     // The sync to disk ran beside the model; no byte goes out before it is done.
     if let Err(error) = settle::durable(ticket).await {
         settlement.failed(error.status.as_u16(), &error.code);
@@ -140,7 +141,7 @@ async fn answer(work: Work<'_>, ticket: Ticket, mut settlement: Settlement) -> R
         Err(error) => {
             let error = match &error {
                 Some(error) => ApiError::exhausted(error, &facts.model_asked, settlement.tried.len()),
-                None => ApiError::no_healthy_backend(&facts.model_asked, ""),
+                None => ApiError::no_healthy_backend(&facts.model_asked, "", None),
             };
             settlement.failed(error.status.as_u16(), &error.code);
             return Err(error);

@@ -14,6 +14,8 @@ const DURATION: &str = "gen_ai_server_request_duration_seconds";
 const FIRST_TOKEN: &str = "gen_ai_server_time_to_first_token_seconds";
 const TOKENS: &str = "gen_ai_client_token_usage_total";
 const ATTEMPTS: &str = "pointsman_attempts_total";
+const RETRIES_REFUSED: &str = "pointsman_retries_refused_total";
+const HEDGED: &str = "pointsman_hedged_total";
 const DECISIONS: &str = "pointsman_decisions_total";
 const OUTCOMES: &str = "pointsman_outcomes_total";
 const REFUSED: &str = "pointsman_refused_requests_total";
@@ -37,6 +39,11 @@ pub fn install_metrics() -> Result<PrometheusHandle, metrics_exporter_prometheus
     describe_histogram!(FIRST_TOKEN, "Time from the start of the serving attempt to its first content");
     describe_counter!(TOKENS, "Tokens, by model and type (input, output, cached)");
     describe_counter!(ATTEMPTS, "Attempts at a deployment, by result (ok or the error's code)");
+    describe_counter!(RETRIES_REFUSED, "Attempts beyond the first that the retry budget did not allow");
+    describe_counter!(
+        HEDGED,
+        "Requests sent to a second candidate beside the first, by whether the second one answers"
+    );
     describe_counter!(DECISIONS, "Plans made, by verdict");
     describe_counter!(OUTCOMES, "Requests ended, by status");
     describe_counter!(REFUSED, "Requests refused before a plan was made, by code");
@@ -119,6 +126,16 @@ impl std::fmt::Debug for Series {
 /// An attempt failed.
 pub fn attempt_failed(deployment: &str, code: &'static str) {
     counter!(ATTEMPTS, "deployment" => deployment.to_owned(), "result" => code).increment(1);
+}
+
+/// An attempt beyond the first was left out, since the retry budget is used up.
+pub fn retry_refused() {
+    counter!(RETRIES_REFUSED).increment(1);
+}
+
+/// A second candidate was asked beside one that had not begun to answer; whether that one answers.
+pub fn hedged(won: bool) {
+    counter!(HEDGED, "won" => if won { "yes" } else { "no" }).increment(1);
 }
 
 /// A plan was made.

@@ -5,6 +5,8 @@
 
 pub mod waiting;
 
+use std::time::Duration;
+
 use policies::{Facts, Plan, Verdict};
 use serde_json::json;
 
@@ -60,9 +62,10 @@ pub fn refusal(plan: &Plan, facts: &Facts) -> Option<ApiError> {
             ))
         }
         Verdict::NoneFits { code, reason, alternatives } => Some(unfit(asked, code, reason, alternatives)),
-        Verdict::Unavailable { models } => {
+        Verdict::Unavailable { models, again_ms } => {
             let names = models.iter().map(|model| format!("`{model}`")).collect::<Vec<_>>().join(", ");
-            Some(ApiError::no_healthy_backend(asked, &format!(" ({names})")))
+            let again = again_ms.map(|ms| Duration::from_millis(ms.into()));
+            Some(ApiError::no_healthy_backend(asked, &format!(" ({names})"), again))
         }
     }
 }

@@ -22,7 +22,7 @@ use tokio::{sync::Semaphore, time::Instant};
 use crate::{
     config::{self, Config, Environment, Overrides, Target, Weights},
     dispatch::{
-        Place, chain,
+        Place, Retries, chain,
         stats::{Epoch, Lengths, Size, Stats},
     },
     handle::shadow,
@@ -107,6 +107,8 @@ pub struct Runtime {
     pub lengths: Lengths,
     /// Requests that wait for a deployment to be available.
     pub waiting: Waiting,
+    /// What attempts beyond the first are paid from.
+    pub retries: Arc<Retries>,
     /// That of all statistics.
     epoch: Epoch,
     models: Vec<Model>,
@@ -163,6 +165,9 @@ impl Runtime {
                     local: matches!(deployment.target, Target::Native { .. }),
                 },
             });
+            if let Some(place) = places.last() {
+                place.stats.set_most(deployment.max_concurrent);
+            }
             let header = |text: &str| HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("?"));
             deployed.push(Arc::new(Deployed {
                 series: Series::new(&deployment.facts.id, &deployment.facts.model),
@@ -179,8 +184,23 @@ impl Runtime {
         let policy_header = config.policy_digest.get(..16).and_then(|digest| HeaderValue::from_str(digest).ok());
         let policy_header = policy_header.unwrap_or_else(|| HeaderValue::from_static("?"));
         let routes = config.policies.routes().chain([policies::DIRECT]);
+        let retries = previous.map(|previous| Arc::clone(&previous.retries));
+        let retries = retries
+            .filter(|retries| retries.bounds() == config.retry_budget)
+            .unwrap_or_else(|| Arc::new(Retries::new(config.retry_budget)));
         let lengths = Lengths::new(routes, previous.map(|previous| &previous.lengths));
-        Ok(Self { config, deployed, facts, places, policy_header, lengths, waiting: Waiting::default(), epoch, models })
+        Ok(Self {
+            config,
+            deployed,
+            facts,
+            places,
+            policy_header,
+            lengths,
+            waiting: Waiting::default(),
+            retries,
+            epoch,
+            models,
+        })
     }
 
     /// How the deployments are now for a prompt of this size, in their order.

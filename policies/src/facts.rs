@@ -371,6 +371,15 @@ pub struct Live {
     pub cached_share: f32,
     /// Tokens of this request's prompt that are cached there.
     pub cached_prefix_tokens: u32,
+    /// For how long it takes nothing more by its own word, because a limit is used up, in milliseconds; 0 where it takes
+    /// requests.
+    pub throttled_ms: u32,
+    /// Whether as many of our requests run there as it may be given.
+    pub full: bool,
+    /// What is left of the tightest of its limits, 0 to 1; 1 where it says nothing of it.
+    pub quota_left: f32,
+    /// How full its cache of keys and values is, 0 to 1; 0 where it says nothing of it.
+    pub cache_used: f32,
 }
 
 /// How long something takes, in milliseconds, over recent requests.
@@ -403,6 +412,10 @@ impl Live {
         error_rate: 0.0,
         cached_share: 0.0,
         cached_prefix_tokens: 0,
+        throttled_ms: 0,
+        full: false,
+        quota_left: 1.0,
+        cache_used: 0.0,
     };
 }
 

@@ -116,6 +116,13 @@ pub enum Cause {
     License(Arc<Decision>),
     /// It is not healthy.
     Unhealthy,
+    /// A limit of its own is used up, by its own word.
+    Throttled {
+        /// For how long it takes nothing more, milliseconds.
+        ms: u32,
+    },
+    /// As many of our requests run there as it may be given.
+    Full,
     /// It takes longer than the route allows.
     Slow {
         /// `required-ttft` or `required-tpot`.
@@ -151,6 +158,8 @@ impl Rejected {
             Cause::Lacks(_) => "lacks-capability",
             Cause::License(_) => "license",
             Cause::Unhealthy => "unhealthy",
+            Cause::Throttled { .. } => "throttled",
+            Cause::Full => "full",
             Cause::Slow { code, .. } => code,
             Cause::Failing { .. } => "required-error-rate",
             Cause::Owes { .. } => "required-obligations",
@@ -168,6 +177,10 @@ impl Rejected {
             Cause::Lacks(capability) => format!("it lacks `{capability}`, which the request needs"),
             Cause::License(decision) => decision.reason.to_string(),
             Cause::Unhealthy => "it is not healthy now".to_owned(),
+            Cause::Throttled { ms } => {
+                format!("a limit of its own is used up; it says to come back in {} s", ms.div_ceil(1_000))
+            }
+            Cause::Full => "as many requests run there as it may be given".to_owned(),
             Cause::Slow { code: "required-ttft", ms, max } => {
                 format!("its first token takes {ms:.0} ms; the route allows {max:.0}")
             }
@@ -365,12 +378,12 @@ impl<'a> Asking<'a> {
             let live = self.snapshot.live.get(row.deployment).unwrap_or(&Live::UNMEASURED);
             let bar = bar(self.facts, self.needs, row, &mut self.allowed);
             let cause = match (bar, limits) {
-                (None, None) if live.healthy => None,
+                (None, None) if takes_more(live) => None,
                 (Some(bar), _) => Some(self.cause(bar, row)),
                 // How it is now comes last, so that a deployment counts as down only where it would otherwise have served.
-                (None, None) => Some(Cause::Unhealthy),
+                (None, None) => unavailable(live),
                 (None, Some(limits)) => limits::owes(limits, || self.allowed.decision(row))
-                    .or_else(|| (!live.healthy).then_some(Cause::Unhealthy))
+                    .or_else(|| unavailable(live))
                     .or_else(|| limits::unmet(limits, live)),
             };
             match cause {
@@ -423,6 +436,22 @@ fn bar(facts: &Facts, needs: Capabilities, row: &Row, allowed: &mut Allowed<'_>)
         return Some(Bar::ContextTooLong(limit));
     }
     (!allowed.allows(row)).then_some(Bar::License)
+}
+
+/// Whether a deployment takes requests now.
+#[inline]
+fn takes_more(live: &Live) -> bool {
+    live.healthy && live.throttled_ms == 0 && !live.full
+}
+
+/// Why it does not.
+fn unavailable(live: &Live) -> Option<Cause> {
+    match live {
+        Live { healthy: false, .. } => Some(Cause::Unhealthy),
+        Live { throttled_ms: 1.., .. } => Some(Cause::Throttled { ms: live.throttled_ms }),
+        Live { full: true, .. } => Some(Cause::Full),
+        _ => None,
+    }
 }
 
 /// The licence decisions for one use, each model decided once.

@@ -143,10 +143,11 @@ impl<'a> World<'a> {
                 self.facts.needs = Needs::from(needs.without([*capability].into_iter().collect::<Capabilities>()));
                 Some(format!("a request that does not need `{capability}`"))
             }
-            Cause::Unhealthy => {
+            Cause::Unhealthy | Cause::Throttled { .. } | Cause::Full => {
                 let at = self.deployments.iter().position(|deployment| deployment.id == id)?;
                 self.live[at] = Live::UNMEASURED;
-                Some(format!("`{id}` healthy again"))
+                let what = if *cause == Cause::Unhealthy { "healthy" } else { "below its limit" };
+                Some(format!("`{id}` {what} again"))
             }
             Cause::License(_) => None,
         }

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     Capability, FailureClasses,
+    attempts::MOST_AGAIN,
     parse::NEEDS,
     plan::MAX_CANDIDATES,
     preset,
@@ -248,6 +249,16 @@ fn attempts() -> Value {
         "`attempts`",
         vec![
             ("max", most(), "The most attempts at hosts and servers, the first included: 3."),
+            (
+                "again",
+                json!({"type": "integer", "minimum": 0, "maximum": MOST_AGAIN}),
+                "How often one deployment is asked once more, where nobody else is left: 0.",
+            ),
+            (
+                "hedge_after",
+                either(words(["p95"]), duration()),
+                "When the next is asked beside one that has not begun to answer; never if left out.",
+            ),
             ("budget", duration(), "No attempt begins later than so after the first: 30s."),
             ("on", classes(), "The failures after which the next is tried; all but `content_filter`."),
             ("deadlines", deadlines(), "How long each phase of an attempt may take."),

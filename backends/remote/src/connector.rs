@@ -20,6 +20,17 @@ use tower::Service;
 /// long what was sent may go unacknowledged.
 const SILENCE: Duration = Duration::from_secs(30);
 
+tokio::task_local! {
+    /// How long TCP and TLS may take together for what this task sends now.
+    static WITHIN: Duration;
+}
+
+/// Lets a connection that has to be made for `sending` take no longer than `within`, where that is less than the client's
+/// own bound. One that waits in the pool takes no time.
+pub async fn connect_within<F: Future>(within: Duration, sending: F) -> F::Output {
+    WITHIN.scope(within, sending).await
+}
+
 /// Connects to hosts. Its clones share everything: the pool makes one for each request.
 #[derive(Clone)]
 pub(crate) struct Connector {
@@ -55,7 +66,7 @@ impl Service<Uri> for Connector {
 
     fn call(&mut self, address: Uri) -> Self::Future {
         let connection = HttpsConnector::clone(&self.https).call(address);
-        let timeout = self.timeout;
+        let timeout = WITHIN.try_with(|within| self.timeout.min(*within)).unwrap_or(self.timeout);
         Box::pin(async move {
             match tokio::time::timeout(timeout, connection).await {
                 Ok(connection) => connection,

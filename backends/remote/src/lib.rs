@@ -8,7 +8,7 @@
 //! Read in this order: `target` (what a place wants), `remote` (one exchange), `reader` (what a stream may look
 //! like), `report` (whose fault an error is), `probe` (how a server is between requests). `tests/faults.rs` holds the outcome of every fault as a table.
 //!
-//! It sets no deadline but that of a connection, retries nothing and chooses nothing: all that is the gateway's.
+//! It sets no deadline but that of a connection ([`connect_within`]), retries nothing and chooses nothing: all that is the gateway's.
 //!
 //! # What becomes of every fault
 //!
@@ -44,6 +44,7 @@ use backends::{Backend, BackendId};
 use catalog::Dialect;
 
 pub use client::{Client, ClientError, ClientOptions};
+pub use connector::connect_within;
 pub use probe::Probing;
 pub use reader::Reader;
 pub use remote::Remote;

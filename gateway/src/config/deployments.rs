@@ -447,7 +447,18 @@ impl<'a> One<'a, '_> {
         }
         // The place is filled in by who called; until then it is the demo model's.
         let target = Target::Native { weights: Weights::BuiltIn, context_tokens: None };
-        Deployment { facts, target }
+        let max_concurrent = self.max_concurrent();
+        Deployment { facts, target, max_concurrent }
+    }
+
+    fn max_concurrent(&mut self) -> Option<u32> {
+        let written = self.raw.max_concurrent.as_ref()?;
+        let fits = u32::try_from(written.value).ok().filter(|most| *most > 0);
+        if fits.is_none() {
+            let problem = Problem::error("out-of-range", "`max_concurrent` is not a number of requests");
+            self.note(problem.label("expected 1 or more; leave it out for no bound"), &written.at);
+        }
+        fits
     }
 
     fn context(&mut self, written: &Spanned<u64>, model: &Model) {

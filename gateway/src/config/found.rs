@@ -84,7 +84,7 @@ fn live(
                 key: Some(Secret::new(key)),
                 name: offer.name.clone(),
             };
-            Some(Deployment { facts, target })
+            Some(Deployment { facts, target, max_concurrent: None })
         })
         .collect();
     if deployments.is_empty() {

@@ -1,8 +1,14 @@
-//! The bounds of the clients' listener.
+//! Bounds: of the clients' listener, and of attempts beyond the first.
 
 use std::time::Duration;
 
-use super::{Limits, decode::Spanned, load::Reading, raw::RawLimits, report::Problem};
+use super::{
+    Limits, RetryBudget,
+    decode::Spanned,
+    load::Reading,
+    raw::{RawLimits, RawRetryBudget},
+    report::Problem,
+};
 
 impl Default for Limits {
     fn default() -> Self {
@@ -42,4 +48,28 @@ pub(super) fn check(reading: &mut Reading<'_>, raw: &RawLimits) -> Option<Limits
         connections: connections? as usize,
         drain_timeout: raw.drain_timeout.as_ref().map_or(default.drain_timeout, |span| span.value.0),
     })
+}
+
+/// Checks what is written; the rest is the default. None if a bound is out of its range.
+pub(super) fn retry_budget(reading: &mut Reading<'_>, raw: &RawRetryBudget) -> Option<RetryBudget> {
+    /// More would be no bound.
+    const MOST_SHARE: f64 = 10.0;
+    const MOST_PER_SECOND: u64 = 100_000;
+    let RetryBudget { share, per_second } = RetryBudget::default();
+    let (share, per_second) = (
+        raw.share.as_ref().map_or(Ok(share), |written| match written.value {
+            value if (0.0..=MOST_SHARE).contains(&value) => Ok(value as f32),
+            _ => Err(("share", written.at.clone(), MOST_SHARE.to_string())),
+        }),
+        raw.per_second.as_ref().map_or(Ok(per_second), |written| match written.value {
+            value if value <= MOST_PER_SECOND => Ok(value as u32),
+            _ => Err(("per_second", written.at.clone(), MOST_PER_SECOND.to_string())),
+        }),
+    );
+    let wrong: Vec<_> = share.as_ref().err().into_iter().chain(per_second.as_ref().err()).cloned().collect();
+    for (key, at, most) in wrong {
+        let problem = Problem::error("out-of-range", format!("`{key}` is no bound on attempts"));
+        reading.note(problem.label(format!("expected 0 to {most}")), at);
+    }
+    Some(RetryBudget { share: share.ok()?, per_second: per_second.ok()? })
 }

@@ -188,6 +188,7 @@ impl<'a> Reading<'a> {
         let contexts = contexts::contexts(&mut self, &raw, &tree);
         let teams = contexts::teams(&mut self, &raw, &tree);
         let limits = limits::check(&mut self, &raw.limits);
+        let retry_budget = limits::retry_budget(&mut self, &raw.retry_budget);
         let facts = declared::check(&mut self, &raw);
         let access = self.keys(raw.keys.as_ref(), &contexts, &teams);
         let declared = declared::declared(&raw, &facts, access.as_ref());
@@ -203,6 +204,7 @@ impl<'a> Reading<'a> {
             admin: admin?,
             data_dir,
             limits: limits?,
+            retry_budget: retry_budget?,
             deployments,
             not_live,
             contexts,

@@ -57,6 +57,10 @@ pub(super) struct Raw {
     /// Bounds of the clients' listener.
     #[serde(default)]
     pub(super) limits: RawLimits,
+    /// How many attempts beyond the first all requests together may send to hosts and servers, so that one that fails does
+    /// not bring down the next.
+    #[serde(default)]
+    pub(super) retry_budget: RawRetryBudget,
 }
 
 /// A model served at a place: exactly one of `host`, `server` and `engine`.
@@ -114,6 +118,10 @@ pub(super) struct RawDeployment {
     /// Bits a weight is stored in there.
     #[serde(default)]
     pub(super) quantization_bits: Option<Spanned<f64>>,
+    /// Most requests that are sent there at a time; further ones go elsewhere. Default: as many as it bears, which is
+    /// learnt from its refusals.
+    #[serde(default)]
+    pub(super) max_concurrent: Option<Spanned<u64>>,
     /// Price there. Default: what the host lists.
     #[serde(default)]
     pub(super) price: Option<RawPrice>,
@@ -189,6 +197,19 @@ pub(super) struct RawFacts {
     /// Entries of the request's `metadata`, such as `project`.
     #[serde(default)]
     pub(super) metadata: Vec<Spanned<String>>,
+}
+
+/// How many attempts beyond the first there may be.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename = "`retry_budget`", deny_unknown_fields)]
+#[schemars(rename = "RetryBudget")]
+pub(super) struct RawRetryBudget {
+    /// For each request of the last ten seconds: 0 to 10. Default: 0.2.
+    #[serde(default)]
+    pub(super) share: Option<Spanned<f64>>,
+    /// In each second, however few requests there were. Default: 10.
+    #[serde(default)]
+    pub(super) per_second: Option<Spanned<u64>>,
 }
 
 /// Bounds of the clients' listener.

@@ -11,7 +11,7 @@ use catalog::{ASSUMED_ENTITY, Catalog, Exposure, Purpose, Use};
 use policies::{Place, Report};
 
 use super::{
-    Access, Config, Context, DeclaredFacts, Deployment, Environment, Limits, Overrides, Target, Weights,
+    Access, Config, Context, DeclaredFacts, Deployment, Environment, Limits, Overrides, RetryBudget, Target, Weights,
     deployments::{DEMO_BITS, DEMO_MODEL, local},
     found,
     load::{ADMIN, DATA_DIR, LISTEN, compiled, default_policies, digest, finished, policy_digest},
@@ -55,6 +55,7 @@ pub fn zero(overrides: &Overrides, environment: &Environment) -> Result<(Config,
         admin,
         data_dir: overrides.data_dir.clone().unwrap_or_else(|| PathBuf::from(DATA_DIR)),
         limits: Limits::default(),
+        retry_budget: RetryBudget::default(),
         deployments,
         not_live: found.not_live,
         contexts: BTreeMap::from([(CONTEXT.to_owned(), Arc::clone(&context))]),
@@ -78,7 +79,7 @@ fn demo(catalog: &Catalog) -> Option<Deployment> {
     facts.quantization_bits = Some(DEMO_BITS);
     facts.context_tokens = model.context_tokens;
     let target = Target::Native { weights: Weights::BuiltIn, context_tokens: None };
-    let mut deployment = Deployment { facts, target };
+    let mut deployment = Deployment { facts, target, max_concurrent: None };
     local(&mut deployment, model);
     Some(deployment)
 }

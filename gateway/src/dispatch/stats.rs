@@ -1,5 +1,6 @@
 //! What the gateway learns about a deployment from the answers it gives: how long they take by size of the prompt, how
-//! many fail, how much of a prompt it had cached, and whether to leave it alone for a while (`breaker`).
+//! many fail, how much of a prompt it had cached, how many requests it bears at a time (`ceiling`), and whether to leave it
+//! alone for a while (`breaker`).
 //!
 //! Old samples fade, each kind in its own way: latencies (`histogram`), means (`decayed`), failures (`errors`). A failure
 //! is the backend's own; a caller's mistake or a cancelled request counts neither way.
@@ -10,6 +11,7 @@
 
 mod attempt;
 mod breaker;
+mod ceiling;
 mod decayed;
 mod errors;
 mod histogram;
@@ -31,11 +33,13 @@ use std::{
 };
 
 use backends::{Load, Usage};
-use policies::Live;
+use policies::{Live, Spread};
 use tokio::time::Instant;
 
 use self::{
+    attempt::Running,
     breaker::{Breaker, Pass},
+    ceiling::Ceiling,
     decayed::Mean,
     errors::Errors,
     latencies::Latencies,
@@ -56,6 +60,7 @@ pub struct Stats {
     epoch: Epoch,
     running: AtomicU32,
     breaker: Breaker,
+    ceiling: Ceiling,
     errors: Errors,
     /// Of the prompts of whole answers: their tokens, and how many of these were cached.
     prompt_tokens: Mean,
@@ -92,6 +97,7 @@ impl Stats {
             epoch,
             running: AtomicU32::new(0),
             breaker: Breaker::new(seed),
+            ceiling: Ceiling::default(),
             errors: Errors::default(),
             prompt_tokens: Mean::default(),
             cached_tokens: Mean::default(),
@@ -114,14 +120,35 @@ impl Stats {
             error_rate: self.errors.rate(now_ms),
             cached_share: self.cached_share(),
             cached_prefix_tokens: load.cached_prefix,
+            throttled_ms: load.throttled_for.map_or(0, |time| (time.as_millis() as u32).max(1)),
+            full: running >= self.ceiling.of(now_ms),
+            quota_left: load.quota_left.unwrap_or(1.0),
+            cache_used: load.cache_used.unwrap_or(0.0),
         }
     }
 
-    /// Starts an attempt; `None` while the breaker is open or another request is its probe.
+    /// The configuration says how many requests may run there at a time, or nothing.
+    pub fn set_most(&self, most: Option<u32>) {
+        self.ceiling.set_most(most);
+    }
+
+    /// The time to the first token of prompts of this size, where it was measured.
+    pub fn ttft(&self, size: Size) -> Option<Spread> {
+        self.latencies.of(size).0
+    }
+
+    /// Starts an attempt; `None` while the breaker is open or another request is its probe, and where as many run there
+    /// as may.
     pub fn begin(self: &Arc<Self>, size: Size) -> Option<Attempt> {
         let now = Instant::now();
-        let pass = self.breaker.pass(self.epoch.ms(now))?;
-        Some(Attempt::new(Arc::clone(self), size, now, pass))
+        let now_ms = self.epoch.ms(now);
+        let running = Running::enter(Arc::clone(self), self.ceiling.of(now_ms))?;
+        let pass = self.breaker.pass(now_ms)?;
+        Some(Attempt::new(running, size, now, pass))
+    }
+
+    fn refused(&self, now: Instant) {
+        self.ceiling.refused(self.running.load(Relaxed), self.epoch.ms(now));
     }
 
     fn succeeded(&self, usage: Usage, now: Instant) {
@@ -131,6 +158,7 @@ impl Stats {
         }
         self.errors.add(false, self.epoch.ms(now));
         self.breaker.succeeded();
+        self.ceiling.answered(self.running.load(Relaxed));
     }
 
     fn failed(&self, pass: Pass, now: Instant) {

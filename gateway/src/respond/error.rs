@@ -169,7 +169,7 @@ impl ApiError {
     /// The gateway has tried what policy allows, so SDKs are told not to repeat a failure at once.
     pub fn exhausted(error: &BackendError, model: &str, tried: usize) -> Self {
         if tried == 0 {
-            return Self::no_healthy_backend(model, "");
+            return Self::no_healthy_backend(model, "", None);
         }
         let tries = if tried == 1 { "1 attempt".to_owned() } else { format!("{tried} attempts") };
         let mut api = match error.class() {
@@ -219,11 +219,12 @@ impl ApiError {
         api
     }
 
-    /// 503: everything that may serve the model rests after failures. `which` names the models, or nothing.
-    pub fn no_healthy_backend(model: &str, which: &str) -> Self {
-        let message = format!("nothing that may serve `{model}` is healthy now{which}");
+    /// 503: everything that may serve the model rests after failures, or is at a limit. `which` names the models, or
+    /// nothing; `again` is when the first of them says that it takes requests again.
+    pub fn no_healthy_backend(model: &str, which: &str, again: Option<Duration>) -> Self {
+        let message = format!("nothing that may serve `{model}` is available now{which}");
         Self {
-            retry_after: Some(RESTING),
+            retry_after: Some(again.unwrap_or(RESTING)),
             ..Self::unavailable("no_healthy_backend", message).hint("retry in a few seconds")
         }
     }

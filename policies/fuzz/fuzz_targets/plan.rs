@@ -89,6 +89,10 @@ fn live(u: &mut Unstructured<'_>) -> Result<Live> {
         error_rate: number(u)?,
         cached_share: number(u)?,
         cached_prefix_tokens: u.arbitrary()?,
+        throttled_ms: if u.arbitrary()? { u.arbitrary()? } else { 0 },
+        full: u.arbitrary()?,
+        quota_left: number(u)?,
+        cache_used: number(u)?,
     })
 }
 

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::{
-    Attempts, Deadlines, FailureClasses, Group, Queue,
+    Attempts, Deadlines, FailureClasses, Group, HedgeAfter, Queue,
+    attempts::MOST_AGAIN,
     diag::Code,
     plan::MAX_CANDIDATES,
     read::{Fields, Reader},
@@ -58,12 +59,14 @@ impl Reader<'_> {
 
     pub(super) fn attempts(&mut self, node: &Node) -> (Attempts, Vec<GroupText>) {
         let mut attempts = Attempts::default();
-        let Some(fields) = self.fields(node, "`attempts`", &["max", "budget", "on", "deadlines", "groups"]) else {
-            return (attempts, Vec::new());
-        };
+        let keys = ["max", "again", "hedge_after", "budget", "on", "deadlines", "groups"];
+        let Some(fields) = self.fields(node, "`attempts`", &keys) else { return (attempts, Vec::new()) };
         if let Some(max) = self.number_of_attempts(&fields) {
             attempts.max = max;
         }
+        let again = fields.get("again").and_then(|n| self.whole(n, "a number of attempts", 0..=MOST_AGAIN));
+        attempts.again = again.map_or(0, |again| again as u32);
+        attempts.hedge_after = fields.get("hedge_after").and_then(|n| self.hedge_after(n));
         if let Some(budget) = fields.get("budget").and_then(|n| self.duration(n, "a budget")) {
             attempts.budget = budget;
         }
@@ -79,6 +82,13 @@ impl Reader<'_> {
         }
         let groups = items.into_iter().take(MAX_GROUPS).filter_map(|item| self.group(item, &attempts)).collect();
         (attempts, groups)
+    }
+
+    fn hedge_after(&mut self, node: &Node) -> Option<HedgeAfter> {
+        match &node.value {
+            Value::Scalar { text, .. } if text == "p95" => Some(HedgeAfter::P95),
+            _ => self.duration(node, "a time, or `p95`").map(HedgeAfter::Time),
+        }
     }
 
     fn group(&mut self, node: &Node, attempts: &Attempts) -> Option<GroupText> {

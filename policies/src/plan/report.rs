@@ -188,7 +188,9 @@ impl Verdict {
             Self::License { decision, alternatives, .. } => {
                 (format!("{} (rule {})", decision.reason, decision.rule), alternatives.clone())
             }
-            Self::Unavailable { models } => (format!("nothing healthy serves {}", models.join(", ")), Vec::new()),
+            Self::Unavailable { models, .. } => {
+                (format!("nothing that serves {} is available now", models.join(", ")), Vec::new())
+            }
             Self::NoneFits { reason, alternatives, .. } => (reason.clone(), alternatives.clone()),
         }
     }

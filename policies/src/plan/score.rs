@@ -61,7 +61,7 @@ pub struct Score {
     pub locality: Factor,
     /// The share of this plan's running requests that are not there.
     pub spread: Factor,
-    /// What waiting requests and recent errors leave of the score.
+    /// What waiting requests, recent errors and limits that are nearly used up leave of the score.
     pub load: f32,
     /// What the request is expected to cost there, in USD: prompt tokens at their price, the share of them that is
     /// usually cached at the price of those, an answer of the route's usual length, and all of it for each attempt that is
@@ -138,7 +138,7 @@ impl Candidate {
             }
         }
         if score.load < 1.0 {
-            add("load", format!("load and errors leave {:.2}", score.load));
+            add("load", format!("load, limits and errors leave {:.2}", score.load));
         }
         reasons
     }

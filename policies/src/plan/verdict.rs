@@ -4,7 +4,7 @@ use std::{cmp::Reverse, sync::Arc};
 
 use catalog::{Availability, Decision, Kind, Model};
 
-use super::{Allowed, Cause, Rejected, bar};
+use super::{Allowed, Cause, Rejected, bar, takes_more};
 use crate::{
     Facts, Live, Snapshot, Suffix,
     diag::{LIKE_ENOUGH, likeness},
@@ -33,10 +33,14 @@ pub enum Verdict {
         /// Models that are deployed and allowed for this use.
         alternatives: Vec<String>,
     },
-    /// Somebody could serve it, but nobody healthy, or nobody who is as fast and as reliable now as the route asks.
+    /// Somebody could serve it, but nobody who takes requests now, or nobody who is as fast and as reliable as the route
+    /// asks.
     Unavailable {
-        /// The models that are down, slow or failing.
+        /// The models that are down, at a limit, slow or failing.
         models: Vec<Arc<str>>,
+        /// When the first of those that are only at a limit of their own takes requests again by its own word,
+        /// milliseconds.
+        again_ms: Option<u32>,
     },
     /// Nobody can serve it: the request asks for too much, or the route requires it.
     NoneFits {
@@ -90,14 +94,21 @@ pub(super) fn without_candidate<'r>(
     never: impl Iterator<Item = &'r Rejected> + Clone,
 ) -> Verdict {
     let mut down: Vec<Arc<str>> = Vec::new();
-    let for_now = |cause: &Cause| matches!(cause, Cause::Unhealthy | Cause::Slow { .. } | Cause::Failing { .. });
+    let mut again_ms: Option<u32> = None;
+    let for_now = |cause: &Cause| {
+        let down = matches!(cause, Cause::Unhealthy | Cause::Slow { .. } | Cause::Failing { .. });
+        down || matches!(cause, Cause::Throttled { .. } | Cause::Full)
+    };
     for rejected in ruled_out.iter().filter(|r| for_now(&r.cause)) {
+        if let Cause::Throttled { ms } = rejected.cause {
+            again_ms = Some(again_ms.map_or(ms, |known| known.min(ms)));
+        }
         if !down.contains(&rejected.model) {
             down.push(rejected.model.clone());
         }
     }
     if !down.is_empty() {
-        return Verdict::Unavailable { models: down };
+        return Verdict::Unavailable { models: down, again_ms };
     }
     let alternatives = alternatives(facts, snapshot);
     for rejected in ruled_out {
@@ -171,7 +182,7 @@ fn alternatives(facts: &Facts, snapshot: &Snapshot<'_>) -> Vec<String> {
         .zip(qualities)
         .filter(|(row, _)| {
             let live = snapshot.live.get(row.deployment).unwrap_or(&Live::UNMEASURED);
-            live.healthy && bar(facts, needs, row, &mut allowed).is_none()
+            takes_more(live) && bar(facts, needs, row, &mut allowed).is_none()
         })
         .collect();
     able.sort_by_key(|(row, quality)| {

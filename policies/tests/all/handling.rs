@@ -1,7 +1,7 @@
 //! What else a route does with a request: splits, mirroring, groups of attempts, waiting, presets, hardware.
 
 use catalog::Guide;
-use policies::{Deployment, Facts, FailureClass, Verdict, run_tests};
+use policies::{Deployment, Facts, FailureClass, HedgeAfter, Verdict, run_tests};
 
 use crate::world::{World, asks, hosted, local, today};
 
@@ -135,6 +135,8 @@ fn a_group_holds_for_its_candidates_and_one_that_answers_a_failure_comes_last() 
     match: {model: auto}
     candidates: [phi-4, qwen3-8b, \"host:groq\"]
     attempts:
+      again: 2
+      hedge_after: p95
       max: 4
       deadlines: {total: 1m}
       groups:
@@ -148,6 +150,7 @@ fn a_group_holds_for_its_candidates_and_one_that_answers_a_failure_comes_last() 
         plan.candidates.iter().map(|c| (world.deployments[c.deployment].id.as_str(), c.group)).collect();
     assert_eq!(groups, [("qwen3-8b", None), ("groq-qwen3-32b", Some(1)), ("phi-4", Some(0))]);
     assert_eq!(plan.candidates[2].reasons()[0].code, "held-back");
+    assert_eq!((plan.attempts.again, plan.attempts.hedge_after), (2, Some(HedgeAfter::P95)));
     let (on, deadlines) = plan.attempts.of(Some(1));
     assert!(on.contains(FailureClass::Connect) && !on.contains(FailureClass::ServerError));
     assert_eq!((deadlines.first_token.as_secs(), deadlines.total.as_secs()), (2, 60));

@@ -389,8 +389,31 @@ fn nobody_healthy_is_another_verdict_than_nobody_able() {
         vec![local("qwen3-8b"), local("mistral-large-2"), local("phi-4")],
     );
     world.live("qwen3-8b").healthy = false;
-    let Verdict::Unavailable { models } = world.plan(&asks("auto")).verdict else { panic!("available") };
-    assert_eq!(models.iter().map(|m| &**m).collect::<Vec<_>>(), ["qwen3-8b"]);
+    let Verdict::Unavailable { models, again_ms } = world.plan(&asks("auto")).verdict else { panic!("available") };
+    assert_eq!((models.iter().map(|m| &**m).collect::<Vec<_>>(), again_ms), (vec!["qwen3-8b"], None));
+}
+
+#[test]
+fn one_that_is_at_a_limit_is_left_alone_until_then_and_the_callers_are_told_when() {
+    let mut world =
+        World::new("  - {name: r, match: {model: auto}, candidates: [any]}\n", vec![local("qwen3-8b"), local("phi-4")]);
+    world.live("qwen3-8b").throttled_ms = 7_000;
+    assert_eq!(world.order(&asks("auto")), ["phi-4"]);
+    world.live("phi-4").full = true;
+    let plan = world.plan(&asks("auto"));
+    assert!(matches!(&plan.verdict, Verdict::Unavailable { again_ms: Some(7_000), .. }), "{:?}", plan.verdict);
+    let mut out: Vec<_> = plan.rejected().map(|out| (out.code(), out.reason())).collect();
+    out.sort_unstable();
+    assert_eq!(
+        out,
+        [
+            ("full", "as many requests run there as it may be given".to_owned()),
+            ("throttled", "a limit of its own is used up; it says to come back in 7 s".to_owned()),
+        ]
+    );
+    world.live("phi-4").throttled_ms = 3_000;
+    let verdict = world.plan(&asks("auto")).verdict;
+    assert!(matches!(verdict, Verdict::Unavailable { again_ms: Some(3_000), .. }), "the first of them: {verdict:?}");
 }
 
 #[test]

@@ -64,9 +64,17 @@ fn live() -> impl Strategy<Value = Live> {
     let spread =
         move || option::of((millis(), millis(), millis()).prop_map(|(mean, p50, p95)| Spread { mean, p50, p95 }));
     let share = || prop_oneof![0.0f32..1.0, any::<f32>()];
-    ((any::<bool>(), any::<bool>(), any::<u32>(), any::<u32>()), (spread(), spread(), share(), share(), any::<u32>()))
-        .prop_map(
-            |((healthy, fresh, running, queued), (ttft, tpot, error_rate, cached_share, cached_prefix_tokens))| Live {
+    let limits = (prop_oneof![3 => Just(0u32), 1 => any::<u32>()], any::<bool>(), share(), share());
+    (
+        (any::<bool>(), any::<bool>(), any::<u32>(), any::<u32>()),
+        (spread(), spread(), share(), share(), any::<u32>()),
+        limits,
+    )
+        .prop_map(|(state, measured, limits)| {
+            let (healthy, fresh, running, queued) = state;
+            let (ttft, tpot, error_rate, cached_share, cached_prefix_tokens) = measured;
+            let (throttled_ms, full, quota_left, cache_used) = limits;
+            Live {
                 healthy,
                 fresh,
                 running,
@@ -76,8 +84,12 @@ fn live() -> impl Strategy<Value = Live> {
                 error_rate,
                 cached_share,
                 cached_prefix_tokens,
-            },
-        )
+                throttled_ms,
+                full,
+                quota_left,
+                cache_used,
+            }
+        })
 }
 
 fn facts() -> impl Strategy<Value = Facts> {

@@ -73,6 +73,24 @@ fn an_expected_time_counts_every_token_of_the_usual_answer_the_queue_and_failing
 }
 
 #[test]
+fn the_last_tenth_of_a_quota_or_of_a_cache_costs_as_much_of_the_score_as_is_gone_of_it() {
+    let mut world = alike(1);
+    let mut load = |change: fn(&mut Live)| {
+        *world.live("d0") = measured(200.0, 10.0);
+        change(world.live("d0"));
+        world.plan(&asks("auto")).candidates[0].made_of.load
+    };
+    let near = |load: f32, wanted: f32| assert!((load - wanted).abs() < 1e-5, "{load} for {wanted}");
+    near(load(|live| live.quota_left = 0.1), 1.0);
+    near(load(|live| live.quota_left = 0.05), 0.5);
+    near(load(|live| live.quota_left = 0.0), 0.0);
+    near(load(|live| live.cache_used = 0.9), 1.0);
+    near(load(|live| live.cache_used = 0.98), 0.2);
+    near(load(|live| (live.cache_used, live.quota_left) = (0.98, 0.01)), 0.1);
+    near(load(|live| live.quota_left = f32::NAN), 0.0);
+}
+
+#[test]
 fn a_backend_that_fails_fast_comes_after_a_slow_one_that_works() {
     let mut world = alike(2);
     *world.live("d0") = Live { error_rate: 0.6, ..measured(20.0, 1.0) };

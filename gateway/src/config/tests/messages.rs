@@ -88,6 +88,8 @@ fn a_size_or_duration_without_its_unit_is_told_what_is_expected() {
     one("limits: {body_bytes: <<64MB>>}", "wrong-value", &["64MiB", "found `64MB`"]);
     one("limits: {header_timeout: <<10>>}", "wrong-value", &["10s", "found a number"]);
     one("limits: {connections: <<0>>}", "out-of-range", &["expected 1 to 1000000"]);
+    one("retry_budget: {share: <<-0.1>>}", "out-of-range", &["expected 0 to 10"]);
+    one("retry_budget: {per_second: <<1000000>>}", "out-of-range", &["expected 0 to 100000"]);
 }
 
 #[test]

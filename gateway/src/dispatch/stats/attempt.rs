@@ -10,10 +10,28 @@ use tokio::time::Instant;
 
 use super::{Stats, breaker::Pass, size::Size};
 
+/// A request that runs at a deployment, for as long as this lives.
+#[derive(Debug)]
+pub(super) struct Running(Arc<Stats>);
+
+impl Running {
+    /// One more, where fewer than `most` run.
+    pub(super) fn enter(stats: Arc<Stats>, most: u32) -> Option<Self> {
+        let one_more = |running| Some(running + 1).filter(|_| running < most);
+        stats.running.fetch_update(Relaxed, Relaxed, one_more).is_ok().then(|| Self(stats))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Relaxed);
+    }
+}
+
 /// One attempt at a deployment. Dropped without an outcome it was cancelled, which says nothing of the backend.
 #[derive(Debug)]
 pub struct Attempt {
-    stats: Arc<Stats>,
+    running: Running,
     size: Size,
     started: Instant,
     first: Option<Instant>,
@@ -21,9 +39,12 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    pub(super) fn new(stats: Arc<Stats>, size: Size, started: Instant, pass: Pass) -> Self {
-        stats.running.fetch_add(1, Relaxed);
-        Self { stats, size, started, first: None, pass }
+    pub(super) fn new(running: Running, size: Size, started: Instant, pass: Pass) -> Self {
+        Self { running, size, started, first: None, pass }
+    }
+
+    fn stats(&self) -> &Stats {
+        &self.running.0
     }
 
     /// When it began.
@@ -41,7 +62,7 @@ impl Attempt {
         if self.pass == Pass::Probe {
             // It answers: others need not wait until this answer is whole.
             self.pass = Pass::Usual;
-            self.stats.breaker.succeeded();
+            self.stats().breaker.succeeded();
         }
         Some(now - self.started)
     }
@@ -54,22 +75,19 @@ impl Attempt {
             let ms = |time: Duration| time.as_secs_f32() * 1e3;
             let further = usage.completion_tokens.saturating_sub(1);
             let tpot = (further > 0).then(|| ms(now - first) / further as f32);
-            self.stats.latencies.add(self.size, ms(first - self.started), tpot, self.stats.epoch.ms(now));
+            let stats = self.stats();
+            stats.latencies.add(self.size, ms(first - self.started), tpot, stats.epoch.ms(now));
         }
-        self.stats.succeeded(usage, now);
+        self.stats().succeeded(usage, now);
     }
 
     /// The attempt failed.
     pub fn failed(self, error: &BackendError) {
-        // A backend at capacity is well: it rests for nobody, and says itself when to come back.
-        if error.fault() == Fault::Backend && error.class() != Class::TooManyRequests {
-            self.stats.failed(self.pass, Instant::now());
+        match (error.class(), error.fault()) {
+            // A backend at capacity is well, and says itself when to come back; where it does not, it is given less.
+            (Class::TooManyRequests, _) if error.retry_after().is_none() => self.stats().refused(Instant::now()),
+            (Class::TooManyRequests, _) | (_, Fault::Caller | Fault::Us) => {}
+            (_, Fault::Backend) => self.stats().failed(self.pass, Instant::now()),
         }
-    }
-}
-
-impl Drop for Attempt {
-    fn drop(&mut self) {
-        self.stats.running.fetch_sub(1, Relaxed);
     }
 }

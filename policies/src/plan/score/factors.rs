@@ -19,6 +19,8 @@ const DOUBLING_RUNNING: f32 = 64.0;
 /// The most attempts that a request is expected to need at one place, so that one where everything fails has an
 /// expected time at all.
 const MOST_RETRIES: f32 = 100.0;
+/// The share of a limit, or of a cache, that has to be left for it to leave a score alone.
+const SCARCE: f32 = 0.1;
 /// What an unknown factor counts where no candidate's is known.
 const UNKNOWN: f32 = 0.5;
 
@@ -73,7 +75,7 @@ impl Expected {
             cached_prefix: if weights.cached_prefix > 0.0 { self.cached_prefix(live) } else { 0.0 },
             locality: if row.local { 1.0 } else { 0.0 },
             // Errors are squared, so that a backend which fails fast attracts nothing.
-            load: good * good * waiting,
+            load: good * good * waiting * room(live),
         }
     }
 
@@ -218,6 +220,16 @@ fn good(live: &Live) -> f32 {
 fn some(live: &Live) -> f32 {
     let good = good(live);
     if good > 1.0 / MOST_RETRIES { good } else { 1.0 / MOST_RETRIES }
+}
+
+/// What a limit that is nearly used up, or a cache that is nearly full, leaves of a score: nothing where nothing is left.
+#[inline]
+fn room(live: &Live) -> f32 {
+    if live.quota_left >= SCARCE && live.cache_used <= 1.0 - SCARCE {
+        return 1.0;
+    }
+    let (quota, cache) = (share(live.quota_left / SCARCE), share((1.0 - live.cache_used) / SCARCE));
+    if quota < cache { quota } else { cache }
 }
 
 /// A time in milliseconds; what is none is not known.

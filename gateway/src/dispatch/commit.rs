@@ -1,0 +1,110 @@
+//! One attempt, up to its first content: the deadlines of its phases, and what is held back until it commits.
+
+use std::{sync::Arc, time::Duration};
+
+use backends::{BackendError, Event, EventStream, Phase, Request};
+use futures_util::StreamExt;
+use policies::Deadlines;
+use tokio::time::{Instant, timeout_at};
+
+use super::{Place, stats::Attempt};
+
+/// Most events that are held back while an attempt has not committed: start-up frames and role deltas.
+const MAX_HELD: usize = 64;
+
+/// What an attempt has when it commits.
+pub(super) struct Ready {
+    pub(super) head: Vec<Event>,
+    pub(super) rest: EventStream,
+    pub(super) attempt: Attempt,
+    pub(super) first_token: Duration,
+    pub(super) deadline: Instant,
+}
+
+/// One attempt up to its first content.
+pub(super) async fn commit(
+    deadlines: &Deadlines,
+    place: &Place,
+    request: &Arc<Request>,
+    mut attempt: Attempt,
+) -> Result<Ready, BackendError> {
+    let deadline = attempt.started() + deadlines.total;
+    // An answer that is not streamed has its headers when it is done, so only the total counts there.
+    let (headers_by, first_by) = if request.stream {
+        (attempt.started() + deadlines.connect + deadlines.headers, attempt.started() + deadlines.first_token)
+    } else {
+        (deadline, deadline)
+    };
+    let late = |phase| if request.stream { phase } else { Phase::Total };
+    let result = async {
+        let sent = remote::connect_within(deadlines.connect, place.backend.generate(Arc::clone(request)));
+        let mut rest = timeout_at(headers_by.min(deadline), sent)
+            .await
+            .map_err(|_| BackendError::Timeout { phase: late(Phase::Headers) })??;
+        let mut head = Vec::with_capacity(2);
+        let mut whole = Whole::new(request);
+        loop {
+            let event = timeout_at(first_by.min(deadline), rest.next())
+                .await
+                .map_err(|_| BackendError::Timeout { phase: late(Phase::FirstToken) })?
+                .transpose()?;
+            let Some(event) = event else {
+                let reason = if request.stream {
+                    "it ended before the answer began"
+                } else {
+                    "it ended without a finish reason"
+                };
+                return Err(BackendError::BrokenStream { reason: reason.into() });
+            };
+            let committed =
+                if request.stream { commits(&event) || head.len() + 1 >= MAX_HELD } else { whole.ends_with(&event) };
+            head.push(event);
+            if committed {
+                return Ok((head, rest));
+            }
+        }
+    };
+    match result.await {
+        Ok((head, rest)) => {
+            let first_token = attempt.first_token().unwrap_or_default();
+            Ok(Ready { head, rest, attempt, first_token, deadline })
+        }
+        Err(error) => {
+            attempt.failed(&error);
+            Err(error)
+        }
+    }
+}
+
+/// Whether an event is something a caller would miss if the attempt were replaced now.
+fn commits(event: &Event) -> bool {
+    match event {
+        Event::Delta(delta) => !delta.text.is_empty() || !delta.logprobs.is_empty(),
+        Event::Finish { .. } | Event::Whole(_) | Event::Usage(_) => true,
+        Event::Frame(frame) => frame.content || frame.finished || frame.done,
+    }
+}
+
+/// Counts what an answer that is not streamed still lacks.
+struct Whole {
+    unfinished: usize,
+}
+
+impl Whole {
+    fn new(request: &Request) -> Self {
+        Self { unfinished: request.answers() }
+    }
+
+    /// Whether the answer is whole with this event: an upstream's body, or the usage after every finish reason.
+    fn ends_with(&mut self, event: &Event) -> bool {
+        match event {
+            Event::Whole(_) => true,
+            Event::Finish { .. } => {
+                self.unfinished = self.unfinished.saturating_sub(1);
+                false
+            }
+            Event::Usage(_) => self.unfinished == 0,
+            Event::Delta(_) | Event::Frame(_) => false,
+        }
+    }
+}
