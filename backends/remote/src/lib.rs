@@ -18,6 +18,7 @@
 #![doc = include_str!("../tests/faults.md")]
 #![forbid(unsafe_code)]
 
+mod body;
 mod chunk;
 mod client;
 mod connector;

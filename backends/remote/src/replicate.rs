@@ -27,12 +27,12 @@ use url::Url;
 use self::{prediction::Prediction, run::Run};
 use crate::{
     Client,
+    body::{Cut, collect},
     gauge::Gauge,
     quota::Quota,
     refusal,
     remote::REQUEST_ID,
     target::{Target, TargetError},
-    whole::{Cut, collect},
 };
 
 /// A model at Replicate.
