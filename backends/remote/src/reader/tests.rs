@@ -17,7 +17,10 @@ fn stream(data: &[&str]) -> String {
 
 /// All that a reader gives for a stream that arrives in pieces of the given lengths.
 fn read(stream: &[u8], pieces: &[usize], choices: usize) -> Vec<Result<Frame, BackendError>> {
-    let mut reader = Reader::new(Api::Chat, choices, 1 << 20, Convention::openai());
+    read_with(&mut Reader::new(Api::Chat, choices, 1 << 20, Convention::openai()), stream, pieces)
+}
+
+fn read_with(reader: &mut Reader, stream: &[u8], pieces: &[usize]) -> Vec<Result<Frame, BackendError>> {
     let mut items = Vec::new();
     let mut rest = Bytes::copy_from_slice(stream);
     let mut sizes = pieces.iter().copied().cycle();
@@ -171,6 +174,25 @@ fn an_event_longer_than_the_limit_ends_the_stream_and_is_not_held() {
         assert!(reader.head.len() <= 1000);
     }
     assert_eq!(reason(&[failed.unwrap()]), "broken stream: an event is longer than 1000 bytes");
+}
+
+#[test]
+fn an_event_longer_than_the_limit_is_refused_however_it_arrives() {
+    let sent = stream(&[TEXT, STOP, "[DONE]"]);
+    let longest = event(TEXT).len();
+    for pieces in [vec![sent.len()], vec![longest], vec![1], vec![longest - 1, 30]] {
+        let read = |limit| {
+            let mut reader = Reader::new(Api::Chat, 1, limit, Convention::openai());
+            read_with(&mut reader, sent.as_bytes(), &pieces)
+        };
+        assert_eq!(text(&read(longest)), sent, "{pieces:?}");
+        assert_eq!(reason(&read(longest - 1)), format!("broken stream: an event is longer than {} bytes", longest - 1));
+    }
+    // A head alone, with more of it than may be held.
+    let mut reader = Reader::new(Api::Chat, 1, 1000, Convention::openai());
+    reader.push((event(TEXT) + &"x".repeat(1001)).into());
+    assert!(reader.next_frame().unwrap().is_ok() && reader.next_frame().unwrap().is_err());
+    assert!(reader.head.is_empty() && reader.next_frame().is_none());
 }
 
 /// What a stream says, whatever frames it comes in.

@@ -267,18 +267,18 @@ enum Said {
 impl<B: Source> Stream<B> {
     async fn next(&mut self, limit: usize) -> Result<Said, BackendError> {
         loop {
-            if let Some(length) = self.search.end(&self.bytes[self.searched..]) {
-                let event = self.bytes.split_to(self.searched + length);
-                self.searched = 0;
-                if let Some(said) = understand(&event) {
-                    return Ok(said);
-                }
-                continue;
-            }
-            self.searched = self.bytes.len();
+            let end = self.search.end(&self.bytes[self.searched..]).map(|length| self.searched + length);
+            self.searched = end.unwrap_or(self.bytes.len());
             if self.searched > limit {
                 let reason = format!("an event is longer than {limit} bytes");
                 return Err(BackendError::BrokenStream { reason });
+            }
+            if let Some(end) = end {
+                self.searched = 0;
+                if let Some(said) = understand(&self.bytes.split_to(end)) {
+                    return Ok(said);
+                }
+                continue;
             }
             match next_data(&mut self.body).await {
                 Ok(Some(data)) => self.bytes.extend_from_slice(&data),
