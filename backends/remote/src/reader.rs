@@ -14,7 +14,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use backends::{Api, BackendError, Convention, Frame};
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 
 use crate::{
     chunk::{self, Read},
@@ -216,6 +216,9 @@ impl Reader {
     /// Takes what is left at the end for an event, if it can be one: some hosts leave out the last blank line.
     fn last_event(&mut self) {
         let mut event = std::mem::take(&mut self.head);
+        if self.state == State::Start && event.starts_with(BOM) {
+            event.advance(BOM.len());
+        }
         let is_json_or_done = match sse::parse(&event).data {
             Some(data) => is_done(&data) || !matches!(chunk::read(&data), Read::Bad),
             None => false,
@@ -224,8 +227,12 @@ impl Reader {
         if !is_json_or_done {
             return;
         }
-        let line_ended = matches!(event.last(), Some(b'\n' | b'\r'));
-        event.extend_from_slice(if line_ended { b"\n" } else { b"\n\n" });
+        event.extend_from_slice(match event.last() {
+            // An LF would make one line end of the two.
+            Some(b'\r') => b"\r",
+            Some(b'\n') => b"\n",
+            _ => b"\n\n",
+        });
         match self.judge(&event) {
             Verdict::Keep(frame) | Verdict::Alone(frame) => {
                 self.ready.push_back(Ok(Frame { bytes: event.freeze(), ..frame }))

@@ -151,6 +151,24 @@ fn a_last_event_without_its_blank_line_counts_and_gets_one() {
 }
 
 #[test]
+fn a_last_event_that_ends_in_a_cr_gets_its_blank_line_too() {
+    // An LF behind the CR belongs to it: the caller would have waited for the end of `[DONE]`.
+    for end in ["\r", "\r\n"] {
+        let sent = stream(&[TEXT, STOP, "[DONE]"]).replace('\n', end);
+        let items = one_piece(&sent[..sent.rfind("[DONE]").unwrap() + "[DONE]\r".len()], 1);
+        assert!(text(&items).ends_with("[DONE]\r\r"), "{end:?}");
+    }
+}
+
+#[test]
+fn a_byte_order_mark_before_a_last_event_without_its_blank_line_is_left_out() {
+    let sent = event(STOP);
+    let items = one_piece(&format!("\u{feff}{}", sent.trim_end()), 1);
+    assert_eq!(text(&items), sent);
+    assert!(items.iter().all(Result::is_ok));
+}
+
+#[test]
 fn a_last_event_that_is_cut_short_is_not_passed_on() {
     let items = one_piece(&(stream(&[TEXT]) + "data: {\"choices\":[{\"ind"), 1);
     assert_eq!(text(&items), event(TEXT));
