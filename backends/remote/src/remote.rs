@@ -52,7 +52,7 @@ struct Asked {
 
 /// The form that an answer is to have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
+pub(crate) enum Form {
     Whole,
     Stream,
 }
@@ -105,7 +105,7 @@ impl Remote {
     }
 
     /// The events of a response, or the error that it is.
-    async fn receive(
+    pub(crate) async fn receive(
         &self,
         response: Response<impl Source>,
         form: Form,

@@ -208,6 +208,17 @@ impl Host {
     }
 }
 
+#[cfg(any(test, fuzzing))]
+impl Replicate {
+    /// The events of a prediction under way whose output comes as `body`.
+    pub(crate) fn follow(&self, body: impl crate::body::Source) -> EventStream {
+        let prediction = Prediction::read(br#"{"id":"p","status":"processing"}"#, &self.host.target.usage);
+        let mut run = Run::new(Arc::clone(&self.host), prediction.expect("a prediction"), self.host.running.enter());
+        run.follow(body);
+        Box::pin(stream::try_unfold(run, Run::next))
+    }
+}
+
 /// The path at which a model's predictions are created, and the version to ask for.
 fn place(target: &Target) -> Result<(String, Option<String>), TargetError> {
     let wrong = || name_form(&target.name);

@@ -1,5 +1,3 @@
-use proptest::prelude::*;
-
 use super::*;
 
 const ROLE: &str = r#"{"choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}"#;
@@ -211,57 +209,4 @@ fn an_event_longer_than_the_limit_is_refused_however_it_arrives() {
     reader.push((event(TEXT) + &"x".repeat(1001)).into());
     assert!(reader.next_frame().unwrap().is_ok() && reader.next_frame().unwrap().is_err());
     assert!(reader.head.is_empty() && reader.next_frame().is_none());
-}
-
-/// What a stream says, whatever frames it comes in.
-#[derive(Debug, PartialEq)]
-struct Said {
-    text: String,
-    content: bool,
-    finished: bool,
-    usage: Vec<u64>,
-    done: bool,
-    error: Option<String>,
-}
-
-fn said(items: &[Result<Frame, BackendError>]) -> Said {
-    let frames: Vec<&Frame> = items.iter().flatten().collect();
-    Said {
-        text: text(items),
-        content: frames.iter().any(|frame| frame.content),
-        finished: frames.iter().any(|frame| frame.finished),
-        usage: frames
-            .iter()
-            .filter(|frame| frame.usage_only)
-            .filter_map(|frame| Some(frame.usage?.completion_tokens))
-            .collect(),
-        done: frames.iter().any(|frame| frame.done),
-        error: items.iter().find_map(|item| item.as_ref().err().map(ToString::to_string)),
-    }
-}
-
-proptest! {
-    #[test]
-    fn a_stream_says_the_same_however_it_is_cut(
-        picks in prop::collection::vec(0..8usize, 0..16),
-        pieces in prop::collection::vec(1..40usize, 1..8),
-        end in prop::sample::select(vec!["\n", "\r\n", "\r"]),
-    ) {
-        let events = [ROLE, TEXT, TEXT, STOP, USAGE, r#"{"choices":[{"#, r#"{"error":{"message":"x"}}"#, "[DONE]"];
-        // With CR LF a cut may move an LF into the next frame, so texts are compared with their line ends unified.
-        let sent: String = picks.iter().map(|pick| event(events[*pick]).replace('\n', end)).collect();
-        let unified = |mut said: Said| {
-            said.text = said.text.replace("\r\n", "\n").replace('\r', "\n").trim_start_matches('\n').to_owned();
-            while said.text.contains("\n\n\n") {
-                said.text = said.text.replace("\n\n\n", "\n\n");
-            }
-            said
-        };
-        prop_assert_eq!(unified(said(&read(sent.as_bytes(), &pieces, 1))), unified(said(&one_piece(&sent, 1))));
-    }
-
-    #[test]
-    fn any_bytes_are_read_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..400), pieces in prop::collection::vec(1..50usize, 1..4)) {
-        let _ = read(&bytes, &pieces, 1);
-    }
 }
