@@ -298,8 +298,8 @@ fn said() -> impl Strategy<Value = Said> {
 }
 
 /// The stream of a prediction, and for each event the length with which it has ended.
-fn prediction(said: &[Said], line_end: &str) -> (String, Vec<usize>) {
-    let mut stream = String::new();
+fn prediction(said: &[Said], line_end: &str, mark: bool) -> (String, Vec<usize>) {
+    let mut stream = if mark { "\u{feff}".to_owned() } else { String::new() };
     let end = |said: &Said| {
         let event = match said {
             Said::Output(text) => format!("event: output\nid: 1\ndata: {}", text.replace('\n', "\ndata: ")),
@@ -325,7 +325,7 @@ proptest! {
         lengths in lengths(),
         limit in select(vec![20, 40, 1 << 20]),
     ) {
-        let (stream, _) = prediction(&said, line_end);
+        let (stream, _) = prediction(&said, line_end, false);
         let whole = predicted(&answer(stream.as_bytes(), &[], false), limit);
         let cut = predicted(&answer(stream.as_bytes(), &lengths, false), limit);
         let too_long = |outcome: &(String, Result<(), String>)| {
@@ -340,11 +340,12 @@ proptest! {
     fn a_predictions_stream_cut_anywhere_ends_with_exactly_one_terminal_event_or_one_error(
         said in vec(said(), 0..10),
         line_end in line_end(),
+        mark in prop::bool::weighted(0.2),
         cut in cut(),
         lengths in lengths(),
         broken in any::<bool>(),
     ) {
-        let (stream, ends) = prediction(&said, line_end);
+        let (stream, ends) = prediction(&said, line_end, mark);
         let length = cut.of(stream.len(), ends.iter().copied());
         let (text, end) = predicted(&answer(&stream.as_bytes()[..length], &lengths, broken), 1 << 20);
         let mut expected = (String::new(), false);

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     body::{Source, next_data},
     gauge::Running,
-    sse::{self, Search},
+    sse::{self, BOM, Search},
 };
 
 /// The pause before the first question, and the longest between two.
@@ -63,6 +63,8 @@ struct Stream<B> {
     bytes: BytesMut,
     searched: usize,
     search: Search,
+    /// Whether an event was read: a byte order mark may come before the first.
+    begun: bool,
 }
 
 /// Cancels a prediction that is dropped before its end.
@@ -98,7 +100,8 @@ impl<B> Run<B> {
 
     /// Reads the output as it comes.
     pub(super) fn follow(&mut self, body: B) {
-        self.way = Way::Streaming(Stream { body, bytes: BytesMut::new(), searched: 0, search: Search::START });
+        self.way =
+            Way::Streaming(Stream { body, bytes: BytesMut::new(), searched: 0, search: Search::START, begun: false });
     }
 }
 
@@ -275,7 +278,10 @@ impl<B: Source> Stream<B> {
             }
             if let Some(end) = end {
                 self.searched = 0;
-                if let Some(said) = understand(&self.bytes.split_to(end)) {
+                let event = self.bytes.split_to(end);
+                let first = !std::mem::replace(&mut self.begun, true);
+                let event = event.strip_prefix(BOM).filter(|_| first).unwrap_or(&event);
+                if let Some(said) = understand(event) {
                     return Ok(said);
                 }
                 continue;
