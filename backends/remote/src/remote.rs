@@ -267,10 +267,6 @@ fn answered(headers: &HeaderMap, asked: Form) -> Result<Form, BackendError> {
         "text/event-stream" => Ok(Form::Stream),
         "application/json" => Ok(Form::Whole),
         json if json.starts_with("application/") && json.ends_with("+json") => Ok(Form::Whole),
-        _ => broken(format!(
-            "expected `{}`, the host sent `{}`",
-            asked.content_type(),
-            kind.chars().take(64).collect::<String>()
-        )),
+        _ => broken(format!("expected `{}`, the host sent `{}`", asked.content_type(), report::safe_word(&kind))),
     }
 }

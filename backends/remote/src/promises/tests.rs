@@ -273,6 +273,16 @@ proptest! {
     }
 }
 
+#[test]
+fn a_content_type_is_repeated_only_if_it_is_one_plain_word() {
+    for (kind, word) in [("text/html; charset=utf-8", "text/html"), ("text/\t\tlog line", "unknown"), ("", "unknown")] {
+        let headers = [(header::CONTENT_TYPE, kind.parse().unwrap())].into_iter().collect();
+        let outcome = received(&Answer { headers, ..answer(b"", &[], false) }, asked(Api::Chat, 1));
+        let expected = format!("broken stream: expected `text/event-stream`, the host sent `{word}`");
+        assert!(outcome.error.unwrap().ends_with(&expected), "{kind:?}");
+    }
+}
+
 /// What the stream of a prediction says.
 #[derive(Clone, Debug)]
 enum Said {
