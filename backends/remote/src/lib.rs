@@ -6,7 +6,8 @@
 //! are. [`Replicate`] is a backend for the one host whose API has another shape.
 //!
 //! Read in this order: `target` (what a place wants), `remote` (one exchange), `reader` (what a stream may look
-//! like), `report` (whose fault an error is), `probe` (how a server is between requests). `tests/faults.rs` holds the outcome of every fault as a table.
+//! like), `report` (whose fault an error is), `probe` (how a server is between requests). `tests/faults.rs` holds the
+//! outcome of every fault as a table, `promises` what holds of anything that a host may send.
 //!
 //! It sets no deadline but that of a connection ([`connect_within`]), retries nothing and chooses nothing: all that is the gateway's.
 //!
@@ -18,12 +19,15 @@
 #![doc = include_str!("../tests/faults.md")]
 #![forbid(unsafe_code)]
 
+mod body;
 mod chunk;
 mod client;
 mod connector;
 mod gauge;
 mod moment;
 mod probe;
+#[cfg(any(test, fuzzing))]
+pub mod promises;
 mod quota;
 mod reader;
 mod refusal;

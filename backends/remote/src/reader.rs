@@ -14,7 +14,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use backends::{Api, BackendError, Convention, Frame};
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 
 use crate::{
     chunk::{self, Read},
@@ -29,7 +29,7 @@ pub struct Reader {
     usage: Arc<Convention>,
     /// The bits of [`Reader::finished`] that a whole answer has.
     wanted: u128,
-    /// The largest event that is held.
+    /// The largest event that is taken.
     limit: usize,
     /// The buffer that came last, read up to `at`.
     buffer: Bytes,
@@ -69,7 +69,7 @@ enum Verdict {
 }
 
 impl Reader {
-    /// A reader for an answer of so many choices, that holds at most `limit` bytes of an unfinished event.
+    /// A reader for an answer of so many choices, whose events have at most `limit` bytes: no more is held.
     pub fn new(api: Api, choices: usize, limit: usize, usage: Arc<Convention>) -> Self {
         Self {
             api,
@@ -137,8 +137,7 @@ impl Reader {
         let end = self.search.end(rest);
         let length = end.unwrap_or(rest.len());
         if self.head.len() + length > self.limit {
-            self.give_up();
-            return Some(Err(too_long(self.limit)));
+            return Some(Err(self.too_long()));
         }
         self.head.extend_from_slice(&rest[..length]);
         self.at += length;
@@ -169,7 +168,10 @@ impl Reader {
                 start = from;
             }
             let end = self.at;
-            let outcome = match self.judge(&buffer[from..end]) {
+            // As long as one that comes in pieces may be: what is taken does not depend on how it is cut.
+            let verdict =
+                if length > self.limit { Verdict::Fail(self.too_long()) } else { self.judge(&buffer[from..end]) };
+            let outcome = match verdict {
                 Verdict::Keep(frame) => {
                     shared.content |= frame.content;
                     shared.finished |= frame.finished;
@@ -193,21 +195,30 @@ impl Reader {
             shared.bytes = buffer.slice(start..from);
             return Some(Ok(shared));
         }
-        let end = self.at;
+        let end = std::mem::take(&mut self.at);
         if self.state != State::Over {
             // The search has gone through the rest, which therefore is the head of an event.
-            self.head.extend_from_slice(&buffer[end..]);
+            let rest = &buffer[end..];
+            if rest.len() > self.limit {
+                let error = self.too_long();
+                self.ready.push_back(Err(error));
+            } else {
+                self.head.extend_from_slice(rest);
+            }
         }
-        self.at = 0;
-        (end > start).then(|| {
-            shared.bytes = buffer.slice(start..end);
-            Ok(shared)
-        })
+        if end == start {
+            return self.ready.pop_front();
+        }
+        shared.bytes = buffer.slice(start..end);
+        Some(Ok(shared))
     }
 
     /// Takes what is left at the end for an event, if it can be one: some hosts leave out the last blank line.
     fn last_event(&mut self) {
         let mut event = std::mem::take(&mut self.head);
+        if self.state == State::Start && event.starts_with(BOM) {
+            event.advance(BOM.len());
+        }
         let is_json_or_done = match sse::parse(&event).data {
             Some(data) => is_done(&data) || !matches!(chunk::read(&data), Read::Bad),
             None => false,
@@ -216,8 +227,12 @@ impl Reader {
         if !is_json_or_done {
             return;
         }
-        let line_ended = matches!(event.last(), Some(b'\n' | b'\r'));
-        event.extend_from_slice(if line_ended { b"\n" } else { b"\n\n" });
+        event.extend_from_slice(match event.last() {
+            // An LF would make one line end of the two.
+            Some(b'\r') => b"\r",
+            Some(b'\n') => b"\n",
+            _ => b"\n\n",
+        });
         match self.judge(&event) {
             Verdict::Keep(frame) | Verdict::Alone(frame) => {
                 self.ready.push_back(Ok(Frame { bytes: event.freeze(), ..frame }))
@@ -276,6 +291,11 @@ impl Reader {
         Verdict::Fail(report::inside(data, self.api))
     }
 
+    fn too_long(&mut self) -> BackendError {
+        self.give_up();
+        BackendError::BrokenStream { reason: format!("an event is longer than {} bytes", self.limit) }
+    }
+
     /// Reads nothing more.
     fn give_up(&mut self) {
         self.state = State::Over;
@@ -287,10 +307,6 @@ impl Reader {
 
 fn is_done(data: &[u8]) -> bool {
     data.trim_ascii() == b"[DONE]"
-}
-
-fn too_long(limit: usize) -> BackendError {
-    BackendError::BrokenStream { reason: format!("an event is longer than {limit} bytes") }
 }
 
 #[cfg(test)]

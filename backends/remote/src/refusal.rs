@@ -5,14 +5,13 @@ use std::time::{Duration, SystemTime};
 use backends::{Api, BackendError, Phase};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
-use hyper::body::Incoming;
 
 use crate::{
+    body::{Source, collect},
     client::{NotSent, is_timeout, root},
     quota::Quota,
     report,
     retry_after::retry_after,
-    whole::collect,
 };
 
 /// The most that is read of a body that reports an error.
@@ -36,7 +35,7 @@ pub(crate) fn not_sent(error: NotSent) -> BackendError {
 /// The error of a response whose status is no success. What it says of limits is kept in `quota`; `inside` is where its
 /// body repeats the headers that tell them.
 pub(crate) async fn refused(
-    response: Response<Incoming>,
+    response: Response<impl Source>,
     api: Api,
     quota: &Quota,
     inside: Option<&str>,
@@ -59,7 +58,7 @@ pub(crate) async fn refused(
 }
 
 /// The body of an error; nothing if it is too long, too slow or broken.
-pub(crate) async fn words(body: Incoming) -> Bytes {
+pub(crate) async fn words(body: impl Source) -> Bytes {
     match tokio::time::timeout(ERROR_BODY_WAIT, collect(body, ERROR_BODY)).await {
         Ok(Ok(body)) => body,
         Ok(Err(_)) | Err(_) => Bytes::new(),

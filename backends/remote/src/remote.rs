@@ -12,8 +12,9 @@ use hyper::body::Incoming;
 
 use crate::{
     Client,
+    body::{Source, collect},
     client::NotSent,
-    gauge::Gauge,
+    gauge::{Gauge, Running},
     probe::{Prober, Question},
     quota::Quota,
     reader::Reader,
@@ -22,7 +23,7 @@ use crate::{
     report,
     stream::Events,
     target::{Checked, Target, TargetError},
-    whole::{self, collect},
+    whole,
 };
 
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -51,7 +52,7 @@ struct Asked {
 
 /// The form that an answer is to have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
+pub(crate) enum Form {
     Whole,
     Stream,
 }
@@ -100,16 +101,28 @@ impl Remote {
         let running = self.running.enter();
         let form = if request.stream { Form::Stream } else { Form::Whole };
         let response = self.post(request, form)?.await.map_err(refusal::not_sent)?;
+        self.receive(response, form, request.api, request.answers(), running).await
+    }
+
+    /// The events of a response, or the error that it is.
+    pub(crate) async fn receive(
+        &self,
+        response: Response<impl Source>,
+        form: Form,
+        api: Api,
+        choices: usize,
+        running: Running,
+    ) -> Result<EventStream, BackendError> {
         if !response.status().is_success() {
-            return Err(self.refused(response, request.api).await);
+            return Err(self.refused(response, api).await);
         }
         self.quota.take(response.headers());
         let answered = answered(response.headers(), form)?;
-        let (api, limits, usage) = (request.api, self.target.limits, Arc::clone(&self.target.usage));
+        let (limits, usage) = (self.target.limits, Arc::clone(&self.target.usage));
         let body = response.into_body();
         Ok(match (form, answered) {
             (Form::Stream, Form::Stream) => {
-                let reader = Reader::new(api, request.answers(), limits.event, usage);
+                let reader = Reader::new(api, choices, limits.event, usage);
                 Box::pin(Events::new(reader, body, running))
             }
             (Form::Whole, Form::Whole) => Box::pin(stream::once(async move {
@@ -126,7 +139,7 @@ impl Remote {
         })
     }
 
-    async fn refused(&self, response: Response<Incoming>, api: Api) -> BackendError {
+    async fn refused(&self, response: Response<impl Source>, api: Api) -> BackendError {
         refusal::refused(response, api, &self.quota, self.target.rate_limits_inside.as_deref()).await
     }
 
@@ -232,7 +245,7 @@ impl Form {
 }
 
 /// The error of a body that came where a stream was asked for.
-async fn error_body(body: Incoming, api: Api) -> BackendError {
+async fn error_body(body: impl Source, api: Api) -> BackendError {
     let body = refusal::words(body).await;
     match crate::chunk::read(&body) {
         crate::chunk::Read::Chunk(chunk) if chunk.is_error() => report::inside(&body, api),
@@ -254,10 +267,6 @@ fn answered(headers: &HeaderMap, asked: Form) -> Result<Form, BackendError> {
         "text/event-stream" => Ok(Form::Stream),
         "application/json" => Ok(Form::Whole),
         json if json.starts_with("application/") && json.ends_with("+json") => Ok(Form::Whole),
-        _ => broken(format!(
-            "expected `{}`, the host sent `{}`",
-            asked.content_type(),
-            kind.chars().take(64).collect::<String>()
-        )),
+        _ => broken(format!("expected `{}`, the host sent `{}`", asked.content_type(), report::safe_word(&kind))),
     }
 }

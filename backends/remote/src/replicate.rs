@@ -27,12 +27,12 @@ use url::Url;
 use self::{prediction::Prediction, run::Run};
 use crate::{
     Client,
+    body::{Cut, collect},
     gauge::Gauge,
     quota::Quota,
     refusal,
     remote::REQUEST_ID,
     target::{Target, TargetError},
-    whole::{Cut, collect},
 };
 
 /// A model at Replicate.
@@ -205,6 +205,17 @@ impl Host {
         let same =
             url.scheme() == self.base.scheme() && url.port_or_known_default() == self.base.port_or_known_default();
         if near && same { url.as_str().parse().ok() } else { None }
+    }
+}
+
+#[cfg(any(test, fuzzing))]
+impl Replicate {
+    /// The events of a prediction under way whose output comes as `body`.
+    pub(crate) fn follow(&self, body: impl crate::body::Source) -> EventStream {
+        let prediction = Prediction::read(br#"{"id":"p","status":"processing"}"#, &self.host.target.usage);
+        let mut run = Run::new(Arc::clone(&self.host), prediction.expect("a prediction"), self.host.running.enter());
+        run.follow(body);
+        Box::pin(stream::try_unfold(run, Run::next))
     }
 }
 

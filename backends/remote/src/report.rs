@@ -128,9 +128,9 @@ pub(crate) fn choice_failed() -> BackendError {
     BackendError::BrokenStream { reason: "the host ended a choice with `finish_reason` \"error\"".into() }
 }
 
-/// A word of the host that is short and plain enough for a log line.
-fn safe_word(word: &str) -> &str {
-    let plain = word.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
+/// A word of the host, such as a media type, that is short and plain enough for a log line.
+pub(crate) fn safe_word(word: &str) -> &str {
+    let plain = word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.+/".contains(&byte));
     if plain && (1..=64).contains(&word.len()) { word } else { "unknown" }
 }
 

@@ -118,38 +118,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    /// Events of a stream that arrives in pieces of the given lengths.
-    fn events(stream: &[u8], pieces: &[usize]) -> Vec<Vec<u8>> {
-        let (mut search, mut event, mut events) = (Search::START, Vec::new(), Vec::new());
-        let mut rest = stream;
-        let mut sizes = pieces.iter().copied().cycle();
-        while !rest.is_empty() {
-            let (mut piece, after) = rest.split_at(sizes.next().unwrap_or(rest.len()).clamp(1, rest.len()));
-            rest = after;
-            while let Some(end) = search.end(piece) {
-                event.extend_from_slice(&piece[..end]);
-                events.push(std::mem::take(&mut event));
-                piece = &piece[end..];
-            }
-            event.extend_from_slice(piece);
-        }
-        events.push(event);
-        events
-    }
-
-    fn data(events: &[Vec<u8>]) -> Vec<Vec<u8>> {
-        events.iter().filter_map(|event| parse(event).data.map(Cow::into_owned)).collect()
-    }
+    use crate::promises::{pieces, split};
 
     #[test]
     fn an_event_ends_at_the_blank_line_in_every_spelling() {
         for end in ["\n", "\r\n", "\r"] {
             let stream = format!("data: a{end}{end}: note{end}data:b{end}data: c{end}{end}");
-            let found = events(stream.as_bytes(), &[stream.len()]);
-            assert_eq!(data(&found), [b"a".to_vec(), b"b\nc".to_vec()], "{end:?}");
-            assert_eq!(found.len(), 3, "{end:?}: two events and nothing left");
-            assert!(found[2].is_empty());
+            let events = split(&pieces(stream.as_bytes(), &[]));
+            let data: Vec<_> = events.iter().map(|(_, data)| &data[..]).collect();
+            assert_eq!(data, [b"a".as_slice(), b"b\nc"], "{end:?}");
         }
     }
 
@@ -170,15 +147,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_cut_of_a_stream_gives_the_same_data_and_the_same_bytes(
-            lines in prop::collection::vec(("(data: ?|data|: |id: |)[a-z{}é漢😀]{0,12}", "\n|\r\n|\r|\n\n|\r\n\r\n|\r\r"), 0..24),
-            pieces in prop::collection::vec(1..9usize, 1..12),
+        fn any_cut_of_a_stream_gives_the_events_of_the_specification(
+            lines in prop::collection::vec(
+                ("(data: ?|data|: |id: |event:|)[a-z{}é漢😀]{0,12}", "\n|\r\n|\r|\n\n|\r\n\r\n|\r\r"),
+                0..24,
+            ),
+            lengths in prop::collection::vec(1..9usize, 1..12),
         ) {
             let stream: String = lines.into_iter().map(|(line, end)| line + &end).collect();
-            let whole = events(stream.as_bytes(), &[stream.len().max(1)]);
-            let cut = events(stream.as_bytes(), &pieces);
-            prop_assert_eq!(cut.concat(), stream.as_bytes());
-            prop_assert_eq!(data(&cut), data(&whole));
+            split(&pieces(stream.as_bytes(), &lengths));
+            split(&pieces(stream.as_bytes(), &[]));
         }
     }
 }

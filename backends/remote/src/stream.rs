@@ -11,30 +11,33 @@ use std::{
 
 use backends::{BackendError, Event};
 use futures_core::Stream;
-use http_body::Body;
-use hyper::body::Incoming;
 use tokio::task::coop::poll_proceed;
 
-use crate::{client::root, gauge::Running, reader::Reader, whole::next_data};
+use crate::{
+    body::{Source, next_data},
+    client::root,
+    gauge::Running,
+    reader::Reader,
+};
 
 /// How long the end of a body may take once `[DONE]` has come, for the connection to be used again.
 const DRAIN: Duration = Duration::from_millis(250);
 
 /// The events of a streamed answer.
-pub(crate) struct Events {
+pub(crate) struct Events<B> {
     reader: Reader,
     /// `None` once nothing more is to be read.
-    body: Option<Incoming>,
+    body: Option<B>,
     _running: Running,
 }
 
-impl Events {
-    pub(crate) fn new(reader: Reader, body: Incoming, running: Running) -> Self {
+impl<B: Source> Events<B> {
+    pub(crate) fn new(reader: Reader, body: B, running: Running) -> Self {
         Self { reader, body: Some(body), _running: running }
     }
 }
 
-impl Stream for Events {
+impl<B: Source> Stream for Events<B> {
     type Item = Result<Event, BackendError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -80,7 +83,7 @@ impl Stream for Events {
 }
 
 /// Reads a body to its end, which is due, so that its connection goes back to the pool.
-fn drain(mut body: Incoming, cx: &mut Context<'_>) {
+fn drain(mut body: impl Source, cx: &mut Context<'_>) {
     // It mostly lies in the buffer already.
     if Pin::new(&mut body).poll_frame(cx).is_pending() {
         tokio::spawn(tokio::time::timeout(DRAIN, async move { while let Ok(Some(_)) = next_data(&mut body).await {} }));

@@ -354,12 +354,7 @@ impl Target {
         for (name, value) in &self.headers {
             let wrong = || TargetError::Header { name: name.clone() };
             let value = HeaderValue::from_str(value).map_err(|_| wrong())?;
-            let header = header_name(name).map_err(|_| wrong())?;
-            // These say how the message is cut out of the connection, which only the HTTP library knows.
-            if [header::HOST, header::CONNECTION, header::CONTENT_LENGTH, header::TRANSFER_ENCODING].contains(&header) {
-                return Err(wrong());
-            }
-            headers.insert(header, value);
+            headers.insert(header_name(name).ok_or_else(wrong)?, value);
         }
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         // A compressed stream would have to be unpacked to be read, and arrives in lumps.
@@ -368,7 +363,7 @@ impl Target {
             let (name, text) = match &self.auth {
                 Auth::Bearer => (header::AUTHORIZATION, format!("Bearer {}", key.expose())),
                 Auth::Header(name) => {
-                    let name = header_name(name).map_err(|_| TargetError::Header { name: name.clone() })?;
+                    let name = header_name(name).ok_or_else(|| TargetError::Header { name: name.clone() })?;
                     (name, key.expose().to_owned())
                 }
             };
@@ -400,8 +395,24 @@ impl Target {
     }
 }
 
-fn header_name(name: &str) -> Result<HeaderName, http::header::InvalidHeaderName> {
-    HeaderName::from_bytes(name.as_bytes())
+/// Headers of one connection (RFC 9110, section 7.6.1), and those that say how a message is cut out of it. Only the HTTP
+/// library knows what they must say.
+const CONNECTION: [HeaderName; 10] = [
+    header::HOST,
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::EXPECT,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];
+
+/// A header that may be set; `None` if HTTP has no such name, or the header belongs to the connection.
+fn header_name(name: &str) -> Option<HeaderName> {
+    HeaderName::from_bytes(name.as_bytes()).ok().filter(|name| !CONNECTION.contains(name))
 }
 
 #[cfg(test)]
@@ -445,9 +456,16 @@ mod tests {
 
     #[test]
     fn a_header_that_would_break_the_message_is_refused() {
-        for (name, value) in [("Content-Length", "1"), ("host", "h"), ("a b", "c"), ("x", "1\r\ny: 2")] {
+        for (name, value) in
+            [("Content-Length", "1"), ("host", "h"), ("Upgrade", "h2c"), ("a b", "c"), ("x", "1\r\ny: 2")]
+        {
             let mut target = Target::new("http://h/v1", "m", None);
             target.headers = vec![(name.into(), value.into())];
+            assert_eq!(check(&target).unwrap_err(), TargetError::Header { name: name.into() });
+        }
+        for name in ["content-length", "Transfer-Encoding", "a b"] {
+            let mut target = Target::new("http://h/v1", "m", Some(Secret::new("5")));
+            target.auth = Auth::Header(name.into());
             assert_eq!(check(&target).unwrap_err(), TargetError::Header { name: name.into() });
         }
     }

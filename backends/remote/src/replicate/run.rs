@@ -17,9 +17,9 @@ use super::{
     prediction::{NotText, Prediction, Status},
 };
 use crate::{
+    body::{Source, next_data},
     gauge::Running,
-    sse::{self, Search},
-    whole::next_data,
+    sse::{self, BOM, Search},
 };
 
 /// The pause before the first question, and the longest between two.
@@ -37,10 +37,10 @@ const CANCEL: Duration = Duration::from_secs(10);
 
 /// A prediction that is being read.
 #[derive(Debug)]
-pub(super) struct Run {
+pub(super) struct Run<B = Incoming> {
     /// Its end cancels the prediction, unless that has ended.
     guard: Guard,
-    way: Way,
+    way: Way<B>,
     ready: VecDeque<Event>,
     /// How many bytes of its text were given out.
     given: usize,
@@ -49,20 +49,22 @@ pub(super) struct Run {
 
 /// How its output is read.
 #[derive(Debug)]
-enum Way {
-    Streaming(Stream),
+enum Way<B> {
+    Streaming(Stream<B>),
     Polling { pause: Duration, failures: u32 },
     Ended,
 }
 
 /// The stream of a prediction's output, cut into events.
 #[derive(Debug)]
-struct Stream {
-    body: Incoming,
+struct Stream<B> {
+    body: B,
     /// Bytes that are read and belong to no event yet, of which the search has gone through `searched`.
     bytes: BytesMut,
     searched: usize,
     search: Search,
+    /// Whether an event was read: a byte order mark may come before the first.
+    begun: bool,
 }
 
 /// Cancels a prediction that is dropped before its end.
@@ -89,13 +91,21 @@ impl Drop for Guard {
     }
 }
 
-impl Run {
+impl<B> Run<B> {
     pub(super) fn new(host: Arc<Host>, prediction: Prediction, running: Running) -> Self {
         let way = Way::Polling { pause: FIRST_PAUSE, failures: 0 };
         let guard = Guard { host, prediction, armed: true };
         Self { guard, way, ready: VecDeque::new(), given: 0, _running: running }
     }
 
+    /// Reads the output as it comes.
+    pub(super) fn follow(&mut self, body: B) {
+        self.way =
+            Way::Streaming(Stream { body, bytes: BytesMut::new(), searched: 0, search: Search::START, begun: false });
+    }
+}
+
+impl Run {
     /// Opens the stream, if there is one and the prediction has not ended already.
     ///
     /// # Errors
@@ -109,10 +119,7 @@ impl Run {
             return Ok(());
         };
         match host.open(&uri).await {
-            Ok(body) => {
-                let stream = Stream { body, bytes: BytesMut::new(), searched: 0, search: Search::START };
-                self.way = Way::Streaming(stream);
-            }
+            Ok(body) => self.follow(body),
             // The prediction runs all the same.
             Err(error) => {
                 tracing::warn!(%error, "the stream of a prediction cannot be opened; it is asked for instead")
@@ -120,7 +127,9 @@ impl Run {
         }
         Ok(())
     }
+}
 
+impl<B: Source> Run<B> {
     /// The next event and the run after it; nothing once it has ended.
     pub(super) async fn next(mut self) -> Result<Option<(Event, Self)>, BackendError> {
         loop {
@@ -258,21 +267,24 @@ enum Said {
     Nothing,
 }
 
-impl Stream {
+impl<B: Source> Stream<B> {
     async fn next(&mut self, limit: usize) -> Result<Said, BackendError> {
         loop {
-            if let Some(length) = self.search.end(&self.bytes[self.searched..]) {
-                let event = self.bytes.split_to(self.searched + length);
-                self.searched = 0;
-                if let Some(said) = understand(&event) {
-                    return Ok(said);
-                }
-                continue;
-            }
-            self.searched = self.bytes.len();
+            let end = self.search.end(&self.bytes[self.searched..]).map(|length| self.searched + length);
+            self.searched = end.unwrap_or(self.bytes.len());
             if self.searched > limit {
                 let reason = format!("an event is longer than {limit} bytes");
                 return Err(BackendError::BrokenStream { reason });
+            }
+            if let Some(end) = end {
+                self.searched = 0;
+                let event = self.bytes.split_to(end);
+                let first = !std::mem::replace(&mut self.begun, true);
+                let event = event.strip_prefix(BOM).filter(|_| first).unwrap_or(&event);
+                if let Some(said) = understand(event) {
+                    return Ok(said);
+                }
+                continue;
             }
             match next_data(&mut self.body).await {
                 Ok(Some(data)) => self.bytes.extend_from_slice(&data),
