@@ -136,8 +136,11 @@ impl BackendError {
             Self::Status { status, body, .. } => match status {
                 401..=403 => Class::Auth,
                 408 => Class::Timeout,
-                // The caller chose neither the address nor the model's name there: the deployment is out of date.
-                404 | 410 => Class::ServerError,
+                // The caller chose neither the address, nor the model's name there, nor how it is asked: the deployment is
+                // out of date.
+                404 | 405 | 406 | 410 | 411 | 415 | 421 => Class::ServerError,
+                // Its state, which another does not share.
+                409 | 423 | 425 => Class::ServerError,
                 429 => Class::TooManyRequests,
                 400..=499 => refusal(body).unwrap_or(Class::Caller),
                 _ => Class::ServerError,
@@ -239,6 +242,9 @@ mod tests {
             (401, Class::Auth, true),
             (404, Class::ServerError, true),
             (408, Class::Timeout, true),
+            (409, Class::ServerError, true),
+            (415, Class::ServerError, true),
+            (422, Class::Caller, false),
             (429, Class::TooManyRequests, true),
             (500, Class::ServerError, true),
             (529, Class::ServerError, true),

@@ -92,6 +92,8 @@ pub struct Frame {
     pub bytes: Bytes,
     /// Whether it carries content for the caller (text, a tool call, reasoning).
     pub content: bool,
+    /// Tokens of the texts in it, as [`text_tokens`](crate::text_tokens) has them: for an upstream that counts none.
+    pub text_tokens: u64,
     /// Whether a choice ended in it: it has a `finish_reason`.
     pub finished: bool,
     /// Token counts found in it.

@@ -24,7 +24,7 @@ pub use load::{Load, Probe};
 pub use object::Object;
 pub use payload::{Payload, PayloadError};
 pub use request::{Api, Input, Message, Part, Prompt, Request, Sampling, ToolUse};
-pub use usage::{Convention, Count, Counting, Usage};
+pub use usage::{Convention, Count, Counting, Usage, text_tokens};
 
 /// A boxed future, as object-safe async methods return.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

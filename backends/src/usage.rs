@@ -4,8 +4,10 @@
 //! and written prompt tokens are part of the prompt, reasoning is part of the answer, a cost is a number from zero up.
 
 mod convention;
+mod estimate;
 
 pub use convention::{Convention, Count, Counting};
+pub use estimate::text_tokens;
 
 /// Token counts of one request, in the backend's own tokens. Counts a backend did not report are zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

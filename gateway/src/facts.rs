@@ -1,14 +1,14 @@
 //! What a request is, as policies see it: who asks and when, language, size, needs, declared values.
 //!
 //! Reads the decoded request and the headers that the configuration declares, and nothing else. The size is an estimate
-//! that needs no tokenizer: a quarter of a token for each byte of ASCII, one for each character elsewhere. Language and
+//! that needs no tokenizer. Language and
 //! script are told only where a policy asks for them, because telling them costs more than the rest of the decision.
 
 pub mod language;
 
 use std::{collections::HashMap, sync::Arc};
 
-use backends::{Input, Part, Prompt};
+use backends::{Input, Part, Prompt, text_tokens};
 use http::HeaderMap;
 use policies::{Facts, MAX_VALUE};
 
@@ -111,17 +111,6 @@ fn prompt_tokens(input: &Input) -> u64 {
             .max()
             .unwrap_or(0),
     }
-}
-
-fn text_tokens(text: &str) -> u64 {
-    // Told for eight bytes at a time, and most long texts are.
-    if text.is_ascii() {
-        return (text.len() as u64).div_ceil(4);
-    }
-    let ascii = text.bytes().filter(u8::is_ascii).count() as u64;
-    // Bytes that begin a character outside ASCII.
-    let wide = text.bytes().filter(|byte| byte & 0xC0 == 0xC0).count() as u64;
-    ascii.div_ceil(4) + wide
 }
 
 #[cfg(test)]

@@ -89,7 +89,7 @@ async fn serve(
         let (of, caller, facts) = (id.to_owned(), caller.clone(), facts.clone());
         Mirrored { gateway, runtime, api, of, caller, facts, plan: *shadow, request }.send();
     }
-    let settlement = Settlement::new(gateway.ledger.clone(), id.to_owned(), arrived);
+    let settlement = Settlement::new(gateway.ledger.clone(), id.to_owned(), arrived, facts.prompt_tokens);
     let include_usage = request.include_usage;
     let work = Work { runtime: &runtime, plan: &plan, request: &request, include_usage, facts: &facts };
     let (body, deployed) = answer(work, ticket, settlement).await?;

@@ -208,6 +208,8 @@ pub struct Settlement {
     pub tried: Vec<Tried>,
     served: Option<Served>,
     usage: Option<Usage>,
+    /// Tokens of the prompt and of the answer so far, for an answer whose tokens nobody counts.
+    estimate: Usage,
     finish: Option<&'static str>,
     recorded: bool,
 }
@@ -225,9 +227,19 @@ struct Served {
 }
 
 impl Settlement {
-    /// For a request whose decision is in the ledger.
-    pub fn new(ledger: Ledger, id: String, arrived: Instant) -> Self {
-        Self { ledger, id, arrived, tried: Vec::new(), served: None, usage: None, finish: None, recorded: false }
+    /// For a request whose decision is in the ledger, and whose prompt has about so many tokens.
+    pub fn new(ledger: Ledger, id: String, arrived: Instant, prompt_tokens: u64) -> Self {
+        Self {
+            ledger,
+            id,
+            arrived,
+            tried: Vec::new(),
+            served: None,
+            usage: None,
+            estimate: Usage { prompt_tokens, ..Usage::default() },
+            finish: None,
+            recorded: false,
+        }
     }
 
     /// The request's id.
@@ -252,6 +264,17 @@ impl Settlement {
         self.usage = Some(usage);
     }
 
+    /// Takes the tokens of a piece of the answer, an estimate.
+    pub fn text(&mut self, tokens: u64) {
+        self.estimate.completion_tokens = self.estimate.completion_tokens.saturating_add(tokens);
+    }
+
+    /// The tokens as somebody counted them, else as they are estimated; `None` where nobody answered.
+    fn tokens(&self) -> Option<(Usage, &'static str)> {
+        let estimated = || self.served.is_some().then_some((self.estimate, "estimate"));
+        self.usage.map(|usage| (usage, "backend")).or_else(estimated)
+    }
+
     /// Takes a finish reason.
     pub fn finish(&mut self, reason: &'static str) {
         self.finish = Some(reason);
@@ -259,8 +282,8 @@ impl Settlement {
 
     /// The answer is whole.
     pub fn completed(mut self) {
+        let usage = self.tokens().map_or_else(Usage::default, |(usage, _)| usage);
         if let Some(served) = &mut self.served {
-            let usage = self.usage.unwrap_or_default();
             if let Some(attempt) = served.attempt.take() {
                 attempt.succeeded(usage, served.streamed);
             }
@@ -294,11 +317,13 @@ impl Settlement {
         observe::ended(status);
         let served = self.served.as_ref();
         let facts = served.map(|served| &served.deployed.facts);
+        let tokens = self.tokens();
         // What the host asks for is what is paid, whatever its price list says.
-        let cost = facts.zip(self.usage).and_then(|(facts, usage)| {
-            let listed = || Some((cost(facts, &usage)?, "price"));
+        let cost = facts.zip(tokens).and_then(|(facts, (usage, by))| {
+            let listed = || Some((cost(facts, &usage)?, if by == "estimate" { by } else { "price" }));
             usage.cost_usd.map(|usd| (usd, "host")).or_else(listed)
         });
+        let usage = tokens.map(|(usage, _)| usage);
         let outcome = Outcome {
             v: 1,
             kind: "outcome",
@@ -311,9 +336,10 @@ impl Settlement {
             tried: &self.tried,
             error,
             finish: self.finish,
-            prompt_tokens: self.usage.map(|usage| usage.prompt_tokens),
-            completion_tokens: self.usage.map(|usage| usage.completion_tokens),
-            cached_tokens: self.usage.map(|usage| usage.cached_tokens),
+            prompt_tokens: usage.map(|usage| usage.prompt_tokens),
+            completion_tokens: usage.map(|usage| usage.completion_tokens),
+            cached_tokens: usage.map(|usage| usage.cached_tokens),
+            tokens_by: tokens.map(|(_, by)| by),
             cost_usd: cost.map(|(usd, _)| usd),
             cost_by: cost.map(|(_, by)| by),
             first_token_ms: served.filter(|served| served.streamed).map(|served| served.first_token.as_millis() as u64),

@@ -110,6 +110,32 @@ async fn a_cut_after_the_first_byte_ends_with_an_error_and_no_finish_reason() {
 }
 
 #[tokio::test]
+async fn tokens_that_nobody_counted_are_estimated_and_marked_so() {
+    let host = host().await;
+    let gateway = with_groq(&host);
+    for stream in [false, true] {
+        host.script_next(Fault::NoUsage);
+        let mut body = chat("llama-3.3-70b-instruct", "one two three four");
+        body["stream"] = stream.into();
+        let response = gateway.request("POST", "/v1/chat/completions").json(&body).send().await.unwrap();
+        let id = response.headers()["x-request-id"].to_str().unwrap().to_owned();
+        response.bytes().await.unwrap();
+        let outcome = gateway.outcome(&id).await;
+        assert_eq!((&outcome["status"], &outcome["tokens_by"]), (&json!("completed"), &json!("estimate")), "{outcome}");
+        assert_eq!(outcome["cost_by"], "estimate", "{outcome}");
+        let tokens = |key: &str| outcome[key].as_u64().unwrap();
+        assert!(
+            (5..30).contains(&tokens("prompt_tokens")) && (4..30).contains(&tokens("completion_tokens")),
+            "{outcome}"
+        );
+    }
+    let counted = gateway.request("POST", "/v1/chat/completions").json(&chat("llama-3.3-70b-instruct", "counted"));
+    let response = counted.send().await.unwrap();
+    let outcome = gateway.outcome(response.headers()["x-request-id"].to_str().unwrap()).await;
+    assert_eq!((&outcome["tokens_by"], &outcome["cost_by"]), (&json!("backend"), &json!("price")), "{outcome}");
+}
+
+#[tokio::test]
 async fn a_stream_passes_through_byte_for_byte_also_in_writes_of_one_byte() {
     let host = host().await;
     let gateway = with_groq(&host);

@@ -95,32 +95,16 @@ fn asked(stream: bool) -> Value {
     json!({"model": "qwen3-32b", "stream": stream, "messages": [{"role": "user", "content": PROMPT}]})
 }
 
-/// Open sockets of the gateway.
-fn sockets(gateway: &Pointsman) -> usize {
-    let descriptors = std::fs::read_dir(format!("/proc/{}/fd", gateway.pid())).unwrap();
-    let is_socket = |path: std::path::PathBuf| {
-        std::fs::read_link(path).is_ok_and(|target| target.to_string_lossy().starts_with("socket:"))
-    };
-    descriptors.filter(|entry| is_socket(entry.as_ref().unwrap().path())).count()
-}
-
-/// Resident memory of the gateway in bytes.
-fn resident(gateway: &Pointsman) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", gateway.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
-}
-
 #[tokio::test]
 async fn a_caller_that_goes_away_while_it_sends_asks_nobody_and_leaves_nothing_open() {
     let (gateway, host, key) = gateway().await;
-    let before = sockets(&gateway);
+    let before = gateway.sockets();
     for way in [Way::Close, Way::Reset, Way::HalfClose] {
         let mut caller = Caller::connect(&gateway, &key).await;
         caller.send(&asked(false), Some(20)).await;
-        until(|| (sockets(&gateway) > before).then_some(())).await;
+        until(|| (gateway.sockets() > before).then_some(())).await;
         caller.go(way).await;
-        until(|| (sockets(&gateway) == before).then_some(())).await;
+        until(|| (gateway.sockets() == before).then_some(())).await;
     }
     assert!(host.requests().is_empty());
     assert!(gateway.ledger().iter().all(|record| record["kind"] != "decision"), "there was nothing to decide");
@@ -172,15 +156,15 @@ async fn a_caller_that_goes_away_frees_the_upstream_in_every_phase() {
 #[tokio::test]
 async fn an_idle_connection_that_is_closed_leaves_nothing_behind_but_the_pool() {
     let (gateway, host, key) = gateway().await;
-    let before = sockets(&gateway);
+    let before = gateway.sockets();
     for way in [Way::Close, Way::Reset, Way::HalfClose] {
         let mut caller = Caller::connect(&gateway, &key).await;
         caller.send(&asked(true), None).await;
         caller.read_to("data: [DONE]\n\n\r\n0\r\n\r\n").await;
         // Its own connection, and the upstream's, which is kept for the next request.
-        until(|| (sockets(&gateway) == before + 2).then_some(())).await;
+        until(|| (gateway.sockets() == before + 2).then_some(())).await;
         caller.go(way).await;
-        until(|| (sockets(&gateway) == before + 1).then_some(())).await;
+        until(|| (gateway.sockets() == before + 1).then_some(())).await;
     }
     assert_eq!(host.connections(), 1, "every request used the kept connection");
     assert!(host.requests().iter().all(|request| request.end == Some(End::Answered)));
@@ -198,7 +182,7 @@ async fn a_caller_that_stands_still_holds_back_its_upstream_and_takes_no_memory(
     let mut still = Caller::connect(&gateway, &key).await;
     still.send(&asked(true), None).await;
     still.read_to("on and on").await;
-    let before = resident(&gateway);
+    let before = gateway.resident();
 
     host.script_next(Fault::Endless(0));
     let mut response = gateway.request("POST", "/v1/chat/completions").json(&asked(true)).send().await.unwrap();
@@ -208,7 +192,7 @@ async fn a_caller_that_stands_still_holds_back_its_upstream_and_takes_no_memory(
     }
     let sent = host.requests()[0].sent;
     assert!(sent < HELD, "{sent} bytes were read ahead of a caller that stands still");
-    let grown = resident(&gateway).saturating_sub(before);
+    let grown = gateway.resident().saturating_sub(before);
     assert!(grown < HELD, "the gateway's memory grew by {grown} bytes");
 
     drop((still, response));

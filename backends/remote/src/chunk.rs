@@ -5,6 +5,7 @@
 
 use std::{borrow::Cow, fmt};
 
+use backends::text_tokens;
 use serde::{
     Deserialize, Deserializer,
     de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
@@ -35,6 +36,8 @@ pub(crate) struct Choices {
     pub(crate) count: usize,
     /// Whether one carries content: text, a tool call, reasoning, a refusal.
     pub(crate) content: bool,
+    /// Tokens of the texts in it, an estimate.
+    pub(crate) text_tokens: u64,
     /// The choices that end here, a bit for each index. An index above 127, more than the API allows, counts
     /// as 127.
     pub(crate) finished: u128,
@@ -56,8 +59,10 @@ impl<'de> Deserialize<'de> for Choices {
                 let mut all = Choices::default();
                 while let Some(choice) = choices.next_element::<Choice<'_>>()? {
                     all.count += 1;
-                    let delta = choice.delta.or(choice.message).unwrap_or_default();
-                    all.content |= delta.0 || choice.text.unwrap_or_default().0;
+                    let Content(delta) = choice.delta.or(choice.message).unwrap_or_default();
+                    let held = delta.and(choice.text.unwrap_or_default());
+                    all.content |= held.something;
+                    all.text_tokens = all.text_tokens.saturating_add(held.tokens);
                     if let Some(reason) = choice.finish_reason {
                         all.finished |= 1 << choice.index.unwrap_or(0).min(127);
                         all.failed |= reason == "error";
@@ -79,14 +84,14 @@ struct Choice<'a> {
     #[serde(default)]
     message: Option<Content>,
     #[serde(default)]
-    text: Option<Present>,
+    text: Option<Held>,
     #[serde(borrow, default)]
     finish_reason: Option<Cow<'a, str>>,
 }
 
-/// Whether a delta or a message has anything in it but the role.
+/// What a delta or a message has in it but the role.
 #[derive(Clone, Copy, Default)]
-struct Content(bool);
+struct Content(Held);
 
 impl<'de> Deserialize<'de> for Content {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -99,12 +104,12 @@ impl<'de> Deserialize<'de> for Content {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Content, A::Error> {
-                let mut content = false;
+                let mut content = Held::default();
                 while let Some(Key { role }) = fields.next_key()? {
                     if role {
                         fields.next_value::<IgnoredAny>()?;
                     } else {
-                        content |= fields.next_value::<Present>()?.0;
+                        content = content.and(fields.next_value()?);
                     }
                 }
                 Ok(Content(content))
@@ -137,58 +142,73 @@ impl<'de> Deserialize<'de> for Key {
     }
 }
 
-/// Whether a value holds anything: not null, not false, not an empty text, list or object.
+/// What a value holds.
 #[derive(Clone, Copy, Default)]
-struct Present(bool);
+struct Held {
+    /// Whether it is anything: not null, not false, not an empty text, list or object.
+    something: bool,
+    /// Tokens of the texts in it.
+    tokens: u64,
+}
 
-impl<'de> Deserialize<'de> for Present {
+impl Held {
+    fn something(something: bool) -> Self {
+        Self { something, tokens: 0 }
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self { something: self.something || other.something, tokens: self.tokens.saturating_add(other.tokens) }
+    }
+}
+
+impl<'de> Deserialize<'de> for Held {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Any;
         impl<'de> Visitor<'de> for Any {
-            type Value = Present;
+            type Value = Held;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("any value")
             }
 
-            fn visit_unit<E>(self) -> Result<Present, E> {
-                Ok(Present(false))
+            fn visit_unit<E>(self) -> Result<Held, E> {
+                Ok(Held::default())
             }
 
-            fn visit_bool<E>(self, value: bool) -> Result<Present, E> {
-                Ok(Present(value))
+            fn visit_bool<E>(self, value: bool) -> Result<Held, E> {
+                Ok(Held::something(value))
             }
 
-            fn visit_i64<E>(self, _: i64) -> Result<Present, E> {
-                Ok(Present(true))
+            fn visit_i64<E>(self, _: i64) -> Result<Held, E> {
+                Ok(Held::something(true))
             }
 
-            fn visit_u64<E>(self, _: u64) -> Result<Present, E> {
-                Ok(Present(true))
+            fn visit_u64<E>(self, _: u64) -> Result<Held, E> {
+                Ok(Held::something(true))
             }
 
-            fn visit_f64<E>(self, _: f64) -> Result<Present, E> {
-                Ok(Present(true))
+            fn visit_f64<E>(self, _: f64) -> Result<Held, E> {
+                Ok(Held::something(true))
             }
 
-            fn visit_str<E>(self, text: &str) -> Result<Present, E> {
-                Ok(Present(!text.is_empty()))
+            fn visit_str<E>(self, text: &str) -> Result<Held, E> {
+                Ok(Held { something: !text.is_empty(), tokens: text_tokens(text) })
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Present, A::Error> {
-                let mut any = false;
-                while items.next_element::<IgnoredAny>()?.is_some() {
-                    any = true;
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Held, A::Error> {
+                let mut all = Held::default();
+                while let Some(item) = items.next_element::<Held>()? {
+                    all = Held::something(true).and(all).and(item);
                 }
-                Ok(Present(any))
+                Ok(all)
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Present, A::Error> {
-                let mut any = false;
-                while fields.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {
-                    any = true;
+            fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Held, A::Error> {
+                let mut all = Held::default();
+                while let Some((_, value)) = fields.next_entry::<IgnoredAny, Held>()? {
+                    all = Held::something(true).and(all).and(value);
                 }
-                Ok(Present(any))
+                Ok(all)
             }
         }
         deserializer.deserialize_any(Any)
@@ -258,6 +278,22 @@ mod tests {
         }
         assert!(chunk(r#"{"choices":[{"text":"x"}]}"#).choices.unwrap().content);
         assert!(!chunk(r#"{"choices":[{"text":""}]}"#).choices.unwrap().content);
+    }
+
+    #[test]
+    fn the_tokens_of_texts_are_counted_wherever_they_stand_but_not_the_role() {
+        for (delta, tokens) in [
+            (r#"{"role":"assistant","content":""}"#, 0),
+            (r#"{"role":"assistant","content":" the answer"}"#, 3),
+            (r#"{"content":"\uc548\ub155"}"#, 2),
+            (r#"{"reasoning_content":"hm","content":null}"#, 1),
+            (r#"{"tool_calls":[{"index":0,"function":{"arguments":"{\"city\":"}}]}"#, 2),
+        ] {
+            let json = format!(r#"{{"choices":[{{"index":0,"delta":{delta}}}]}}"#);
+            assert_eq!(chunk(&json).choices.unwrap().text_tokens, tokens, "{delta}");
+        }
+        let whole = chunk(r#"{"choices":[{"message":{"content":"12345678"}},{"text":"1234"}]}"#);
+        assert_eq!(whole.choices.unwrap().text_tokens, 3);
     }
 
     #[test]

@@ -174,6 +174,7 @@ impl Reader {
             let outcome = match verdict {
                 Verdict::Keep(frame) => {
                     shared.content |= frame.content;
+                    shared.text_tokens = shared.text_tokens.saturating_add(frame.text_tokens);
                     shared.finished |= frame.finished;
                     shared.usage = frame.usage.or(shared.usage);
                     continue;
@@ -281,8 +282,8 @@ impl Reader {
         self.finished |= choices.finished;
         let usage = self.usage.read(&data, chunk.usage, choices.finished != 0);
         let usage_only = choices.count == 0 && usage.is_some();
-        let frame =
-            Frame { content: choices.content, finished: choices.finished != 0, usage, usage_only, ..Frame::default() };
+        let (content, text_tokens, finished) = (choices.content, choices.text_tokens, choices.finished != 0);
+        let frame = Frame { content, text_tokens, finished, usage, usage_only, ..Frame::default() };
         if usage_only { Verdict::Alone(frame) } else { Verdict::Keep(frame) }
     }
 

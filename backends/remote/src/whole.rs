@@ -36,6 +36,6 @@ pub(crate) async fn answer(
         return Err(broken("the answer has no `choices`".into()));
     }
     let usage = usage.read(&bytes, chunk.usage, true);
-    let frame = Frame { content: true, finished: choices.finished != 0, usage, ..Frame::default() };
-    Ok(Event::Whole(Frame { bytes, ..frame }))
+    let (text_tokens, finished) = (choices.text_tokens, choices.finished != 0);
+    Ok(Event::Whole(Frame { bytes, content: true, text_tokens, finished, usage, ..Frame::default() }))
 }

@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use backends::{Backend, BackendError, Event, EventStream, Phase};
+use backends::{Backend, BackendError, Event, EventStream, Phase, text_tokens};
 use bytes::{Bytes, BytesMut};
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -142,8 +142,9 @@ impl SseBody {
         match event {
             Event::Frame(frame) | Event::Whole(frame) => {
                 self.finished |= frame.finished;
-                if let (Some(usage), Some(settlement)) = (frame.usage, &mut self.settlement) {
-                    settlement.usage(usage);
+                if let Some(settlement) = &mut self.settlement {
+                    settlement.text(frame.text_tokens);
+                    frame.usage.into_iter().for_each(|usage| settlement.usage(usage));
                 }
                 if frame.done {
                     self.complete(out);
@@ -151,7 +152,12 @@ impl SseBody {
                     out.frame(frame.bytes);
                 }
             }
-            Event::Delta(delta) => self.framer.delta(&delta, out.text()),
+            Event::Delta(delta) => {
+                if let Some(settlement) = &mut self.settlement {
+                    settlement.text(text_tokens(&delta.text));
+                }
+                self.framer.delta(&delta, out.text());
+            }
             Event::Finish { index, reason } => {
                 self.finished = true;
                 if let Some(settlement) = &mut self.settlement {

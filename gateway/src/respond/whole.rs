@@ -19,6 +19,7 @@ pub fn assemble(
     for event in events {
         match event {
             Event::Whole(frame) | Event::Frame(frame) => {
+                settlement.text(frame.text_tokens);
                 if let Some(usage) = frame.usage {
                     settlement.usage(usage);
                 }

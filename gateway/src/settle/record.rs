@@ -190,9 +190,12 @@ pub struct Outcome<'a> {
     pub completion_tokens: Option<u64>,
     /// Prompt tokens from a cache, likewise.
     pub cached_tokens: Option<u64>,
+    /// Whose count that is: `backend`, or `estimate` where the one that answered counted nothing, or broke off before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens_by: Option<&'static str>,
     /// What it cost; `None` where neither the host says it nor a price and the tokens are known.
     pub cost_usd: Option<f64>,
-    /// Whose word that is: `host`, or `price` for the deployment's listed prices.
+    /// Whose word that is: `host`; `price` for the deployment's listed prices; `estimate` for these and estimated tokens.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cost_by: Option<&'static str>,
     /// Milliseconds to the first content of a streamed answer.
