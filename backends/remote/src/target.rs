@@ -101,10 +101,16 @@ pub enum Parameter {
     FrequencyPenalty,
     /// `presence_penalty`
     PresencePenalty,
+    /// `echo`
+    Echo,
+    /// `suffix`
+    Suffix,
+    /// `best_of` above `n`
+    BestOf,
 }
 
 impl Parameter {
-    const ALL: [(&str, Self); 8] = [
+    const ALL: [(&str, Self); 11] = [
         ("logprobs", Self::Logprobs),
         ("top_logprobs", Self::Logprobs),
         ("logit_bias", Self::LogitBias),
@@ -113,6 +119,9 @@ impl Parameter {
         ("seed", Self::Seed),
         ("frequency_penalty", Self::FrequencyPenalty),
         ("presence_penalty", Self::PresencePenalty),
+        ("echo", Self::Echo),
+        ("suffix", Self::Suffix),
+        ("best_of", Self::BestOf),
     ];
 
     /// The parameters that are known by these names. The others change no answer that a caller could miss
@@ -391,6 +400,9 @@ impl Target {
                 Parameter::Seed => ("seed", sampling.seed.is_some()),
                 Parameter::FrequencyPenalty => ("frequency_penalty", sampling.frequency_penalty != 0.0),
                 Parameter::PresencePenalty => ("presence_penalty", sampling.presence_penalty != 0.0),
+                Parameter::Echo => ("echo", request.echo),
+                Parameter::Suffix => ("suffix", request.suffix),
+                Parameter::BestOf => ("best_of", request.best_of.is_some_and(|best| best > request.choices)),
             };
             if used {
                 return Err(BackendError::Unsupported { param, reason: "the host does not support it".into() });
@@ -483,5 +495,7 @@ mod tests {
         let deepinfra = Target::at_host(catalog.host("deepinfra").unwrap(), "m", None);
         assert_eq!(deepinfra.renames, [("max_completion_tokens".to_owned(), "max_tokens".to_owned())]);
         assert_eq!(groq.paths.completions, None);
+        let llama_cpp = Target::at_server(catalog.server("llama.cpp").unwrap(), "http://h/v1", "m", None);
+        assert_eq!(llama_cpp.lacks, [Parameter::Echo, Parameter::Suffix, Parameter::BestOf]);
     }
 }
