@@ -32,6 +32,8 @@ pub struct Target {
     pub paths: Paths,
     /// Headers to send besides, such as an organisation to bill.
     pub headers: Vec<(String, String)>,
+    /// Whether a connection is kept for the next request. Without, each request has one of its own.
+    pub keep_alive: bool,
     /// Whether a stream is asked for its usage (`stream_options.include_usage`).
     pub asks_usage: bool,
     /// The names by which it counts tokens and cost.
@@ -160,6 +162,7 @@ impl Target {
             auth: Auth::Bearer,
             key,
             headers: Vec::new(),
+            keep_alive: true,
             asks_usage: true,
             usage: Convention::openai(),
             lacks: Vec::new(),
@@ -221,6 +224,7 @@ impl Target {
                 complete_listing: server.complete_listing,
                 ..Probing::default()
             },
+            keep_alive: server.keep_alive != Some(false),
             asks_usage: server.include_usage != Some(false),
             usage: convention(&server.usage),
             lacks: Parameter::named(&server.unsupported),
@@ -373,6 +377,10 @@ impl Target {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         // A compressed stream would have to be unpacked to be read, and arrives in lumps.
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        if !self.keep_alive {
+            // With HTTP/2 the library leaves it out, and there one connection serves all requests anyway.
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         if let Some(key) = &self.key {
             let (name, text) = match &self.auth {
                 Auth::Bearer => (header::AUTHORIZATION, format!("Bearer {}", key.expose())),
@@ -497,5 +505,6 @@ mod tests {
         assert_eq!(groq.paths.completions, None);
         let llama_cpp = Target::at_server(catalog.server("llama.cpp").unwrap(), "http://h/v1", "m", None);
         assert_eq!(llama_cpp.lacks, [Parameter::Echo, Parameter::Suffix, Parameter::BestOf]);
+        assert!(!llama_cpp.keep_alive && groq.keep_alive);
     }
 }
