@@ -198,13 +198,13 @@ impl BackendError {
 }
 
 /// What the code of a refusal says, where it is one that another backend may not give. The words are those of OpenAI,
-/// Azure OpenAI and the hosts that follow them.
+/// Azure OpenAI, the hosts that follow them, and llama.cpp.
 fn refusal(body: &[u8]) -> Option<Class> {
     let body: serde_json::Value = serde_json::from_slice(body).ok()?;
     let report = body.get("error").filter(|error| error.is_object()).unwrap_or(&body);
     let is =
         |words: &[&str]| ["code", "type"].iter().any(|key| report[*key].as_str().is_some_and(|w| words.contains(&w)));
-    if is(&["context_length_exceeded"]) {
+    if is(&["context_length_exceeded", "exceed_context_size_error"]) {
         return Some(Class::ContextTooLong);
     }
     is(&["content_filter", "content_policy_violation", "moderation_blocked"]).then_some(Class::ContentFilter)
@@ -225,6 +225,7 @@ mod tests {
             (r#"{"error": {"code": "content_filter", "message": "no"}}"#, Class::ContentFilter, true),
             (r#"{"error": {"type": "content_policy_violation"}}"#, Class::ContentFilter, true),
             (r#"{"code": "context_length_exceeded"}"#, Class::ContextTooLong, true),
+            (r#"{"error": {"code": 400, "type": "exceed_context_size_error"}}"#, Class::ContextTooLong, true),
             (r#"{"error": {"code": "invalid_value"}}"#, Class::Caller, false),
             (r#"{"error": "content_filter"}"#, Class::Caller, false),
             ("content_filter", Class::Caller, false),

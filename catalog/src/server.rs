@@ -63,6 +63,10 @@ pub struct Server {
     /// Paths on the same port that load models, empty caches or the like: not for callers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub control_paths: Vec<String>,
+    /// Whether a connection may be kept for the next request; `false` where one that waits keeps a thread of the server
+    /// from the requests of others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_alive: Option<bool>,
     /// Whether `stream_options.include_usage` works.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub include_usage: Option<bool>,

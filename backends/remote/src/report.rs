@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | 429, 498, 529; 503 with `retry-after` or an "overloaded" word | `Overloaded` | another host may have room |
 //! | 400, 413, 422 with `context_length_exceeded` and both numbers | `PromptTooLong` | a longer context may hold it |
+//! | the same with llama.cpp's `exceed_context_size_error` | `PromptTooLong` | likewise |
 //! | 413 | `Unsupported` | the size limit is the host's, not the caller's |
 //! | 405, any 3xx | `Internal` | the address is ours, not the caller's |
 //! | any other | `Status` | its class says whose fault it is |
@@ -25,6 +26,8 @@ struct Report {
     kind: String,
     code: String,
     message: String,
+    /// The tokens of the prompt and of the window, where they have fields of their own, as in llama.cpp.
+    sizes: Option<(usize, usize)>,
 }
 
 impl Report {
@@ -33,6 +36,7 @@ impl Report {
         // OpenAI nests the report under `error`; SGLang and Cerebras send it flat; TGI sends a text.
         let report = body.get("error").filter(|error| !error.is_null()).unwrap_or(&body);
         let word = |name: &str| report[name].as_str().unwrap_or_default().to_owned();
+        let number = |name: &str| report[name].as_u64().and_then(|number| usize::try_from(number).ok());
         let status = ["code", "status", "status_code"].iter().find_map(|name| match &report[*name] {
             Value::Number(number) => number.as_u64(),
             Value::String(text) => text.parse().ok(),
@@ -43,6 +47,7 @@ impl Report {
             kind: word("type"),
             code: word("code"),
             message: report.as_str().map_or_else(|| word("message"), str::to_owned),
+            sizes: number("n_prompt_tokens").zip(number("n_ctx")),
         }
     }
 
@@ -62,8 +67,13 @@ impl Report {
         ])
     }
 
-    /// The tokens of the prompt and of the window, from the sentence that OpenAI and vLLM share.
+    /// The tokens of the prompt and of the window, from llama.cpp's fields or the sentence that OpenAI and vLLM share.
     fn too_long(&self) -> Option<BackendError> {
+        if self.is(&["exceed_context_size_error"]) {
+            // It refuses a prompt that fills the window, too: there is no room for an answer.
+            let (got, limit) = self.sizes.filter(|(got, limit)| got >= limit)?;
+            return Some(BackendError::PromptTooLong { got, limit });
+        }
         if !self.is(&["context_length_exceeded"]) && !self.message.contains("maximum context length") {
             return None;
         }
@@ -154,6 +164,28 @@ mod tests {
         }
         let error = refused(400, None, body("too long").into(), Api::Chat);
         assert!(matches!(error, BackendError::Status { status: 400, .. }), "no numbers, none made up: {error:?}");
+    }
+
+    /// Such a refusal counted as the caller's own mistake once, and no longer window was asked. The bodies are those of
+    /// a server (that of `xllamacpp` 2026.10.11549) to prompts of 15004 and 512 tokens.
+    #[test]
+    fn a_prompt_that_is_too_long_for_llama_cpp_is_told_with_its_numbers_also_where_it_just_fills_the_window() {
+        for got in [15004, 512] {
+            let body = format!(
+                r#"{{"error":{{"code":400,"message":"request ({got} tokens) exceeds the available context size (512 tokens), try increasing it","type":"exceed_context_size_error","n_prompt_tokens":{got},"n_ctx":512}}}}"#
+            );
+            let whole = refused(400, None, body.clone().into(), Api::Chat);
+            for error in [whole, inside(body.as_bytes(), Api::Chat)] {
+                assert!(
+                    matches!(error, BackendError::PromptTooLong { got: told, limit: 512 } if told == got),
+                    "{error:?}"
+                );
+            }
+        }
+        let bare = r#"{"error":{"code":400,"message":"too long","type":"exceed_context_size_error"}}"#;
+        let error = refused(400, None, bare.into(), Api::Chat);
+        assert!(matches!(error, BackendError::Status { status: 400, .. }), "no numbers, none made up: {error:?}");
+        assert!(error.try_next(), "and yet a longer window may hold it");
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub struct Target {
     pub paths: Paths,
     /// Headers to send besides, such as an organisation to bill.
     pub headers: Vec<(String, String)>,
+    /// Whether a connection is kept for the next request. Without, each request has one of its own.
+    pub keep_alive: bool,
     /// Whether a stream is asked for its usage (`stream_options.include_usage`).
     pub asks_usage: bool,
     /// The names by which it counts tokens and cost.
@@ -101,10 +103,16 @@ pub enum Parameter {
     FrequencyPenalty,
     /// `presence_penalty`
     PresencePenalty,
+    /// `echo`
+    Echo,
+    /// `suffix`
+    Suffix,
+    /// `best_of` above `n`
+    BestOf,
 }
 
 impl Parameter {
-    const ALL: [(&str, Self); 8] = [
+    const ALL: [(&str, Self); 11] = [
         ("logprobs", Self::Logprobs),
         ("top_logprobs", Self::Logprobs),
         ("logit_bias", Self::LogitBias),
@@ -113,6 +121,9 @@ impl Parameter {
         ("seed", Self::Seed),
         ("frequency_penalty", Self::FrequencyPenalty),
         ("presence_penalty", Self::PresencePenalty),
+        ("echo", Self::Echo),
+        ("suffix", Self::Suffix),
+        ("best_of", Self::BestOf),
     ];
 
     /// The parameters that are known by these names. The others change no answer that a caller could miss
@@ -151,6 +162,7 @@ impl Target {
             auth: Auth::Bearer,
             key,
             headers: Vec::new(),
+            keep_alive: true,
             asks_usage: true,
             usage: Convention::openai(),
             lacks: Vec::new(),
@@ -212,6 +224,7 @@ impl Target {
                 complete_listing: server.complete_listing,
                 ..Probing::default()
             },
+            keep_alive: server.keep_alive != Some(false),
             asks_usage: server.include_usage != Some(false),
             usage: convention(&server.usage),
             lacks: Parameter::named(&server.unsupported),
@@ -359,6 +372,10 @@ impl Target {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         // A compressed stream would have to be unpacked to be read, and arrives in lumps.
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        if !self.keep_alive {
+            // With HTTP/2 the library leaves it out, and there one connection serves all requests anyway.
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         if let Some(key) = &self.key {
             let (name, text) = match &self.auth {
                 Auth::Bearer => (header::AUTHORIZATION, format!("Bearer {}", key.expose())),
@@ -386,6 +403,9 @@ impl Target {
                 Parameter::Seed => ("seed", sampling.seed.is_some()),
                 Parameter::FrequencyPenalty => ("frequency_penalty", sampling.frequency_penalty != 0.0),
                 Parameter::PresencePenalty => ("presence_penalty", sampling.presence_penalty != 0.0),
+                Parameter::Echo => ("echo", request.echo),
+                Parameter::Suffix => ("suffix", request.suffix),
+                Parameter::BestOf => ("best_of", request.best_of.is_some_and(|best| best > request.choices)),
             };
             if used {
                 return Err(BackendError::Unsupported { param, reason: "the host does not support it".into() });
@@ -501,5 +521,8 @@ mod tests {
         let deepinfra = Target::at_host(catalog.host("deepinfra").unwrap(), "m", None);
         assert_eq!(deepinfra.renames, [("max_completion_tokens".to_owned(), "max_tokens".to_owned())]);
         assert_eq!(groq.paths.completions, None);
+        let llama_cpp = Target::at_server(catalog.server("llama.cpp").unwrap(), "http://h/v1", "m", None);
+        assert_eq!(llama_cpp.lacks, [Parameter::Echo, Parameter::Suffix, Parameter::BestOf]);
+        assert!(!llama_cpp.keep_alive && groq.keep_alive);
     }
 }

@@ -2,8 +2,10 @@
 
 mod support;
 
-use backends::{Backend, Event, Probe};
-use remote::{Auth, Secret, Target};
+use std::sync::Arc;
+
+use backends::{Api, Backend, Event, Probe, Request};
+use remote::{Auth, Probing, Secret, Target};
 use scripted::{Fault, Host, Script};
 use support::{Outcome, chat, completions, drive, remote, remote_to, run};
 
@@ -109,6 +111,20 @@ async fn a_finished_stream_gives_its_connection_back() {
     assert!(host.connections() <= 2, "{} connections", host.connections());
 }
 
+/// llama.cpp has a few threads for connections, and one that waits for its next request keeps a thread for 5 s: of 24
+/// requests at once to a server with two slots, the last was answered after 15.8 s, and after 0.5 s without.
+#[tokio::test]
+async fn a_server_that_a_waiting_connection_holds_up_has_a_new_one_for_each_request() {
+    let host = Host::start(Script::default()).await.unwrap();
+    let remote = remote_to(Target { keep_alive: false, ..Target::new(host.base_url(), "m", None) });
+    for body in [r#"{"model":"m","messages":[]}"#, r#"{"stream":true,"model":"m","messages":[]}"#] {
+        assert_eq!(run(&remote, chat(body)).await.error, None);
+        host.until_running(0).await;
+    }
+    assert_eq!(host.connections(), 2);
+    assert!(host.requests().iter().all(|request| request.headers["connection"] == "close"));
+}
+
 #[tokio::test]
 async fn load_counts_the_requests_under_way() {
     let host = Host::start(Script::default()).await.unwrap();
@@ -130,6 +146,28 @@ async fn a_place_that_lacks_a_parameter_is_not_asked_for_it() {
     let Outcome { error, .. } = drive(remote_to(target).generate(request.into()).await).await;
     assert_eq!(error.as_deref(), Some("`n`: the host does not support it"));
     assert!(host.requests().is_empty());
+}
+
+/// llama.cpp answers such a request as if the field were not there (seen of that in `xllamacpp` 2026.10.11549): a prompt that was to be part
+/// of the answer is missing, and nothing says so.
+#[tokio::test]
+async fn what_a_server_would_pass_over_in_silence_is_turned_away_before_it() {
+    let host = Host::start(Script::default()).await.unwrap();
+    let catalog = catalog::Catalog::builtin();
+    let target = Target::at_server(catalog.server("llama.cpp").unwrap(), host.base_url(), "m", None);
+    let remote = remote_to(Target { probing: Probing::default(), ..target });
+    let plain = support::request(Api::Completions, r#"{"model":"m","prompt":"a"}"#);
+    for (param, request) in [
+        ("echo", Request { echo: true, ..plain.clone() }),
+        ("suffix", Request { suffix: true, ..plain.clone() }),
+        ("best_of", Request { best_of: Some(2), ..plain.clone() }),
+    ] {
+        let outcome = run(&remote, Arc::new(request)).await;
+        assert_eq!(outcome.error, Some(format!("`{param}`: the host does not support it")));
+    }
+    assert!(host.requests().is_empty());
+    let as_many = Request { best_of: Some(2), choices: 2, ..plain };
+    assert_eq!(run(&remote, Arc::new(as_many)).await.error, None, "the best two of two are all of them");
 }
 
 #[tokio::test]

@@ -509,7 +509,7 @@ pub(super) fn host_lacks(host: &Host) -> Vec<String> {
 }
 
 /// What is lost where these request fields are not taken. A field without a word here changes no answer that a caller
-/// could miss.
+/// could miss, or is so rare that the backend turns it away when it comes.
 fn lacks(unsupported: &[String]) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     for field in unsupported {

@@ -35,12 +35,13 @@ pub(in crate::cli) struct Outcome {
     error: Option<String>,
     #[serde(default)]
     finish: Option<String>,
+    /// `None` where nobody counted them, as in an answer that was cancelled.
     #[serde(default)]
-    pub(in crate::cli) prompt_tokens: u64,
+    pub(in crate::cli) prompt_tokens: Option<u64>,
     #[serde(default)]
-    pub(in crate::cli) completion_tokens: u64,
+    pub(in crate::cli) completion_tokens: Option<u64>,
     #[serde(default)]
-    cached_tokens: u64,
+    cached_tokens: Option<u64>,
     #[serde(default)]
     pub(in crate::cli) cost_usd: Option<f64>,
     #[serde(default)]
@@ -133,6 +134,7 @@ pub(in crate::cli) mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::settle;
 
     pub(in crate::cli) fn decision(request: &str, time: u64, verdict: &str) -> Value {
         let candidate = |deployment: Option<&str>, outcome: &str| json!({"deployment": deployment, "model": "m", "license": "apache-2.0", "tier": 1, "outcome": outcome, "rule": "r"});
@@ -157,6 +159,33 @@ pub(in crate::cli) mod tests {
     pub(in crate::cli) fn joined_all(records: &[Value]) -> Vec<Entry> {
         let records: Vec<_> = records.iter().map(|record| Ok(record.to_string().into_bytes())).collect();
         entries(records.into_iter()).map(Result::unwrap).collect()
+    }
+
+    /// What failed or was cancelled before anybody had counted its tokens was listed as open once.
+    #[test]
+    fn an_outcome_that_nobody_counted_tokens_for_ends_its_request_as_any_other() {
+        let written = settle::record::Outcome {
+            v: 1,
+            kind: "outcome",
+            time: 9,
+            request: "1",
+            status: "cancelled",
+            http: 200,
+            deployment: Some("b"),
+            model: Some("m"),
+            tried: &[],
+            error: None,
+            finish: None,
+            prompt_tokens: None,
+            completion_tokens: None,
+            cached_tokens: None,
+            cost_usd: None,
+            cost_by: None,
+            first_token_ms: None,
+            total_ms: 3,
+        };
+        let entries = joined_all(&[decision("1", 1, "serve"), serde_json::to_value(written).unwrap()]);
+        assert_eq!((entries[0].ended(), entries[0].deployment()), ("cancelled", Some("b")));
     }
 
     #[test]

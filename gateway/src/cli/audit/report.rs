@@ -95,8 +95,8 @@ impl Tally {
     fn add(&mut self, entry: &Entry) {
         self.requests += 1;
         if let Some(outcome) = &entry.outcome {
-            self.prompt_tokens += outcome.prompt_tokens;
-            self.completion_tokens += outcome.completion_tokens;
+            self.prompt_tokens += outcome.prompt_tokens.unwrap_or(0);
+            self.completion_tokens += outcome.completion_tokens.unwrap_or(0);
             self.cost_usd += outcome.cost_usd.unwrap_or(0.0);
         }
     }

@@ -122,8 +122,8 @@ impl Report {
     ) {
         let outcome = entry.outcome.as_ref();
         let estimate = entry.decision.asked.as_ref().map_or(0, |asked| asked.prompt_tokens);
-        let prompt = outcome.map(|outcome| outcome.prompt_tokens).filter(|tokens| *tokens > 0).unwrap_or(estimate);
-        let answer = outcome.map_or(0, |outcome| outcome.completion_tokens);
+        let prompt = outcome.and_then(|outcome| outcome.prompt_tokens).filter(|tokens| *tokens > 0).unwrap_or(estimate);
+        let answer = outcome.and_then(|outcome| outcome.completion_tokens).unwrap_or(0);
         let cost = cost((before.deployment.as_deref(), after.deployment.as_deref()), prompt, answer);
         self.replayed += 1;
         self.language_not_recorded += u64::from(language_untold);
