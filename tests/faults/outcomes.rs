@@ -119,8 +119,8 @@ fn words(evidence: &Evidence<'_>) -> [String; 4] {
             attempt["error"].as_str().map_or_else(|| who.to_owned(), |error| format!("{who} `{error}`"))
         })
         .collect();
-    let usage = match (outcome["status"].as_str(), &outcome["prompt_tokens"]) {
-        (Some("completed"), Value::Null) => " without usage",
+    let usage = match (outcome["status"].as_str(), outcome["tokens_by"].as_str()) {
+        (Some("completed"), Some("estimate")) => " with estimated tokens",
         _ => "",
     };
     let ledger = format!("{}{usage}: {}", outcome["status"].as_str().unwrap_or("none"), tried.join(", "));

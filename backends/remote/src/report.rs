@@ -194,8 +194,8 @@ mod tests {
             BackendError::Status { body, .. } => !body.is_empty(),
             other => panic!("{status}: {other:?}"),
         };
-        assert_eq!([400, 422, 409].map(kept), [true; 3]);
-        assert_eq!([401, 402, 403, 408, 500, 502, 503].map(kept), [false; 7]);
+        assert_eq!([400, 422].map(kept), [true; 2]);
+        assert_eq!([401, 402, 403, 408, 409, 500, 502, 503].map(kept), [false; 8]);
     }
 
     #[test]

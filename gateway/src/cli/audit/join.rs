@@ -179,6 +179,7 @@ pub(in crate::cli) mod tests {
             prompt_tokens: None,
             completion_tokens: None,
             cached_tokens: None,
+            tokens_by: None,
             cost_usd: None,
             cost_by: None,
             first_token_ms: None,
