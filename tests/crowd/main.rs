@@ -89,10 +89,10 @@ deployments:
 
 /// What the streams of a crowd ask for: the n-th by its number.
 fn model(at: usize) -> String {
-    if at % 100 != 0 {
+    if !at.is_multiple_of(100) {
         return "alone-healthy".to_owned();
     }
-    let kind = if at / 100 % 2 == 0 { "helped" } else { "alone" };
+    let kind = if (at / 100).is_multiple_of(2) { "helped" } else { "alone" };
     format!("{kind}-{}", FAULTS[at / 200 % FAULTS.len()])
 }
 
