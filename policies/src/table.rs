@@ -65,8 +65,8 @@ pub(crate) struct Served {
     pub(crate) model: Box<Model>,
     /// The weights that it is served from, where they have been looked at.
     weights: Option<Weights>,
-    /// The number of its row in the catalog.
-    place: usize,
+    /// The number of its row in the catalog that the table was made with.
+    pub(crate) place: usize,
     /// The built-in demo model and its like: tried only when nothing else is left.
     pub(crate) demo: bool,
 }
@@ -157,11 +157,6 @@ impl Table {
 }
 
 impl Served {
-    /// The number of its row in the catalog that the table was made with.
-    pub(crate) fn place(&self) -> usize {
-        self.place
-    }
-
     /// The model's row in `catalog`: the one that it was compiled with, found by its place, or by name in another.
     pub(crate) fn in_catalog<'a>(&'a self, catalog: &'a Catalog) -> &'a Model {
         let at_place = catalog.row(self.place).filter(|model| *model.id == *self.id);

@@ -79,7 +79,7 @@ pub struct Score {
 pub struct Factor {
     /// Its weight.
     pub weight: f32,
-    /// Between 0 and 1.
+    /// Between 0 and 1; 0 where it has no weight and is not worked out.
     pub value: f32,
     /// Whether it was known; else the value is the mean of the known ones.
     pub known: bool,
@@ -229,13 +229,10 @@ impl<'a> Asked<'a> {
         let one_running = 1.0 / fits.running.max(1.0);
         let spread = |fit: &Fit<'_>| 1.0 - fit.live.running as f32 * one_running;
         let total = |known: &Known, fit: &Fit<'_>| known.total(&self.weights, self.scale, &usual, spread(fit));
-        let mut keys: Vec<Key> = Vec::with_capacity(fits.len());
-        keys.extend(
-            fits.of
-                .iter()
-                .enumerate()
-                .map(|(at, fit)| Key::new(self.group(fit), total(&fit.known, fit), fit.entry.rank, self.draw, at)),
-        );
+        let key = |(at, fit): (usize, &Fit<'_>)| {
+            Key::new(self.group(fit), total(&fit.known, fit), fit.entry.rank, self.draw, at)
+        };
+        let mut keys: Vec<Key> = fits.of.iter().enumerate().map(key).collect();
         let explored = self.explore(&mut keys, &fits.of, |fit, best| match best {
             false => total(&fit.known, fit),
             true => total(&Known { latency: 1.0, load: 1.0, ..fit.known }, fit),

@@ -95,13 +95,11 @@ pub(super) fn without_candidate<'r>(
 ) -> Verdict {
     let mut down: Vec<Arc<str>> = Vec::new();
     let mut again_ms: Option<u32> = None;
-    let for_now = |cause: &Cause| {
-        let down = matches!(cause, Cause::Unhealthy | Cause::Slow { .. } | Cause::Failing { .. });
-        down || matches!(cause, Cause::Throttled { .. } | Cause::Full)
-    };
-    for rejected in ruled_out.iter().filter(|r| for_now(&r.cause)) {
-        if let Cause::Throttled { ms } = rejected.cause {
-            again_ms = Some(again_ms.map_or(ms, |known| known.min(ms)));
+    for rejected in ruled_out {
+        match rejected.cause {
+            Cause::Throttled { ms } => again_ms = Some(again_ms.map_or(ms, |known| known.min(ms))),
+            Cause::Unhealthy | Cause::Full | Cause::Slow { .. } | Cause::Failing { .. } => {}
+            _ => continue,
         }
         if !down.contains(&rejected.model) {
             down.push(rejected.model.clone());
