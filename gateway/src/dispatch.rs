@@ -114,10 +114,12 @@ pub async fn dispatch(work: Work<'_>, tried: &mut Vec<Tried>) -> Result<Committe
                 None => break,
             },
         };
-        match run.note(ended) {
-            Noted::Answers(committed) => return Ok(committed),
-            Noted::GoOn => {}
-            Noted::Over => break,
+        let go_on = match ended.outcome {
+            Ok(ready) => return Ok(run.answers(ended.candidate, ended.ms, ready)),
+            Err(error) => run.failed(ended.candidate, ended.ms, error),
+        };
+        if !go_on {
+            break;
         }
     }
     Err(run.told)
@@ -151,14 +153,6 @@ struct Ended {
     candidate: usize,
     ms: u64,
     outcome: Result<Ready, BackendError>,
-}
-
-enum Noted {
-    Answers(Committed),
-    /// Another candidate may be tried.
-    GoOn,
-    /// None may.
-    Over,
 }
 
 impl<'a> Begun<'a> {
@@ -280,46 +274,45 @@ impl<'a, 't> Run<'a, 't> {
             Either::Left((ended, second)) => (ended, Either::Right(second), (of_second, began_second)),
             Either::Right((ended, first)) => (ended, Either::Left(first), (of_first, began)),
         };
-        let lost = |run: &mut Self, candidate: usize, since: Instant| {
-            let deployment = place_of(run.work, candidate).backend.id().to_string();
-            run.tried.push(Tried { deployment, ms: since.elapsed().as_millis() as u64, error: Some(LOST) });
-        };
-        if ended.outcome.is_ok() {
-            lost(self, candidate, since);
-            observe::hedged(ended.candidate == of_second);
-            return Some(ended);
-        }
-        match self.note(ended) {
-            Noted::Over => {
-                lost(self, candidate, since);
-                None
+        let lost = |run: &mut Self| run.note(candidate, since.elapsed().as_millis() as u64, Some(LOST));
+        let ended = match ended.outcome {
+            Ok(_) => {
+                lost(self);
+                ended
             }
-            Noted::GoOn | Noted::Answers(_) => {
-                let ended = match other {
+            Err(error) => {
+                if !self.failed(ended.candidate, ended.ms, error) {
+                    lost(self);
+                    return None;
+                }
+                match other {
                     Either::Left(first) => first.await,
                     Either::Right(second) => second.await,
-                };
-                observe::hedged(ended.candidate == of_second);
-                Some(ended)
+                }
             }
-        }
+        };
+        observe::hedged(ended.candidate == of_second);
+        Some(ended)
     }
 
-    /// Notes how an attempt ended, and says whether there may be another.
-    fn note(&mut self, ended: Ended) -> Noted {
-        let Ended { candidate, ms, outcome } = ended;
+    /// Notes one attempt for the ledger and the logs.
+    fn note(&mut self, candidate: usize, ms: u64, error: Option<&'static str>) {
+        let deployment = place_of(self.work, candidate).backend.id().to_string();
+        self.tried.push(Tried { deployment, ms, error });
+    }
+
+    /// Notes an attempt that answers.
+    fn answers(&mut self, candidate: usize, ms: u64, ready: Ready) -> Committed {
+        self.note(candidate, ms, None);
+        let Ready { head, rest, attempt, first_token, deadline, idle } = ready;
+        let backend = Arc::clone(&place_of(self.work, candidate).backend);
+        Committed { candidate, head, rest, attempt, first_token, deadline, idle, backend }
+    }
+
+    /// Notes an attempt that failed, and says whether there may be another.
+    fn failed(&mut self, candidate: usize, ms: u64, error: BackendError) -> bool {
+        self.note(candidate, ms, Some(error.code()));
         let place = place_of(self.work, candidate);
-        let error = outcome.as_ref().err().map(BackendError::code);
-        self.tried.push(Tried { deployment: place.backend.id().to_string(), ms, error });
-        let error = match outcome {
-            Ok(Ready { head, rest, attempt, first_token, deadline }) => {
-                let (_, deadlines) = self.work.plan.attempts.of(self.work.plan.candidates[candidate].group);
-                let (idle, backend) = (deadlines.idle, Arc::clone(&place.backend));
-                let committed = Committed { candidate, head, rest, attempt, first_token, deadline, idle, backend };
-                return Noted::Answers(committed);
-            }
-            Err(error) => error,
-        };
         let (id, request) = (place.backend.id(), &self.work.request.id);
         observe::attempt_failed(id.as_str(), error.code());
         if error.fault() == Fault::Caller {
@@ -341,7 +334,7 @@ impl<'a, 't> Run<'a, 't> {
         if self.told.as_ref().is_none_or(|told| told.fault() != Fault::Caller) {
             self.told = Some(error);
         }
-        if go_on { Noted::GoOn } else { Noted::Over }
+        go_on
     }
 }
 

@@ -156,7 +156,7 @@ impl Runtime {
                 // An engine that died is started anew.
                 (same && place.backend.load(&Probe::default()).healthy).then(|| place.clone())
             });
-            places.push(match before {
+            let place = match before {
                 Some(place) => place,
                 None => Place {
                     backend: backend(deployment, &config, client)?,
@@ -164,10 +164,9 @@ impl Runtime {
                     site: site(deployment),
                     local: matches!(deployment.target, Target::Native { .. }),
                 },
-            });
-            if let Some(place) = places.last() {
-                place.stats.set_most(deployment.max_concurrent);
-            }
+            };
+            place.stats.set_most(deployment.max_concurrent);
+            places.push(place);
             let header = |text: &str| HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("?"));
             deployed.push(Arc::new(Deployed {
                 series: Series::new(&deployment.facts.id, &deployment.facts.model),
@@ -184,8 +183,8 @@ impl Runtime {
         let policy_header = config.policy_digest.get(..16).and_then(|digest| HeaderValue::from_str(digest).ok());
         let policy_header = policy_header.unwrap_or_else(|| HeaderValue::from_static("?"));
         let routes = config.policies.routes().chain([policies::DIRECT]);
-        let retries = previous.map(|previous| Arc::clone(&previous.retries));
-        let retries = retries
+        let retries = previous
+            .map(|previous| Arc::clone(&previous.retries))
             .filter(|retries| retries.bounds() == config.retry_budget)
             .unwrap_or_else(|| Arc::new(Retries::new(config.retry_budget)));
         let lengths = Lengths::new(routes, previous.map(|previous| &previous.lengths));

@@ -1,6 +1,6 @@
 //! Bounds: of the clients' listener, and of attempts beyond the first.
 
-use std::time::Duration;
+use std::{fmt::Display, ops::RangeInclusive, time::Duration};
 
 use super::{
     Limits, RetryBudget,
@@ -26,14 +26,7 @@ impl Default for Limits {
 pub(super) fn check(reading: &mut Reading<'_>, raw: &RawLimits) -> Option<Limits> {
     let default = Limits::default();
     let mut bound = |key: &str, written: Option<Spanned<u64>>, default: u64, least: u64, most: u64| {
-        let Some(written) = written else { return Some(default) };
-        if (least..=most).contains(&written.value) {
-            return Some(written.value);
-        }
-        let problem = Problem::error("out-of-range", format!("`{key}` is outside of what can be served"))
-            .label(format!("expected {least} to {most}"));
-        reading.note(problem, written.at);
-        None
+        within(reading, (key, "is outside of what can be served"), written, default, least..=most)
     };
     let body_bytes = raw.body_bytes.as_ref().map(|bytes| bytes.map(|bytes| bytes.0));
     let header_bytes = raw.header_bytes.as_ref().map(|bytes| bytes.map(|bytes| bytes.0));
@@ -52,24 +45,32 @@ pub(super) fn check(reading: &mut Reading<'_>, raw: &RawLimits) -> Option<Limits
 
 /// Checks what is written; the rest is the default. None if a bound is out of its range.
 pub(super) fn retry_budget(reading: &mut Reading<'_>, raw: &RawRetryBudget) -> Option<RetryBudget> {
-    /// More would be no bound.
-    const MOST_SHARE: f64 = 10.0;
-    const MOST_PER_SECOND: u64 = 100_000;
-    let RetryBudget { share, per_second } = RetryBudget::default();
-    let (share, per_second) = (
-        raw.share.as_ref().map_or(Ok(share), |written| match written.value {
-            value if (0.0..=MOST_SHARE).contains(&value) => Ok(value as f32),
-            _ => Err(("share", written.at.clone(), MOST_SHARE.to_string())),
-        }),
-        raw.per_second.as_ref().map_or(Ok(per_second), |written| match written.value {
-            value if value <= MOST_PER_SECOND => Ok(value as u32),
-            _ => Err(("per_second", written.at.clone(), MOST_PER_SECOND.to_string())),
-        }),
-    );
-    let wrong: Vec<_> = share.as_ref().err().into_iter().chain(per_second.as_ref().err()).cloned().collect();
-    for (key, at, most) in wrong {
-        let problem = Problem::error("out-of-range", format!("`{key}` is no bound on attempts"));
-        reading.note(problem.label(format!("expected 0 to {most}")), at);
+    let default = RetryBudget::default();
+    let wrong = "is no bound on attempts";
+    // More would be no bound.
+    let share = within(reading, ("share", wrong), raw.share.clone(), default.share.into(), 0.0..=10.0);
+    let per_second =
+        within(reading, ("per_second", wrong), raw.per_second.clone(), default.per_second.into(), 0..=100_000);
+    Some(RetryBudget { share: share? as f32, per_second: per_second? as u32 })
+}
+
+/// What is written, or the default; `None`, and a problem that says `wrong` of the key, where it is out of the range.
+fn within<T: PartialOrd + Display>(
+    reading: &mut Reading<'_>,
+    (key, wrong): (&str, &str),
+    written: Option<Spanned<T>>,
+    default: T,
+    range: RangeInclusive<T>,
+) -> Option<T> {
+    let Some(written) = written else { return Some(default) };
+    if range.contains(&written.value) {
+        return Some(written.value);
     }
-    Some(RetryBudget { share: share.ok()?, per_second: per_second.ok()? })
+    let problem = Problem::error("out-of-range", format!("`{key}` {wrong}")).label(format!(
+        "expected {} to {}",
+        range.start(),
+        range.end()
+    ));
+    reading.note(problem, written.at);
+    None
 }

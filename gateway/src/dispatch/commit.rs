@@ -19,6 +19,7 @@ pub(super) struct Ready {
     pub(super) attempt: Attempt,
     pub(super) first_token: Duration,
     pub(super) deadline: Instant,
+    pub(super) idle: Duration,
 }
 
 /// One attempt up to its first content.
@@ -67,7 +68,7 @@ pub(super) async fn commit(
     match result.await {
         Ok((head, rest)) => {
             let first_token = attempt.first_token().unwrap_or_default();
-            Ok(Ready { head, rest, attempt, first_token, deadline })
+            Ok(Ready { head, rest, attempt, first_token, deadline, idle: deadlines.idle })
         }
         Err(error) => {
             attempt.failed(&error);
