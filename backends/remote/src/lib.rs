@@ -9,7 +9,8 @@
 //! like), `report` (whose fault an error is), `probe` (how a server is between requests). `tests/faults.rs` holds the
 //! outcome of every fault as a table, `promises` what holds of anything that a host may send.
 //!
-//! It sets no deadline but that of a connection ([`connect_within`]), retries nothing and chooses nothing: all that is the gateway's.
+//! It sets no deadline but that of a connection ([`connect_within`]), retries nothing and chooses nothing: all that is
+//! the gateway's.
 //!
 //! # What becomes of every fault
 //!

@@ -101,14 +101,17 @@ async fn streams_share_one_http2_connection_and_one_that_is_dropped_leaves_the_o
     assert_eq!(relay.connections.load(Ordering::Relaxed), 1);
 }
 
+/// A host that accepts connections and never says a word, and the listener that keeps it so.
+async fn silent(connect_timeout: Duration) -> (Remote, TcpListener) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = Client::new(&ClientOptions { connect_timeout, ..ClientOptions::default() }).unwrap();
+    let base_url = format!("https://{}/v1", listener.local_addr().unwrap());
+    (Remote::new(BackendId::new("remote"), Target::new(base_url, "m", None), &client).unwrap(), listener)
+}
+
 #[tokio::test]
 async fn who_sends_may_give_a_connection_less_time_than_the_client_would() {
-    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let options = ClientOptions { connect_timeout: Duration::from_secs(3_600), ..ClientOptions::default() };
-    let base_url = format!("https://{}/v1", silent.local_addr().unwrap());
-    let remote =
-        Remote::new(BackendId::new("remote"), Target::new(base_url, "m", None), &Client::new(&options).unwrap())
-            .unwrap();
+    let (remote, _listener) = silent(Duration::from_secs(3_600)).await;
     let Err(error) = remote::connect_within(Duration::from_millis(50), remote.generate(chat(STREAM))).await else {
         panic!("nobody shakes hands")
     };
@@ -117,12 +120,7 @@ async fn who_sends_may_give_a_connection_less_time_than_the_client_would() {
 
 #[tokio::test]
 async fn a_handshake_that_does_not_end_in_time_is_a_connect_timeout() {
-    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let options = ClientOptions { connect_timeout: Duration::from_millis(50), ..ClientOptions::default() };
-    let base_url = format!("https://{}/v1", silent.local_addr().unwrap());
-    let remote =
-        Remote::new(BackendId::new("remote"), Target::new(base_url, "m", None), &Client::new(&options).unwrap())
-            .unwrap();
+    let (remote, _listener) = silent(Duration::from_millis(50)).await;
     let Err(error) = remote.generate(chat(STREAM)).await else { panic!("nobody shakes hands") };
     assert!(matches!(error, BackendError::Timeout { phase: Phase::Connect }), "{error:?}");
 }
