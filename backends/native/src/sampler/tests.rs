@@ -126,7 +126,7 @@ proptest! {
     }
 
     #[test]
-    fn top_p_keeps_the_smallest_set_that_is_probable_enough(logits in prop::collection::vec(-5f32..5.0, 1..60), p in 0.01f32..0.99) {
+    fn top_p_keeps_the_smallest_set_that_is_probable_enough(logits in prop::collection::vec(-5f32..5.0, 1..60), p in 0.015625f32..0.984375) {
         let probabilities = probabilities(&logits, 1.0);
         let mut candidates: Vec<Candidate> =
             probabilities.iter().zip(0..).map(|(&weight, id)| Candidate { id, weight: weight as f32 }).collect();
@@ -141,7 +141,7 @@ proptest! {
     }
 
     #[test]
-    fn top_k_keeps_the_k_best_and_min_p_the_probable_enough(logits in prop::collection::vec(-5f32..5.0, 1..60), k in 1usize..70, share in 0.01f32..1.0) {
+    fn top_k_keeps_the_k_best_and_min_p_the_probable_enough(logits in prop::collection::vec(-5f32..5.0, 1..60), k in 1usize..70, share in 0.015625f32..1.0) {
         let all: Vec<Candidate> = logits.iter().zip(0..).map(|(&weight, id)| Candidate { id, weight: weight.exp() }).collect();
         let mut sorted = all.clone();
         sorted.sort_by(filter::best_first);

@@ -156,9 +156,10 @@ mod tests {
     }
 
     fn samples() -> impl Strategy<Value = Vec<(f32, u64)>> {
-        // Log-uniform over the range, after pauses of up to ten half-lives, most of them short.
+        // Log-uniform from 0.1 ms to 10 minutes, after pauses of up to ten half-lives, most of them short. (Quarters,
+        // because proptest 1.12 may panic where a range's smaller end is no multiple of the larger one's last bit.)
         let pause = prop_oneof![8 => 0u64..2_000, 1 => 0u64..600_000];
-        vec(((0.1f32.ln()..600_000f32.ln()).prop_map(f32::exp), pause), 1..400).prop_map(|mut samples| {
+        vec(((-2.25f32..13.25).prop_map(f32::exp), pause), 1..400).prop_map(|mut samples| {
             let mut at = 0;
             for (_, pause) in &mut samples {
                 at += *pause;
