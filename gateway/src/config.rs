@@ -8,7 +8,6 @@
 //! Nothing here opens a socket, starts an engine or knows a request. A relative path is relative to the file that
 //! names it. Values of the environment, and secrets least of all, appear in no message.
 
-pub(crate) mod address;
 mod contexts;
 mod declared;
 pub(crate) mod decode;

@@ -19,6 +19,7 @@
 #![doc = include_str!("../tests/faults.md")]
 #![forbid(unsafe_code)]
 
+mod address;
 mod body;
 mod chunk;
 mod client;
@@ -47,6 +48,7 @@ use std::sync::Arc;
 use backends::{Backend, BackendId};
 use catalog::Dialect;
 
+pub use address::BaseUrl;
 pub use client::{Client, ClientError, ClientOptions};
 pub use connector::connect_within;
 pub use probe::Probing;

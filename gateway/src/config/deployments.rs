@@ -4,11 +4,10 @@ use std::{collections::HashSet, ops::Range};
 
 use catalog::{Catalog, Host, Model, Price, Relation};
 use policies::{Capability, Place};
-use remote::Secret;
+use remote::{BaseUrl, Secret};
 
 use super::{
     Deployment, Target, Weights,
-    address::BaseUrl,
     decode::Spanned,
     found::last_known,
     load::Reading,
