@@ -1,11 +1,12 @@
 //! What a place is where a model can run, and what passes between it and the gateway.
 //!
-//! Holds the [`Backend`] trait, the [`Request`] that goes in, the [`Event`]s that come out, [`Usage`] and
-//! [`BackendError`]. It does no I/O and knows no engine, no host and no HTTP: an in-process engine and a
+//! Holds the [`Backend`] trait, the [`Request`] that goes in, the [`Event`]s that come out, [`Usage`],
+//! [`BackendError`] and the [`Breaker`] that leaves a place alone which keeps failing. It does no I/O and knows no engine, no host and no HTTP: an in-process engine and a
 //! remote host look the same from here.
 
 #![forbid(unsafe_code)]
 
+mod breaker;
 mod error;
 mod event;
 mod load;
@@ -18,6 +19,7 @@ use std::{borrow::Borrow, fmt, future::Future, pin::Pin, sync::Arc};
 
 use futures_core::Stream;
 
+pub use breaker::{Breaker, FIRST_OPEN, LONGEST_OPEN, Pass, TRIP};
 pub use error::{BackendError, Class, Fault, Phase};
 pub use event::{Alternative, Delta, Event, FinishReason, Frame, TokenLogprob};
 pub use load::{Load, Probe};

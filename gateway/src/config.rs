@@ -8,7 +8,6 @@
 //! Nothing here opens a socket, starts an engine or knows a request. A relative path is relative to the file that
 //! names it. Values of the environment, and secrets least of all, appear in no message.
 
-pub(crate) mod address;
 mod contexts;
 mod declared;
 pub(crate) mod decode;
@@ -35,7 +34,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time
 
 use catalog::Catalog;
 use policies::PolicySet;
-use remote::Secret;
+use remote::{Replicas, Secret};
 
 pub(crate) use self::load::{BUILT_IN, default_policies, of_catalog};
 pub use self::{
@@ -145,6 +144,15 @@ pub enum Target {
         /// The address that paths such as `/chat/completions` are appended to; no slash at its end.
         base_url: String,
         /// The key to present.
+        key: Option<Secret>,
+        /// The model's name there.
+        name: String,
+    },
+    /// Behind several such addresses, at servers of one's own that serve it alike.
+    Fleet {
+        /// Where they are.
+        replicas: Replicas,
+        /// The key to present to each.
         key: Option<Secret>,
         /// The model's name there.
         name: String,

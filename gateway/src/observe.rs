@@ -3,7 +3,7 @@
 //! Metric names follow OpenTelemetry's GenAI conventions where those have one (they are still moving, hence this
 //! table), and our own prefix for what only a router knows. Labels are bounded: deployments, models and codes of
 //! the configuration, never a caller's text. Handles are made once a deployment, so a request records without a
-//! look-up. Content, keys and addresses are in no log line.
+//! look-up. Content, keys and callers' addresses are in no log line.
 
 use std::{io::IsTerminal as _, sync::Once};
 
@@ -51,6 +51,9 @@ pub fn install_metrics() -> Result<PrometheusHandle, metrics_exporter_prometheus
     describe_gauge!(WAITING, "Requests that wait for a deployment to be available");
     describe_counter!(ALERTS, "Requests that a route did not take because its `when` was an error for them, by route");
     describe_counter!(MIRRORED, "Requests to be mirrored, by what came of it: sent, no_room or the plan's verdict");
+    describe_gauge!(remote::ENDPOINTS, "Endpoints of a deployment with replicas");
+    describe_gauge!(remote::EJECTED, "Those of them that keep failing and are left out for a while");
+    describe_counter!(remote::DISCOVERY_FAILURES, "Looks for the replicas of a deployment that came to nothing");
     describe_gauge!("pointsman_ledger_healthy", "1 while the ledger takes records, else 0");
     Ok(handle)
 }

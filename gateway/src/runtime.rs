@@ -153,8 +153,9 @@ impl Runtime {
                 let place = &previous.places[at];
                 let old = &previous.deployed[at];
                 let same = old.target == deployment.target && old.facts.weights == deployment.facts.weights;
-                // An engine that died is started anew.
-                (same && place.backend.load(&Probe::default()).healthy).then(|| place.clone())
+                // An engine that died is started anew. A place elsewhere is asked how it is all the time, and is told by that.
+                let died = || place.local && !place.backend.load(&Probe::default()).healthy;
+                (same && !died()).then(|| place.clone())
             });
             let place = match before {
                 Some(place) => place,
@@ -269,6 +270,8 @@ fn site(deployment: &config::Deployment) -> Arc<str> {
     match &deployment.target {
         Target::Native { .. } => deployment.facts.id.as_str().into(),
         Target::Remote { base_url, .. } => base_url.as_str().into(),
+        // One of many does not fail with the others.
+        Target::Fleet { .. } => deployment.facts.id.as_str().into(),
     }
 }
 
@@ -299,18 +302,39 @@ fn backend(
         }
         Target::Remote { host, base_url, key, name } => {
             let catalog = &config.catalog;
-            let target = match (host.as_deref().and_then(|host| catalog.host(host)), &deployment.facts.place) {
-                (Some(host), _) => {
+            let target = match host.as_deref().and_then(|host| catalog.host(host)) {
+                Some(host) => {
                     remote::Target { base_url: base_url.clone(), ..remote::Target::at_host(host, name, key.clone()) }
                 }
-                (None, policies::Place::Server(server)) => match catalog.server(server) {
-                    Some(server) => remote::Target::at_server(server, base_url, name, key.clone()),
-                    None => remote::Target::new(base_url, name, key.clone()),
-                },
-                (None, _) => remote::Target::new(base_url, name, key.clone()),
+                None => at_server(&deployment.facts.place, catalog, base_url, name, key.clone()),
             };
             remote::backend(id, target, client).map_err(|error| failed(&error))
         }
+        Target::Fleet { replicas, key, name } => {
+            let (place, catalog) = (deployment.facts.place.clone(), Arc::clone(&config.catalog));
+            let (key, name) = (key.clone(), name.clone());
+            let target = move |base_url: &str| at_server(&place, &catalog, base_url, &name, key.clone());
+            let fleet = remote::Fleet::new(id, replicas, target, client).map_err(|error| failed(&error))?;
+            Ok(Arc::new(fleet))
+        }
+    }
+}
+
+/// A model at an address of the company's own.
+fn at_server(
+    place: &policies::Place,
+    catalog: &catalog::Catalog,
+    base_url: &str,
+    name: &str,
+    key: Option<remote::Secret>,
+) -> remote::Target {
+    let server = match place {
+        policies::Place::Server(server) => catalog.server(server),
+        _ => None,
+    };
+    match server {
+        Some(server) => remote::Target::at_server(server, base_url, name, key),
+        None => remote::Target::new(base_url, name, key),
     }
 }
 
@@ -424,3 +448,6 @@ impl Gateway {
 
 /// How often metrics that gather samples are tidied.
 pub const UPKEEP: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests;

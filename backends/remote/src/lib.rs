@@ -3,14 +3,16 @@
 //! [`Remote`] is a [`Backend`] for one model at one place that speaks the OpenAI-compatible dialect, described by a
 //! [`Target`]: pure data, no host has code of its own. The caller's bytes go out with nothing changed but the model's
 //! name, `stream_options.include_usage` and fields that the host calls otherwise; the host's bytes come back as they
-//! are. [`Replicate`] is a backend for the one host whose API has another shape.
+//! are. [`Replicate`] is a backend for the one host whose API has another shape. [`Fleet`] is one over several endpoints
+//! that serve the same model.
 //!
 //! Read in this order: `target` (what a place wants), `remote` (one exchange), `reader` (what a stream may look
-//! like), `report` (whose fault an error is), `probe` (how a server is between requests). `tests/faults.rs` holds the
+//! like), `report` (whose fault an error is), `probe` (how a server is between requests), `fleet` (which endpoint of
+//! many), `discovery` (where they are). `tests/faults.rs` holds the
 //! outcome of every fault as a table, `promises` what holds of anything that a host may send.
 //!
-//! It sets no deadline but that of a connection ([`connect_within`]), retries nothing and chooses nothing: all that is
-//! the gateway's.
+//! It sets no deadline but that of a connection ([`connect_within`]), retries nothing that was sent and chooses among no
+//! deployments: all that is the gateway's.
 //!
 //! # What becomes of every fault
 //!
@@ -20,10 +22,13 @@
 #![doc = include_str!("../tests/faults.md")]
 #![forbid(unsafe_code)]
 
+mod address;
 mod body;
 mod chunk;
 mod client;
 mod connector;
+mod discovery;
+mod fleet;
 mod gauge;
 mod moment;
 mod probe;
@@ -48,8 +53,11 @@ use std::sync::Arc;
 use backends::{Backend, BackendId};
 use catalog::Dialect;
 
+pub use address::BaseUrl;
 pub use client::{Client, ClientError, ClientOptions};
 pub use connector::connect_within;
+pub use discovery::{DISCOVERY_FAILURES, FormOf, MOST_ENDPOINTS, Replicas, Wrong, addresses_of};
+pub use fleet::{EJECTED, ENDPOINTS, Fleet};
 pub use probe::Probing;
 pub use reader::Reader;
 pub use remote::Remote;

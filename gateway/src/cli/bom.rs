@@ -57,6 +57,10 @@ fn deployment(deployment: &config::Deployment) -> Deployment {
                 None => Place::Server { server: id.clone(), remote },
             }
         }
+        Target::Fleet { replicas, key, name } => Place::Server {
+            server: id.clone(),
+            remote: Remote { endpoint: replicas.to_string(), name: name.clone(), authenticated: key.is_some() },
+        },
     };
     // Weights that are part of the program change with it.
     let built_in = matches!(&deployment.target, Target::Native { weights: Weights::BuiltIn, .. });

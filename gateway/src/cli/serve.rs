@@ -217,6 +217,7 @@ fn started(
             Target::Native { weights: Weights::BuiltIn, .. } => "in this process, built in".to_owned(),
             Target::Native { weights: Weights::File(path), .. } => format!("in this process, {}", path.display()),
             Target::Remote { base_url, .. } => format!("at {base_url}"),
+            Target::Fleet { replicas, .. } => format!("at {replicas}"),
         };
         let _ = writeln!(text, "    {:width$}  {} {place}", deployment.facts.id, deployment.facts.model);
     }

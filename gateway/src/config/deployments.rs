@@ -1,14 +1,15 @@
 //! Deployments as they are written: what is missing is filled in from the catalog, what contradicts it is reported.
 
+mod replicas;
+
 use std::{collections::HashSet, ops::Range};
 
 use catalog::{Catalog, Host, Model, Price, Relation};
 use policies::{Capability, Place};
-use remote::Secret;
+use remote::{BaseUrl, Replicas, Secret};
 
 use super::{
     Deployment, Target, Weights,
-    address::BaseUrl,
     decode::Spanned,
     found::last_known,
     load::Reading,
@@ -70,6 +71,12 @@ enum Chosen<'a> {
     Host(&'a Spanned<String>),
     Server(&'a Spanned<String>),
     Engine(&'a Spanned<String>),
+}
+
+/// Where a server of one's own is.
+enum At {
+    One(String),
+    Many(Replicas),
 }
 
 /// One deployment being checked.
@@ -160,7 +167,13 @@ impl<'a> One<'a, '_> {
 
     fn at_host(&mut self, id: &'a Spanned<String>, model: Option<&'a Model>) -> Option<Deployment> {
         let raw = self.raw;
-        self.refuse("a host", &[("path", raw.path.as_ref().map(|path| &path.at))]);
+        self.refuse(
+            "a host",
+            &[
+                ("path", raw.path.as_ref().map(|path| &path.at)),
+                ("replicas", raw.replicas.as_ref().map(|replicas| &replicas.at)),
+            ],
+        );
         let key = self.key();
         let base_url = self.base_url();
         let Some(host) = self.catalog.host(&id.value) else {
@@ -225,16 +238,17 @@ impl<'a> One<'a, '_> {
             self.note(problem.hint(hint), &id.at);
             return None;
         };
-        let base_url = match (base_url, server.default_port) {
-            (Some(base_url), _) => base_url?.text,
-            (None, Some(port)) => {
-                let path = server.base_path.as_deref().unwrap_or("/v1");
-                format!("http://127.0.0.1:{port}{}", path.trim_end_matches('/'))
-            }
-            (None, None) => {
+        let path = server.base_path.as_deref().unwrap_or("/v1").trim_end_matches('/');
+        let replicas = self.replicas(path);
+        let target = match (replicas, base_url, server.default_port) {
+            (Some(replicas), _, _) => At::Many(replicas?),
+            (None, Some(base_url), _) => At::One(base_url?.text),
+            (None, None, _) if self.broken(&["base_url", "replicas"]) => return None,
+            (None, None, Some(port)) => At::One(format!("http://127.0.0.1:{port}{path}")),
+            (None, None, None) => {
                 let problem =
                     Problem::error("missing-key", format!("a deployment at {} needs the key `base_url`", server.name))
-                        .hint("for example `base_url: \"http://127.0.0.1:9000/v1\"`");
+                        .hint("for example `base_url: \"http://127.0.0.1:9000/v1\"`; `replicas` for several servers");
                 self.note(problem, self.at);
                 return None;
             }
@@ -252,7 +266,10 @@ impl<'a> One<'a, '_> {
         };
         let mut deployment = self.deployment(model, Place::Server(server.id.clone()), None);
         deployment.facts.lacks = lacks(&server.unsupported);
-        deployment.target = Target::Remote { host: None, base_url, key, name };
+        deployment.target = match target {
+            At::One(base_url) => Target::Remote { host: None, base_url, key, name },
+            At::Many(replicas) => Target::Fleet { replicas, key, name },
+        };
         Some(deployment)
     }
 
@@ -265,6 +282,7 @@ impl<'a> One<'a, '_> {
                 ("key", raw.key.as_ref().map(|key| &key.at)),
                 ("key_file", raw.key_file.as_ref().map(|file| &file.at)),
                 ("base_url", raw.base_url.as_ref().map(|url| &url.at)),
+                ("replicas", raw.replicas.as_ref().map(|replicas| &replicas.at)),
             ],
         );
         if !matches!(name.value.as_str(), "native" | "auto") {
@@ -365,21 +383,28 @@ impl<'a> One<'a, '_> {
     /// The address that is written: none if there is none, none within if it is not in order.
     fn base_url(&mut self) -> Option<Option<BaseUrl>> {
         let written = self.raw.base_url.as_ref()?;
-        let sends_key = self.raw.key.is_some() || self.raw.key_file.is_some();
+        Some(self.address(written))
+    }
+
+    fn sends_key(&self) -> bool {
+        self.raw.key.is_some() || self.raw.key_file.is_some()
+    }
+
+    fn address(&mut self, written: &Spanned<String>) -> Option<BaseUrl> {
         match BaseUrl::parse(&written.value) {
-            Ok(url) if sends_key && !url.encrypted && !url.loopback => {
+            Ok(url) if self.sends_key() && !url.encrypted && !url.loopback => {
                 let problem = Problem::error("unencrypted-key", "the key would travel unencrypted")
                     .label("`http` beyond this machine")
                     .hint("use `https`; plain `http` with a key is for loopback addresses only");
                 self.note(problem, &written.at);
-                Some(None)
+                None
             }
-            Ok(url) => Some(Some(url)),
+            Ok(url) => Some(url),
             Err(why) => {
                 let problem = Problem::error("address", format!("{} is not a base address: {why}", written.shown()))
                     .hint("for example https://api.example.com/v1");
                 self.note(problem, &written.at);
-                Some(None)
+                None
             }
         }
     }

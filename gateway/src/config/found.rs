@@ -8,11 +8,10 @@ use std::collections::BTreeSet;
 
 use catalog::{Catalog, Host, Modality, Price, Relation};
 use policies::Place;
-use remote::Secret;
+use remote::{BaseUrl, Secret};
 
 use super::{
     Deployment, Environment, NotLive, Target,
-    address::BaseUrl,
     deployments::{host_lacks, offer, trusted},
     report::{Problem, Problems},
 };

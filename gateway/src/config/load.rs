@@ -113,10 +113,16 @@ impl<'a> Reading<'a> {
 
     /// Reads a file that this one names, and has it watched also if it cannot be read: it may come.
     pub(super) fn named_file(&mut self, path: &Spanned<String>, what: &str) -> Option<Source> {
+        let read = self.unwatched_file(path, what);
+        let watched = Watched::new(&self.path(&path.value), read.as_ref().map(|source| &*source.text));
+        self.watched.push(watched);
+        read
+    }
+
+    /// Reads a file that this one names and that is followed without a reload.
+    pub(super) fn unwatched_file(&mut self, path: &Spanned<String>, what: &str) -> Option<Source> {
         let found = self.path(&path.value);
-        let read = Source::read(&found, what);
-        self.watched.push(Watched::new(&found, read.as_ref().ok().map(|source| &*source.text)));
-        match read {
+        match Source::read(&found, what) {
             Ok(source) => Some(source),
             Err(unreadable) => {
                 let Diagnostic { message, hint, .. } = *unreadable;

@@ -94,6 +94,9 @@ pub(super) struct RawDeployment {
     /// machine.
     #[serde(default)]
     pub(super) base_url: Option<Spanned<String>>,
+    /// Addresses of several servers that serve the model alike, instead of one `base_url`.
+    #[serde(default)]
+    pub(super) replicas: Option<Spanned<RawReplicas>>,
     /// GGUF file of the weights, for an engine.
     #[serde(default)]
     pub(super) path: Option<Spanned<String>>,
@@ -125,6 +128,43 @@ pub(super) struct RawDeployment {
     /// Price there. Default: what the host lists.
     #[serde(default)]
     pub(super) price: Option<RawPrice>,
+}
+
+/// Servers that serve one model alike: exactly one of `urls`, `dns` and `file`. Each request goes to one of them.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename = "`replicas`", deny_unknown_fields)]
+#[schemars(rename = "Replicas")]
+pub(super) struct RawReplicas {
+    /// Their base addresses, as `base_url` is one.
+    #[serde(default)]
+    pub(super) urls: Option<Vec<Spanned<String>>>,
+    /// A name whose addresses they are (with `port`); or a service, which begins with `_` and tells their ports
+    /// (`_http._tcp.NAME`). It is looked up again while serving.
+    #[serde(default)]
+    pub(super) dns: Option<Spanned<String>>,
+    /// Their port, where `dns` is a name with addresses.
+    #[serde(default)]
+    pub(super) port: Option<Spanned<u64>>,
+    /// A file that names one a line, as HOST:PORT or a base address; `#` begins a comment. It is read again while serving.
+    #[serde(default)]
+    pub(super) file: Option<Spanned<String>>,
+    /// How those of `dns` and HOST:PORT are spoken to. Default: http.
+    #[serde(default)]
+    pub(super) scheme: Option<Spanned<RawScheme>>,
+    /// Path below which their APIs lie. Default: the server's own, mostly /v1.
+    #[serde(default)]
+    pub(super) path: Option<Spanned<String>>,
+}
+
+/// How a server is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(rename = "Scheme")]
+pub(super) enum RawScheme {
+    /// Unencrypted.
+    Http,
+    /// Over TLS.
+    Https,
 }
 
 /// Prices in US dollars for a million tokens.

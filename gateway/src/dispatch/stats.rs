@@ -1,6 +1,6 @@
 //! What the gateway learns about a deployment from the answers it gives: how long they take by size of the prompt, how
 //! many fail, how much of a prompt it had cached, how many requests it bears at a time (`ceiling`), and whether to leave it
-//! alone for a while (`breaker`).
+//! alone for a while ([`Breaker`]).
 //!
 //! Old samples fade, each kind in its own way: latencies (`histogram`), means (`decayed`), failures (`errors`). A failure
 //! is the backend's own; a caller's mistake or a cancelled request counts neither way.
@@ -10,7 +10,6 @@
 //! (`lengths`).
 
 mod attempt;
-mod breaker;
 mod ceiling;
 mod decayed;
 mod errors;
@@ -32,18 +31,11 @@ use std::{
     time::Duration,
 };
 
-use backends::{Load, Usage};
+use backends::{Breaker, Load, Pass, Usage};
 use policies::{Live, Spread};
 use tokio::time::Instant;
 
-use self::{
-    attempt::Running,
-    breaker::{Breaker, Pass},
-    ceiling::Ceiling,
-    decayed::Mean,
-    errors::Errors,
-    latencies::Latencies,
-};
+use self::{attempt::Running, ceiling::Ceiling, decayed::Mean, errors::Errors, latencies::Latencies};
 
 pub use self::{
     attempt::Attempt,

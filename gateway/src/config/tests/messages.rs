@@ -362,3 +362,52 @@ fn an_effective_context_is_a_part_of_the_window() {
     assert!(shown.contains("error[out-of-range]: `effective_context` is not a part of the context window"), "{shown}");
     assert!(shown.contains("expected 1 to 8192"), "{shown}");
 }
+
+#[test]
+fn replicas_say_once_where_they_are_and_each_address_is_checked() {
+    let one = |replicas: &str, code: &str, words: &[&str]| {
+        one(&format!("deployments: [{{id: a, model: qwen3-32b, server: vllm, {replicas}}}]"), code, words);
+    };
+    one("base_url: <<\"http://a/v1\">>, replicas: {urls: [\"http://b/v1\"]}", "two-addresses", &["keep one of them"]);
+    one("replicas: <<{>>}", "no-replicas", &["`urls: [...]`", "`file: FILE`"]);
+    one("replicas: {<<dns>>: a, port: 1, urls: [\"http://a\"]}", "two-sources", &["`urls`, `dns` and `file`"]);
+    one("replicas: {urls: <<3>>}", "wrong-value", &["expected a list"]);
+    one("replicas: {<<urls>>: []}", "out-of-range", &["expected 1 to 1000"]);
+    one("replicas: {urls: [\"http://a/v1\", <<a>>]}", "address", &["`a` is not a base address"]);
+    one("replicas: {urls: [\"http://a/v1\", <<\"http://a/v1/\">>]}", "duplicate-replica", &["stands twice"]);
+    one("replicas: {urls: [\"http://a\"], port: <<1>>}", "misplaced-key", &["`port` says nothing"]);
+    one("replicas: {dns: <<\"a b\">>, port: 1}", "bad-name", &["_http._tcp.NAME"]);
+    one("replicas: {dns: <<a.b>>}", "missing-key", &["needs the key `port`"]);
+    one("replicas: {dns: a.b, port: <<70000>>}", "out-of-range", &["1 to 65535"]);
+    one("replicas: {dns: _http._tcp.a, port: <<80>>}", "misplaced-key", &["tells its ports"]);
+    one("replicas: {dns: <<a.b>>, port: 443, scheme: https}", "nameless-replicas", &["certificates"]);
+    one("replicas: {dns: _http._tcp.a, scheme: <<htps>>}", "unknown-value", &["did you mean `https`?"]);
+    one("replicas: {dns: _http._tcp.a, path: <<v1>>}", "address", &["`/v1`"]);
+    one("replicas: {dns: _http._tcp.a, <<pth>>: /v1}", "unknown-key", &["did you mean `path`?"]);
+    one("replicas: {file: <<nope.txt>>}", "unreadable-file", &["there is no such file"]);
+    one("key: \"${TEST_KEY}\", replicas: {dns: <<_http._tcp.a>>}", "unencrypted-key", &["`scheme: https`"]);
+    one("key: \"${TEST_KEY}\", replicas: {urls: [<<\"http://10.0.0.1\">>]}", "unencrypted-key", &["use `https`"]);
+    let shown =
+        errors("deployments: [{id: a, model: pointsman-demo, engine: native, replicas: {urls: [\"http://a\"]}}]");
+    assert!(shown.contains("`replicas` says nothing about an engine in this process"), "{shown}");
+}
+
+#[test]
+fn a_line_of_a_file_of_replicas_that_cannot_be_used_is_pointed_at_in_that_file() {
+    let lines = "deployments: [{id: a, model: qwen3-32b, server: vllm, replicas: {file: replicas.txt}}]";
+    let files = |text: &str| {
+        Files::new([("pointsman.yaml", &with_keys(lines)), ("keys.yaml", "keys: []"), ("replicas.txt", text)]).errors()
+    };
+    let expected = "\
+error[bad-replica]: this file of replicas cannot be used: it is neither an address such as `http://10.0.0.1:8000/v1` nor `HOST:PORT`
+ --> replicas.txt:2:1
+  |
+2 | 10.0.0.2 # no port
+  | ^^^^^^^^
+  |
+  = hint: one replica a line, as HOST:PORT or as a base address; `#` begins a comment";
+    assert_eq!(files("10.0.0.1:8000\n10.0.0.2 # no port\n"), expected);
+    assert!(files("# nobody yet\n").contains("it names no endpoint"));
+    let many = files(&"x\n".repeat(1000));
+    assert_eq!(many.matches("error[bad-replica]").count(), 20, "enough to see what is wrong");
+}

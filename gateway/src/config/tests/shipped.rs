@@ -2,6 +2,8 @@
 
 use std::{path::PathBuf, sync::Arc};
 
+use remote::{FormOf, Replicas};
+
 use super::*;
 use crate::config::{Access, Limits, Target, schema};
 
@@ -45,6 +47,7 @@ fn the_shipped_configuration_loads_with_every_setting_on() {
     }
     fs::write(files.path().join("models/qwen3-0.6b-q8_0.gguf"), "").unwrap();
     fs::write(files.path().join("secrets/deepinfra.key"), "di-1\n").unwrap();
+    fs::write(files.path().join("replicas.txt"), "10.0.0.1:8000 # the old one\n").unwrap();
     let company = "examples/company-catalog.yaml";
     fs::write(files.path().join(company), text(company)).unwrap();
     fs::write(files.path().join("policies/acme.yaml"), "version: 1\nroutes:\n  - {name: all, candidates: [any]}\n")
@@ -59,6 +62,16 @@ fn the_shipped_configuration_loads_with_every_setting_on() {
     assert_eq!((lab.region.as_deref(), lab.retention.as_deref()), (Some("eu"), Some("none")));
     let Target::Remote { base_url, .. } = &deployment("lab-sglang").target else { panic!("remote") };
     assert_eq!(base_url, "http://127.0.0.1:30000/v1", "the port that the server listens on unless told otherwise");
+    let form = |https| FormOf { https, path: "/v1".into() };
+    for (id, expected) in [
+        ("pair-vllm", Replicas::Urls(vec!["http://10.0.0.1:8000/v1".into(), "http://10.0.0.2:8000/v1".into()])),
+        ("pods-vllm", Replicas::Dns { name: "vllm.ml.svc.cluster.local".into(), port: 8000, form: form(false) }),
+        ("srv-sglang", Replicas::Srv { name: "_http._tcp.sglang.ml.svc.cluster.local".into(), form: form(true) }),
+        ("file-vllm", Replicas::File { path: files.path().join("replicas.txt"), form: form(false) }),
+    ] {
+        let Target::Fleet { replicas, .. } = &deployment(id).target else { panic!("a fleet") };
+        assert_eq!(*replicas, expected);
+    }
     let lab = &deployment("lab-sglang").facts;
     assert_eq!(lab.quantization_bits, Some(8.0));
     assert_eq!((lab.input_usd_per_million, lab.output_usd_per_million), (Some(0.1), Some(0.3)));

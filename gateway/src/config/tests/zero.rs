@@ -87,7 +87,7 @@ fn a_host_goes_where_its_base_url_variable_says() {
     let addresses: Vec<_> = targets
         .filter_map(|target| match target {
             Target::Remote { base_url, .. } => Some(base_url.as_str()),
-            Target::Native { .. } => None,
+            Target::Native { .. } | Target::Fleet { .. } => None,
         })
         .collect();
     assert!(!addresses.is_empty());

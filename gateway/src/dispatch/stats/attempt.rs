@@ -5,10 +5,10 @@ use std::{
     time::Duration,
 };
 
-use backends::{BackendError, Class, Fault, Usage};
+use backends::{BackendError, Class, Fault, Pass, Usage};
 use tokio::time::Instant;
 
-use super::{Stats, breaker::Pass, size::Size};
+use super::{Stats, size::Size};
 
 /// A request that runs at a deployment, for as long as this lives.
 #[derive(Debug)]

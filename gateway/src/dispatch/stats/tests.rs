@@ -1,12 +1,8 @@
 use std::time::Duration;
 
-use backends::BackendError;
+use backends::{BackendError, FIRST_OPEN, TRIP};
 
-use super::{
-    breaker::{FIRST_OPEN, TRIP},
-    errors::HALF_LIFE,
-    *,
-};
+use super::{errors::HALF_LIFE, *};
 
 fn small() -> Size {
     Size::of(100)

@@ -1,5 +1,7 @@
 //! How a deployment is reached: its address and its key, neither of which is repeated where it could be a secret.
 
+use remote::BaseUrl;
+
 use super::{
     super::{environment, text},
     Names, One,
@@ -9,7 +11,7 @@ use crate::{
         finding::Grade,
         write::{Entry, literal, variable},
     },
-    config::{address::BaseUrl, yaml::Node},
+    config::yaml::Node,
 };
 
 impl One<'_, '_, '_> {

@@ -3,6 +3,8 @@
 //! Closed (requests pass) -> open (left out of plans) after three failures in a row -> when its delay is over, half-open
 //! (the next request is the probe, others stay away) -> closed, or open for twice as long. Whoever calls says what a
 //! failure is. Knows no clock: time comes in as milliseconds. Asking whether it is open takes no lock.
+//!
+//! The gateway has one for each deployment; a backend that is made of several endpoints has one for each of them.
 
 use std::{
     sync::{
@@ -61,6 +63,11 @@ impl Breaker {
         self.open_until_ms.load(Relaxed) > now_ms
     }
 
+    /// Whether nothing is held against it: it is neither open nor waits for a probe.
+    pub fn is_closed(&self) -> bool {
+        self.open_until_ms.load(Relaxed) == 0
+    }
+
     /// Leave to send one request; `None` while it is open or another request is its probe.
     pub fn pass(&self, now_ms: u64) -> Option<Pass> {
         let open_until = self.open_until_ms.load(Relaxed);
@@ -74,28 +81,27 @@ impl Breaker {
         probe.then_some(Pass::Probe)
     }
 
-    /// It answers.
-    pub fn succeeded(&self) {
-        self.close(&mut self.history());
+    /// It answers; whether it was not closed until now.
+    pub fn succeeded(&self) -> bool {
+        let mut history = self.history();
+        (history.failures_in_a_row, history.openings) = (0, 0);
+        self.open_until_ms.swap(0, Relaxed) != 0
     }
 
-    /// A request failed. What began before it opened and fails after it opens it no further: only a failed probe does.
-    pub fn failed(&self, now_ms: u64, pass: Pass) {
+    /// A request failed; for how long it now opens, if it does. What began before it opened and fails after it opens it no
+    /// further: only a failed probe does.
+    pub fn failed(&self, now_ms: u64, pass: Pass) -> Option<Duration> {
         let mut history = self.history();
         history.failures_in_a_row += 1;
-        let closed = self.open_until_ms.load(Relaxed) == 0;
-        if history.failures_in_a_row >= TRIP && (closed || pass == Pass::Probe) {
+        let opens = history.failures_in_a_row >= TRIP && (self.is_closed() || pass == Pass::Probe);
+        opens.then(|| {
             let delay = FIRST_OPEN.saturating_mul(1 << history.openings.min(8)).min(LONGEST_OPEN);
             // Up to a quarter more, so that gateways do not probe in step.
             let delay = delay.mul_f32(history.jitter.random_range(1.0..1.25));
             history.openings += 1;
             self.open_until_ms.store((now_ms + delay.as_millis() as u64).max(1), Relaxed);
-        }
-    }
-
-    fn close(&self, history: &mut History) {
-        (history.failures_in_a_row, history.openings) = (0, 0);
-        self.open_until_ms.store(0, Relaxed);
+            delay
+        })
     }
 
     fn history(&self) -> MutexGuard<'_, History> {

@@ -6,18 +6,21 @@ use http::Uri;
 
 /// An address that paths such as `/chat/completions` are appended to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct BaseUrl {
+pub struct BaseUrl {
     /// Without a slash at its end.
-    pub(crate) text: String,
+    pub text: String,
     /// `https`.
-    pub(crate) encrypted: bool,
+    pub encrypted: bool,
     /// Whether it stays on this machine.
-    pub(crate) loopback: bool,
+    pub loopback: bool,
 }
 
 impl BaseUrl {
-    /// Reads an address; the error says what is wrong with it and never repeats it.
-    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
+    /// Reads an address.
+    ///
+    /// # Errors
+    /// What is wrong with it; the address itself is never repeated.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
         let uri: Uri = text.parse().map_err(|_| "it cannot be read")?;
         let encrypted = match uri.scheme_str() {
             Some("https") => true,
