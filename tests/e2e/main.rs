@@ -8,6 +8,7 @@ mod handling;
 mod hosts;
 mod licence;
 mod policy;
+mod proxy;
 mod readme;
 mod tools;
 mod zero_config;

@@ -28,6 +28,7 @@ mod moment;
 mod probe;
 #[cfg(any(test, fuzzing))]
 pub mod promises;
+mod proxy;
 mod quota;
 mod reader;
 mod refusal;
@@ -50,6 +51,7 @@ use catalog::Dialect;
 pub use client::{Client, ClientError, ClientOptions};
 pub use connector::connect_within;
 pub use probe::Probing;
+pub use proxy::Proxies;
 pub use reader::Reader;
 pub use remote::Remote;
 pub use replicate::Replicate;
