@@ -9,6 +9,7 @@ mod handling;
 mod hosts;
 mod licence;
 mod policy;
+mod proxy;
 mod readme;
 mod tools;
 mod zero_config;

@@ -1,7 +1,7 @@
 //! The HTTP client that all hosts share: pools, TLS, and the time a connection may take to come about.
 //!
-//! Hides the library behind it. Follows no redirect (a key must not travel to another address), reads no proxy
-//! from the environment, and sets no deadline but that of a connection: the others belong to the gateway.
+//! Hides the library behind it. Follows no redirect (a key must not travel to another address), asks a proxy only where its
+//! options say so, and sets no deadline but that of a connection: the others belong to the gateway.
 
 use std::{error::Error, io, sync::Arc, time::Duration};
 
@@ -20,7 +20,7 @@ use rustls::{
 };
 use rustls_platform_verifier::Verifier;
 
-use crate::connector::Connector;
+use crate::{connector::Connector, proxy::Proxies};
 
 /// A request that got no response.
 pub(crate) type NotSent = legacy::Error;
@@ -40,6 +40,8 @@ pub struct ClientOptions {
     pub idle_per_host: usize,
     /// Certificate authorities of the company's own, as PEM texts, trusted beside the system's.
     pub authorities: Vec<String>,
+    /// Which hosts are reached through a proxy; none unless said otherwise.
+    pub proxies: Proxies,
 }
 
 impl Default for ClientOptions {
@@ -49,6 +51,7 @@ impl Default for ClientOptions {
             idle_timeout: Duration::from_secs(50),
             idle_per_host: 256,
             authorities: Vec::new(),
+            proxies: Proxies::default(),
         }
     }
 }
@@ -92,7 +95,7 @@ impl Client {
             Ok(verifier) => (tls.dangerous().with_custom_certificate_verifier(Arc::new(verifier)), Ok(())),
             Err(error) => (tls.with_root_certificates(RootCertStore::empty()), Err(root(&error).into())),
         };
-        let connector = Connector::new(tls.with_no_client_auth(), options.connect_timeout);
+        let connector = Connector::new(tls.with_no_client_auth(), options.connect_timeout, options.proxies.clone());
         let inner = legacy::Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())

@@ -16,6 +16,8 @@ use rustls::ClientConfig;
 use tokio::net::TcpStream;
 use tower::Service;
 
+use crate::proxy::{Proxies, Via};
+
 /// How long a connection may be silent before the kernel asks whether the other side is still there, and how
 /// long what was sent may go unacknowledged.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -34,12 +36,12 @@ pub async fn connect_within<F: Future>(within: Duration, sending: F) -> F::Outpu
 /// Connects to hosts. Its clones share everything: the pool makes one for each request.
 #[derive(Clone)]
 pub(crate) struct Connector {
-    https: Arc<HttpsConnector<HttpConnector>>,
+    https: Arc<HttpsConnector<Via>>,
     timeout: Duration,
 }
 
 impl Connector {
-    pub(crate) fn new(tls: ClientConfig, timeout: Duration) -> Self {
+    pub(crate) fn new(tls: ClientConfig, timeout: Duration, proxies: Proxies) -> Self {
         let mut http = HttpConnector::new();
         http.enforce_http(false);
         http.set_nodelay(true);
@@ -51,7 +53,7 @@ impl Connector {
         // Shared out among the addresses of a name, so that a dead one leaves time for the next.
         http.set_connect_timeout(Some(timeout));
         let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_all_versions();
-        Self { https: Arc::new(https.wrap_connector(http)), timeout }
+        Self { https: Arc::new(https.wrap_connector(Via::new(http, proxies))), timeout }
     }
 }
 

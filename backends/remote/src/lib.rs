@@ -34,6 +34,7 @@ mod moment;
 mod probe;
 #[cfg(any(test, fuzzing))]
 pub mod promises;
+mod proxy;
 mod quota;
 mod reader;
 mod refusal;
@@ -59,6 +60,7 @@ pub use connector::connect_within;
 pub use discovery::{DISCOVERY_FAILURES, FormOf, MOST_ENDPOINTS, Replicas, Wrong, addresses_of};
 pub use fleet::{EJECTED, ENDPOINTS, Fleet};
 pub use probe::Probing;
+pub use proxy::Proxies;
 pub use reader::Reader;
 pub use remote::Remote;
 pub use replicate::Replicate;

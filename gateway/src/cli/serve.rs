@@ -56,7 +56,10 @@ pub fn run(args: Serve) -> anyhow::Result<()> {
 /// Serves until told to stop; the ledger is still open then.
 async fn serve(source: Source, config: config::Config) -> anyhow::Result<Ledger> {
     let metrics = observe::install_metrics()?;
-    let client = remote::Client::new(&remote::ClientOptions::default())?;
+    let client = remote::Client::new(&remote::ClientOptions {
+        proxies: remote::Proxies::environment(),
+        ..remote::ClientOptions::default()
+    })?;
     let (ledger, recovery) = Ledger::open(&config.data_dir.join("ledger"), ledger::Options::default())
         .with_context(|| format!("the ledger in `{}` cannot be opened", config.data_dir.display()))?;
     let listener = bind(config.listen, "listen").await?;
