@@ -29,7 +29,7 @@ async fn proxy(host: &Host) -> (String, Arc<Mutex<Vec<String>>>) {
                     }
                 }
                 heads.lock().unwrap().push(head.clone());
-                let allowed = head.contains("proxy-authorization: Basic dXNlcjpwYXNz");
+                let allowed = head.to_lowercase().contains("proxy-authorization: basic dxnlcjpwyxnz");
                 let answer = if allowed { "200 Connection established" } else { "407 Proxy Authentication Required" };
                 socket.write_all(format!("HTTP/1.1 {answer}\r\n\r\n").as_bytes()).await.unwrap();
                 if allowed {
