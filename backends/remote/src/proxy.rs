@@ -106,8 +106,18 @@ impl Service<Uri> for Via {
             if let Some(credentials) = proxy.basic_auth() {
                 tunnel = tunnel.with_auth(credentials.clone());
             }
-            tunnel.call(address).await.map_err(|error| failed(error.into()).into())
+            tunnel.call(with_port(address)?).await.map_err(|error| failed(error.into()).into())
         })
+    }
+}
+
+/// The address with its port: a tunnel to one without goes to 443, whatever the scheme.
+fn with_port(address: Uri) -> Result<Uri, http::Error> {
+    match (address.scheme_str(), address.host(), address.port()) {
+        (Some("http"), Some(host), None) => {
+            Uri::builder().scheme("http").authority(format!("{host}:80")).path_and_query("/").build()
+        }
+        _ => Ok(address),
     }
 }
 
@@ -119,6 +129,15 @@ fn is_this_machine(address: &Uri) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tunnel_to_an_address_without_a_port_goes_to_the_port_of_its_scheme() {
+        for (address, port) in [("http://[fd00::1]/v1", 80), ("http://h/v1", 80), ("http://h:81/v1", 81)] {
+            assert_eq!(with_port(address.parse().unwrap()).unwrap().port_u16(), Some(port), "{address}");
+        }
+        // Here the library's own is right.
+        assert_eq!(with_port("https://h/v1".parse().unwrap()).unwrap().port_u16(), None);
+    }
 
     #[test]
     fn addresses_of_this_machine_and_exceptions_are_reached_straight_and_all_others_through_the_proxy() {
