@@ -13,7 +13,7 @@ mod pause;
 mod retries;
 pub mod stats;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -95,7 +95,24 @@ pub struct Work<'a> {
     pub retries: &'a Retries,
 }
 
-/// Tries the candidates of a plan. Each attempt is noted in `tried` as it ends.
+/// A place at the candidate that a plan tries first, taken before anything is sent there.
+#[derive(Debug)]
+pub struct Reserved {
+    candidate: usize,
+    attempt: Attempt,
+}
+
+/// Takes the place for a request's first attempt. `None` where the plan serves nobody, and where by now as many run there
+/// as may or its breaker has opened.
+pub fn reserve(plan: &Plan, places: &[Place], size: Size) -> Option<Reserved> {
+    let groups = plan.candidates.iter().map(|candidate| candidate.group);
+    let candidate = order::first(&plan.attempts, groups)?;
+    let attempt = places[plan.candidates[candidate].deployment].stats.begin(size)?;
+    Some(Reserved { candidate, attempt })
+}
+
+/// Tries the candidates of a plan; the first attempt has `reserved`, or takes a place now. Each attempt is noted in `tried`
+/// as it ends.
 ///
 /// `attempts.max` counts what was sent to hosts and servers: a backend that says at once that it cannot do what is
 /// asked uses up none, and an engine in this process may still be the last resort when the hosts have failed.
@@ -103,9 +120,13 @@ pub struct Work<'a> {
 /// # Errors
 /// When no candidate committed within the plan's bounds: the first error that is the caller's own fault, else the last
 /// one; `None` where nothing could be tried because every breaker has opened since the plan was made.
-pub async fn dispatch(work: Work<'_>, tried: &mut Vec<Tried>) -> Result<Committed, Option<BackendError>> {
+pub async fn dispatch(
+    work: Work<'_>,
+    reserved: Option<Reserved>,
+    tried: &mut Vec<Tried>,
+) -> Result<Committed, Option<BackendError>> {
     work.retries.asked();
-    let mut run = Run::new(work, tried);
+    let mut run = Run::new(work, reserved, tried);
     while let Some(begun) = run.next().await {
         let ended = match run.hedge_at(&begun) {
             None => begun.outcome().await,
@@ -137,6 +158,8 @@ struct Run<'a, 't> {
     unpaid: bool,
     failed_sites: Vec<&'a str>,
     hedged: bool,
+    /// For the first attempt.
+    reserved: Option<Reserved>,
     told: Option<BackendError>,
     tried: &'t mut Vec<Tried>,
 }
@@ -173,7 +196,7 @@ fn place_of(work: Work<'_>, candidate: usize) -> &Place {
 }
 
 impl<'a, 't> Run<'a, 't> {
-    fn new(work: Work<'a>, tried: &'t mut Vec<Tried>) -> Self {
+    fn new(work: Work<'a>, reserved: Option<Reserved>, tried: &'t mut Vec<Tried>) -> Self {
         let attempts = &work.plan.attempts;
         Self {
             work,
@@ -184,6 +207,7 @@ impl<'a, 't> Run<'a, 't> {
             unpaid: false,
             failed_sites: Vec::new(),
             hedged: false,
+            reserved,
             told: None,
             tried,
         }
@@ -238,7 +262,10 @@ impl<'a, 't> Run<'a, 't> {
     /// Begins an attempt; `None` where its breaker may have opened since the plan was made, or as many run there as may.
     fn begin(&mut self, candidate: usize) -> Option<Begun<'a>> {
         let place = place_of(self.work, candidate);
-        let attempt = place.stats.begin(self.work.size)?;
+        let attempt = match self.reserved.take() {
+            Some(reserved) if reserved.candidate == candidate => reserved.attempt,
+            _ => place.stats.begin(self.work.size)?,
+        };
         self.sent += u32::from(!place.local);
         Some(Begun { candidate, work: self.work, attempt })
     }

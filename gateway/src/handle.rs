@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use self::shadow::Mirrored;
 use crate::{
     admit,
-    dispatch::{self, stats::Size},
+    dispatch::{self, Reserved, stats::Size},
     facts, observe,
     respond::{
         Framer,
@@ -25,7 +25,7 @@ use crate::{
         sse::{Answer, Deadlines, SseBody},
         whole,
     },
-    route,
+    route::{self, Planned},
     runtime::{Deployed, Gateway, Runtime},
     settle::{self, Asked, Settlement},
     wire,
@@ -67,10 +67,7 @@ async fn serve(
     let decoded = decode(api, id, bytes).await.map_err(early)?;
 
     let mut facts = facts::of(&decoded, &caller, &parts.headers, &runtime.config);
-    let mut plan = route::plan(&runtime, &mut facts);
-    if plan.waits.is_some() {
-        plan = runtime.waiting.until_served(plan, || route::plan_again(&runtime, &facts)).await;
-    }
+    let Planned { mut plan, reserved } = route::planned(&runtime, &mut facts).await;
     let refusal = route::refusal(&plan, &facts);
     // A name that nobody knows concerns no licence; all other refusals are decisions to prove.
     if let (Some(refusal), Verdict::UnknownModel { .. }) = (&refusal, &plan.verdict) {
@@ -92,7 +89,7 @@ async fn serve(
     let settlement = Settlement::new(gateway.ledger.clone(), id.to_owned(), arrived, facts.prompt_tokens);
     let include_usage = request.include_usage;
     let work = Work { runtime: &runtime, plan: &plan, request: &request, include_usage, facts: &facts };
-    let (body, deployed) = answer(work, ticket, settlement).await?;
+    let (body, deployed) = answer(work, reserved, ticket, settlement).await?;
     let streamed = matches!(body, Body::Sse(_));
     let mut response = Response::new(body);
     let headers = response.headers_mut();
@@ -126,11 +123,16 @@ struct Work<'a> {
 }
 
 /// Works through a plan whose decision is on its way to the disk: the body of the answer, and who gives it.
-async fn answer(work: Work<'_>, ticket: Ticket, mut settlement: Settlement) -> Result<(Body, Arc<Deployed>), ApiError> {
+async fn answer(
+    work: Work<'_>,
+    reserved: Option<Reserved>,
+    ticket: Ticket,
+    mut settlement: Settlement,
+) -> Result<(Body, Arc<Deployed>), ApiError> {
     let Work { runtime, plan, request, include_usage, facts } = work;
     let size = Size::of(facts.prompt_tokens);
     let work = dispatch::Work { plan, places: &runtime.places, request, size, retries: &runtime.retries };
-    let dispatched = dispatch::dispatch(work, &mut settlement.tried).await;
+    let dispatched = dispatch::dispatch(work, reserved, &mut settlement.tried).await;
     // The sync to disk ran beside the model; no byte goes out before it is done.
     if let Err(error) = settle::durable(ticket).await {
         settlement.failed(error.status.as_u16(), &error.code);

@@ -11,10 +11,46 @@ use policies::{Facts, Plan, Verdict};
 use serde_json::json;
 
 use crate::{
-    dispatch::stats::Size,
+    dispatch::{self, Reserved, stats::Size},
     respond::error::{ApiError, clip},
     runtime::Runtime,
 };
+
+/// How often a plan is made anew where the place that it chose was taken meanwhile.
+const TRIES: usize = 3;
+
+/// A plan, and the place that it has at its first candidate.
+#[derive(Debug)]
+pub struct Planned {
+    /// Who serves the request, and why.
+    pub plan: Plan,
+    /// None where nobody does.
+    pub reserved: Option<Reserved>,
+}
+
+/// The plan for a request when it is its turn, with the place that it is given.
+pub async fn planned(runtime: &Runtime, facts: &mut Facts) -> Planned {
+    let plan = plan(runtime, facts);
+    let first = match runtime.waiting.has_line(plan.route.as_deref()) {
+        // What is free is for those that came before.
+        true => Planned { plan, reserved: None },
+        false => placed(runtime, facts, plan),
+    };
+    let team = facts.team.as_deref().unwrap_or_default();
+    runtime.waiting.in_turn(first, team, || placed(runtime, facts, plan_again(runtime, facts))).await
+}
+
+/// Takes the place that a plan chose, or what a new plan chooses if it is taken.
+fn placed(runtime: &Runtime, facts: &Facts, mut plan: Plan) -> Planned {
+    let mut again = 1..TRIES;
+    loop {
+        let reserved = dispatch::reserve(&plan, &runtime.places, Size::of(facts.prompt_tokens));
+        if reserved.is_some() || plan.verdict != Verdict::Serve || again.next().is_none() {
+            return Planned { plan, reserved };
+        }
+        plan = plan_again(runtime, facts);
+    }
+}
 
 /// The plan for a request, now. Completes its facts with what only a running gateway has: the usual length of answers
 /// on its route, and a random number.

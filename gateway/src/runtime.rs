@@ -23,7 +23,7 @@ use crate::{
     config::{self, Config, Environment, Overrides, Target, Weights},
     dispatch::{
         Place, Retries, chain,
-        stats::{Epoch, Lengths, Size, Stats},
+        stats::{Epoch, Lengths, Size, Stats, Vacancy},
     },
     handle::shadow,
     observe::{self, Series},
@@ -106,11 +106,12 @@ pub struct Runtime {
     /// How long the answers of each route are.
     pub lengths: Lengths,
     /// Requests that wait for a deployment to be available.
-    pub waiting: Waiting,
+    pub waiting: Arc<Waiting>,
     /// What attempts beyond the first are paid from.
     pub retries: Arc<Retries>,
-    /// That of all statistics.
+    /// Those of all statistics.
     epoch: Epoch,
+    vacancy: Arc<Vacancy>,
     models: Vec<Model>,
 }
 
@@ -145,6 +146,7 @@ impl Runtime {
     /// The first deployment that cannot be started.
     pub fn start(config: Config, client: &remote::Client, previous: Option<&Runtime>) -> Result<Self, StartError> {
         let epoch = previous.map_or_else(Epoch::start, |previous| previous.epoch);
+        let vacancy = previous.map_or_else(Arc::default, |previous| Arc::clone(&previous.vacancy));
         let mut deployed = Vec::with_capacity(config.deployments.len());
         let mut places = Vec::with_capacity(config.deployments.len());
         for deployment in &config.deployments {
@@ -161,7 +163,7 @@ impl Runtime {
                 Some(place) => place,
                 None => Place {
                     backend: backend(deployment, &config, client)?,
-                    stats: Arc::new(Stats::new(epoch)),
+                    stats: Arc::new(Stats::new(epoch, Arc::clone(&vacancy))),
                     site: site(deployment),
                     local: matches!(deployment.target, Target::Native { .. }),
                 },
@@ -196,9 +198,10 @@ impl Runtime {
             places,
             policy_header,
             lengths,
-            waiting: Waiting::default(),
+            waiting: Arc::new(Waiting::new(Arc::clone(&vacancy))),
             retries,
             epoch,
+            vacancy,
             models,
         })
     }

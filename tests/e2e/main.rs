@@ -3,6 +3,7 @@
 mod backtest;
 mod bad_input;
 mod crash;
+mod fairness;
 mod fleet;
 mod golden;
 mod handling;

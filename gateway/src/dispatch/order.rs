@@ -22,6 +22,19 @@ pub struct Order<'p> {
     begun: bool,
 }
 
+/// The candidate that is tried first, of a plan's candidates by their groups.
+pub fn first(attempts: &Attempts, mut groups: impl ExactSizeIterator<Item = Option<u8>>) -> Option<usize> {
+    let any = groups.len() > 0;
+    // One that answers failures waits for them; there may be no other.
+    let free = groups.position(|group| answered(attempts, group).is_empty());
+    free.or(any.then_some(0))
+}
+
+/// The failures that a candidate of a group answers.
+fn answered(attempts: &Attempts, group: Option<u8>) -> FailureClasses {
+    group.and_then(|group| attempts.groups.get(usize::from(group))).map(|group| group.after).unwrap_or_default()
+}
+
 impl<'p> Order<'p> {
     /// Every candidate of a plan, by its group.
     pub fn new(attempts: &'p Attempts, group: impl Iterator<Item = Option<u8>>) -> Self {
@@ -68,7 +81,7 @@ impl<'p> Order<'p> {
 
     /// The failures that a candidate answers.
     fn after(&self, candidate: usize) -> FailureClasses {
-        self.group(candidate).map(|group| self.attempts.groups[group].after).unwrap_or_default()
+        answered(self.attempts, self.group[candidate])
     }
 }
 

@@ -17,6 +17,7 @@ mod histogram;
 mod latencies;
 mod lengths;
 mod size;
+mod vacancy;
 
 #[cfg(test)]
 mod simulation;
@@ -41,6 +42,7 @@ pub use self::{
     attempt::Attempt,
     lengths::{Length, Lengths},
     size::Size,
+    vacancy::{Standing, Vacancy},
 };
 
 /// Numbers are relied on for this long after something was last heard.
@@ -51,6 +53,8 @@ const FRESH: Duration = Duration::from_secs(15);
 pub struct Stats {
     epoch: Epoch,
     running: AtomicU32,
+    /// Told of each request that ends.
+    vacancy: Arc<Vacancy>,
     breaker: Breaker,
     ceiling: Ceiling,
     errors: Errors,
@@ -79,8 +83,8 @@ impl Epoch {
 
 impl Stats {
     /// Statistics without a sample.
-    pub fn new(epoch: Epoch) -> Self {
-        Self::seeded(epoch, rand::random())
+    pub fn new(epoch: Epoch, vacancy: Arc<Vacancy>) -> Self {
+        Self { vacancy, ..Self::seeded(epoch, rand::random()) }
     }
 
     /// The same with a known seed for the breaker's delays.
@@ -88,6 +92,7 @@ impl Stats {
         Self {
             epoch,
             running: AtomicU32::new(0),
+            vacancy: Arc::default(),
             breaker: Breaker::new(seed),
             ceiling: Ceiling::default(),
             errors: Errors::default(),

@@ -73,6 +73,12 @@ impl Backend for Played {
     }
 }
 
+/// A backend with nothing to do.
+pub(crate) fn idle_backend() -> Arc<dyn Backend> {
+    let (plays, asked, cancelled) = (Mutex::default(), AtomicUsize::new(0), Arc::default());
+    Arc::new(Played { id: BackendId::new("idle"), plays, asked, cancelled })
+}
+
 /// Two deployments under one route, and what became of a request.
 struct Bed {
     plan: Plan,
@@ -107,7 +113,7 @@ impl Bed {
         let epoch = Epoch::start();
         let places = backends.iter().map(|backend| Place {
             backend: Arc::clone(backend) as Arc<dyn Backend>,
-            stats: Arc::new(Stats::new(epoch)),
+            stats: Arc::new(Stats::new(epoch, Arc::default())),
             site: backend.id.as_str().into(),
             local: false,
         });
@@ -127,7 +133,7 @@ impl Bed {
         let mut tried = Vec::new();
         let Self { plan, places, request, retries, .. } = self;
         let work = Work { plan, places, request, size: Size::of(10), retries };
-        let outcome = dispatch(work, &mut tried).await;
+        let outcome = dispatch(work, reserve(plan, places, work.size), &mut tried).await;
         let tried = tried.into_iter().map(|tried| (tried.deployment, tried.error)).collect();
         (outcome.ok().map(|committed| committed.candidate), tried)
     }

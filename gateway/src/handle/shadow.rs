@@ -65,7 +65,7 @@ impl Mirrored {
         observe::mirrored("sent");
         let settlement = Settlement::new(gateway.ledger.clone(), id.clone(), Instant::now(), facts.prompt_tokens);
         let work = Work { runtime: &runtime, plan: &plan, request: &request, include_usage: true, facts: &facts };
-        if let Ok((Body::Sse(mut stream), _)) = answer(work, ticket, settlement).await {
+        if let Ok((Body::Sse(mut stream), _)) = answer(work, None, ticket, settlement).await {
             while std::future::poll_fn(|cx| stream.poll_bytes(cx)).await.is_some() {}
         }
     }

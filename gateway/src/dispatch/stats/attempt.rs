@@ -25,6 +25,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.0.running.fetch_sub(1, Relaxed);
+        self.0.vacancy.tell();
     }
 }
 

@@ -22,7 +22,7 @@ fn healthy(stats: &Stats) -> bool {
 
 #[tokio::test(start_paused = true)]
 async fn three_failures_open_the_breaker_and_one_probe_closes_it() {
-    let stats = Arc::new(Stats::new(Epoch::start()));
+    let stats = Arc::new(Stats::new(Epoch::start(), Arc::default()));
     tokio::time::advance(Duration::from_secs(1)).await;
     for _ in 0..TRIP {
         assert!(healthy(&stats));
@@ -39,7 +39,7 @@ async fn three_failures_open_the_breaker_and_one_probe_closes_it() {
 
 #[tokio::test(start_paused = true)]
 async fn a_failed_probe_opens_it_for_longer_and_a_lost_one_does_not_hold_it_forever() {
-    let stats = Arc::new(Stats::new(Epoch::start()));
+    let stats = Arc::new(Stats::new(Epoch::start(), Arc::default()));
     tokio::time::advance(Duration::from_secs(1)).await;
     for _ in 0..TRIP {
         stats.begin(small()).unwrap().failed(&broken());
@@ -56,7 +56,7 @@ async fn a_failed_probe_opens_it_for_longer_and_a_lost_one_does_not_hold_it_fore
 
 #[tokio::test(start_paused = true)]
 async fn failures_of_requests_that_were_under_way_open_it_no_further() {
-    let stats = Arc::new(Stats::new(Epoch::start()));
+    let stats = Arc::new(Stats::new(Epoch::start(), Arc::default()));
     tokio::time::advance(Duration::from_secs(1)).await;
     let under_way: Vec<_> = (0..10).map(|_| stats.begin(small()).unwrap()).collect();
     under_way.into_iter().for_each(|attempt| attempt.failed(&broken()));
@@ -67,7 +67,7 @@ async fn failures_of_requests_that_were_under_way_open_it_no_further() {
 
 #[tokio::test(start_paused = true)]
 async fn the_first_content_of_a_probe_lets_the_others_in() {
-    let stats = Arc::new(Stats::new(Epoch::start()));
+    let stats = Arc::new(Stats::new(Epoch::start(), Arc::default()));
     tokio::time::advance(Duration::from_secs(1)).await;
     (0..TRIP).for_each(|_| stats.begin(small()).unwrap().failed(&broken()));
     tokio::time::advance(FIRST_OPEN.mul_f32(1.3)).await;
@@ -78,7 +78,7 @@ async fn the_first_content_of_a_probe_lets_the_others_in() {
 
 #[tokio::test(start_paused = true)]
 async fn a_callers_mistake_a_full_backend_and_a_cancel_count_for_nothing() {
-    let stats = Arc::new(Stats::new(Epoch::start()));
+    let stats = Arc::new(Stats::new(Epoch::start(), Arc::default()));
     for _ in 0..10 {
         stats.begin(small()).unwrap().failed(&BackendError::PromptTooLong { got: 2, limit: 1 });
         stats.begin(small()).unwrap().failed(&BackendError::Overloaded { retry_after: None });
@@ -90,7 +90,7 @@ async fn a_callers_mistake_a_full_backend_and_a_cancel_count_for_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_backend_that_fails_fast_has_a_high_error_rate_that_fades() {
-    let stats = Arc::new(Stats::new(Epoch::start()));
+    let stats = Arc::new(Stats::new(Epoch::start(), Arc::default()));
     for _ in 0..2 {
         stats.begin(small()).unwrap().failed(&broken());
     }
@@ -103,7 +103,7 @@ async fn a_backend_that_fails_fast_has_a_high_error_rate_that_fades() {
 
 #[tokio::test(start_paused = true)]
 async fn latencies_are_those_of_streamed_answers() {
-    let stats = Arc::new(Stats::new(Epoch::start()));
+    let stats = Arc::new(Stats::new(Epoch::start(), Arc::default()));
     let mut attempt = stats.begin(small()).unwrap();
     tokio::time::advance(Duration::from_millis(40)).await;
     assert_eq!(attempt.first_token(), Some(Duration::from_millis(40)));
@@ -117,7 +117,7 @@ async fn latencies_are_those_of_streamed_answers() {
 
 #[tokio::test(start_paused = true)]
 async fn a_failure_tells_no_latency_however_fast_it_is() {
-    let stats = Arc::new(Stats::new(Epoch::start()));
+    let stats = Arc::new(Stats::new(Epoch::start(), Arc::default()));
     let mut attempt = stats.begin(small()).unwrap();
     attempt.first_token();
     attempt.failed(&broken());
@@ -128,7 +128,7 @@ async fn a_failure_tells_no_latency_however_fast_it_is() {
 
 #[tokio::test(start_paused = true)]
 async fn the_cached_share_is_that_of_the_tokens_that_were_reported() {
-    let stats = Arc::new(Stats::new(Epoch::start()));
+    let stats = Arc::new(Stats::new(Epoch::start(), Arc::default()));
     let share = || live(&stats).cached_share;
     assert_eq!(share(), 0.0, "nothing is reported");
     for (prompt_tokens, cached_tokens) in [(1_000, 800), (100, 0), (0, 0)] {

@@ -54,7 +54,7 @@ impl Backend for Nobody {
 fn body(events: EventStream, include_usage: bool) -> (SseBody, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let (ledger, _) = ledger::Ledger::open(folder.path(), ledger::Options::default()).unwrap();
-    let attempt = Arc::new(Stats::new(Epoch::start())).begin(Size::of(1)).unwrap();
+    let attempt = Arc::new(Stats::new(Epoch::start(), Arc::default())).begin(Size::of(1)).unwrap();
     let mut settlement = Settlement::new(ledger, "req_1".into(), Instant::now(), 5);
     settlement.serves(Arc::new(Deployed::for_tests("d", "m")), attempt, Duration::ZERO, true, None);
     let framer = Framer::new(&request(include_usage), "m", 7);
