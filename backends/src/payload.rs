@@ -118,6 +118,14 @@ impl Payload {
         out.freeze()
     }
 
+    /// The object without the members of these names; all that is left keeps its bytes and its order.
+    #[must_use]
+    pub fn without(&self, names: &[&str]) -> Self {
+        let Some(bytes) = left(&self.bytes, names) else { return self.clone() };
+        // The members that are looked for are never among those left out.
+        Self::new(bytes).unwrap_or_else(|_| self.clone())
+    }
+
     fn usage_edit(&self) -> Option<(Range<usize>, Vec<u8>)> {
         const ON: &[u8] = br#"{"include_usage":true}"#;
         let Some(place) = &self.stream_options else {
@@ -135,9 +143,80 @@ impl Payload {
     }
 }
 
+/// The text of an object without some members; `None` where it has none of them.
+fn left(bytes: &Bytes, names: &[&str]) -> Option<Bytes> {
+    let object = Object::read(bytes).ok()?;
+    if object.entries().all(|(key, _)| !names.contains(&key)) {
+        return None;
+    }
+    let open = bytes.iter().position(|byte| *byte == b'{')? + 1;
+    let mut out = BytesMut::with_capacity(bytes.len());
+    out.extend_from_slice(&bytes[..open]);
+    let (mut from, mut first) = (open, true);
+    for (key, value) in object.entries() {
+        let end = value.get().as_ptr() as usize - bytes.as_ptr() as usize + value.get().len();
+        // What stands between two values: a comma but for the first, the key, a colon.
+        let member = &bytes[from..end];
+        from = end;
+        if names.contains(&key) {
+            continue;
+        }
+        // One that comes first now and did not before leaves its comma.
+        let comma = member.iter().position(|byte| *byte == b',' || *byte == b'"').filter(|_| first);
+        let key = comma.map_or(0, |at| if member[at] == b',' { at + 1 } else { 0 });
+        out.extend_from_slice(&member[key..]);
+        first = false;
+    }
+    out.extend_from_slice(&bytes[from..]);
+    Some(out.freeze())
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn without(body: &str, names: &[&str]) -> String {
+        let payload = Payload::new(Bytes::copy_from_slice(body.as_bytes())).unwrap().without(names);
+        String::from_utf8(payload.bytes().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn members_are_left_out_wherever_they_stand_and_all_else_keeps_its_bytes() {
+        for (body, left) in [
+            (r#"{"seed":1,"model":"m"}"#, r#"{"model":"m"}"#),
+            (r#"{ "model" : "m" , "seed" : 1.50 }"#, r#"{ "model" : "m" }"#),
+            (r#"{"a":{"seed":1}, "seed":{"b":[1,"}"]},  "model":"m","seed":2}"#, r#"{"a":{"seed":1},  "model":"m"}"#),
+            (r#"{ "s\u0065ed" : null, "model":"m", "x":"seed"}"#, r#"{ "model":"m", "x":"seed"}"#),
+            (r#"{"model":"m","n":1}"#, r#"{"model":"m","n":1}"#),
+        ] {
+            assert_eq!(without(body, &["seed", "logit_bias"]), left);
+        }
+    }
+
+    #[test]
+    fn what_is_left_can_still_be_rewritten() {
+        let body = Bytes::from_static(br#"{"seed":1,"stream_options":{},"model":"m"}"#);
+        let out = Payload::new(body).unwrap().without(&["seed"]).rewritten("n", true);
+        assert_eq!(out, r#"{"stream_options":{"include_usage":true},"model":"n"}"#);
+    }
+
+    proptest! {
+        #[test]
+        fn an_object_without_members_reads_as_the_same_object_without_them(
+            keys in prop::collection::vec("[a-d\"\\\\{},:é ]{0,3}", 0..8), gap in "[ \n\t]{0,2}", gone in prop::collection::vec("[a-d]", 0..3),
+        ) {
+            let quoted = |key: &String| format!("{}{gap}:{gap}[{}]", serde_json::Value::from(key.as_str()), keys.len());
+            let members: Vec<String> = keys.iter().map(quoted).chain([r#""model":"m""#.to_owned()]).collect();
+            let body = format!("{gap}{{{gap}{}{gap}}}{gap}", members.join(&format!("{gap},{gap}")));
+            let names: Vec<&str> = gone.iter().map(String::as_str).collect();
+            let read = |text: &str| serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text).unwrap();
+            let mut expected = read(&body);
+            expected.retain(|key, _| !names.contains(&&**key));
+            prop_assert_eq!(read(&without(&body, &names)), expected);
+        }
+    }
 
     fn rewritten(body: &'static str, model: &str, usage: bool) -> String {
         String::from_utf8(Payload::new(Bytes::from_static(body.as_bytes())).unwrap().rewritten(model, usage).to_vec())

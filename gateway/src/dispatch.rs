@@ -8,6 +8,7 @@
 //! Dropping the future cancels the attempt in progress. Knows nothing of HTTP framing or of the ledger.
 
 mod commit;
+mod leave_out;
 mod order;
 mod pause;
 mod retries;
@@ -184,8 +185,10 @@ impl<'a> Begun<'a> {
         let Self { candidate, work, attempt } = self;
         let (Work { plan, request, .. }, place) = (work, place_of(work, candidate));
         let started = attempt.started();
-        let (_, deadlines) = plan.attempts.of(plan.candidates[candidate].group);
-        let outcome = commit(deadlines, place, request, attempt).await;
+        let chosen = &plan.candidates[candidate];
+        let (_, deadlines) = plan.attempts.of(chosen.group);
+        let request = leave_out::without(request, chosen.leaves_out);
+        let outcome = commit(deadlines, place, &request, attempt).await;
         Ended { candidate, ms: started.elapsed().as_millis() as u64, outcome }
     }
 }

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use backends::Api;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header, request::Parts};
 use hyper::body::Incoming;
 use ledger::Ticket;
-use policies::{Facts, Plan, Verdict};
+use policies::{Candidate, Capability, Facts, Plan, Verdict};
 use tokio::time::Instant;
 
 use self::shadow::Mirrored;
@@ -26,7 +26,7 @@ use crate::{
         whole,
     },
     route::{self, Planned},
-    runtime::{Deployed, Gateway, Runtime},
+    runtime::{Gateway, Runtime},
     settle::{self, Asked, Settlement},
     wire,
 };
@@ -89,7 +89,7 @@ async fn serve(
     let settlement = Settlement::new(gateway.ledger.clone(), id.to_owned(), arrived, facts.prompt_tokens);
     let include_usage = request.include_usage;
     let work = Work { runtime: &runtime, plan: &plan, request: &request, include_usage, facts: &facts };
-    let (body, deployed) = answer(work, reserved, ticket, settlement).await?;
+    let (body, chosen) = answer(work, reserved, ticket, settlement).await?;
     let streamed = matches!(body, Body::Sse(_));
     let mut response = Response::new(body);
     let headers = response.headers_mut();
@@ -101,6 +101,7 @@ async fn serve(
     } else {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
+    let deployed = &runtime.deployed[chosen.deployment];
     headers.insert("x-pointsman-deployment", deployed.id_header.clone());
     headers.insert("x-pointsman-model", deployed.model_header.clone());
     headers.insert("x-pointsman-policy", runtime.policy_header.clone());
@@ -108,6 +109,11 @@ async fn serve(
         if let Some(value) = value.as_deref().and_then(|value| HeaderValue::from_str(value).ok()) {
             headers.insert(name, value);
         }
+    }
+    if !chosen.leaves_out.is_empty() {
+        let names: Vec<&str> = chosen.leaves_out.iter().map(Capability::as_str).collect();
+        let names = HeaderValue::from_str(&names.join(", "));
+        headers.extend(names.ok().map(|names| (HeaderName::from_static("x-pointsman-left-out"), names)));
     }
     Ok(response)
 }
@@ -123,12 +129,12 @@ struct Work<'a> {
 }
 
 /// Works through a plan whose decision is on its way to the disk: the body of the answer, and who gives it.
-async fn answer(
-    work: Work<'_>,
+async fn answer<'a>(
+    work: Work<'a>,
     reserved: Option<Reserved>,
     ticket: Ticket,
     mut settlement: Settlement,
-) -> Result<(Body, Arc<Deployed>), ApiError> {
+) -> Result<(Body, &'a Candidate), ApiError> {
     let Work { runtime, plan, request, include_usage, facts } = work;
     let size = Size::of(facts.prompt_tokens);
     let work = dispatch::Work { plan, places: &runtime.places, request, size, retries: &runtime.retries };
@@ -152,18 +158,18 @@ async fn answer(
     let chosen = &plan.candidates[committed.candidate];
     let deployed = Arc::clone(&runtime.deployed[chosen.deployment]);
     let length = plan.route.as_deref().and_then(|route| runtime.lengths.of(route)).cloned();
-    settlement.serves(Arc::clone(&deployed), committed.attempt, committed.first_token, request.stream, length);
+    settlement.serves(deployed, committed.attempt, committed.first_token, request.stream, length);
     let created = settle::now_ms() / 1000;
     if request.stream {
         let framer = Framer::new(request, &chosen.model, created);
         let deadlines = Deadlines { idle: committed.idle, total: committed.deadline };
         let answer = Answer { head: committed.head, rest: committed.rest, backend: committed.backend };
         let sse = SseBody::new(answer, framer, include_usage, settlement, deadlines);
-        return Ok((Body::Sse(Box::new(sse)), deployed));
+        return Ok((Body::Sse(Box::new(sse)), chosen));
     }
     let bytes = whole::assemble(committed.head, request, &chosen.model, created, &mut settlement);
     settlement.completed();
-    Ok((Body::whole(bytes), deployed))
+    Ok((Body::whole(bytes), chosen))
 }
 
 /// Decodes a body; a large one away from the threads that serve the others.

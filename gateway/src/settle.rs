@@ -17,7 +17,7 @@ use std::{
 
 use backends::{Api, BackendError, Usage};
 use ledger::{Ledger, Ticket};
-use policies::{Facts, Plan, Verdict};
+use policies::{Capabilities, Facts, Plan, Verdict};
 use tokio::time::Instant;
 
 use self::record::{AskedRecord, CandidateRecord, Decision, Outcome, RuleRecord, UseRecord};
@@ -69,13 +69,16 @@ fn decision<'a>(runtime: &'a Runtime, asked: &Asked<'a>, plan: &'a Plan) -> Deci
     }
     let verdict = plan.verdict.as_str();
     let refused = match &plan.verdict {
-        Verdict::License { model, decision, .. } => Some(candidate(None, model, decision)),
+        Verdict::License { model, decision, .. } => Some(candidate(None, model, decision, Capabilities::default())),
         _ => None,
     };
     let candidates = plan
         .candidates
         .iter()
-        .map(|chosen| candidate(Some(&runtime.deployed[chosen.deployment].facts), &chosen.model, &chosen.decision))
+        .map(|chosen| {
+            let facts = &runtime.deployed[chosen.deployment].facts;
+            candidate(Some(facts), &chosen.model, &chosen.decision, chosen.leaves_out)
+        })
         .collect();
     let use_ = &caller.context.use_;
     Decision {
@@ -178,6 +181,7 @@ fn candidate<'a>(
     deployment: Option<&'a policies::Deployment>,
     model: &'a str,
     decision: &'a catalog::Decision,
+    leaves_out: Capabilities,
 ) -> CandidateRecord<'a> {
     let weights = deployment.and_then(|deployment| deployment.weights.as_ref());
     let rule = |spoke: &'a catalog::RuleSpoke| RuleRecord {
@@ -194,6 +198,7 @@ fn candidate<'a>(
         rule: decision.rule.into(),
         rests_on: decision.rests_on.iter().map(|id| (&**id).into()).collect(),
         weights: weights.map(|weights| weights.sha256.as_str().into()),
+        leaves_out: leaves_out.iter().map(|capability| capability.as_str().into()).collect(),
         rules: decision.company_rules.iter().map(rule).collect(),
     }
 }

@@ -8,7 +8,7 @@ use std::{
 use catalog::{Catalog, Mode, Then};
 
 use crate::{
-    Attempts, Deployment, Place,
+    Attempts, Capabilities, Deployment, Place,
     plan::{Cause, Rejected},
     preset,
     read::Spanned,
@@ -69,6 +69,7 @@ impl<'a> Binder<'a> {
         Route {
             name: DIRECT.into(),
             when: When::default(),
+            leave_out: Capabilities::default(),
             prefer: None,
             ranks_by_language: false,
             mixes_models: false,
@@ -116,6 +117,7 @@ impl<'a> Binder<'a> {
             when: text.when.clone(),
             ranks_by_language: lists.iter().any(|entries| self.ranks_by_language(entries, prefer)),
             mixes_models: lists.iter().any(|entries| self.mixes_models(entries)),
+            leave_out: text.leave_out,
             prefer,
             limits: Some(text.require.limits).filter(|limits| *limits != Limits::default()),
             suffixes: text.suffixes.or(suffixes).unwrap_or(Suffixes::Allow),

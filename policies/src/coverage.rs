@@ -24,7 +24,7 @@ use crate::{
 pub struct Coverage {
     /// The routes.
     pub routes: Covered,
-    /// The keys of `match` and `require`, `split`, `shadow`, and `on_none` where it asks others.
+    /// The keys of `match` and `require`, `leave_out`, `split`, `shadow`, and `on_none` where it asks others.
     pub rules: Covered,
     /// The entries of `candidates`.
     pub candidates: Covered,
@@ -97,6 +97,7 @@ pub fn coverage(sources: &[Source], snapshot: &Snapshot<'_>, today: Date) -> Cov
                 Part::Candidate(index) => (&mut coverage.candidates, route.candidates[*index].value.to_string()),
                 Part::Match(key) => (&mut coverage.rules, format!("match.{key}")),
                 Part::Require(key) => (&mut coverage.rules, format!("require.{key}")),
+                Part::LeaveOut => (&mut coverage.rules, "leave_out".to_owned()),
                 Part::OnNone => (&mut coverage.rules, "on_none".to_owned()),
                 Part::Split => (&mut coverage.rules, "split".to_owned()),
                 Part::Shadow => (&mut coverage.rules, "shadow".to_owned()),

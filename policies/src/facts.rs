@@ -220,7 +220,7 @@ impl Capabilities {
     #[inline]
     pub fn first_common(self, other: Self) -> Option<Capability> {
         // Asked for each candidate of a plan, and mostly there is none.
-        let common = Self(self.0 & other.0);
+        let common = self.common(other);
         if common.is_empty() { None } else { common.iter().next() }
     }
 
@@ -237,6 +237,12 @@ impl Capabilities {
     /// Those of `names` that this build knows; other words say nothing here.
     pub(crate) fn known(names: &[String]) -> Self {
         names.iter().filter_map(|name| Capability::named(name)).collect()
+    }
+
+    /// Those that both sets have.
+    #[inline]
+    pub fn common(self, other: Self) -> Self {
+        Self(self.0 & other.0)
     }
 
     /// Those of this set that `other` has not.

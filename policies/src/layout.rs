@@ -12,8 +12,20 @@ use std::{fmt, ops::Range};
 use crate::yaml::{self, Node, Value};
 
 /// The order of the keys of a route.
-const KEYS: [&str; 11] =
-    ["name", "match", "suffixes", "require", "prefer", "split", "candidates", "shadow", "attempts", "on_none", "tests"];
+const KEYS: [&str; 12] = [
+    "name",
+    "match",
+    "suffixes",
+    "require",
+    "leave_out",
+    "prefer",
+    "split",
+    "candidates",
+    "shadow",
+    "attempts",
+    "on_none",
+    "tests",
+];
 /// The lists whose items stand apart.
 const LISTS: [&str; 2] = ["routes", "tests"];
 

@@ -29,8 +29,20 @@ const MAX_ROUTES: usize = 10_000;
 const MAX_ALIASES: usize = 10_000;
 
 /// The keys of a route.
-const ROUTE: [&str; 11] =
-    ["name", "match", "require", "prefer", "candidates", "split", "shadow", "attempts", "on_none", "suffixes", "tests"];
+const ROUTE: [&str; 12] = [
+    "name",
+    "match",
+    "require",
+    "leave_out",
+    "prefer",
+    "candidates",
+    "split",
+    "shadow",
+    "attempts",
+    "on_none",
+    "suffixes",
+    "tests",
+];
 
 /// What a file holds.
 #[derive(Clone, Debug, Default)]
@@ -92,6 +104,7 @@ impl Reader<'_> {
         let name = self.required(&fields, "name").and_then(|n| self.text(n, "a name"));
         let (when, mut places) = fields.get("match").map(|n| self.when(n)).unwrap_or_default();
         let require = fields.get("require").map(|n| self.require(n)).unwrap_or_default();
+        let leave_out = fields.get("leave_out").map(|n| self.capabilities(n, &LEFT_OUT)).unwrap_or_default();
         let (prefer, quality_by) = fields.get("prefer").map(|n| self.prefer(n)).unwrap_or_default();
         let (attempts, groups) = fields.get("attempts").map(|n| self.attempts(n)).unwrap_or_default();
         let on_none = fields.get("on_none").map(|n| self.on_none(n)).unwrap_or_default();
@@ -109,6 +122,7 @@ impl Reader<'_> {
             when,
             places,
             require,
+            leave_out,
             prefer,
             quality_by,
             candidates,
@@ -162,6 +176,9 @@ impl Reader<'_> {
 /// What a request can be matched by: everything that it can ask for.
 pub(crate) const NEEDS: [Capability; 5] =
     [Capability::Tools, Capability::JsonSchema, Capability::Image, Capability::Audio, Capability::Logprobs];
+
+/// What a request may be sent without: what shapes the choice of tokens and not the form of the answer.
+pub(crate) const LEFT_OUT: [Capability; 3] = [Capability::Seed, Capability::Penalties, Capability::LogitBias];
 
 #[cfg(test)]
 mod tests {

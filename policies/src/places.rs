@@ -63,6 +63,7 @@ impl Places {
             Part::Route => None,
             Part::Match(key) => self.key("match", key),
             Part::Require(key) => self.key("require", key),
+            Part::LeaveOut => self.keys.get("leave_out").copied(),
             Part::OnNone => self.keys.get("on_none").copied(),
             Part::Split => self.keys.get("split").copied(),
             Part::Shadow => self.keys.get("shadow").copied(),

@@ -76,6 +76,8 @@ pub struct Candidate {
     pub decision: Arc<Decision>,
     /// Its group in the plan's attempts.
     pub group: Option<u8>,
+    /// What the request asks and it lacks, and what the route lets the request be sent without.
+    pub leaves_out: Capabilities,
     /// What the score was made of.
     pub made_of: Score,
 }
@@ -344,6 +346,7 @@ fn mirrored<'a>(shadow: &'a Shadow, first: usize, found: &Found<'_>, asking: &mu
 /// The deployments of one route, asked for one request.
 struct Asking<'a> {
     facts: &'a Facts,
+    /// What a candidate has to be able to do.
     needs: Capabilities,
     snapshot: &'a Snapshot<'a>,
     route: &'a Route,
@@ -364,7 +367,8 @@ impl<'a> Asking<'a> {
         prefer: Option<Prefer>,
     ) -> Self {
         let allowed = Allowed::new(facts, snapshot);
-        let asked = Asked::new(facts, prefer, &snapshot.policies.table);
+        let asked = Asked::new(facts, prefer, needs.common(route.leave_out), &snapshot.policies.table);
+        let needs = needs.without(route.leave_out);
         Self { facts, needs, snapshot, route, allowed, asked, fit: Fits::default(), ruled_out: Vec::new() }
     }
 

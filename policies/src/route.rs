@@ -29,6 +29,8 @@ pub(crate) struct RouteText {
     /// Where the parts of `match` stand that are looked up or contradict one another.
     pub(crate) places: Places,
     pub(crate) require: Require,
+    /// What a request is sent without to a candidate that lacks it.
+    pub(crate) leave_out: Capabilities,
     /// Absent: the order of `candidates` decides.
     pub(crate) prefer: Option<Prefer>,
     pub(crate) quality_by: Option<QualityBy>,

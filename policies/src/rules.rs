@@ -27,6 +27,7 @@ pub(crate) enum Part {
     Prefer,
     /// An entry of `candidates`, from 0.
     Candidate(usize),
+    LeaveOut,
     OnNone,
     Split,
     Shadow,
@@ -162,6 +163,10 @@ pub(crate) fn drops(at: usize, route: &RouteText) -> Vec<Edit> {
     for (key, require) in require_parts(&route.require) {
         let what = format!("route `{name}`: `require.{key}` left out");
         edits.push(edit(Part::Require(key), what, RouteText { require, ..route.clone() }));
+    }
+    if !route.leave_out.is_empty() {
+        let what = format!("route `{name}`: `leave_out` left out");
+        edits.push(edit(Part::LeaveOut, what, RouteText { leave_out: Capabilities::default(), ..route.clone() }));
     }
     for (index, candidate) in route.candidates.iter().enumerate() {
         let mut candidates = route.candidates.clone();

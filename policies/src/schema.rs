@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     Capability, FailureClasses,
     attempts::MOST_AGAIN,
-    parse::NEEDS,
+    parse::{LEFT_OUT, NEEDS},
     plan::MAX_CANDIDATES,
     preset,
     quality::Task,
@@ -46,6 +46,11 @@ fn route() -> Value {
             ("name", text(), "Its name, in answers, records and reports."),
             ("match", when(), "What a request has to be; every part that is there has to fit."),
             ("require", require(), "What a candidate has to be; what is not known does not meet it."),
+            (
+                "leave_out",
+                many(words(LEFT_OUT.map(Capability::as_str))),
+                "What a request is sent without to a candidate that lacks it, rather than not being sent there.",
+            ),
             ("prefer", prefer(), "Weights of the score; without it the order of the list decides."),
             ("candidates", listed(), "Who may serve, in this order."),
             ("split", split(), "A share of the requests asks other candidates first."),

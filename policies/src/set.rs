@@ -49,6 +49,8 @@ pub(crate) struct Route {
     pub(crate) ranks_by_language: bool,
     /// Whether more than one model is among them, so that a caller's preference for quality depends on the language.
     pub(crate) mixes_models: bool,
+    /// What a request is sent without to a candidate that lacks it.
+    pub(crate) leave_out: Capabilities,
     /// What is asked of each candidate at the moment of a request; `None` where nothing is.
     pub(crate) limits: Option<Limits>,
     pub(crate) suffixes: Suffixes,

@@ -1,6 +1,7 @@
 //! What a route does with a request beside choosing: splits, mirroring, groups of attempts, waiting; and explaining a
 //! request of the ledger.
 
+use reqwest::StatusCode;
 use scripted::{Fault, Host, Script};
 use serde_json::{Value, json};
 use tests::{Pointsman, chat};
@@ -160,4 +161,40 @@ async fn a_request_of_the_ledger_is_explained_under_the_policies_of_now() {
     let arguments = ["explain", "--decision", "req_none", "--config", "pointsman.yaml", "--data-dir", "data"];
     let (code, _, error) = world.gateway.command(&arguments);
     assert!(code == 1 && error.contains("has no request `req_none`"), "{error}");
+}
+
+#[tokio::test]
+async fn a_parameter_that_a_host_lacks_is_left_out_where_the_route_says_so_and_everybody_is_told() {
+    let host = Host::start(Script::default()).await.unwrap();
+    let config = format!(
+        "policies: [routes.yaml]\ndiscover: false\n\
+         deployments: [{{id: one, model: qwen3-32b, host: cerebras, name: m, key: \"${{K}}\", base_url: \"{}\"}}]\n\
+         contexts: {{desk: {{use: internal, exposure: internal, seat: KR}}}}\nteams: {{desk: {{contexts: [desk]}}}}\n\
+         keys: keys.yaml\n",
+        host.base_url()
+    );
+    let routes = "version: 1\nroutes:\n  - {name: lenient, match: {model: auto}, leave_out: [penalties, logit_bias], \
+                  candidates: [one]}\n  - {name: strict, match: {model: exact}, candidates: [one]}\n";
+    let builder = pointsman().file("routes.yaml", routes).config(&config).env("K", "k");
+    let key = builder.key("desk", "desk");
+    let mut gateway = builder.start();
+    gateway.with_key(&key);
+    let mut body = chat("auto", "hi");
+    body["presence_penalty"] = json!(0.5);
+    body["logit_bias"] = json!({"5": 1});
+    let response = gateway.request("POST", "/v1/chat/completions").json(&body).send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.headers()["x-pointsman-left-out"], "logit_bias, penalties");
+    let sent: Value = serde_json::from_slice(&host.requests()[0].body).unwrap();
+    assert_eq!((sent.get("presence_penalty"), sent.get("logit_bias")), (None, None));
+    assert_eq!(sent["max_tokens"], body["max_tokens"]);
+    let decision = tests::until(|| gateway.ledger().into_iter().find(|record| record["kind"] == "decision")).await;
+    assert_eq!(decision["candidates"][0]["leaves_out"], json!(["logit_bias", "penalties"]));
+
+    body["model"] = json!("exact");
+    let response = gateway.request("POST", "/v1/chat/completions").json(&body).send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+    assert!(response.text().await.unwrap().contains("`logit_bias`"));
+    let response = gateway.request("POST", "/v1/chat/completions").json(&chat("exact", "hi")).send().await.unwrap();
+    assert!(response.status() == StatusCode::OK && !response.headers().contains_key("x-pointsman-left-out"));
 }

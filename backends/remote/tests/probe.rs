@@ -40,7 +40,10 @@ fn served(catalog: &Catalog) -> impl Iterator<Item = &Server> {
 fn metrics(kind: &Server) -> String {
     let names = [(&kind.metrics.running, "3"), (&kind.metrics.waiting, "5"), (&kind.metrics.cache_used, "0.25")];
     let line = |(names, value): &(&Vec<String>, &str)| {
-        names.first().map(|name| format!("# TYPE {name} gauge\n{name}{{model_name=\"m\"}} {value}\n"))
+        // A name may ask for a label: `name{label=value}`.
+        let (name, label) = names.first()?.trim_end_matches('}').split_once('{').unwrap_or((names.first()?, ""));
+        let label = label.split_once('=').map(|(label, value)| format!(",{label}=\"{value}\"")).unwrap_or_default();
+        Some(format!("# TYPE {name} gauge\n{name}{{model_name=\"m\"{label}}} {value}\n"))
     };
     names.iter().filter_map(line).collect()
 }
@@ -69,7 +72,7 @@ async fn each_kind_of_server_is_asked_by_its_own_paths_and_names() {
         }
         assert!(!server.seen().iter().any(|seen| seen.method != "GET"), "nothing is generated to probe {}", kind.id);
     }
-    assert_eq!(with_metrics, ["vllm", "sglang", "tgi", "tensorrt-llm", "llama.cpp", "lmdeploy"]);
+    assert_eq!(with_metrics, ["vllm", "sglang", "tgi", "tensorrt-llm", "triton", "llama.cpp", "lmdeploy"]);
 }
 
 /// A vLLM server that answers its paths so.

@@ -25,7 +25,7 @@ use self::{
 };
 use super::Candidate;
 use crate::{
-    Facts, Live,
+    Capabilities, Capability, Facts, Live,
     route::Prefer,
     set::{DEGRADED_STAGE, DEMO_STAGE, Entry, HELD_STAGE, NO_GROUP, SPARE_STAGE},
     table::{Row, Table},
@@ -110,6 +110,10 @@ impl Candidate {
         }
         if score.by_list {
             add("list-order", format!("entry {} of the list", u32::from(score.rank) + 1));
+        }
+        if !self.leaves_out.is_empty() {
+            let names: Vec<&str> = self.leaves_out.iter().map(Capability::as_str).collect();
+            add("leaves-out", format!("it lacks {}, which the request is sent without", names.join(", ")));
         }
         if !score.roomy {
             add("little-room", "prompt and whole answer may not fit".to_owned());
@@ -196,11 +200,13 @@ pub(super) struct Asked<'a> {
     by_list: bool,
     /// Prompt and the longest answer that the caller takes.
     whole: u64,
+    /// What the request may be sent without.
+    spared: Capabilities,
     draw: u64,
 }
 
 impl<'a> Asked<'a> {
-    pub(super) fn new(facts: &Facts, prefer: Option<Prefer>, table: &'a Table) -> Self {
+    pub(super) fn new(facts: &Facts, prefer: Option<Prefer>, spared: Capabilities, table: &'a Table) -> Self {
         let usual = facts.answer_tokens.filter(|tokens| tokens.is_finite() && *tokens >= 0.0).unwrap_or(USUAL_ANSWER);
         let weights = prefer.unwrap_or(Prefer::EVEN);
         let Prefer { quality, cost, latency, throughput, cached_prefix, locality, spread, quality_by } = weights;
@@ -214,6 +220,7 @@ impl<'a> Asked<'a> {
             scale: if sum > 0.0 { 1.0 / sum } else { 0.0 },
             by_list: prefer.is_none(),
             whole: facts.prompt_tokens.saturating_add(facts.max_tokens.unwrap_or(0)),
+            spared,
             draw: facts.draw,
         }
     }
@@ -250,6 +257,7 @@ impl<'a> Asked<'a> {
                 score: f64::from(total(&fit.known, fit)),
                 decision: decision(fit.row),
                 group: Some(fit.entry.group).filter(|group| *group != NO_GROUP),
+                leaves_out: self.spared.common(fit.row.lacks),
                 made_of: Score { explored: explored == Some(key.at()), ..self.score(fit, &usual, spread(fit)) },
             }
         });

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use catalog::Outcome;
-use policies::{Deployment, Facts, FailureClass, Live, Needs, Place, Spread, Verdict};
+use policies::{Capability, Deployment, Facts, FailureClass, Live, Needs, Place, Spread, Verdict};
 
 use crate::world::{World, asks, hosted, local, research};
 
@@ -343,6 +343,35 @@ fn what_the_request_needs_keeps_out_those_that_lack_it() {
     assert_eq!(with(Needs { image: true, ..Needs::default() }), "qwen2.5-vl-7b-instruct");
     assert!(!with(Needs { tools: true, ..Needs::default() }).contains("phi-4"), "its own list has no tools");
     assert!(with(Needs { logprobs: true, ..Needs::default() }).contains("qwen3-8b"), "not known is not a no");
+}
+
+#[test]
+fn a_route_that_says_so_sends_a_request_without_what_a_place_lacks_and_tells_of_it() {
+    let world = World::new(
+        "
+  - {name: r, match: {model: auto}, leave_out: [seed, penalties], candidates: [qwen3-32b, any]}
+  - {name: s, match: {model: strict}, candidates: [qwen3-32b, any]}
+",
+        vec![
+            Deployment {
+                lacks: ["seed", "penalties", "logit_bias"].map(str::to_owned).to_vec(),
+                ..hosted("groq", "qwen3-32b", 0.1)
+            },
+            local("qwen3-8b"),
+        ],
+    );
+    let asks = |model: &str, needs: Needs| world.plan(&Facts { needs, ..asks(model) });
+    let seed = Needs { seed: true, ..Needs::default() };
+    let plan = asks("auto", seed);
+    let [first, second] = &plan.candidates[..] else { panic!("{plan:?}") };
+    assert_eq!(first.leaves_out, [Capability::Seed].into_iter().collect());
+    assert!(first.reasons().iter().any(|reason| reason.code == "leaves-out" && reason.text.contains("seed")));
+    assert!(second.leaves_out.is_empty(), "it has all that is asked");
+    assert!(asks("auto", Needs::default()).candidates[0].leaves_out.is_empty(), "nothing of that is asked");
+    for plan in [asks("strict", seed), asks("auto", Needs { logit_bias: true, ..seed })] {
+        assert_eq!(plan.candidates.len(), 1, "{plan:?}");
+        assert_eq!(plan.rejected().map(|rejected| rejected.code()).collect::<Vec<_>>(), ["lacks-capability"]);
+    }
 }
 
 #[test]

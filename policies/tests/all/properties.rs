@@ -1,7 +1,9 @@
 //! What holds for every policy, every request and every state of the world.
 
 use catalog::{Catalog, Exposure, Kind, Model, Purpose, Use, decide};
-use policies::{Code, Deployment, Facts, Live, Needs, Place, Severity, Source, Spread, Verdict, compile, plan};
+use policies::{
+    Capability, Code, Deployment, Facts, Live, Needs, Place, Severity, Source, Spread, Verdict, compile, plan,
+};
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
 use crate::world::World;
@@ -32,10 +34,19 @@ fn deployment() -> impl Strategy<Value = Deployment> {
         (select(MODELS.to_vec()), place, words(vec!["eu", "kr", "us"]), words(vec!["none", "30d"])),
         (option::of(1.5f32..16.0), option::of(1u64..200_000), price(), price()),
         vec(select(vec!["tools", "json_schema", "image", "logprobs"]).prop_map(str::to_owned), 0..3),
-        (words(vec!["none", "opt-out"]), option::of(1u64..200_000)),
+        (
+            words(vec!["none", "opt-out"]),
+            option::of(1u64..200_000),
+            vec(select(vec!["seed", "penalties"]).prop_map(str::to_owned), 0..2),
+        ),
     )
         .prop_map(
-            |((model, place, region, retention), (bits, context, input, output), capabilities, (training, use_))| {
+            |(
+                (model, place, region, retention),
+                (bits, context, input, output),
+                capabilities,
+                (training, use_, lacks),
+            )| {
                 Deployment {
                     region,
                     retention,
@@ -46,6 +57,7 @@ fn deployment() -> impl Strategy<Value = Deployment> {
                     input_usd_per_million: input,
                     output_usd_per_million: output,
                     capabilities,
+                    lacks,
                     ..Deployment::new("", model, place)
                 }
             },
@@ -96,7 +108,7 @@ fn facts() -> impl Strategy<Value = Facts> {
     let purpose = select(Purpose::ALL.to_vec());
     let exposure = prop_oneof![Just(Exposure::Internal), Just(Exposure::Public)];
     let seat = option::of(select(vec!["DE", "KR"]).prop_map(str::to_owned));
-    let needs = (any::<bool>(), any::<bool>(), any::<bool>());
+    let needs = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
     (
         (purpose, exposure, seat),
         select(vec!["auto", "qwen3-32b", "mistral-large-2", "d0", "nobody"]),
@@ -115,7 +127,14 @@ fn facts() -> impl Strategy<Value = Facts> {
                     max_tokens,
                     answer_tokens: answer,
                     draw,
-                    needs: Needs { tools: needs.0, image: needs.1, logprobs: needs.2, ..Needs::default() },
+                    needs: Needs {
+                        tools: needs.0,
+                        image: needs.1,
+                        logprobs: needs.2,
+                        seed: needs.3,
+                        penalties: needs.4,
+                        ..Needs::default()
+                    },
                     ..Facts::new(model, use_, crate::world::today())
                 }
             },
@@ -254,6 +273,7 @@ proptest! {
     #[test]
     fn a_plan_never_yields_a_candidate_that_may_not_serve(
         required in required(),
+        leave_out in prop_oneof![2 => Just(None), 1 => Just(Some(Capability::Seed)), 1 => Just(Some(Capability::Penalties))],
         list in prop_oneof![
             Just("[any]"), Just("[qwen3-32b, any]"), Just("[any, pointsman-demo]"), Just("[\"host:groq\", kanana-1.5-8b]"),
         ],
@@ -270,8 +290,9 @@ proptest! {
         facts in facts(),
     ) {
         let route = format!(
-            "version: 1\nroutes:\n  - {{name: r, match: {{model: auto}}, require: {}, candidates: {list}{prefer}{handling}}}\n",
-            required.text()
+            "version: 1\nroutes:\n  - {{name: r, match: {{model: auto}}, require: {}, candidates: {list}{prefer}{handling}{}}}\n",
+            required.text(),
+            leave_out.map(|what| format!(", leave_out: {what}")).unwrap_or_default(),
         );
         let mut world = match World::checked(&route, deployments) {
             Ok(world) => world,
@@ -297,6 +318,15 @@ proptest! {
             prop_assert!(candidate.decision.outcome.allows());
             prop_assert!(decide(&world.catalog, model, &facts.use_, facts.today).outcome.allows());
             prop_assert!(world.live[candidate.deployment].healthy);
+            let lacked: Vec<Capability> = deployment
+                .lacks
+                .iter()
+                .filter_map(|word| Capability::named(word))
+                .filter(|lacked| facts.needs.capabilities().contains(*lacked))
+                .collect();
+            let spared = leave_out.filter(|_| plan.route.as_deref() == Some("r"));
+            prop_assert!(lacked.iter().all(|lacked| spared == Some(*lacked)), "{lacked:?}");
+            prop_assert_eq!(candidate.leaves_out, lacked.into_iter().collect());
             let window = deployment.context_tokens.or(model.context_tokens);
             prop_assert!(window.is_none_or(|tokens| facts.prompt_tokens < tokens));
             if plan.route.as_deref() == Some("r") {

@@ -137,6 +137,23 @@ vllm:nothing NaN
         assert_eq!((sum("r{model=n}"), sum("r")), (None, Some(15.0)));
     }
 
+    #[test]
+    fn the_catalogs_names_for_triton_find_what_it_prints_with_and_without_tensorrt_llm() {
+        let catalog = catalog::Catalog::builtin();
+        let names = &catalog.server("triton").unwrap().metrics;
+        let of = |names: &[String]| names.iter().map(|name| Selector::new(name)).collect::<Vec<_>>();
+        let waiting = |text: &str| sum(text.as_bytes(), &of(&names.waiting));
+        let plain = "nv_inference_pending_request_count{model=\"m\",version=\"1\"} 4\n";
+        assert_eq!(waiting(plain), Some(4.0));
+        let llm = format!(
+            "{plain}nv_trt_llm_request_metrics{{model=\"m\",request_type=\"waiting\",version=\"1\"}} 2\n\
+             nv_trt_llm_request_metrics{{model=\"m\",request_type=\"scheduled\",version=\"1\"}} 6\n\
+             nv_trt_llm_kv_cache_block_metrics{{kv_cache_block_type=\"fraction\",model=\"m\",version=\"1\"}} 0.4\n"
+        );
+        assert_eq!((waiting(&llm), sum(llm.as_bytes(), &of(&names.running))), (Some(2.0), Some(6.0)));
+        assert_eq!(greatest(llm.as_bytes(), &of(&names.cache_used)), Some(0.4));
+    }
+
     proptest! {
         #[test]
         fn no_text_makes_it_panic(text in prop::collection::vec(any::<u8>(), 0..300), name in "\\PC{0,20}") {
