@@ -133,7 +133,7 @@ mod tests {
 
         let of = |metadata: &str| {
             let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":"x"}}],"metadata":{metadata}}}"#);
-            let decoded = wire::decode(backends::Api::Chat, "r", body.into()).unwrap();
+            let decoded = wire::decode(wire::ClientApi::Chat, "r", body.into()).unwrap();
             declared_metadata(&declared, &decoded)
         };
         assert_eq!(of(r#"{"project":"apollo","n":7,"other":"x"}"#), pair("project", "apollo"));

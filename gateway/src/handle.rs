@@ -5,7 +5,6 @@ pub mod shadow;
 
 use std::sync::Arc;
 
-use backends::Api;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header, request::Parts};
 use hyper::body::Incoming;
@@ -19,7 +18,7 @@ use crate::{
     dispatch::{self, Reserved, stats::Size},
     facts, observe,
     respond::{
-        Framer,
+        Told, Writer,
         body::Body,
         error::ApiError,
         sse::{Answer, Deadlines, SseBody},
@@ -28,23 +27,44 @@ use crate::{
     route::{self, Planned},
     runtime::{Gateway, Runtime},
     settle::{self, Asked, Settlement},
-    wire,
+    stack,
+    wire::{self, ClientApi},
 };
 
 /// Serves one generation request from its headers to the body that streams its answer.
-pub async fn generate(gateway: Arc<Gateway>, api: Api, request: Request<Incoming>) -> Response<Body> {
+pub async fn generate(gateway: Arc<Gateway>, api: ClientApi, request: Request<Incoming>) -> Response<Body> {
     let arrived = Instant::now();
     let id = request_id();
     let (parts, body) = request.into_parts();
     let mut response =
-        serve(&gateway, api, &parts, body, &id, arrived).await.unwrap_or_else(|error| error.response(&id));
+        serve(&gateway, api, &parts, body, &id, arrived).await.unwrap_or_else(|error| error.response(api, &id));
+    stamp(response.headers_mut(), &id);
+    response
+}
+
+/// `POST /v1/messages/count_tokens`: the tokens of a prompt, an estimate as plans are made with.
+pub async fn count_tokens(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response<Body> {
+    let id = request_id();
+    let (parts, body) = request.into_parts();
+    let counted = async {
+        let runtime = gateway.runtime();
+        let caller = admit::admit(&runtime.config.access, &parts.headers)?;
+        let bytes = body::read(body, &parts.headers, &runtime.config.limits).await?;
+        let decoded = wire::decode_to_count(&id, bytes)?;
+        let facts = facts::of(&decoded, &caller, &parts.headers, &runtime.config);
+        Ok(stack::json_response(format!("{{\"input_tokens\":{}}}", facts.prompt_tokens).into()))
+    };
+    let mut response = counted.await.unwrap_or_else(|error: ApiError| {
+        observe::refused(&error.code);
+        error.response(ClientApi::Messages, &id)
+    });
     stamp(response.headers_mut(), &id);
     response
 }
 
 async fn serve(
     gateway: &Arc<Gateway>,
-    api: Api,
+    api: ClientApi,
     parts: &Parts,
     body: Incoming,
     id: &str,
@@ -87,8 +107,14 @@ async fn serve(
         Mirrored { gateway, runtime, api, of, caller, facts, plan: *shadow, request }.send();
     }
     let settlement = Settlement::new(gateway.ledger.clone(), id.to_owned(), arrived, facts.prompt_tokens);
-    let include_usage = request.include_usage;
-    let work = Work { runtime: &runtime, plan: &plan, request: &request, include_usage, facts: &facts };
+    let told = Told {
+        manner: &decoded.manner,
+        model: "",
+        created: settle::now_ms() / 1000,
+        include_usage: request.include_usage,
+        prompt_tokens: facts.prompt_tokens,
+    };
+    let work = Work { runtime: &runtime, plan: &plan, request: &request, told, facts: &facts };
     let (body, chosen) = answer(work, reserved, ticket, settlement).await?;
     let streamed = matches!(body, Body::Sse(_));
     let mut response = Response::new(body);
@@ -110,9 +136,10 @@ async fn serve(
             headers.insert(name, value);
         }
     }
-    if !chosen.leaves_out.is_empty() {
-        let names: Vec<&str> = chosen.leaves_out.iter().map(Capability::as_str).collect();
-        let names = HeaderValue::from_str(&names.join(", "));
+    let mut left_out: Vec<&str> = chosen.leaves_out.iter().map(Capability::as_str).collect();
+    left_out.extend(decoded.left_out.iter().map(String::as_str));
+    if !left_out.is_empty() {
+        let names = HeaderValue::from_str(&left_out.join(", "));
         headers.extend(names.ok().map(|names| (HeaderName::from_static("x-pointsman-left-out"), names)));
     }
     Ok(response)
@@ -123,8 +150,8 @@ struct Work<'a> {
     runtime: &'a Runtime,
     plan: &'a Plan,
     request: &'a Arc<backends::Request>,
-    /// Whether a streamed answer has the usage chunk.
-    include_usage: bool,
+    /// How the answer is told, but for the model that gives it.
+    told: Told<'a>,
     facts: &'a Facts,
 }
 
@@ -135,7 +162,7 @@ async fn answer<'a>(
     ticket: Ticket,
     mut settlement: Settlement,
 ) -> Result<(Body, &'a Candidate), ApiError> {
-    let Work { runtime, plan, request, include_usage, facts } = work;
+    let Work { runtime, plan, request, told, facts } = work;
     let size = Size::of(facts.prompt_tokens);
     let work = dispatch::Work { plan, places: &runtime.places, request, size, retries: &runtime.retries };
     let dispatched = dispatch::dispatch(work, reserved, &mut settlement.tried).await;
@@ -159,21 +186,29 @@ async fn answer<'a>(
     let deployed = Arc::clone(&runtime.deployed[chosen.deployment]);
     let length = plan.route.as_deref().and_then(|route| runtime.lengths.of(route)).cloned();
     settlement.serves(deployed, committed.attempt, committed.first_token, request.stream, length);
-    let created = settle::now_ms() / 1000;
+    let told = Told { model: &chosen.model, ..told };
     if request.stream {
-        let framer = Framer::new(request, &chosen.model, created);
+        let writer = Writer::new(request, told);
         let deadlines = Deadlines { idle: committed.idle, total: committed.deadline };
         let answer = Answer { head: committed.head, rest: committed.rest, backend: committed.backend };
-        let sse = SseBody::new(answer, framer, include_usage, settlement, deadlines);
+        let sse = SseBody::new(answer, writer, settlement, deadlines);
         return Ok((Body::Sse(Box::new(sse)), chosen));
     }
-    let bytes = whole::assemble(committed.head, request, &chosen.model, created, &mut settlement);
-    settlement.completed();
-    Ok((Body::whole(bytes), chosen))
+    match whole::assemble(committed.head, request, told, &mut settlement) {
+        Ok(bytes) => {
+            settlement.completed();
+            Ok((Body::whole(bytes), chosen))
+        }
+        Err(error) => {
+            let error = ApiError::exhausted(&error, &facts.model_asked, settlement.tried.len());
+            settlement.failed(error.status.as_u16(), &error.code);
+            Err(error)
+        }
+    }
 }
 
 /// Decodes a body; a large one away from the threads that serve the others.
-async fn decode(api: Api, id: &str, bytes: Bytes) -> Result<wire::Decoded, ApiError> {
+async fn decode(api: ClientApi, id: &str, bytes: Bytes) -> Result<wire::Decoded, ApiError> {
     /// Below this, decoding takes less than a millisecond or so.
     const LARGE: usize = 1 << 20;
     if bytes.len() < LARGE {
@@ -193,6 +228,8 @@ pub fn request_id() -> String {
 /// Puts the id where SDKs look for it.
 pub fn stamp(headers: &mut HeaderMap, id: &str) {
     if let Ok(value) = HeaderValue::from_str(id) {
+        // The name that Anthropic's SDKs look for.
+        headers.insert("request-id", value.clone());
         headers.insert("x-request-id", value);
     }
 }

@@ -15,7 +15,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use backends::{Api, BackendError, Usage};
+use backends::{BackendError, Usage};
 use ledger::{Ledger, Ticket};
 use policies::{Capabilities, Facts, Plan, Verdict};
 use tokio::time::Instant;
@@ -30,13 +30,14 @@ use crate::{
     observe,
     respond::error::ApiError,
     runtime::{Deployed, Runtime},
+    wire::ClientApi,
 };
 
 /// A request for which a plan was made.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked<'a> {
     /// The client API.
-    pub api: Api,
+    pub api: ClientApi,
     /// Its id.
     pub id: &'a str,
     /// The id of the request that it mirrors.
@@ -87,11 +88,7 @@ fn decision<'a>(runtime: &'a Runtime, asked: &Asked<'a>, plan: &'a Plan) -> Deci
         time: decided_ms(facts),
         request: id.into(),
         shadow_of: shadow_of.map(Into::into),
-        api: match api {
-            Api::Chat => "chat",
-            Api::Completions => "completions",
-        }
-        .into(),
+        api: api.as_str().into(),
         team: caller.team.as_deref().map(Into::into),
         key: caller.key.as_deref().map(Into::into),
         context: caller.context.name.as_str().into(),
@@ -278,6 +275,11 @@ impl Settlement {
     fn tokens(&self) -> Option<(Usage, &'static str)> {
         let estimated = || self.served.is_some().then_some((self.estimate, "estimate"));
         self.usage.map(|usage| (usage, "backend")).or_else(estimated)
+    }
+
+    /// What the answer took so far, as somebody counted or as it is estimated.
+    pub fn counted(&self) -> Option<Usage> {
+        self.tokens().map(|(usage, _)| usage)
     }
 
     /// Takes a finish reason.

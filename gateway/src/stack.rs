@@ -12,7 +12,6 @@
 
 use std::{convert::Infallible, panic::AssertUnwindSafe, sync::Arc};
 
-use backends::Api;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
@@ -25,7 +24,10 @@ use crate::{
         error::{ApiError, clip},
     },
     runtime::Gateway,
-    wire::models::List,
+    wire::{
+        ClientApi,
+        models::{AnthropicList, List},
+    },
 };
 
 /// The clients' service.
@@ -41,9 +43,15 @@ pub async fn admin(gateway: Arc<Gateway>, request: Request<Incoming>) -> Result<
 async fn clients(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response<Body> {
     let (method, path) = (request.method(), request.uri().path());
     match (path, method) {
-        ("/v1/chat/completions", &Method::POST) => handle::generate(gateway, Api::Chat, request).await,
-        ("/v1/completions", &Method::POST) => handle::generate(gateway, Api::Completions, request).await,
-        ("/v1/chat/completions" | "/v1/completions", _) => refuse(ApiError::method_not_allowed("POST")),
+        ("/v1/chat/completions", &Method::POST) => handle::generate(gateway, ClientApi::Chat, request).await,
+        ("/v1/completions", &Method::POST) => handle::generate(gateway, ClientApi::Completions, request).await,
+        ("/v1/responses", &Method::POST) => handle::generate(gateway, ClientApi::Responses, request).await,
+        ("/v1/messages", &Method::POST) => handle::generate(gateway, ClientApi::Messages, request).await,
+        ("/v1/messages/count_tokens", &Method::POST) => handle::count_tokens(gateway, request).await,
+        (
+            "/v1/chat/completions" | "/v1/completions" | "/v1/responses" | "/v1/messages" | "/v1/messages/count_tokens",
+            _,
+        ) => refuse(ApiError::method_not_allowed("POST")),
         (_, &Method::GET | &Method::HEAD) if path == "/v1/models" || path.starts_with("/v1/models/") => {
             models(&gateway, &request).unwrap_or_else(refuse)
         }
@@ -89,11 +97,15 @@ fn models(gateway: &Gateway, request: &Request<Incoming>) -> Result<Response<Bod
     let runtime = gateway.runtime();
     let caller = admit::admit(&runtime.config.access, request.headers())?;
     let models = runtime.models_for(&caller.context.use_);
+    // Both APIs have the path, and the header that only one of them has.
+    let anthropic = request.headers().contains_key("anthropic-version");
     let json = match request.uri().path().strip_prefix("/v1/models/") {
+        None if anthropic => serde_json::to_vec(&AnthropicList::of(&models)),
         None => serde_json::to_vec(&List { object: "list", data: models }),
         Some(id) => {
             let wanted = percent_decoded(id);
-            serde_json::to_vec(runtime.model_named(&wanted, &models)?)
+            let model = runtime.model_named(&wanted, &models)?;
+            if anthropic { serde_json::to_vec(&model.in_anthropics()) } else { serde_json::to_vec(model) }
         }
     };
     Ok(json_response(json.expect("strings and numbers serialise").into()))
@@ -106,7 +118,7 @@ fn percent_decoded(id: &str) -> String {
 
 fn unknown_path(path: &str) -> ApiError {
     let hint = if path == "/v1" || path.starts_with("/v1/") {
-        "this gateway serves POST /v1/chat/completions, POST /v1/completions and GET /v1/models"
+        "this gateway serves POST /v1/chat/completions, /v1/completions, /v1/responses, /v1/messages and GET /v1/models"
     } else {
         "the API lives under /v1: set your client's base URL to end in /v1"
     };
@@ -117,7 +129,7 @@ fn unknown_path(path: &str) -> ApiError {
 fn refuse(error: ApiError) -> Response<Body> {
     observe::refused(&error.code);
     let id = handle::request_id();
-    let mut response = error.response(&id);
+    let mut response = error.response(ClientApi::Chat, &id);
     handle::stamp(response.headers_mut(), &id);
     response
 }

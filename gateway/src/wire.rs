@@ -1,18 +1,27 @@
-//! Wire formats, both ways: the JSON of OpenAI's chat, completions and models endpoints.
+//! Wire formats, both ways: the JSON of OpenAI's chat, completions, responses and models endpoints, and of Anthropic's
+//! messages.
 //!
 //! Decoding reads a body into a [`backends::Request`] and keeps the bytes. It is strict about what the gateway uses
 //! (types, ranges, keys that could choose a model past the policies) and silent about all else: unknown fields stay in
 //! the bytes and are forwarded. Nothing here knows a key, a policy or a backend.
 
 pub mod chat;
+mod chat_body;
+mod client_api;
 pub mod completions;
 mod fields;
+pub mod messages;
 pub mod models;
+pub mod responses;
 
-use backends::{Api, Object, Payload, PayloadError, Request};
+use std::sync::Arc;
+
+use backends::{Object, Payload, PayloadError, Request};
 use bytes::Bytes;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::value::RawValue;
+
+pub use client_api::ClientApi;
 
 use crate::respond::error::{ApiError, clip};
 
@@ -27,6 +36,25 @@ pub struct Decoded {
     pub needs: policies::Needs,
     /// The JSON of its `metadata`, not read yet: policies match values of it only where the configuration declares them.
     pub metadata: Option<Box<RawValue>>,
+    /// How the caller is answered.
+    pub manner: Manner,
+    /// What of the request is not passed on and might be missed, as paths of fields.
+    pub left_out: Vec<String>,
+}
+
+/// How a caller is answered: the API, and what of its request the answer depends on.
+#[derive(Debug, Default)]
+pub enum Manner {
+    /// In the API that backends answer in.
+    #[default]
+    OpenAi,
+    /// In Anthropic's.
+    Messages {
+        /// Whether the caller takes the model's reasoning.
+        shows_reasoning: bool,
+    },
+    /// In the Responses API.
+    Responses(Arc<responses::Echo>),
 }
 
 /// Characters of a model's name; the longest that a host has are half as long.
@@ -38,16 +66,30 @@ const MAX_CAUSE: usize = 300;
 ///
 /// # Errors
 /// A 400 that names the field, what was expected and what was found.
-pub fn decode(api: Api, id: &str, bytes: Bytes) -> Result<Decoded, ApiError> {
+pub fn decode(api: ClientApi, id: &str, bytes: Bytes) -> Result<Decoded, ApiError> {
+    with(bytes, |object| match api {
+        ClientApi::Chat => chat::decode(id, object),
+        ClientApi::Completions => completions::decode(id, object),
+        ClientApi::Messages => messages::decode(id, object, messages::For::Answer),
+        ClientApi::Responses => responses::decode(id, object),
+    })
+}
+
+/// Decodes the body of a request to count the tokens of a prompt, in Anthropic's API.
+///
+/// # Errors
+/// Those of [`decode`].
+pub fn decode_to_count(id: &str, bytes: Bytes) -> Result<Decoded, ApiError> {
+    with(bytes, |object| messages::decode(id, object, messages::For::Count))
+}
+
+fn with(bytes: Bytes, decode: impl FnOnce(&Object<'_>) -> Result<Decoded, ApiError>) -> Result<Decoded, ApiError> {
     // A derived struct would also read an array, field by field, and complain in its own terms.
     if bytes.iter().find(|byte| !byte.is_ascii_whitespace()).is_some_and(|first| *first != b'{') {
         return Err(ApiError::malformed_json("the body is no JSON object"));
     }
     let object = Object::read(&bytes).map_err(|error| explain::<IgnoredAny>(&bytes, &error))?;
-    let decoded = match api {
-        Api::Chat => chat::decode(id, &object),
-        Api::Completions => completions::decode(id, &object),
-    }?;
+    let decoded = decode(&object)?;
     let length = decoded.model.chars().count();
     if length > MAX_MODEL {
         return Err(fields::out_of_range("model", &format!("at most {MAX_MODEL} characters"), length));
@@ -110,40 +152,42 @@ fn payload(object: &Object<'_>) -> Result<Payload, ApiError> {
 mod tests {
     use super::*;
 
-    fn error(api: Api, body: &'static [u8]) -> (u16, Option<String>, String) {
+    fn error(api: ClientApi, body: &'static [u8]) -> (u16, Option<String>, String) {
         let error = decode(api, "r", Bytes::from_static(body)).unwrap_err();
         (error.status.as_u16(), error.param, error.message)
     }
 
     #[test]
     fn a_wrong_field_is_named_with_its_path() {
-        let (status, param, message) = error(Api::Chat, br#"{"model":"m","messages":[{"role":"user","content":7}]}"#);
+        let (status, param, message) =
+            error(ClientApi::Chat, br#"{"model":"m","messages":[{"role":"user","content":7}]}"#);
         assert_eq!((status, param.as_deref()), (400, Some("messages[0].content")));
         assert!(message.contains("expected a string or an array of content parts"), "{message}");
-        let (_, param, _) = error(Api::Chat, br#"{"model":"m","messages":[{"content":"hi"}]}"#);
+        let (_, param, _) = error(ClientApi::Chat, br#"{"model":"m","messages":[{"content":"hi"}]}"#);
         assert_eq!(param.as_deref(), Some("messages[0].role"));
-        let (_, param, _) = error(Api::Chat, br#"{"messages":[{"role":"user","content":"hi"}]}"#);
+        let (_, param, _) = error(ClientApi::Chat, br#"{"messages":[{"role":"user","content":"hi"}]}"#);
         assert_eq!(param.as_deref(), Some("model"));
-        let (_, param, _) = error(Api::Chat, br#"{"model":"m","messages":[]}"#);
+        let (_, param, _) = error(ClientApi::Chat, br#"{"model":"m","messages":[]}"#);
         assert_eq!(param.as_deref(), Some("messages"));
-        let (_, param, _) = error(Api::Completions, br#"{"model":"m"}"#);
+        let (_, param, _) = error(ClientApi::Completions, br#"{"model":"m"}"#);
         assert_eq!(param.as_deref(), Some("prompt"));
         let (_, param, _) =
-            error(Api::Chat, br#"{"model":"m","temperature":"hot","messages":[{"role":"user","content":"x"}]}"#);
+            error(ClientApi::Chat, br#"{"model":"m","temperature":"hot","messages":[{"role":"user","content":"x"}]}"#);
         assert_eq!(param.as_deref(), Some("temperature"));
     }
 
     #[test]
     fn what_is_not_json_or_not_utf8_is_said_to_be_so() {
-        assert!(error(Api::Chat, b"[]").2.contains("no JSON object"));
-        assert!(error(Api::Chat, b"{\"model\": \"m\"").2.contains("not JSON"));
-        assert!(error(Api::Chat, b"").2.contains("not JSON"));
-        assert!(error(Api::Chat, b"{\"model\":\"\xff\"}").2.contains("byte 10"));
+        assert!(error(ClientApi::Chat, b"[]").2.contains("no JSON object"));
+        assert!(error(ClientApi::Chat, b"{\"model\": \"m\"").2.contains("not JSON"));
+        assert!(error(ClientApi::Chat, b"").2.contains("not JSON"));
+        assert!(error(ClientApi::Chat, b"{\"model\":\"\xff\"}").2.contains("byte 10"));
     }
 
     #[test]
     fn a_key_that_stands_there_twice_is_refused() {
-        let (status, ..) = error(Api::Chat, br#"{"model":"a","messages":[{"role":"user","content":"x"}],"model":"b"}"#);
+        let (status, ..) =
+            error(ClientApi::Chat, br#"{"model":"a","messages":[{"role":"user","content":"x"}],"model":"b"}"#);
         assert_eq!(status, 400);
     }
 
@@ -153,7 +197,7 @@ mod tests {
         let model = format!(r#"{{"model":"{long}","messages":[{{"role":"user","content":"x"}}]}}"#);
         let wrong = format!(r#"{{"model":"m","messages":[{{"role":"user","content":"x"}}],"temperature":"{long}"}}"#);
         for body in [model, wrong] {
-            let error = decode(Api::Chat, "r", body.into()).unwrap_err();
+            let error = decode(ClientApi::Chat, "r", body.into()).unwrap_err();
             assert!(error.message.len() < 1_000 && error.status.as_u16() == 400, "{}", error.message.len());
         }
     }
@@ -161,6 +205,6 @@ mod tests {
     #[test]
     fn deep_nesting_is_refused_without_a_stack_overflow() {
         let deep = [b"{\"model\":\"m\",\"messages\":".as_slice(), "[".repeat(100_000).as_bytes()].concat();
-        assert_eq!(decode(Api::Chat, "r", deep.into()).unwrap_err().status.as_u16(), 400);
+        assert_eq!(decode(ClientApi::Chat, "r", deep.into()).unwrap_err().status.as_u16(), 400);
     }
 }

@@ -1,5 +1,6 @@
 //! End to end: a real gateway process, real sockets, real files.
 
+mod apis;
 mod backtest;
 mod bad_input;
 mod crash;

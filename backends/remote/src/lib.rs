@@ -65,6 +65,7 @@ pub use reader::Reader;
 pub use remote::Remote;
 pub use replicate::Replicate;
 pub use secret::Secret;
+pub use sse::data as sse_data;
 pub use target::{Auth, Limits, Parameter, Paths, Target, TargetError};
 
 /// A backend for a target, of the kind that its dialect asks for. Connects to nothing yet.

@@ -69,6 +69,18 @@ impl Event<'_> {
     }
 }
 
+/// The data of each event that has any, of bytes that hold whole events.
+pub fn data(bytes: &[u8]) -> impl Iterator<Item = Cow<'_, [u8]>> {
+    let (mut rest, mut search) = (bytes, Search::START);
+    let events = std::iter::from_fn(move || {
+        let end = search.end(rest).unwrap_or(rest.len());
+        let (event, after) = rest.split_at(end);
+        rest = after;
+        (!event.is_empty()).then_some(event)
+    });
+    events.filter_map(|event| parse(event).data)
+}
+
 /// Reads the fields of an event.
 pub(crate) fn parse(event: &[u8]) -> Event<'_> {
     let mut parsed = Event { data: None, name: b"" };
@@ -128,6 +140,16 @@ mod tests {
             let data: Vec<_> = events.iter().map(|(_, data)| &data[..]).collect();
             assert_eq!(data, [b"a".as_slice(), b"b\nc"], "{end:?}");
         }
+    }
+
+    #[test]
+    fn the_data_of_whole_events_is_found_in_every_spelling() {
+        for end in ["\n", "\r\n", "\r"] {
+            let stream = format!("data: a{end}{end}: note{end}{end}event: x{end}data:b{end}data: c{end}{end}data: d");
+            let data: Vec<_> = data(stream.as_bytes()).map(|data| data.into_owned()).collect();
+            assert_eq!(data, [b"a".as_slice(), b"b\nc", b"d"], "{end:?}");
+        }
+        assert_eq!(data(b"").count(), 0);
     }
 
     #[test]

@@ -10,7 +10,6 @@ use std::{
 };
 
 use anyhow::bail;
-use backends::Api;
 use bytes::Bytes;
 use clap::Args;
 use http::{HeaderName, HeaderValue};
@@ -31,7 +30,7 @@ use crate::{
     keys::Grant,
     route,
     settle::replay,
-    wire,
+    wire::{self, ClientApi},
 };
 
 const EXAMPLES: &str = "\
@@ -159,13 +158,21 @@ pub(super) fn run(args: &Explain) -> anyhow::Result<bool> {
 fn asked(args: &Explain, request: &Path, config: &Config) -> anyhow::Result<Facts> {
     let grant = grant(config, args.team.as_deref(), args.context.as_deref())?;
     let body = body(request, config.limits.body_bytes)?;
-    let api = match serde_json::from_slice::<serde_json::Value>(&body) {
-        Ok(body) if body.get("messages").is_none() && body.get("prompt").is_some() => Api::Completions,
-        _ => Api::Chat,
-    };
+    let api = api_of(&serde_json::from_slice(&body).unwrap_or_default());
     let decoded = wire::decode(api, "explain", body)
         .map_err(|error| anyhow::anyhow!("{}", error.message).context("the request would be refused"))?;
     Ok(facts::of(&decoded, &grant, &args.headers.iter().cloned().collect(), config))
+}
+
+/// The API that a body is of, by keys that only one of them has.
+fn api_of(body: &serde_json::Value) -> ClientApi {
+    let has = |key: &str| body.get(key).is_some();
+    let anthropic = has("system") || has("stop_sequences") || body.pointer("/tools/0/input_schema").is_some();
+    match has("messages") {
+        false if has("prompt") => ClientApi::Completions,
+        true if anthropic => ClientApi::Messages,
+        _ => ClientApi::Chat,
+    }
 }
 
 /// The request of this id in the ledger of a data folder.

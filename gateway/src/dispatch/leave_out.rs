@@ -54,7 +54,7 @@ mod tests {
     fn what_is_left_out_is_gone_from_the_bytes_and_from_what_they_say() {
         let body = r#"{"model":"m","seed":7,"messages":[{"role":"user","content":"hi"}],"presence_penalty":1,
             "logit_bias":{"5":1},"temperature":0.5}"#;
-        let decoded = wire::decode(backends::Api::Chat, "r", body.into()).unwrap_or_else(|e| panic!("{}", e.message));
+        let decoded = wire::decode(wire::ClientApi::Chat, "r", body.into()).unwrap_or_else(|e| panic!("{}", e.message));
         let request = Arc::new(decoded.request);
         let less = without(&request, [Capability::Seed, Capability::Penalties].into_iter().collect());
         assert_eq!(

@@ -118,7 +118,7 @@ impl Bed {
             local: false,
         });
         let body = r#"{"model": "auto", "stream": true, "messages": [{"role": "user", "content": "hi"}]}"#;
-        let decoded = wire::decode(backends::Api::Chat, "r", body.into()).unwrap_or_else(|e| panic!("{}", e.message));
+        let decoded = wire::decode(wire::ClientApi::Chat, "r", body.into()).unwrap_or_else(|e| panic!("{}", e.message));
         Self {
             plan,
             places: places.collect(),

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use backends::{Api, Request};
+use backends::Request;
 use policies::{Facts, Plan, Verdict};
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
@@ -14,9 +14,10 @@ use super::{Work, answer};
 use crate::{
     keys::Grant,
     observe,
-    respond::body::Body,
+    respond::{Told, body::Body},
     runtime::{Gateway, Runtime},
     settle::{self, Asked, Settlement},
+    wire::{ClientApi, Manner},
 };
 
 /// The most mirrored requests that run at a time.
@@ -29,7 +30,7 @@ pub struct Mirrored {
     /// What the other request was planned by.
     pub runtime: Arc<Runtime>,
     /// The client API.
-    pub api: Api,
+    pub api: ClientApi,
     /// The id of the request that the caller is answered by.
     pub of: String,
     /// Who asks.
@@ -64,7 +65,15 @@ impl Mirrored {
         }
         observe::mirrored("sent");
         let settlement = Settlement::new(gateway.ledger.clone(), id.clone(), Instant::now(), facts.prompt_tokens);
-        let work = Work { runtime: &runtime, plan: &plan, request: &request, include_usage: true, facts: &facts };
+        // Nobody reads it: as it comes is cheapest.
+        let told = Told {
+            manner: &Manner::OpenAi,
+            model: "",
+            created: 0,
+            include_usage: true,
+            prompt_tokens: facts.prompt_tokens,
+        };
+        let work = Work { runtime: &runtime, plan: &plan, request: &request, told, facts: &facts };
         if let Ok((Body::Sse(mut stream), _)) = answer(work, None, ticket, settlement).await {
             while std::future::poll_fn(|cx| stream.poll_bytes(cx)).await.is_some() {}
         }

@@ -11,7 +11,8 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 
-use super::body::Body;
+use super::{body::Body, messages};
+use crate::wire::ClientApi;
 
 /// SDKs sleep for as long as `retry-after` says, some without a cap of their own.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
@@ -257,7 +258,7 @@ impl ApiError {
             .hint("what came before is incomplete; send the request again")
     }
 
-    /// The JSON body.
+    /// The JSON body of OpenAI's APIs.
     pub fn json(&self, request_id: &str) -> Bytes {
         let details = self.details.as_deref().map(|(key, value)| std::collections::BTreeMap::from([(*key, value)]));
         let body = ErrorBody {
@@ -274,9 +275,13 @@ impl ApiError {
         serde_json::to_vec(&body).expect("strings and numbers serialise").into()
     }
 
-    /// The whole response.
-    pub fn response(&self, request_id: &str) -> Response<Body> {
-        let mut response = Response::new(Body::whole(self.json(request_id)));
+    /// The whole response, in the shape of the caller's API.
+    pub fn response(&self, client: ClientApi, request_id: &str) -> Response<Body> {
+        let body = match client {
+            ClientApi::Chat | ClientApi::Completions | ClientApi::Responses => self.json(request_id),
+            ClientApi::Messages => messages::error(self, request_id).into(),
+        };
+        let mut response = Response::new(Body::whole(body));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -362,7 +367,7 @@ mod tests {
                 BackendError::Status { status: 422, body: Bytes::copy_from_slice(body.as_bytes()), retry_after: None };
             let api = ApiError::exhausted(&error, "m", 1);
             assert_eq!((api.status.as_u16(), api.message.as_str(), &*api.code), (422, "bad tool", "17"));
-            assert_eq!(api.response("r").headers()["x-should-retry"], "false");
+            assert_eq!(api.response(ClientApi::Chat, "r").headers()["x-should-retry"], "false");
         }
     }
 
@@ -376,9 +381,9 @@ mod tests {
     #[test]
     fn retry_after_is_capped_and_rounded_up() {
         let error = BackendError::Overloaded { retry_after: Some(Duration::from_millis(1_001)) };
-        assert_eq!(ApiError::exhausted(&error, "m", 2).response("r").headers()["retry-after"], "2");
+        assert_eq!(ApiError::exhausted(&error, "m", 2).response(ClientApi::Chat, "r").headers()["retry-after"], "2");
         let error = BackendError::Overloaded { retry_after: Some(Duration::from_secs(9_999)) };
-        assert_eq!(ApiError::exhausted(&error, "m", 2).response("r").headers()["retry-after"], "60");
+        assert_eq!(ApiError::exhausted(&error, "m", 2).response(ClientApi::Chat, "r").headers()["retry-after"], "60");
     }
 
     #[test]

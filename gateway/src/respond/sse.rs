@@ -1,10 +1,11 @@
 //! A streamed answer: events in, server-sent events out.
 //!
 //! The body is polled by the connection, so a caller that goes away drops it, and with it the upstream or the
-//! engine slot. Exactly one terminal comes: `[DONE]` after a whole answer, or an error event and then `[DONE]` after a broken one.
+//! engine slot. Exactly one terminal comes, as the caller's API has it (`writer`): that of a whole answer, or that of a broken
+//! one.
 //!
 //! Timers cost nothing a chunk: one sleep is armed for the nearest deadline, and when it fires it looks how long
-//! ago the last bytes were and is armed again. A silent stream gets comments, so that proxies keep it open.
+//! ago the last bytes were and is armed again. A silent stream gets a sign of life, so that proxies keep it open.
 
 use std::{
     fmt,
@@ -19,7 +20,7 @@ use backends::{Backend, BackendError, Event, EventStream, Phase, text_tokens};
 use bytes::{Bytes, BytesMut};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::{Framer, error::ApiError};
+use super::{Writer, error::ApiError};
 use crate::settle::Settlement;
 
 #[cfg(test)]
@@ -29,16 +30,13 @@ mod tests;
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Ready events are gathered into one write up to about this size.
 const GATHER: usize = 16 * 1024;
-const DONE: &[u8] = b"data: [DONE]\n\n";
 
 /// The body of a streamed answer.
 pub struct SseBody {
     events: EventStream,
     /// Events that were held back until the attempt committed.
     head: std::vec::IntoIter<Event>,
-    framer: Framer,
-    /// Whether the caller wants the usage chunk that we asked the upstream for.
-    include_usage: bool,
+    writer: Writer,
     settlement: Option<Settlement>,
     /// A choice ended, so the answer may be called whole.
     finished: bool,
@@ -71,20 +69,13 @@ pub struct Deadlines {
 }
 
 impl SseBody {
-    /// The body of a committed attempt. `include_usage`: whether the caller asked for the usage chunk.
-    pub fn new(
-        answer: Answer,
-        framer: Framer,
-        include_usage: bool,
-        settlement: Settlement,
-        deadlines: Deadlines,
-    ) -> Self {
+    /// The body of a committed attempt.
+    pub fn new(answer: Answer, writer: Writer, settlement: Settlement, deadlines: Deadlines) -> Self {
         let now = Instant::now();
         Self {
             events: answer.rest,
             head: answer.head.into_iter(),
-            framer,
-            include_usage,
+            writer,
             settlement: Some(settlement),
             finished: false,
             ended: false,
@@ -148,28 +139,28 @@ impl SseBody {
                 }
                 if frame.done {
                     self.complete(out);
-                } else if !frame.usage_only || self.include_usage {
-                    out.frame(frame.bytes);
+                } else if let Err(error) = self.writer.frame(frame, out) {
+                    self.fail(&error, out);
                 }
             }
             Event::Delta(delta) => {
                 if let Some(settlement) = &mut self.settlement {
                     settlement.text(text_tokens(&delta.text));
                 }
-                self.framer.delta(&delta, out.text());
+                self.writer.delta(&delta, out.text());
             }
             Event::Finish { index, reason } => {
                 self.finished = true;
                 if let Some(settlement) = &mut self.settlement {
                     settlement.finish(reason.as_str());
                 }
-                self.framer.finish(index, reason, out.text());
+                self.writer.finish(index, reason, out.text());
             }
             Event::Usage(usage) => {
                 if let Some(settlement) = &mut self.settlement {
                     settlement.usage(usage);
                 }
-                self.framer.usage(usage, out.text());
+                self.writer.usage(usage, out.text());
             }
         }
     }
@@ -180,7 +171,8 @@ impl SseBody {
             return self.fail(&BackendError::BrokenStream { reason: "it ended without a finish reason".into() }, out);
         }
         self.ended = true;
-        out.text().extend_from_slice(DONE);
+        let counted = self.settlement.as_ref().and_then(Settlement::counted);
+        self.writer.end(counted, out.text());
         if let Some(settlement) = self.settlement.take() {
             settlement.completed();
         }
@@ -189,7 +181,7 @@ impl SseBody {
     /// The terminal once a deadline has passed. Where the only choice has ended, the caller has the whole answer: what
     /// did not come is the upstream's own `[DONE]`, or usage. Of several choices it is not known which have ended.
     fn late(&mut self, phase: Phase, out: &mut Gathered) {
-        if self.finished && self.framer.choices() == 1 {
+        if self.finished && self.writer.choices() == 1 {
             return self.complete(out);
         }
         self.fail(&BackendError::Timeout { phase }, out);
@@ -199,11 +191,7 @@ impl SseBody {
     fn fail(&mut self, error: &BackendError, out: &mut Gathered) {
         self.ended = true;
         let id = self.settlement.as_ref().map(|settlement| settlement.request_id().to_owned()).unwrap_or_default();
-        let text = out.text();
-        text.extend_from_slice(b"data: ");
-        text.extend_from_slice(&ApiError::broken_stream(error).json(&id));
-        text.extend_from_slice(b"\n\n");
-        text.extend_from_slice(DONE);
+        self.writer.error(&ApiError::broken_stream(error), &id, out.text());
         if let Some(settlement) = self.settlement.take() {
             settlement.broken(error);
         }
@@ -230,7 +218,7 @@ impl SseBody {
             self.timer.as_mut().reset(next_beat.min(self.last_bytes + self.deadlines.idle).min(self.deadlines.total));
             if beats {
                 self.last_heartbeat = now;
-                return Poll::Ready(Some(Bytes::from_static(b": keep-alive\n\n")));
+                return Poll::Ready(Some(self.writer.heartbeat()));
             }
         }
         Poll::Pending
@@ -245,7 +233,7 @@ impl fmt::Debug for SseBody {
 
 /// Bytes of the events that were ready at one poll. A single upstream frame passes through uncopied.
 #[derive(Default)]
-struct Gathered {
+pub(super) struct Gathered {
     frame: Bytes,
     text: Vec<u8>,
 }
@@ -255,7 +243,7 @@ impl Gathered {
         self.frame.len() + self.text.len()
     }
 
-    fn frame(&mut self, bytes: Bytes) {
+    pub(super) fn frame(&mut self, bytes: Bytes) {
         if self.frame.is_empty() && self.text.is_empty() {
             self.frame = bytes;
         } else {
@@ -264,7 +252,7 @@ impl Gathered {
     }
 
     /// The buffer to append to, after the frame if there is one.
-    fn text(&mut self) -> &mut Vec<u8> {
+    pub(super) fn text(&mut self) -> &mut Vec<u8> {
         &mut self.text
     }
 

@@ -1,19 +1,52 @@
 //! An answer that is not streamed: put together from events, or passed on as the upstream sent it.
 
-use backends::{Event, Request, Usage};
+use backends::{BackendError, Event, Request, Usage, text_tokens};
 use bytes::Bytes;
 
-use super::framer::{Choice, Framer};
-use crate::settle::Settlement;
+use super::{
+    Told, Writer,
+    framer::{Choice, Framer},
+    pieces::{self, Piece},
+};
+use crate::{settle::Settlement, wire::Manner};
 
-/// The body of a whole answer to `request`, from all its events; `model` and `created` are said where we write it.
+/// The body of a whole answer to `request`, from all its events.
+///
+/// # Errors
+/// When an upstream's answer has to be read and cannot be.
 pub fn assemble(
     events: Vec<Event>,
     request: &Request,
-    model: &str,
-    created: u64,
+    told: Told<'_>,
     settlement: &mut Settlement,
-) -> Bytes {
+) -> Result<Bytes, BackendError> {
+    if matches!(told.manner, Manner::OpenAi) {
+        return Ok(in_openais(events, request, told, settlement));
+    }
+    let mut writer = Writer::keeping(request, told);
+    for event in events {
+        match event {
+            Event::Whole(frame) | Event::Frame(frame) => {
+                settlement.text(frame.text_tokens);
+                frame.usage.into_iter().for_each(|usage| settlement.usage(usage));
+                pieces::read(&frame.bytes, |piece| writer.take(piece))?;
+            }
+            Event::Delta(delta) => {
+                settlement.text(text_tokens(&delta.text));
+                writer.take(Piece::Text(delta.text.as_str().into()));
+            }
+            Event::Finish { reason, .. } => {
+                settlement.finish(reason.as_str());
+                writer.take(Piece::Finish { reason: reason.as_str().into(), stop_sequence: None });
+            }
+            Event::Usage(usage) => settlement.usage(usage),
+        }
+    }
+    settlement.counted().into_iter().for_each(|usage| writer.count(usage));
+    Ok(writer.whole().into())
+}
+
+fn in_openais(events: Vec<Event>, request: &Request, told: Told<'_>, settlement: &mut Settlement) -> Bytes {
     let mut choices = Vec::new();
     let mut total = Usage::default();
     for event in events {
@@ -41,7 +74,7 @@ pub fn assemble(
         }
     }
     settlement.usage(total);
-    Framer::new(request, model, created).whole(&choices, total).into()
+    Framer::new(request, told.model, told.created).whole(&choices, total).into()
 }
 
 /// One of the choices that the request asked for; they are made once the first is there.

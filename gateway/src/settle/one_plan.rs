@@ -9,7 +9,6 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-use backends::Api;
 use catalog::Date;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use policies::{Capability, Declared, Facts, Plan, Snapshot, Source, compile_declared, run_tests};
@@ -23,7 +22,7 @@ use crate::{
     keys::Grant,
     route,
     runtime::Runtime,
-    wire,
+    wire::{self, ClientApi},
 };
 
 const REQUESTS: usize = 10_000;
@@ -115,7 +114,7 @@ fn config() -> Config {
 }
 
 /// A caller, a body and headers.
-fn request(random: &mut StdRng, config: &Config) -> (Grant, Api, Value, HeaderMap) {
+fn request(random: &mut StdRng, config: &Config) -> (Grant, ClientApi, Value, HeaderMap) {
     let (team, context) = *[("support", "bot"), ("support", "office"), ("science", "lab")].choose(random).unwrap();
     let key = random.random_bool(0.7).then(|| (*["k1", "k2", "k3"].choose(random).unwrap()).into());
     let grant = Grant { key, team: Some(team.into()), context: Arc::clone(&config.contexts[context]) };
@@ -139,10 +138,10 @@ fn request(random: &mut StdRng, config: &Config) -> (Grant, Api, Value, HeaderMa
     ];
     let text = TEXTS.choose(random).unwrap().repeat(*[1, 1, 3, 200, 20_000].choose(random).unwrap());
     let mut body = json!({"model": *names.choose(random).unwrap()});
-    let api = if random.random_bool(0.1) { Api::Completions } else { Api::Chat };
+    let api = if random.random_bool(0.1) { ClientApi::Completions } else { ClientApi::Chat };
     match api {
-        Api::Completions => body["prompt"] = text.into(),
-        Api::Chat => {
+        ClientApi::Completions => body["prompt"] = text.into(),
+        _ => {
             let mut content = json!([{"type": "text", "text": text}]);
             if random.random_bool(0.1) {
                 let image = json!({"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}});
@@ -183,7 +182,7 @@ fn request(random: &mut StdRng, config: &Config) -> (Grant, Api, Value, HeaderMa
 }
 
 /// The record of a plan, written and read again, and planned again.
-fn replayed(runtime: &Runtime, api: Api, caller: &Grant, facts: &Facts, plan: &Plan) -> Plan {
+fn replayed(runtime: &Runtime, api: ClientApi, caller: &Grant, facts: &Facts, plan: &Plan) -> Plan {
     let asked = Asked { api, id: "r", shadow_of: None, caller, facts };
     let line = serde_json::to_string(&decision(runtime, &asked, plan)).unwrap();
     let record: Decision<'_> = serde_json::from_str(&line).unwrap();

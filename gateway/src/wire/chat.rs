@@ -7,7 +7,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::{Decoded, fields::Fields, fields::out_of_range};
+use super::{Decoded, Manner, fields::Fields, fields::out_of_range};
 use crate::respond::error::ApiError;
 
 /// Most rivals a token that `top_logprobs` may ask for.
@@ -122,7 +122,14 @@ pub(super) fn decode(id: &str, object: &Object<'_>) -> Result<Decoded, ApiError>
             template_kwargs: chat.chat_template_kwargs.filter(|k| k.get() != "null").map(|k| k.get().to_owned()),
         },
     };
-    Ok(Decoded { model: fields.model, request, needs, metadata: fields.metadata })
+    Ok(Decoded {
+        model: fields.model,
+        request,
+        needs,
+        metadata: fields.metadata,
+        manner: Manner::OpenAi,
+        left_out: Vec::new(),
+    })
 }
 
 fn logprobs(on: Option<bool>, top: Option<i64>) -> Result<Option<u8>, ApiError> {
@@ -204,9 +211,10 @@ fn content<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Part>, D::E
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::ClientApi;
 
     fn decoded(body: &str) -> Decoded {
-        crate::wire::decode(Api::Chat, "r", body.to_owned().into()).unwrap()
+        crate::wire::decode(ClientApi::Chat, "r", body.to_owned().into()).unwrap()
     }
 
     #[test]
@@ -248,7 +256,7 @@ mod tests {
             (r#""frequency_penalty":3"#, "frequency_penalty"),
         ] {
             let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":"x"}}],{field}}}"#);
-            let error = crate::wire::decode(Api::Chat, "r", body.into()).unwrap_err();
+            let error = crate::wire::decode(ClientApi::Chat, "r", body.into()).unwrap_err();
             assert_eq!(error.param.as_deref(), Some(param), "{}", error.message);
         }
     }

@@ -6,7 +6,7 @@ use serde::{
     de::{Error, SeqAccess, Visitor},
 };
 
-use super::{Decoded, fields::Fields, fields::out_of_range};
+use super::{Decoded, Manner, fields::Fields, fields::out_of_range};
 use crate::respond::error::ApiError;
 
 /// Most rivals a token that `logprobs` may ask for.
@@ -72,7 +72,14 @@ pub(super) fn decode(id: &str, object: &Object<'_>) -> Result<Decoded, ApiError>
         best_of,
         input: Input::Prompts(prompts),
     };
-    Ok(Decoded { model: fields.model, request, needs, metadata: fields.metadata })
+    Ok(Decoded {
+        model: fields.model,
+        request,
+        needs,
+        metadata: fields.metadata,
+        manner: Manner::OpenAi,
+        left_out: Vec::new(),
+    })
 }
 
 /// `prompt`: a string, strings, token ids, or lists of token ids.
@@ -165,8 +172,11 @@ mod tests {
     use super::*;
 
     fn prompts(prompt: &str) -> Result<Vec<Prompt>, ApiError> {
-        let decoded =
-            crate::wire::decode(Api::Completions, "r", format!(r#"{{"model":"m","prompt":{prompt}}}"#).into())?;
+        let decoded = crate::wire::decode(
+            crate::wire::ClientApi::Completions,
+            "r",
+            format!(r#"{{"model":"m","prompt":{prompt}}}"#).into(),
+        )?;
         let Input::Prompts(prompts) = decoded.request.input else { panic!("prompts") };
         Ok(prompts)
     }

@@ -160,6 +160,18 @@ impl Fields {
     }
 }
 
+/// 400 for a word that is none of those expected.
+pub(super) fn unknown(param: &str, found: &str, expected: &str) -> ApiError {
+    let found = clip(found, 100);
+    ApiError::invalid(param.to_owned(), format!("`{param}`: expected {expected}, found `{found}`"))
+}
+
+/// 400 for a field of an object at `at` that has to be there.
+pub(super) fn missing(at: &str, field: &str) -> ApiError {
+    let param = format!("{at}.{field}");
+    ApiError::invalid(param.clone(), format!("`{param}` is missing"))
+}
+
 /// A number within its range, or its default.
 fn range(param: &str, value: Option<f32>, range: std::ops::RangeInclusive<f32>, default: f32) -> Result<f32, ApiError> {
     match value {

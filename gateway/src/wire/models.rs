@@ -1,4 +1,6 @@
-//! `GET /v1/models` and `/v1/models/{id}`.
+//! `GET /v1/models` and `/v1/models/{id}`, as OpenAI and as Anthropic have them.
+
+use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Serialize;
 
@@ -35,6 +37,50 @@ impl Model {
             max_model_len: None,
             license: None,
             tier: None,
+        }
+    }
+}
+
+/// One model as Anthropic lists it.
+#[derive(Debug, Serialize)]
+pub struct AnthropicModel<'a> {
+    r#type: &'static str,
+    id: &'a str,
+    display_name: &'a str,
+    /// RFC 3339.
+    created_at: String,
+}
+
+impl Model {
+    /// The same as Anthropic lists it.
+    pub fn in_anthropics(&self) -> AnthropicModel<'_> {
+        let created = UNIX_EPOCH + Duration::from_secs(self.created);
+        AnthropicModel {
+            r#type: "model",
+            id: &self.id,
+            display_name: &self.id,
+            created_at: humantime::format_rfc3339_seconds(created).to_string(),
+        }
+    }
+}
+
+/// Anthropic's list: one page.
+#[derive(Debug, Serialize)]
+pub struct AnthropicList<'a> {
+    data: Vec<AnthropicModel<'a>>,
+    has_more: bool,
+    first_id: Option<&'a str>,
+    last_id: Option<&'a str>,
+}
+
+impl<'a> AnthropicList<'a> {
+    /// All of these.
+    pub fn of(models: &[&'a Model]) -> Self {
+        Self {
+            data: models.iter().map(|model| model.in_anthropics()).collect(),
+            has_more: false,
+            first_id: models.first().map(|model| &*model.id),
+            last_id: models.last().map(|model| &*model.id),
         }
     }
 }

@@ -8,7 +8,9 @@ use futures_util::{StreamExt as _, stream};
 use super::*;
 use crate::{
     dispatch::stats::{Epoch, Size, Stats},
+    respond::Told,
     runtime::Deployed,
+    wire::Manner,
 };
 
 const IDLE: Duration = Duration::from_secs(20);
@@ -57,10 +59,11 @@ fn body(events: EventStream, include_usage: bool) -> (SseBody, tempfile::TempDir
     let attempt = Arc::new(Stats::new(Epoch::start(), Arc::default())).begin(Size::of(1)).unwrap();
     let mut settlement = Settlement::new(ledger, "req_1".into(), Instant::now(), 5);
     settlement.serves(Arc::new(Deployed::for_tests("d", "m")), attempt, Duration::ZERO, true, None);
-    let framer = Framer::new(&request(include_usage), "m", 7);
+    let request = request(include_usage);
+    let told = Told { manner: &Manner::OpenAi, model: "m", created: 7, include_usage, prompt_tokens: 5 };
     let deadlines = Deadlines { idle: IDLE, total: Instant::now() + Duration::from_secs(300) };
     let answer = Answer { head: Vec::new(), rest: events, backend: Arc::new(Nobody) };
-    (SseBody::new(answer, framer, include_usage, settlement, deadlines), folder)
+    (SseBody::new(answer, Writer::new(&request, told), settlement, deadlines), folder)
 }
 
 async fn rest(body: &mut SseBody) -> String {
@@ -126,7 +129,8 @@ async fn a_stream_that_breaks_ends_with_an_error_and_done() {
 
 #[tokio::test]
 async fn done_without_a_finish_reason_is_no_answer() {
-    let done = Ok(Event::Frame(Frame { bytes: Bytes::from_static(DONE), done: true, ..Frame::default() }));
+    let done =
+        Ok(Event::Frame(Frame { bytes: Bytes::from_static(b"data: [DONE]\n\n"), done: true, ..Frame::default() }));
     let (mut body, _folder) = body(stream::iter([frame("data: {}\n\n", false), done]).boxed(), false);
     let text = rest(&mut body).await;
     assert!(text.contains("without a finish reason") && text.matches("[DONE]").count() == 1, "{text}");
@@ -147,7 +151,8 @@ async fn silence_after_the_finish_reason_of_the_only_choice_takes_nothing_from_t
     assert_eq!(outcome(&folder)["status"], "completed");
 
     let (mut first_of_two, _folder) = body(stream::iter([frame(last, true)]).chain(stream::pending()).boxed(), false);
-    first_of_two.framer = Framer::new(&Request { choices: 2, ..request(false) }, "m", 7);
+    let Writer::OpenAi { framer, .. } = &mut first_of_two.writer else { unreachable!("a chat") };
+    *framer = crate::respond::Framer::new(&Request { choices: 2, ..request(false) }, "m", 7);
     assert!(rest(&mut first_of_two).await.contains("backend.timeout"), "the other choice is missing");
 }
 
