@@ -41,6 +41,8 @@ policies: [cells.yaml]
 contexts: {{desk: {{use: internal, exposure: internal, seat: KR}}}}
 teams: {{desk: {{contexts: [desk]}}}}
 keys: keys.yaml
+# Half of all requests fail at their first candidate; what a budget does to that is tested elsewhere.
+retry_budget: {{share: 10}}
 deployments:
   - {{id: {SECOND}, model: qwen3-32b, server: vllm, base_url: \"{}\", name: healthy}}
 ",

@@ -66,15 +66,19 @@ pub fn rows() -> Vec<String> {
 pub enum Api {
     Chat,
     Completions,
+    Responses,
+    Messages,
 }
 
 impl Api {
-    pub const ALL: [Api; 2] = [Self::Chat, Self::Completions];
+    pub const ALL: [Api; 4] = [Self::Chat, Self::Completions, Self::Responses, Self::Messages];
 
     pub fn path(self) -> &'static str {
         match self {
             Self::Chat => "/v1/chat/completions",
             Self::Completions => "/v1/completions",
+            Self::Responses => "/v1/responses",
+            Self::Messages => "/v1/messages",
         }
     }
 
@@ -82,6 +86,8 @@ impl Api {
         match self {
             Self::Chat => "Chat",
             Self::Completions => "Completions",
+            Self::Responses => "Responses",
+            Self::Messages => "Messages",
         }
     }
 }
@@ -153,6 +159,11 @@ impl Cell {
         match self.api {
             Api::Chat => body["messages"] = serde_json::json!([{"role": "user", "content": PROMPT}]),
             Api::Completions => body["prompt"] = PROMPT.into(),
+            Api::Responses => body["input"] = PROMPT.into(),
+            Api::Messages => {
+                body["messages"] = serde_json::json!([{"role": "user", "content": PROMPT}]);
+                body["max_tokens"] = 100.into();
+            }
         }
         body
     }

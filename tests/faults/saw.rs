@@ -47,7 +47,11 @@ impl Saw {
             return Err("the body broke off".into());
         }
         if response.status == 200 && cell.stream {
-            return streamed(cell.api, response);
+            return match cell.api {
+                Api::Chat | Api::Completions => streamed(cell.api, response),
+                Api::Responses => told(response, Told::response),
+                Api::Messages => told(response, Told::message),
+            };
         }
         let kind = &response.content_type;
         if kind != "application/json" {
@@ -55,17 +59,31 @@ impl Saw {
         }
         let body: Value = serde_json::from_slice(&response.body).map_err(|error| format!("the body: {error}"))?;
         if response.status != 200 {
-            let error = Error::read(&body["error"], &response.id)?;
+            let error = match cell.api {
+                Api::Messages => Error::of_messages(&body, &response.id)?,
+                _ => Error::read(&body["error"], &response.id)?,
+            };
             return Ok(Self::Refused { status: response.status, retry_after: response.retry_after.clone(), error });
         }
         if !body["error"].is_null() {
             return Err("an error with status 200".into());
         }
+        match cell.api {
+            Api::Chat | Api::Completions => {}
+            Api::Responses => {
+                let text = text_of(&body["output"][0]["content"]).ok_or("no text")?;
+                return Ok(Self::Answer { text, finish: end_of_response(&body)? });
+            }
+            Api::Messages => {
+                let text = text_of(&body["content"]).ok_or("no text")?;
+                return Ok(Self::Answer { text, finish: end_of_message(&body["stop_reason"])? });
+            }
+        }
         let choices = body["choices"].as_array().filter(|choices| !choices.is_empty()).ok_or("no choices")?;
         let choice = &choices[0];
         let text = match cell.api {
-            Api::Chat => &choice["message"]["content"],
             Api::Completions => &choice["text"],
+            _ => &choice["message"]["content"],
         };
         let text = text.as_str().ok_or("no text")?.to_owned();
         Ok(Self::Answer { text, finish: choice["finish_reason"].as_str().map(str::to_owned) })
@@ -89,6 +107,19 @@ impl Error {
         if error.get("param").is_none() {
             return Err("an error without `param`".into());
         }
+        Ok(Self { code: text("code")?, message: text("message")? })
+    }
+
+    /// The body or the event of an error of Anthropic's API.
+    fn of_messages(body: &Value, id: &str) -> Result<Self, String> {
+        if body["type"] != "error" || body["request_id"] != id {
+            return Err(format!("no error of this request: {body}"));
+        }
+        Self::in_words(&body["error"])
+    }
+
+    fn in_words(error: &Value) -> Result<Self, String> {
+        let text = |key: &str| error[key].as_str().map(str::to_owned).ok_or(format!("an error without `{key}`"));
         Ok(Self { code: text("code")?, message: text("message")? })
     }
 
@@ -127,8 +158,8 @@ fn streamed(api: Api, response: &Response) -> Result<Saw, String> {
             }
             finish = finish.or(choice["finish_reason"].as_str().map(str::to_owned));
             let piece = match api {
-                Api::Chat => &choice["delta"]["content"],
                 Api::Completions => &choice["text"],
+                _ => &choice["delta"]["content"],
             };
             text.push_str(piece.as_str().unwrap_or_default());
         }
@@ -137,6 +168,93 @@ fn streamed(api: Api, response: &Response) -> Result<Saw, String> {
         None => Saw::Answer { text, finish },
         Some(error) => Saw::Broken { text, finish, error },
     })
+}
+
+/// What an event of a stream tells, in an API whose events have types.
+enum Told {
+    Text(String),
+    /// The reason of the end, in the chat API's word.
+    Finish(Option<String>),
+    /// The last event of a whole answer.
+    End,
+    Error(Error),
+    Nothing,
+}
+
+impl Told {
+    fn message(event: &Value, id: &str) -> Result<Self, String> {
+        Ok(match event["type"].as_str() {
+            Some("content_block_delta") => Self::Text(event["delta"]["text"].as_str().ok_or("no text")?.to_owned()),
+            Some("message_delta") => Self::Finish(end_of_message(&event["delta"]["stop_reason"])?),
+            Some("message_stop") => Self::End,
+            Some("error") => Self::Error(Error::of_messages(event, id)?),
+            Some("message_start" | "content_block_start" | "content_block_stop" | "ping") => Self::Nothing,
+            _ => return Err(format!("an event of no known type: {event}")),
+        })
+    }
+
+    fn response(event: &Value, _: &str) -> Result<Self, String> {
+        Ok(match event["type"].as_str().ok_or("an event without a type")? {
+            "response.output_text.delta" => Self::Text(event["delta"].as_str().ok_or("no text")?.to_owned()),
+            // Its end and the reason of it are one event.
+            "response.completed" | "response.incomplete" => Self::Finish(end_of_response(&event["response"])?),
+            "response.failed" => Self::Error(Error::in_words(&event["response"]["error"])?),
+            _ => Self::Nothing,
+        })
+    }
+}
+
+/// Reads a stream of events with types: any number of them, one terminal, and nothing more.
+fn told(response: &Response, read: impl Fn(&Value, &str) -> Result<Told, String>) -> Result<Saw, String> {
+    if !response.content_type.starts_with("text/event-stream") {
+        return Err(format!("a stream of type `{}`", response.content_type));
+    }
+    let body = std::str::from_utf8(&response.body).map_err(|_| "a stream that is no UTF-8")?;
+    let (mut text, mut finish, mut error, mut ended) = (String::new(), None, None, false);
+    for event in sse(body) {
+        if ended {
+            return Err(format!("an event after the end: {event}"));
+        }
+        let event: Value = serde_json::from_str(&event).map_err(|error| format!("an event `{event}`: {error}"))?;
+        match read(&event, &response.id)? {
+            Told::Text(more) => text.push_str(&more),
+            Told::Finish(reason) => {
+                finish = reason;
+                ended = event["type"] != "message_delta";
+            }
+            Told::End => ended = true,
+            Told::Error(why) => (error, ended) = (Some(why), true),
+            Told::Nothing => {}
+        }
+    }
+    match error {
+        _ if !ended => Err("a stream without an end".into()),
+        None => Ok(Saw::Answer { text, finish }),
+        Some(error) => Ok(Saw::Broken { text, finish, error }),
+    }
+}
+
+/// The texts of a list of parts.
+fn text_of(parts: &Value) -> Option<String> {
+    Some(parts.as_array()?.iter().filter_map(|part| part["text"].as_str()).collect())
+}
+
+/// The end of a response, in the chat API's word.
+fn end_of_response(response: &Value) -> Result<Option<String>, String> {
+    match (response["status"].as_str(), response["incomplete_details"].is_null()) {
+        (Some("completed"), true) => Ok(Some("stop".into())),
+        (Some("incomplete"), true) => Ok(None),
+        _ => Err(format!("a response that ends as {}", response["status"])),
+    }
+}
+
+/// The end of a message, likewise.
+fn end_of_message(reason: &Value) -> Result<Option<String>, String> {
+    match reason.as_str() {
+        None => Ok(None),
+        Some("end_turn") => Ok(Some("stop".into())),
+        Some(other) => Err(format!("a message that ends as {other}")),
+    }
 }
 
 /// The data of each event, by the rules of server-sent events: any line end, data over several lines, comments.
