@@ -1,11 +1,13 @@
 //! Endpoints of a Kubernetes service, from its EndpointSlices: listed once, then watched, so that a change is taken at once.
 //!
 //! Which cluster, and who asks, is what `kube` infers: the kubeconfig that `KUBECONFIG` names or that of the user, or else the
-//! service account of the pod, whose token is read again as it is renewed. It needs one right, in the namespace of the service:
+//! service account of the pod, whose token is read again as it is renewed. It needs one right, by a Role in the namespace of
+//! the service that is bound to it:
 //!
 //! ```yaml
 //! apiVersion: rbac.authorization.k8s.io/v1
 //! kind: Role
+//! metadata: {name: pointsman-discovery, namespace: ml}
 //! rules: [{apiGroups: [discovery.k8s.io], resources: [endpointslices], verbs: [get, list, watch]}]
 //! ```
 //!
@@ -232,7 +234,7 @@ fn told(error: &kube::Error) -> String {
             format!("the token for the API server cannot be read from {}: {error}", path.display())
         }
         Some(_) => "the credentials for the API server cannot be had".to_owned(),
-        None => root(error),
+        None => format!("the API server cannot be asked: {}", root(error)),
     }
 }
 
@@ -244,7 +246,7 @@ fn refused(status: &Status) -> String {
 fn unknown_cluster(error: &InferConfigError) -> String {
     let is_text = |cause: &(dyn Error + 'static)| matches!(cause.downcast_ref(), Some(KubeconfigError::Parse(_)));
     match causes(error).any(is_text) {
-        true => "the kubeconfig is not one".to_owned(),
+        true => "the kubeconfig is not YAML of its kind".to_owned(),
         false => error.to_string(),
     }
 }

@@ -188,7 +188,10 @@ async fn why_there_is_no_answer_is_told_without_the_token() {
         ),
         (of(&|config| config.auth_info.token_file = Some("/nowhere/token".into())), "/nowhere/token"),
         (of(&|config| config.root_cert = Some(Vec::new())), "certificate"),
-        (of(&|config| config.cluster_url = format!("https://{free}").parse().unwrap()), "refused"),
+        (
+            of(&|config| config.cluster_url = format!("https://{free}").parse().unwrap()),
+            "cannot be asked: Connection refused",
+        ),
     ];
     for (config, words) in cases {
         let mut source = source(&service(), config);
