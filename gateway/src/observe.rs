@@ -58,11 +58,14 @@ pub fn install_metrics() -> Result<PrometheusHandle, metrics_exporter_prometheus
     Ok(handle)
 }
 
+/// What is logged by default. The client of Kubernetes tells every try that fails, and discovery tells each reason once.
+const LOGGED: &str = "info,kube_client=off,kube_runtime=off";
+
 /// Logs to standard error; `RUST_LOG` chooses what, `info` by default, and `POINTSMAN_LOG=json` how.
 pub fn install_logs() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+        let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| LOGGED.into());
         let logs = tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_writer(std::io::stderr)

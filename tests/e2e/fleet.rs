@@ -1,15 +1,22 @@
 //! Several replicas behind one deployment: requests spread, one may die and come back, and the list of them may change.
 
+#[cfg(feature = "kubernetes")]
+mod kubernetes;
+
 use std::{fmt::Write as _, time::Duration};
 
 use scripted::{End, Host, Script};
 use serde_json::json;
-use tests::{Pointsman, chat};
+use tests::{Builder, Pointsman, chat};
 
 use crate::pointsman;
 
 /// A gateway with one deployment, whose replicas are told so.
 fn gateway(replicas: &str, file: &str) -> Pointsman {
+    start(builder(replicas).file("replicas.txt", file))
+}
+
+fn builder(replicas: &str) -> Builder {
     let config = format!(
         "policies: [routes.yaml]\ndeployments: [{{id: fleet, model: qwen3-32b, server: vllm, replicas: {replicas}}}]\n\
          contexts: {{desk: {{use: internal, exposure: internal, seat: KR}}}}\nteams: {{desk: {{contexts: [desk]}}}}\n\
@@ -17,7 +24,10 @@ fn gateway(replicas: &str, file: &str) -> Pointsman {
     );
     // One attempt: what the fleet does not mend, the caller sees.
     let routes = "version: 1\nroutes: [{name: r, match: {model: auto}, candidates: [fleet], attempts: {max: 1}}]\n";
-    let builder = pointsman().file("routes.yaml", routes).file("replicas.txt", file).config(&config);
+    pointsman().file("routes.yaml", routes).config(&config)
+}
+
+fn start(builder: Builder) -> Pointsman {
     let key = builder.key("desk", "desk");
     let mut gateway = builder.start();
     gateway.with_key(&key);

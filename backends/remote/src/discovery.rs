@@ -1,10 +1,11 @@
-//! Where the endpoints of a fleet are: a list, a name in DNS, or a file; looked up again while serving.
+//! Where the endpoints of a fleet are: a list, a name in DNS, a file, or a service of Kubernetes; looked up again while serving.
 //!
 //! | source | looked up again |
 //! | --- | --- |
 //! | `Urls` | never |
 //! | `Dns`, `Srv` | when the answer's time to live is over, but after 5 s at least and 60 s at most |
 //! | `File` | every 2 s |
+//! | `Kubernetes` | when the API server says that they are others |
 //!
 //! What cannot be had or read, names nothing, or names more than [`MOST_ENDPOINTS`] leaves the endpoints as they were, with a line
 //! in the log and a count in [`DISCOVERY_FAILURES`]: a fleet is never emptied by an accident. The task ends with the fleet. Knows
@@ -13,6 +14,8 @@
 mod dns;
 mod file;
 mod form;
+#[cfg(feature = "kubernetes")]
+mod kubernetes;
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
@@ -20,6 +23,8 @@ use backends::{BackendId, BoxFuture};
 use metrics::counter;
 use tokio::{runtime::Handle, task::JoinHandle, time::sleep};
 
+#[cfg(feature = "kubernetes")]
+pub use self::kubernetes::{KubernetesService, ServicePort};
 pub use self::{
     file::{Wrong, addresses_of},
     form::FormOf,
@@ -32,7 +37,7 @@ pub const DISCOVERY_FAILURES: &str = "pointsman_discovery_failures_total";
 /// The most endpoints of a fleet.
 pub const MOST_ENDPOINTS: usize = 1000;
 
-/// How soon a look that failed is tried again.
+/// How soon a look that failed is tried again, where its source knows nothing better.
 const AGAIN: Duration = Duration::from_secs(5);
 
 /// Where the endpoints of a fleet are told.
@@ -64,6 +69,9 @@ pub enum Replicas {
         /// What a base address is made of.
         form: FormOf,
     },
+    /// The endpoints of a service that serve, as its EndpointSlices tell them.
+    #[cfg(feature = "kubernetes")]
+    Kubernetes(KubernetesService),
 }
 
 impl fmt::Display for Replicas {
@@ -73,6 +81,8 @@ impl fmt::Display for Replicas {
             Self::Dns { name, port, .. } => write!(f, "the addresses of {name}, port {port}"),
             Self::Srv { name, .. } => write!(f, "the targets of {name}"),
             Self::File { path, .. } => write!(f, "the lines of {}", path.display()),
+            #[cfg(feature = "kubernetes")]
+            Self::Kubernetes(service) => write!(f, "the EndpointSlices of {service}"),
         }
     }
 }
@@ -88,11 +98,16 @@ struct Found {
 
 /// A place to look for endpoints.
 trait Source: Send {
-    /// Looks once.
+    /// Looks once. A source that is told of changes returns when there is one.
     ///
     /// # Errors
     /// Why there is no answer, for a line in the log.
     fn look(&mut self) -> BoxFuture<'_, Result<Found, String>>;
+
+    /// How soon to look again after a look that came to nothing.
+    fn after_failure(&mut self) -> Duration {
+        AGAIN
+    }
 }
 
 /// A task that looks; it ends with the drop.
@@ -108,6 +123,8 @@ impl Discovery {
             Replicas::Dns { name, port, form } => Some(Box::new(dns::Dns::new(name, Some(*port), form, keyed))),
             Replicas::Srv { name, form } => Some(Box::new(dns::Dns::new(name, None, form, keyed))),
             Replicas::File { path, form } => Some(Box::new(file::File::new(path, form, keyed))),
+            #[cfg(feature = "kubernetes")]
+            Replicas::Kubernetes(service) => Some(Box::new(kubernetes::Kubernetes::new(service, keyed))),
         };
         let task = source
             .zip(Handle::try_current().ok())
@@ -153,7 +170,7 @@ async fn run(id: BackendId, what: String, mut source: Box<dyn Source>, roster: A
                     tracing::warn!(deployment = %id, kept, "no endpoints are found by {what}, so those of before stay: {reason}");
                     trouble = Some(reason);
                 }
-                AGAIN
+                source.after_failure()
             }
         };
         roster.looked();

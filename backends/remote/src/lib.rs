@@ -58,6 +58,8 @@ pub use address::BaseUrl;
 pub use client::{Client, ClientError, ClientOptions};
 pub use connector::connect_within;
 pub use discovery::{DISCOVERY_FAILURES, FormOf, MOST_ENDPOINTS, Replicas, Wrong, addresses_of};
+#[cfg(feature = "kubernetes")]
+pub use discovery::{KubernetesService, ServicePort};
 pub use fleet::{EJECTED, ENDPOINTS, Fleet};
 pub use probe::Probing;
 pub use proxy::Proxies;

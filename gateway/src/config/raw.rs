@@ -1,11 +1,14 @@
 //! What a configuration file says, key by key, before anything is looked up: the one list of keys, from which decoding
 //! and the JSON Schema both come. A doc comment here is what an editor shows.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use catalog::{Activity, Domain, Exposure, Purpose};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{
+    Deserialize,
+    de::{self, Deserializer, Visitor},
+};
 
 use super::{
     decode::Spanned,
@@ -130,7 +133,7 @@ pub(super) struct RawDeployment {
     pub(super) price: Option<RawPrice>,
 }
 
-/// Servers that serve one model alike: exactly one of `urls`, `dns` and `file`. Each request goes to one of them.
+/// Servers that serve one model alike: exactly one of `urls`, `dns`, `file` and `kubernetes`. Each request goes to one of them.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename = "`replicas`", deny_unknown_fields)]
 #[schemars(rename = "Replicas")]
@@ -142,18 +145,60 @@ pub(super) struct RawReplicas {
     /// (`_http._tcp.NAME`). It is looked up again while serving.
     #[serde(default)]
     pub(super) dns: Option<Spanned<String>>,
-    /// Their port, where `dns` is a name with addresses.
+    /// Their port, where `dns` is a name with addresses. With `kubernetes`: the name of the port in the service, or the
+    /// number that the pods listen on; needed where there is more than one.
     #[serde(default)]
-    pub(super) port: Option<Spanned<u64>>,
+    pub(super) port: Option<Spanned<RawPort>>,
     /// A file that names one a line, as HOST:PORT or a base address; `#` begins a comment. It is read again while serving.
     #[serde(default)]
     pub(super) file: Option<Spanned<String>>,
-    /// How those of `dns` and HOST:PORT are spoken to. Default: http.
+    /// A Kubernetes service whose EndpointSlices are watched, in a build with the feature `kubernetes`. Pods that serve and
+    /// do not terminate are used. Needs a Role with the verbs get, list and watch on `endpointslices` of the API group
+    /// `discovery.k8s.io`; the cluster is that of the pod, or of the file that KUBECONFIG names.
+    #[serde(default)]
+    pub(super) kubernetes: Option<Spanned<String>>,
+    /// Namespace of the service of `kubernetes`. Default: that of the gateway's own pod.
+    #[serde(default)]
+    pub(super) namespace: Option<Spanned<String>>,
+    /// How those of `dns`, `kubernetes` and HOST:PORT are spoken to. Default: http.
     #[serde(default)]
     pub(super) scheme: Option<Spanned<RawScheme>>,
     /// Path below which their APIs lie. Default: the server's own, mostly /v1.
     #[serde(default)]
     pub(super) path: Option<Spanned<String>>,
+}
+
+/// A port of replicas.
+#[derive(Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(untagged, rename = "Port")]
+pub(super) enum RawPort {
+    /// Its number.
+    Number(u64),
+    /// Its name.
+    Name(String),
+}
+
+impl<'de> Deserialize<'de> for RawPort {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+        impl Visitor<'_> for Any {
+            type Value = RawPort;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a port: its number, or its name")
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<RawPort, E> {
+                Ok(RawPort::Number(number))
+            }
+
+            fn visit_str<E: de::Error>(self, name: &str) -> Result<RawPort, E> {
+                Ok(RawPort::Name(name.to_owned()))
+            }
+        }
+        // A number of the environment is text, and meant as a number.
+        deserializer.deserialize_u64(Any)
+    }
 }
 
 /// How a server is spoken to.

@@ -45,7 +45,7 @@ fn start(answers: Vec<Result<Found, String>>) -> (Discovery, Arc<Roster>, Looks)
     (Discovery(Some(task)), roster, looks)
 }
 
-fn roster() -> Arc<Roster> {
+pub(super) fn roster() -> Arc<Roster> {
     let client = Client::new(&ClientOptions::default()).unwrap();
     let id = BackendId::new("fleet");
     Arc::new(Roster::new(id.clone(), move |address| {

@@ -211,6 +211,11 @@ impl Roster {
         self.endpoints.load_full()
     }
 
+    #[cfg(all(test, feature = "kubernetes"))]
+    pub(crate) fn addresses(&self) -> std::collections::BTreeSet<String> {
+        self.endpoints.load().iter().map(|endpoint| endpoint.address().to_owned()).collect()
+    }
+
     fn count(&self) {
         let endpoints = self.endpoints.load();
         self.size.set(endpoints.len() as f64);

@@ -369,8 +369,12 @@ fn replicas_say_once_where_they_are_and_each_address_is_checked() {
         one(&format!("deployments: [{{id: a, model: qwen3-32b, server: vllm, {replicas}}}]"), code, words);
     };
     one("base_url: <<\"http://a/v1\">>, replicas: {urls: [\"http://b/v1\"]}", "two-addresses", &["keep one of them"]);
-    one("replicas: <<{>>}", "no-replicas", &["`urls: [...]`", "`file: FILE`"]);
-    one("replicas: {<<dns>>: a, port: 1, urls: [\"http://a\"]}", "two-sources", &["`urls`, `dns` and `file`"]);
+    one("replicas: <<{>>}", "no-replicas", &["`urls: [...]`", "`file: FILE`", "`kubernetes: SERVICE`"]);
+    one(
+        "replicas: {<<dns>>: a, port: 1, urls: [\"http://a\"]}",
+        "two-sources",
+        &["`urls`, `dns`, `file` and `kubernetes`"],
+    );
     one("replicas: {urls: <<3>>}", "wrong-value", &["expected a list"]);
     one("replicas: {<<urls>>: []}", "out-of-range", &["expected 1 to 1000"]);
     one("replicas: {urls: [\"http://a/v1\", <<a>>]}", "address", &["`a` is not a base address"]);
@@ -379,6 +383,8 @@ fn replicas_say_once_where_they_are_and_each_address_is_checked() {
     one("replicas: {dns: <<\"a b\">>, port: 1}", "bad-name", &["_http._tcp.NAME"]);
     one("replicas: {dns: <<a.b>>}", "missing-key", &["needs the key `port`"]);
     one("replicas: {dns: a.b, port: <<70000>>}", "out-of-range", &["1 to 65535"]);
+    one("replicas: {dns: a.b, port: <<http>>}", "wrong-value", &["is a number"]);
+    one("replicas: {dns: a.b, port: <<true>>}", "wrong-value", &["its number, or its name"]);
     one("replicas: {dns: _http._tcp.a, port: <<80>>}", "misplaced-key", &["tells its ports"]);
     one("replicas: {dns: <<a.b>>, port: 443, scheme: https}", "nameless-replicas", &["certificates"]);
     one("replicas: {dns: _http._tcp.a, scheme: <<htps>>}", "unknown-value", &["did you mean `https`?"]);
@@ -390,6 +396,58 @@ fn replicas_say_once_where_they_are_and_each_address_is_checked() {
     let shown =
         errors("deployments: [{id: a, model: pointsman-demo, engine: native, replicas: {urls: [\"http://a\"]}}]");
     assert!(shown.contains("`replicas` says nothing about an engine in this process"), "{shown}");
+}
+
+#[test]
+fn a_service_in_kubernetes_is_named_as_kubernetes_names_things() {
+    let one = |replicas: &str, code: &str, words: &[&str]| {
+        one(&format!("deployments: [{{id: a, model: qwen3-32b, server: vllm, {replicas}}}]"), code, words);
+    };
+    one("replicas: {<<kubernetes>>: a, urls: [\"http://a\"]}", "two-sources", &["keep one of"]);
+    one("replicas: {dns: _http._tcp.a, namespace: <<ml>>}", "misplaced-key", &["that Kubernetes does not tell"]);
+    let long = "a".repeat(64);
+    for name in ["vllm.ml", "Vllm", "-a", "a-", "\"\"", &long] {
+        one(&format!("replicas: {{kubernetes: <<{name}>>}}"), "bad-name", &["the name of a service", "lower-case"]);
+        one(&format!("replicas: {{kubernetes: a, namespace: <<{name}>>}}"), "bad-name", &["the name of a namespace"]);
+        one(&format!("replicas: {{kubernetes: a, port: <<{name}>>}}"), "bad-name", &["the name of a port"]);
+    }
+    one("replicas: {kubernetes: a, port: <<0>>}", "out-of-range", &["1 to 65535"]);
+    one("replicas: {urls: [\"http://a\"], <<namspace>>: b}", "unknown-key", &["did you mean `namespace`?"]);
+    one("key: \"${TEST_KEY}\", replicas: {kubernetes: <<a>>}", "unencrypted-key", &["`scheme: https`"]);
+}
+
+#[cfg(not(feature = "kubernetes"))]
+#[test]
+fn a_build_that_cannot_ask_kubernetes_says_how_to_get_one_that_can() {
+    let lines = "deployments: [{id: a, model: qwen3-32b, server: vllm, replicas: {kubernetes: <<vllm>>}}]";
+    one(lines, "missing-feature", &["this build cannot ask Kubernetes", "build with `--features kubernetes`"]);
+}
+
+#[cfg(feature = "kubernetes")]
+#[test]
+fn a_service_in_kubernetes_is_watched_as_it_is_written() {
+    use crate::config::Target;
+    use remote::{FormOf, KubernetesService, Replicas, ServicePort};
+    let read = |replicas: &str| {
+        let text = format!("deployments: [{{id: a, model: qwen3-32b, server: vllm, replicas: {replicas}}}]");
+        let config = Files::new([("pointsman.yaml", &*with_keys(&text)), ("keys.yaml", "keys: []")]).config();
+        match &config.deployments[0].target {
+            Target::Fleet { replicas: Replicas::Kubernetes(service), .. } => service.clone(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let form = |https| FormOf { https, path: "/v1".into() };
+    let service = |namespace: Option<&str>, port, https| KubernetesService {
+        name: "vllm".into(),
+        namespace: namespace.map(str::to_owned),
+        port,
+        form: form(https),
+    };
+    assert_eq!(read("{kubernetes: vllm}"), service(None, None, false));
+    let named = Some(ServicePort::Named("http".into()));
+    assert_eq!(read("{kubernetes: vllm, namespace: ml, port: http}"), service(Some("ml"), named, false));
+    let numbered = Some(ServicePort::Numbered(8000));
+    assert_eq!(read("{kubernetes: vllm, port: 8000, scheme: https}"), service(None, numbered, true));
 }
 
 #[test]

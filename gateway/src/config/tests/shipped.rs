@@ -40,7 +40,11 @@ fn the_shipped_configuration_loads_as_it_is() {
 
 #[test]
 fn the_shipped_configuration_loads_with_every_setting_on() {
-    let files = Files::new([("pointsman.yaml", &everything_on()), ("keys.yaml", "keys: []")])
+    let everything = everything_on();
+    // A build without the feature refuses what asks Kubernetes.
+    let possible = |line: &&str| cfg!(feature = "kubernetes") || !line.contains("replicas: {kubernetes:");
+    let lines: Vec<_> = everything.lines().filter(possible).collect();
+    let files = Files::new([("pointsman.yaml", &*lines.join("\n")), ("keys.yaml", "keys: []")])
         .environment([("GROQ_API_KEY", "k"), ("GROQ_BASE_URL", "http://127.0.0.1:1/v1")]);
     for folder in ["models", "secrets", "examples", "policies"] {
         fs::create_dir(files.path().join(folder)).unwrap();
