@@ -16,6 +16,7 @@ pub struct Payload {
     bytes: Bytes,
     model: Range<usize>,
     stream_options: Option<Range<usize>>,
+    cache_salt: Option<Range<usize>>,
 }
 
 /// Why bytes are no payload.
@@ -40,7 +41,7 @@ pub enum PayloadError {
 }
 
 /// Keys that we read and replace. Upstreams that compare keys without case would see both.
-const OURS: [&str; 3] = ["model", "stream", "stream_options"];
+const OURS: [&str; 4] = ["model", "stream", "stream_options", "cache_salt"];
 /// Keys by which routers and servers are told to use another model, provider, adapter or address.
 const CHOOSERS: [&str; 9] =
     ["models", "provider", "route", "plugins", "fallbacks", "lora_path", "api_base", "base_url", "user_config"];
@@ -61,11 +62,12 @@ impl Payload {
     /// Those of [`Payload::new`], but for the first.
     pub fn of(object: &Object<'_>) -> Result<Self, PayloadError> {
         let bytes = object.bytes();
-        let (mut model, mut stream_options) = (None, None);
+        let (mut model, mut stream_options, mut cache_salt) = (None, None, None);
         for (key, value) in object.entries() {
             let (place, name) = match key {
                 "model" => (&mut model, "model"),
                 "stream_options" => (&mut stream_options, "stream_options"),
+                "cache_salt" => (&mut cache_salt, "cache_salt"),
                 other => {
                     let like = |known: &&&str| known.eq_ignore_ascii_case(other);
                     if let Some(key) = OURS.iter().find(|ours| **ours != other && like(ours)) {
@@ -83,7 +85,7 @@ impl Payload {
             }
         }
         let model = model.ok_or_else(|| PayloadError::Shape(serde_json::Error::missing_field("model")))?;
-        Ok(Self { bytes: bytes.clone(), model, stream_options })
+        Ok(Self { bytes: bytes.clone(), model, stream_options, cache_salt })
     }
 
     /// The bytes as the caller sent them.
@@ -91,16 +93,24 @@ impl Payload {
         &self.bytes
     }
 
-    /// The body with another model name and, if `usage` is set, with `stream_options.include_usage` on.
-    /// All other bytes stay as they are; with nothing to change it is the caller's own buffer.
-    pub fn rewritten(&self, model: &str, usage: bool) -> Bytes {
+    /// The body with another model name, if `usage` is set with `stream_options.include_usage` on, and with this
+    /// `cache_salt` in place of any that the caller gave. All other bytes stay as they are; with nothing to change it is
+    /// the caller's own buffer.
+    pub fn rewritten(&self, model: &str, usage: bool, cache_salt: Option<&str>) -> Bytes {
         let name = serde_json::Value::from(model).to_string();
-        let mut edits: Vec<(Range<usize>, Vec<u8>)> = Vec::with_capacity(2);
+        let mut edits: Vec<(Range<usize>, Vec<u8>)> = Vec::with_capacity(3);
         if self.bytes[self.model.clone()] != *name.as_bytes() {
             edits.push((self.model.clone(), name.into_bytes()));
         }
         if usage {
             edits.extend(self.usage_edit());
+        }
+        if let Some(salt) = cache_salt {
+            let value = serde_json::Value::from(salt).to_string();
+            edits.push(match &self.cache_salt {
+                Some(place) => (place.clone(), value.into_bytes()),
+                None => (self.model.end..self.model.end, format!(r#","cache_salt":{value}"#).into_bytes()),
+            });
         }
         if edits.is_empty() {
             return self.bytes.clone();
@@ -198,7 +208,7 @@ mod tests {
     #[test]
     fn what_is_left_can_still_be_rewritten() {
         let body = Bytes::from_static(br#"{"seed":1,"stream_options":{},"model":"m"}"#);
-        let out = Payload::new(body).unwrap().without(&["seed"]).rewritten("n", true);
+        let out = Payload::new(body).unwrap().without(&["seed"]).rewritten("n", true, None);
         assert_eq!(out, r#"{"stream_options":{"include_usage":true},"model":"n"}"#);
     }
 
@@ -219,8 +229,10 @@ mod tests {
     }
 
     fn rewritten(body: &'static str, model: &str, usage: bool) -> String {
-        String::from_utf8(Payload::new(Bytes::from_static(body.as_bytes())).unwrap().rewritten(model, usage).to_vec())
-            .unwrap()
+        String::from_utf8(
+            Payload::new(Bytes::from_static(body.as_bytes())).unwrap().rewritten(model, usage, None).to_vec(),
+        )
+        .unwrap()
     }
 
     #[test]
@@ -234,8 +246,23 @@ mod tests {
     #[test]
     fn the_same_model_gives_back_the_callers_own_buffer() {
         let bytes = Bytes::from_static(br#"{"model":"m","stream":false}"#);
-        let out = Payload::new(bytes.clone()).unwrap().rewritten("m", false);
+        let out = Payload::new(bytes.clone()).unwrap().rewritten("m", false, None);
         assert_eq!(out.as_ptr(), bytes.as_ptr());
+    }
+
+    #[test]
+    fn a_salt_takes_the_place_of_any_that_the_caller_gave() {
+        for (body, salted) in [
+            (r#"{"model":"m"}"#, r#"{"model":"n","stream_options":{"include_usage":true},"cache_salt":"s"}"#),
+            (
+                r#"{"cache_salt":"of another","model":"m","stream_options":null}"#,
+                r#"{"cache_salt":"s","model":"n","stream_options":{"include_usage":true}}"#,
+            ),
+        ] {
+            let payload = Payload::new(Bytes::from_static(body.as_bytes())).unwrap();
+            assert_eq!(payload.rewritten("n", true, Some("s")), salted);
+        }
+        assert!(Payload::new(Bytes::from_static(br#"{"model":"m","Cache_Salt":"x"}"#)).is_err());
     }
 
     #[test]

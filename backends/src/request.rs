@@ -36,6 +36,9 @@ pub struct Request {
     pub suffix: bool,
     /// Completions only: the best of this many answers is asked for.
     pub best_of: Option<u32>,
+    /// What a server's cache of prefixes is split by: prompts with the same salt may share it. `None` where nobody need be
+    /// kept apart.
+    pub cache_salt: Option<String>,
 }
 
 impl Request {

@@ -79,6 +79,9 @@ pub struct Server {
     /// Whether prompts that share a prefix share its work without being asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix_cache: Option<bool>,
+    /// Whether a request field `cache_salt` says which prompts may share it.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
+    pub cache_salt: bool,
     /// Formats of weights it loads.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub formats: Vec<String>,

@@ -125,6 +125,8 @@ pub struct Deployment {
     pub target: Target,
     /// The most requests that are sent there at a time, where the file says so.
     pub max_concurrent: Option<u32>,
+    /// Whether prompts of different teams share the server's cache of prefixes.
+    pub shared_cache: bool,
 }
 
 /// Where a deployment runs.

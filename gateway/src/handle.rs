@@ -10,13 +10,14 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header, reques
 use hyper::body::Incoming;
 use ledger::Ticket;
 use policies::{Candidate, Capability, Facts, Plan, Verdict};
+use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
 use self::shadow::Mirrored;
 use crate::{
     admit,
     dispatch::{self, Reserved, stats::Size},
-    facts, observe,
+    facts, keys, observe,
     respond::{
         Told, Writer,
         body::Body,
@@ -100,7 +101,8 @@ async fn serve(
         return Err(refusal);
     }
 
-    let request = Arc::new(decoded.request);
+    let cache_salt = caller.team.as_deref().map(cache_salt);
+    let request = Arc::new(backends::Request { cache_salt, ..decoded.request });
     if let Some(shadow) = plan.shadow.take() {
         let (gateway, runtime, request) = (Arc::clone(gateway), Arc::clone(&runtime), Arc::clone(&request));
         let (of, caller, facts) = (id.to_owned(), caller.clone(), facts.clone());
@@ -218,6 +220,11 @@ async fn decode(api: ClientApi, id: &str, bytes: Bytes) -> Result<wire::Decoded,
     tokio::task::spawn_blocking(move || wire::decode(api, &id, bytes))
         .await
         .unwrap_or_else(|_| Err(ApiError::malformed_json("the request body could not be decoded")))
+}
+
+/// What splits a server's cache of prefixes by team: the same at every gateway, and nothing that a name could break.
+fn cache_salt(team: &str) -> String {
+    keys::hex(&Sha256::digest(format!("pointsman: the cache of team {team}"))[..16])
 }
 
 /// A new id for a request; ids sort by time.

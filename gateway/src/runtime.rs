@@ -88,6 +88,7 @@ pub struct Deployed {
     /// Its model as a response header.
     pub model_header: HeaderValue,
     target: Target,
+    shared_cache: bool,
 }
 
 /// One loaded configuration, ready to serve.
@@ -135,6 +136,7 @@ impl Deployed {
             id_header: HeaderValue::from_static("d"),
             model_header: HeaderValue::from_static("m"),
             target: Target::Native { weights: Weights::BuiltIn, context_tokens: None },
+            shared_cache: false,
         }
     }
 }
@@ -154,7 +156,9 @@ impl Runtime {
                 let at = previous.deployed.iter().position(|old| old.facts.id == deployment.facts.id)?;
                 let place = &previous.places[at];
                 let old = &previous.deployed[at];
-                let same = old.target == deployment.target && old.facts.weights == deployment.facts.weights;
+                let same = old.target == deployment.target
+                    && old.shared_cache == deployment.shared_cache
+                    && old.facts.weights == deployment.facts.weights;
                 // An engine that died is started anew. A place elsewhere is asked how it is all the time, and is told by that.
                 let died = || place.local && !place.backend.load(&Probe::default()).healthy;
                 (same && !died()).then(|| place.clone())
@@ -177,6 +181,7 @@ impl Runtime {
                 model_header: header(&deployment.facts.model),
                 facts: deployment.facts.clone(),
                 target: deployment.target.clone(),
+                shared_cache: deployment.shared_cache,
             }));
         }
         let facts = config.deployments.iter().map(|deployment| deployment.facts.clone()).collect();
@@ -311,12 +316,17 @@ fn backend(
                 }
                 None => at_server(&deployment.facts.place, catalog, base_url, name, key.clone()),
             };
+            let target = remote::Target { salts_cache: target.salts_cache && !deployment.shared_cache, ..target };
             remote::backend(id, target, client).map_err(|error| failed(&error))
         }
         Target::Fleet { replicas, key, name } => {
             let (place, catalog) = (deployment.facts.place.clone(), Arc::clone(&config.catalog));
             let (key, name) = (key.clone(), name.clone());
-            let target = move |base_url: &str| at_server(&place, &catalog, base_url, &name, key.clone());
+            let shared = deployment.shared_cache;
+            let target = move |base_url: &str| {
+                let target = at_server(&place, &catalog, base_url, &name, key.clone());
+                remote::Target { salts_cache: target.salts_cache && !shared, ..target }
+            };
             let fleet = remote::Fleet::new(id, replicas, target, client).map_err(|error| failed(&error))?;
             Ok(Arc::new(fleet))
         }

@@ -198,3 +198,35 @@ async fn a_parameter_that_a_host_lacks_is_left_out_where_the_route_says_so_and_e
     let response = gateway.request("POST", "/v1/chat/completions").json(&chat("exact", "hi")).send().await.unwrap();
     assert!(response.status() == StatusCode::OK && !response.headers().contains_key("x-pointsman-left-out"));
 }
+
+#[tokio::test]
+async fn teams_are_kept_apart_in_the_cache_of_a_server_whatever_a_caller_says() {
+    let host = Host::start(Script::default()).await.unwrap();
+    let config = format!(
+        "discover: false\npolicies: [routes.yaml]\ndeployments:\n\
+         - {{id: apart, model: qwen3-32b, server: vllm, base_url: \"{0}\", name: m}}\n\
+         - {{id: shared, model: qwen3-8b, server: vllm, base_url: \"{0}\", name: m, shared_cache: true}}\n\
+         - {{id: unsalted, model: phi-4, server: tgi, base_url: \"{0}\", name: m}}\n\
+         contexts: {{desk: {{use: internal, exposure: internal, seat: KR}}}}\n\
+         teams: {{a: {{contexts: [desk]}}, b: {{contexts: [desk]}}}}\nkeys: keys.yaml\n",
+        host.base_url()
+    );
+    let routes = "version: 1\nroutes: [{name: r, match: {model: auto}, candidates: [apart]}]\n";
+    let builder = pointsman().file("routes.yaml", routes).config(&config);
+    let keys = ["a", "b"].map(|team| builder.key(team, "desk"));
+    let gateway = builder.start();
+    let ask = async |model: &str, key: &str| {
+        let mut body = chat(model, "hi");
+        body["cache_salt"] = json!("that of another");
+        let request = gateway.request("POST", "/v1/chat/completions").bearer_auth(key).json(&body);
+        assert_eq!(request.send().await.unwrap().status(), 200);
+        let sent: Value = serde_json::from_slice(&host.requests().pop().unwrap().body).unwrap();
+        sent["cache_salt"].as_str().unwrap().to_owned()
+    };
+    let (first, second) = (ask("apart", &keys[0]).await, ask("apart", &keys[1]).await);
+    assert!(first.len() == 32 && first.bytes().all(|byte| byte.is_ascii_hexdigit()), "{first}");
+    assert!(first != second && first == ask("apart", &keys[0]).await);
+    for model in ["shared", "unsalted"] {
+        assert_eq!(ask(model, &keys[0]).await, "that of another", "{model} is not told whose it is");
+    }
+}

@@ -32,6 +32,7 @@ fn chat(text: &str) -> Request {
         echo: false,
         suffix: false,
         best_of: None,
+        cache_salt: None,
     }
 }
 

@@ -72,6 +72,7 @@ fn request() -> Request {
         echo: false,
         suffix: false,
         best_of: None,
+        cache_salt: None,
     }
 }
 

@@ -156,7 +156,9 @@ impl Remote {
             let reason = format!("the host has no `{}`", request.api.path());
             return Err(BackendError::Unsupported { param, reason });
         };
-        let body = request.payload.rewritten(&self.target.name, request.stream && self.target.asks_usage);
+        let usage = request.stream && self.target.asks_usage;
+        let salt = request.cache_salt.as_deref().filter(|_| self.target.salts_cache);
+        let body = request.payload.rewritten(&self.target.name, usage, salt);
         let body = renamed(body, &self.target.renames);
         Ok(self.client.send(move || {
             let mut post = http::Request::new(Full::new(body.clone()));

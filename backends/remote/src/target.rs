@@ -36,6 +36,8 @@ pub struct Target {
     pub keep_alive: bool,
     /// Whether a stream is asked for its usage (`stream_options.include_usage`).
     pub asks_usage: bool,
+    /// Whether it is told whose prompts may share its cache of prefixes (`cache_salt`).
+    pub salts_cache: bool,
     /// The names by which it counts tokens and cost.
     pub usage: Arc<Convention>,
     /// Parameters that the place refuses or ignores. A request that depends on one is not sent there.
@@ -168,6 +170,7 @@ impl Target {
             lacks: Vec::new(),
             paths: Paths::default(),
             renames: Vec::new(),
+            salts_cache: false,
             rate_limits: quota::usual(),
             rate_limits_inside: None,
             probing: Probing::default(),
@@ -228,6 +231,7 @@ impl Target {
             asks_usage: server.include_usage != Some(false),
             usage: convention(&server.usage),
             lacks: Parameter::named(&server.unsupported),
+            salts_cache: server.cache_salt,
             ..Self::new(base_url, name, key)
         }
     }

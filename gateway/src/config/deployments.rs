@@ -473,7 +473,8 @@ impl<'a> One<'a, '_> {
         // The place is filled in by who called; until then it is the demo model's.
         let target = Target::Native { weights: Weights::BuiltIn, context_tokens: None };
         let max_concurrent = self.max_concurrent();
-        Deployment { facts, target, max_concurrent }
+        let shared_cache = self.raw.shared_cache.as_ref().is_some_and(|shared| shared.value);
+        Deployment { facts, target, max_concurrent, shared_cache }
     }
 
     fn max_concurrent(&mut self) -> Option<u32> {

@@ -83,7 +83,7 @@ fn live(
                 key: Some(Secret::new(key)),
                 name: offer.name.clone(),
             };
-            Some(Deployment { facts, target, max_concurrent: None })
+            Some(Deployment { facts, target, max_concurrent: None, shared_cache: false })
         })
         .collect();
     if deployments.is_empty() {

@@ -128,6 +128,10 @@ pub(super) struct RawDeployment {
     /// learnt from its refusals.
     #[serde(default)]
     pub(super) max_concurrent: Option<Spanned<u64>>,
+    /// Whether prompts of different teams share the server's cache of prefixes. One team could then tell from times what
+    /// another has asked, so servers that can are told to keep teams apart. Default: false.
+    #[serde(default)]
+    pub(super) shared_cache: Option<Spanned<bool>>,
     /// Price there. Default: what the host lists.
     #[serde(default)]
     pub(super) price: Option<RawPrice>,

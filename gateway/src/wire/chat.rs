@@ -116,6 +116,7 @@ pub(super) fn decode(id: &str, object: &Object<'_>) -> Result<Decoded, ApiError>
         echo: false,
         suffix: false,
         best_of: None,
+        cache_salt: None,
         input: Input::Chat {
             messages,
             tools: tools.map(|tools| tools.get().to_owned()),

@@ -70,6 +70,7 @@ pub(super) fn decode(id: &str, object: &Object<'_>) -> Result<Decoded, ApiError>
         echo: completion.echo.unwrap_or(false),
         suffix: completion.suffix.is_some_and(|suffix| !suffix.is_empty()),
         best_of,
+        cache_salt: None,
         input: Input::Prompts(prompts),
     };
     Ok(Decoded {

@@ -48,6 +48,7 @@ fn request(input: Input) -> Request {
         echo: false,
         suffix: false,
         best_of: None,
+        cache_salt: None,
     }
 }
 

@@ -173,6 +173,7 @@ fn request() -> Arc<Request> {
         echo: false,
         suffix: false,
         best_of: None,
+        cache_salt: None,
     })
 }
 

@@ -63,6 +63,7 @@ pub fn request(api: Api, body: &str) -> Request {
         echo: false,
         suffix: false,
         best_of: None,
+        cache_salt: None,
     }
 }
 

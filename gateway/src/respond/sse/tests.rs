@@ -31,6 +31,7 @@ fn request(include_usage: bool) -> Request {
         echo: false,
         suffix: false,
         best_of: None,
+        cache_salt: None,
     }
 }
 
