@@ -150,6 +150,9 @@ fn payload(object: &Object<'_>) -> Result<Payload, ApiError> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, prelude::*, sample::select};
+    use serde_json::Value;
+
     use super::*;
 
     fn error(api: ClientApi, body: &'static [u8]) -> (u16, Option<String>, String) {
@@ -206,5 +209,120 @@ mod tests {
     fn deep_nesting_is_refused_without_a_stack_overflow() {
         let deep = [b"{\"model\":\"m\",\"messages\":".as_slice(), "[".repeat(100_000).as_bytes()].concat();
         assert_eq!(decode(ClientApi::Chat, "r", deep.into()).unwrap_err().status.as_u16(), 400);
+    }
+
+    /// Some JSON, with the keys and words that the APIs know among others.
+    fn json() -> impl Strategy<Value = Value> {
+        const WORDS: [&str; 24] = [
+            "user",
+            "assistant",
+            "system",
+            "tool",
+            "text",
+            "image",
+            "document",
+            "tool_use",
+            "tool_result",
+            "thinking",
+            "base64",
+            "url",
+            "function",
+            "custom",
+            "function_call",
+            "function_call_output",
+            "reasoning",
+            "message",
+            "input_text",
+            "input_image",
+            "json_schema",
+            "auto",
+            "\u{1f980}",
+            "",
+        ];
+        const KEYS: [&str; 22] = [
+            "type",
+            "role",
+            "content",
+            "text",
+            "source",
+            "media_type",
+            "data",
+            "url",
+            "id",
+            "name",
+            "input",
+            "tool_use_id",
+            "call_id",
+            "arguments",
+            "output",
+            "summary",
+            "image_url",
+            "input_schema",
+            "parameters",
+            "format",
+            "schema",
+            "thinking",
+        ];
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            select(WORDS.to_vec()).prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 40, 6, |inner| {
+            prop_oneof![
+                vec(inner.clone(), 0..4).prop_map(Value::from),
+                vec((select(KEYS.to_vec()), inner), 0..6).prop_map(object),
+            ]
+        })
+    }
+
+    fn object(pairs: Vec<(&'static str, Value)>) -> Value {
+        pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect::<serde_json::Map<_, _>>().into()
+    }
+
+    /// A turn as it mostly is, with blocks of any kind.
+    fn turn() -> impl Strategy<Value = Value> {
+        let block = prop_oneof![
+            "[a-z\u{1f980}]{0,3}".prop_map(|text| object(vec![("type", "text".into()), ("text", text.into())])),
+            json(),
+        ];
+        let content = prop_oneof!["[a-z]{0,3}".prop_map(Value::from), vec(block, 0..3).prop_map(Value::from)];
+        let role = select(vec!["user", "assistant", "system"]);
+        (role, content).prop_map(|(role, content)| object(vec![("role", role.into()), ("content", content)]))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn whatever_a_body_holds_it_is_refused_with_a_400_or_becomes_a_body_that_hosts_can_read(
+            fields in vec((select(vec![
+                "messages", "input", "system", "tools", "tool_choice", "max_tokens", "max_output_tokens", "instructions", "text",
+                "metadata", "stop_sequences", "thinking", "output_config", "stream", "temperature", "prompt", "container",
+            ]), json()), 0..8),
+            turns in vec(prop_oneof![1 => json(), 5 => turn()], 1..4),
+        ) {
+            let mut body = object(fields);
+            body["model"] = "m".into();
+            // Otherwise most would be refused for the first thing that is missing.
+            for (key, value) in [("max_tokens", Value::from(5)), ("messages", turns.clone().into()), ("input", turns.into())] {
+                if body.get(key).is_none() {
+                    body[key] = value;
+                }
+            }
+            let apis = [ClientApi::Chat, ClientApi::Completions, ClientApi::Messages, ClientApi::Responses];
+            for api in apis {
+                match decode(api, "r", body.to_string().into()) {
+                    Err(error) => prop_assert_eq!(error.status.as_u16(), 400),
+                    Ok(decoded) => {
+                        let sent: Value = serde_json::from_slice(decoded.request.payload.bytes()).unwrap();
+                        prop_assert_eq!(&sent["model"], "m");
+                        let input = if decoded.request.api == backends::Api::Chat { "messages" } else { "prompt" };
+                        prop_assert!(sent.get(input).is_some(), "{sent}");
+                    }
+                }
+            }
+        }
     }
 }

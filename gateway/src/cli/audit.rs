@@ -52,7 +52,7 @@ enum Command {
         #[arg(long, value_name = "COUNT", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
         last: u32,
     },
-    /// Count requests by day, team, context, decision, model, licence, tier and deployment
+    /// Count requests, tokens and cost by day, team, key, context, use, API, route, decision, model, licence, tier and deployment
     Report,
 }
 

@@ -43,6 +43,8 @@ pub(in crate::cli) struct Outcome {
     #[serde(default)]
     cached_tokens: Option<u64>,
     #[serde(default)]
+    tokens_by: Option<String>,
+    #[serde(default)]
     pub(in crate::cli) cost_usd: Option<f64>,
     #[serde(default)]
     first_token_ms: Option<u64>,
@@ -56,6 +58,11 @@ struct Kind {
 }
 
 impl Entry {
+    /// Who counted its tokens: `backend`, or `estimate`.
+    pub(super) fn counted_by(&self) -> Option<&str> {
+        self.outcome.as_ref()?.tokens_by.as_deref()
+    }
+
     /// Who served it.
     pub(in crate::cli) fn deployment(&self) -> Option<&str> {
         self.outcome.as_ref()?.deployment.as_deref()
@@ -152,7 +159,7 @@ pub(in crate::cli) mod tests {
     pub(in crate::cli) fn outcome(request: &str, status: &str) -> Value {
         json!({
             "v": 1, "kind": "outcome", "time": 9, "request": request, "status": status, "http": 200, "deployment": "b",
-            "model": "m", "tried": [], "prompt_tokens": 7, "completion_tokens": 3, "cost_usd": 0.5
+            "model": "m", "tried": [], "prompt_tokens": 7, "completion_tokens": 3, "tokens_by": "backend", "cost_usd": 0.5
         })
     }
 

@@ -35,14 +35,18 @@ impl Report {
         let lines = [
             ("day", time[..10].to_owned()),
             ("team", or_none(decision.team.as_deref())),
+            ("key", or_none(decision.key.as_deref())),
             ("context", decision.context.to_string()),
             ("use", decision.r#use.purpose.to_string()),
+            ("api", decision.api.to_string()),
+            ("route", or_none(decision.route.as_deref())),
             ("decision", decision.verdict.to_string()),
             ("outcome", entry.ended().to_owned()),
             ("model", or_none(licensed.map(|candidate| &*candidate.model))),
             ("license", or_none(licensed.map(|candidate| &*candidate.license))),
             ("tier", or_none(licensed.map(|candidate| candidate.tier.to_string()).as_deref())),
             ("deployment", or_none(entry.deployment())),
+            ("counted by", or_none(entry.counted_by())),
         ];
         self.total.add(entry);
         for (line, value) in lines {
@@ -78,13 +82,17 @@ impl Report {
 
 fn heading(line: &str) -> &'static str {
     match line {
+        "api" => "API",
         "context" => "CONTEXT",
+        "counted by" => "TOKENS COUNTED BY",
         "day" => "DAY",
         "decision" => "DECISION",
         "deployment" => "DEPLOYMENT",
+        "key" => "KEY",
         "license" => "LICENCE",
         "model" => "MODEL",
         "outcome" => "OUTCOME",
+        "route" => "ROUTE",
         "team" => "TEAM",
         "tier" => "TIER",
         _ => "USE",
@@ -139,6 +147,11 @@ mod tests {
         assert_eq!(counts("outcome"), [("completed", 1), ("license", 1), ("open", 1)]);
         assert_eq!(counts("deployment"), [("b", 1), ("none", 2)]);
         assert_eq!(counts("tier"), [("1", 2), ("none", 1)]);
+        assert_eq!(
+            (counts("key"), counts("route"), counts("api")),
+            (vec![("k1", 3)], vec![("r", 3)], vec![("chat", 3)])
+        );
+        assert_eq!(counts("counted by"), [("backend", 1), ("none", 2)], "estimates are told apart");
         assert!(report.to_text().starts_with("1970-01-02T00:00:00.000Z to 1970-01-03T00:00:00.000Z\n"));
     }
 
