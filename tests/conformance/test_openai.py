@@ -2,9 +2,13 @@
 
 import time
 
+from pathlib import Path
+
 import openai
 import pytest
 from openai import OpenAI
+
+from mocked import mocked
 
 QUESTION = [{"role": "user", "content": "Which licence has Llama 3.3 70B Instruct?"}]
 
@@ -101,3 +105,25 @@ def test_the_first_token_comes_soon(client: OpenAI) -> None:
         stream.close()
     assert len(times) == 20
     print(f"first content after {sorted(times)[10] * 1e3:.1f} ms (median of 20), {max(times) * 1e3:.1f} ms at most")
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_tool_is_called_and_its_result_answered(tmp_path: Path, streamed: bool) -> None:
+    parameters = {"type": "object", "properties": {"text": {"type": "string"}}}
+    tools = [{"type": "function", "function": {"name": "look_up", "parameters": parameters}}]
+
+    def ask(messages: list[object]) -> openai.types.chat.ChatCompletionMessage:
+        options = {"model": "auto", "messages": messages, "tools": tools}
+        if not streamed:
+            return client.chat.completions.create(**options).choices[0].message
+        with client.chat.completions.stream(**options) as stream:
+            return stream.get_final_completion().choices[0].message
+
+    with mocked(tmp_path) as host:
+        client = OpenAI(base_url=host.gateway.clients, api_key=host.key, max_retries=0)
+        first = ask(QUESTION)
+        call = first.tool_calls[0]
+        assert call.function.name == "look_up" and QUESTION[0]["content"] in call.function.arguments
+        said = {"role": "assistant", "content": None, "tool_calls": [{"id": call.id, "type": "function", "function": {"name": call.function.name, "arguments": call.function.arguments}}]}
+        result = {"role": "tool", "tool_call_id": call.id, "content": "Llama 3.3 licence"}
+        assert ask([*QUESTION, said, result]).content.startswith("scripted answer to:")
