@@ -48,10 +48,12 @@ async fn clients(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response<
         ("/v1/responses", &Method::POST) => handle::generate(gateway, ClientApi::Responses, request).await,
         ("/v1/messages", &Method::POST) => handle::generate(gateway, ClientApi::Messages, request).await,
         ("/v1/messages/count_tokens", &Method::POST) => handle::count_tokens(gateway, request).await,
-        (
-            "/v1/chat/completions" | "/v1/completions" | "/v1/responses" | "/v1/messages" | "/v1/messages/count_tokens",
-            _,
-        ) => refuse(ApiError::method_not_allowed("POST")),
+        ("/v1/chat/completions" | "/v1/completions" | "/v1/responses", _) => {
+            refuse(ApiError::method_not_allowed("POST"))
+        }
+        ("/v1/messages" | "/v1/messages/count_tokens", _) => {
+            refuse_in(ClientApi::Messages, &ApiError::method_not_allowed("POST"))
+        }
         (_, &Method::GET | &Method::HEAD) if path == "/v1/models" || path.starts_with("/v1/models/") => {
             models(&gateway, &request).unwrap_or_else(refuse)
         }
@@ -127,9 +129,14 @@ fn unknown_path(path: &str) -> ApiError {
 
 /// Gives a refusal its id and counts it.
 fn refuse(error: ApiError) -> Response<Body> {
+    refuse_in(ClientApi::Chat, &error)
+}
+
+/// The same in the shape of the caller's API.
+fn refuse_in(client: ClientApi, error: &ApiError) -> Response<Body> {
     observe::refused(&error.code);
     let id = handle::request_id();
-    let mut response = error.response(ClientApi::Chat, &id);
+    let mut response = error.response(client, &id);
     handle::stamp(response.headers_mut(), &id);
     response
 }

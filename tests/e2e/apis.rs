@@ -142,6 +142,9 @@ async fn an_error_before_the_answer_has_the_shape_of_the_callers_api() {
     let (status, body) =
         gateway.post("/v1/responses", &json!({"model": "qwen3-32b", "input": "x", "background": true})).await;
     assert_eq!((status, &body["error"]["param"]), (400, &json!("background")));
+    let response = gateway.request("GET", "/v1/messages").send().await.unwrap();
+    assert_eq!(response.status(), 405);
+    assert_eq!(response.json::<Value>().await.unwrap()["error"]["type"], "invalid_request_error");
     let response = gateway.request("GET", "/v1/responses").send().await.unwrap();
     assert_eq!(response.status(), 405, "a client that tries a web socket learns at once that there is none");
     let response = gateway.request("GET", "/v1/models").header("anthropic-version", "2023-06-01").send().await.unwrap();

@@ -146,7 +146,7 @@ impl Writer {
     /// An answer of `model` to the request `id`, whose prompt has about so many tokens.
     pub fn new(id: &str, model: &str, prompt_tokens: u64, shows_reasoning: bool) -> Self {
         Self {
-            id: format!("msg_{id}"),
+            id: format!("msg_{}", id.trim_start_matches("req_")),
             model: model.to_owned(),
             prompt_tokens,
             shows_reasoning,

@@ -66,7 +66,7 @@ fn a_stream_has_every_event_of_its_blocks_in_order_and_its_counts_at_the_end() {
     let zero =
         json!({"input_tokens": 7, "output_tokens": 0, "cache_read_input_tokens": 0, "cache_creation_input_tokens": 0});
     let expected = [
-        json!({"type": "message_start", "message": {"id": "msg_req_1", "type": "message", "role": "assistant", "model": "m",
+        json!({"type": "message_start", "message": {"id": "msg_1", "type": "message", "role": "assistant", "model": "m",
             "content": [], "stop_reason": null, "stop_sequence": null, "usage": zero}}),
         start(0, json!({"type": "thinking", "thinking": "", "signature": ""})),
         delta(0, json!({"type": "thinking_delta", "thinking": "let"})),
@@ -77,7 +77,7 @@ fn a_stream_has_every_event_of_its_blocks_in_order_and_its_counts_at_the_end() {
         stop(1),
         start(2, json!({"type": "tool_use", "id": "c1", "name": "read", "input": {}})),
         delta(2, json!({"type": "input_json_delta", "partial_json": "{\"a\""})),
-        start(3, json!({"type": "tool_use", "id": "toolu_req_1_1", "name": "list", "input": {}})),
+        start(3, json!({"type": "tool_use", "id": "toolu_1_1", "name": "list", "input": {}})),
         delta(3, json!({"type": "input_json_delta", "partial_json": "{}"})),
         delta(2, json!({"type": "input_json_delta", "partial_json": ":1}"})),
         stop(2),
@@ -102,7 +102,7 @@ fn a_whole_message_says_the_same() {
     ];
     assert_eq!(
         whole(writer().keeping(), pieces, USAGE),
-        json!({"id": "msg_req_1", "type": "message", "role": "assistant", "model": "m", "content": [
+        json!({"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": [
             {"type": "thinking", "thinking": "hm", "signature": ""},
             {"type": "text", "text": "a"},
             {"type": "tool_use", "id": "c1", "name": "f", "input": {"z": 1, "a": 2}},
