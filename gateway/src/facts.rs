@@ -80,7 +80,7 @@ fn asked(input: &Input) -> Option<String> {
 }
 
 /// Tokens of the longest prompt, about.
-fn prompt_tokens(input: &Input) -> u64 {
+pub fn prompt_tokens(input: &Input) -> u64 {
     /// What a chat template puts around a turn.
     const TURN: u64 = 4;
     match input {

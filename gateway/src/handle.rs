@@ -17,7 +17,9 @@ use self::shadow::Mirrored;
 use crate::{
     admit,
     dispatch::{self, Reserved, stats::Size},
-    facts, keys, observe,
+    facts,
+    keys::{self, Grant},
+    observe,
     respond::{
         Told, Writer,
         body::Body,
@@ -49,11 +51,10 @@ pub async fn count_tokens(gateway: Arc<Gateway>, request: Request<Incoming>) -> 
     let (parts, body) = request.into_parts();
     let counted = async {
         let runtime = gateway.runtime();
-        let caller = admit::admit(&runtime.config.access, &parts.headers)?;
-        let bytes = body::read(body, &parts.headers, &runtime.config.limits).await?;
-        let decoded = wire::decode_to_count(&id, bytes)?;
-        let facts = facts::of(&decoded, &caller, &parts.headers, &runtime.config);
-        Ok(stack::json_response(format!("{{\"input_tokens\":{}}}", facts.prompt_tokens).into()))
+        let (_, bytes) = admitted(&runtime, &parts, body).await?;
+        let decoded = decode(&id, bytes, wire::decode_to_count).await?;
+        let tokens = facts::prompt_tokens(&decoded.request.input);
+        Ok(stack::json_response(format!("{{\"input_tokens\":{tokens}}}").into()))
     };
     let mut response = counted.await.unwrap_or_else(|error: ApiError| {
         observe::refused(&error.code);
@@ -76,16 +77,8 @@ async fn serve(
         observe::refused(&error.code);
         error
     };
-    // Before the body is read: a stranger's megabytes are not worth keeping.
-    let caller = match admit::admit(&runtime.config.access, &parts.headers) {
-        Ok(caller) => caller,
-        Err(error) => {
-            body::discard(body, &parts.headers).await;
-            return Err(early(error));
-        }
-    };
-    let bytes = body::read(body, &parts.headers, &runtime.config.limits).await.map_err(early)?;
-    let decoded = decode(api, id, bytes).await.map_err(early)?;
+    let (caller, bytes) = admitted(&runtime, parts, body).await.map_err(early)?;
+    let decoded = decode(id, bytes, move |id, bytes| wire::decode(api, id, bytes)).await.map_err(early)?;
 
     let mut facts = facts::of(&decoded, &caller, &parts.headers, &runtime.config);
     let Planned { mut plan, reserved } = route::planned(&runtime, &mut facts).await;
@@ -209,15 +202,32 @@ async fn answer<'a>(
     }
 }
 
+/// Who asks, and what.
+async fn admitted(runtime: &Runtime, parts: &Parts, body: Incoming) -> Result<(Grant, Bytes), ApiError> {
+    // Before the body is read: a stranger's megabytes are not worth keeping.
+    let caller = match admit::admit(&runtime.config.access, &parts.headers) {
+        Ok(caller) => caller,
+        Err(error) => {
+            body::discard(body, &parts.headers).await;
+            return Err(error);
+        }
+    };
+    Ok((caller, body::read(body, &parts.headers, &runtime.config.limits).await?))
+}
+
 /// Decodes a body; a large one away from the threads that serve the others.
-async fn decode(api: ClientApi, id: &str, bytes: Bytes) -> Result<wire::Decoded, ApiError> {
+async fn decode(
+    id: &str,
+    bytes: Bytes,
+    read: impl FnOnce(&str, Bytes) -> Result<wire::Decoded, ApiError> + Send + 'static,
+) -> Result<wire::Decoded, ApiError> {
     /// Below this, decoding takes less than a millisecond or so.
     const LARGE: usize = 1 << 20;
     if bytes.len() < LARGE {
-        return wire::decode(api, id, bytes);
+        return read(id, bytes);
     }
     let id = id.to_owned();
-    tokio::task::spawn_blocking(move || wire::decode(api, &id, bytes))
+    tokio::task::spawn_blocking(move || read(&id, bytes))
         .await
         .unwrap_or_else(|_| Err(ApiError::malformed_json("the request body could not be decoded")))
 }

@@ -13,6 +13,7 @@ mod fields;
 pub mod messages;
 pub mod models;
 pub mod responses;
+mod text_or_list;
 
 use std::sync::Arc;
 

@@ -17,7 +17,7 @@ use backends::Usage;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{error::ApiError, pieces::Piece};
+use super::{error::ApiError, pieces::Piece, sse::named_event};
 
 /// What is said on a silent stream.
 pub const PING: &[u8] = b"event: ping\ndata: {\"type\": \"ping\"}\n\n";
@@ -377,11 +377,7 @@ fn event(event: &Event<'_>, out: &mut Vec<u8>) {
         Event::MessageStop => "message_stop",
         Event::Error { .. } => "error",
     };
-    out.extend_from_slice(b"event: ");
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\ndata: ");
-    serde_json::to_writer(&mut *out, event).expect("strings and numbers serialise");
-    out.extend_from_slice(b"\n\n");
+    named_event(name, event, out);
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use self::item::{Item, Kind, Part};
-use super::{error::ApiError, pieces::Piece};
+use super::{error::ApiError, pieces::Piece, sse::named_event};
 use crate::wire::responses::Echo;
 
 /// An answer under way.
@@ -409,11 +409,7 @@ fn of(item: &Item, at: usize) -> Event<'_> {
 fn emit(number: &mut u64, event: Event<'_>, out: &mut Vec<u8>) {
     let event = Event { sequence_number: *number, ..event };
     *number += 1;
-    out.extend_from_slice(b"event: ");
-    out.extend_from_slice(event.r#type.as_bytes());
-    out.extend_from_slice(b"\ndata: ");
-    serde_json::to_writer(&mut *out, &event).expect("strings and numbers serialise");
-    out.extend_from_slice(b"\n\n");
+    named_event(event.r#type, &event, out);
 }
 
 #[cfg(test)]

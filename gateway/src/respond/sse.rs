@@ -18,6 +18,7 @@ use std::{
 
 use backends::{Backend, BackendError, Event, EventStream, Phase, text_tokens};
 use bytes::{Bytes, BytesMut};
+use serde::Serialize;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{Writer, error::ApiError};
@@ -229,6 +230,15 @@ impl fmt::Debug for SseBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SseBody").field("finished", &self.finished).field("ended", &self.ended).finish_non_exhaustive()
     }
+}
+
+/// Appends an event that has a name.
+pub(super) fn named_event(name: &str, data: &impl Serialize, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"event: ");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\ndata: ");
+    serde_json::to_writer(&mut *out, data).expect("strings and numbers serialise");
+    out.extend_from_slice(b"\n\n");
 }
 
 /// Bytes of the events that were ready at one poll. A single upstream frame passes through uncopied.

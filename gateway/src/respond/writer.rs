@@ -118,7 +118,6 @@ impl Writer {
             }
             return Ok(());
         }
-        frame.usage.into_iter().for_each(|usage| self.count(usage));
         // A frame may hold several events.
         remote::sse_data(&frame.bytes).try_for_each(|data| pieces::read(&data, |piece| self.piece(piece, out.text())))
     }
@@ -140,11 +139,10 @@ impl Writer {
         }
     }
 
-    /// The token counts of what was generated here.
-    pub(super) fn usage(&mut self, usage: Usage, out: &mut Vec<u8>) {
-        match self {
-            Self::OpenAi { framer, .. } => framer.usage(usage, out),
-            _ => self.count(usage),
+    /// The token counts of what was generated here; other APIs tell them at the end.
+    pub(super) fn usage(&self, usage: Usage, out: &mut Vec<u8>) {
+        if let Self::OpenAi { framer, .. } = self {
+            framer.usage(usage, out);
         }
     }
 

@@ -1,13 +1,14 @@
 //! `POST /v1/chat/completions`: the request.
 
 use backends::{Api, Input, Message, Object, Part, Request, ToolUse};
-use serde::{
-    Deserialize, Deserializer,
-    de::{IgnoredAny, SeqAccess, Visitor},
-};
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
-use super::{Decoded, Manner, fields::Fields, fields::out_of_range};
+use super::{
+    Decoded, Manner,
+    fields::{Fields, out_of_range},
+    text_or_list::{Entry, text_or_list},
+};
 use crate::respond::error::ApiError;
 
 /// Most rivals a token that `top_logprobs` may ask for.
@@ -40,7 +41,7 @@ struct ResponseFormat {
 #[derive(Deserialize)]
 struct Turn {
     role: String,
-    #[serde(default, deserialize_with = "content")]
+    #[serde(default, deserialize_with = "text_or_list")]
     content: Vec<Part>,
     #[serde(default)]
     name: Option<String>,
@@ -71,7 +72,7 @@ struct Function {
 
 /// A part of a content array. Only text is read; what else it holds stays in the payload.
 #[derive(Deserialize)]
-struct WirePart {
+pub(super) struct WirePart {
     r#type: String,
     #[serde(default)]
     text: Option<String>,
@@ -170,43 +171,22 @@ impl From<Turn> for Message {
     }
 }
 
-/// A string, an array of parts, or null.
-fn content<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Part>, D::Error> {
-    struct Content;
+impl Entry for Part {
+    type Wire<'de> = WirePart;
 
-    impl<'de> Visitor<'de> for Content {
-        type Value = Vec<Part>;
+    const EXPECTED: &'static str = "a string or an array of content parts";
 
-        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.write_str("a string or an array of content parts")
-        }
-
-        fn visit_unit<E>(self) -> Result<Self::Value, E> {
-            Ok(Vec::new())
-        }
-
-        fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-            Ok(vec![Part::Text(text.to_owned())])
-        }
-
-        fn visit_string<E>(self, text: String) -> Result<Self::Value, E> {
-            Ok(vec![Part::Text(text)])
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Self::Value, A::Error> {
-            let mut content = Vec::new();
-            while let Some(part) = parts.next_element::<WirePart>()? {
-                content.push(match part.text {
-                    // `refusal` and `thinking` parts carry their text under other keys.
-                    Some(text) => Part::Text(text),
-                    None => Part::Other(part.r#type),
-                });
-            }
-            Ok(content)
-        }
+    fn of_text(text: String) -> Self {
+        Self::Text(text)
     }
 
-    deserializer.deserialize_any(Content)
+    fn of_wire(part: WirePart) -> Self {
+        match part.text {
+            // `refusal` and `thinking` parts carry their text under other keys.
+            Some(text) => Self::Text(text),
+            None => Self::Other(part.r#type),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -3,8 +3,13 @@
 //! Keys come in one order, and values that the caller wrote as JSON keep their bytes, so that the same conversation makes
 //! the same prompt, and a cache of prefixes finds it again.
 
+use backends::Object;
+use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
+
+use super::Decoded;
+use crate::respond::error::ApiError;
 
 /// The body.
 #[derive(Default, Serialize)]
@@ -120,9 +125,17 @@ pub(super) struct JsonSchema {
 }
 
 impl Body {
-    /// Its text.
-    pub(super) fn json(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("strings and numbers serialise")
+    /// What it says, as the chat API is read; an error about `ours` names the caller's own field, `theirs`.
+    pub(super) fn decoded(&self, id: &str, [ours, theirs]: [&str; 2]) -> Result<Decoded, ApiError> {
+        let text = Bytes::from(serde_json::to_vec(self).expect("strings and numbers serialise"));
+        let object = Object::read(&text).map_err(|error| ApiError::malformed_json(error.to_string()))?;
+        super::chat::decode(id, &object).map_err(|mut error| {
+            if error.param.as_deref() == Some(ours) {
+                error.param = Some(theirs.to_owned());
+                error.message = error.message.replace(&format!("`{ours}`"), &format!("`{theirs}`"));
+            }
+            error
+        })
     }
 }
 

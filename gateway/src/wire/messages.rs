@@ -22,12 +22,11 @@ mod chat;
 mod content;
 
 use backends::Object;
-use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use self::content::{Block, contents};
-use super::{Decoded, Manner};
+use self::content::Block;
+use super::{Decoded, Manner, text_or_list::text_or_list};
 use crate::respond::error::ApiError;
 
 /// The fields that the gateway reads.
@@ -37,7 +36,7 @@ struct Messages {
     messages: Vec<Turn>,
     #[serde(default)]
     max_tokens: Option<i64>,
-    #[serde(default, deserialize_with = "contents")]
+    #[serde(default, deserialize_with = "text_or_list")]
     system: Vec<Block>,
     #[serde(default)]
     stream: Option<bool>,
@@ -70,7 +69,7 @@ struct Messages {
 #[derive(Deserialize)]
 struct Turn {
     role: String,
-    #[serde(default, deserialize_with = "contents")]
+    #[serde(default, deserialize_with = "text_or_list")]
     content: Vec<Block>,
 }
 
@@ -138,19 +137,8 @@ pub(super) fn decode(id: &str, object: &Object<'_>, what: For) -> Result<Decoded
     super::payload(object)?;
     let shows_reasoning = asked.thinking.as_ref().is_some_and(|thinking| thinking.r#type != "disabled");
     let metadata = asked.metadata.take();
-    let chat: Bytes = chat::of(asked, metadata.as_deref())?.into();
-    let object = Object::read(&chat).map_err(|error| ApiError::malformed_json(error.to_string()))?;
-    let decoded = super::chat::decode(id, &object).map_err(in_its_words)?;
+    let decoded = chat::of(asked, metadata.as_deref())?.decoded(id, ["stop", "stop_sequences"])?;
     Ok(Decoded { metadata, manner: Manner::Messages { shows_reasoning }, ..decoded })
-}
-
-/// An error of the chat API's decoder about a field that has another name here.
-fn in_its_words(mut error: ApiError) -> ApiError {
-    if error.param.as_deref() == Some("stop") {
-        error.param = Some("stop_sequences".to_owned());
-        error.message = error.message.replace("`stop`", "`stop_sequences`");
-    }
-    error
 }
 
 #[cfg(test)]

@@ -17,24 +17,23 @@
 
 mod chat;
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use backends::Object;
-use bytes::Bytes;
-use serde::{
-    Deserialize, Deserializer,
-    de::{SeqAccess, Visitor},
-};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Decoded, Manner};
+use super::{
+    Decoded, Manner,
+    text_or_list::{Entry, text_or_list},
+};
 use crate::respond::error::ApiError;
 
 /// The fields that the gateway reads.
 #[derive(Deserialize)]
 struct Responses {
     model: String,
-    #[serde(deserialize_with = "items")]
+    #[serde(deserialize_with = "text_or_list")]
     input: Vec<Item>,
     #[serde(default)]
     instructions: Option<String>,
@@ -75,7 +74,7 @@ struct Item {
     r#type: Option<String>,
     #[serde(default)]
     role: Option<String>,
-    #[serde(default, deserialize_with = "parts")]
+    #[serde(default, deserialize_with = "text_or_list")]
     content: Vec<Part>,
     #[serde(default)]
     summary: Vec<Part>,
@@ -87,7 +86,7 @@ struct Item {
     arguments: Option<String>,
     #[serde(default)]
     input: Option<String>,
-    #[serde(default, deserialize_with = "parts")]
+    #[serde(default, deserialize_with = "text_or_list")]
     output: Vec<Part>,
 }
 
@@ -198,64 +197,36 @@ pub(super) fn decode(id: &str, object: &Object<'_>) -> Result<Decoded, ApiError>
         custom_tools: custom.collect(),
     };
     let (chat, left_out) = chat::of(asked)?;
-    let chat = Bytes::from(chat);
-    let object = Object::read(&chat).map_err(|error| ApiError::malformed_json(error.to_string()))?;
-    let decoded = super::chat::decode(id, &object).map_err(in_its_words)?;
+    let decoded = chat.decoded(id, ["max_tokens", "max_output_tokens"])?;
     Ok(Decoded { metadata, manner: Manner::Responses(Arc::new(echo)), left_out, ..decoded })
 }
 
-/// An error of the chat API's decoder about a field that has another name here.
-fn in_its_words(mut error: ApiError) -> ApiError {
-    if error.param.as_deref() == Some("max_tokens") {
-        error.param = Some("max_output_tokens".to_owned());
-        error.message = error.message.replace("`max_tokens`", "`max_output_tokens`");
-    }
-    error
-}
+impl Entry for Part {
+    type Wire<'de> = Self;
 
-/// A text, or a list, or null.
-struct Either<T, F>(F, &'static str, std::marker::PhantomData<T>);
+    const EXPECTED: &'static str = "a string or a list of content parts";
 
-impl<'de, T: Deserialize<'de>, F: FnOnce(String) -> T> Visitor<'de> for Either<T, F> {
-    type Value = Vec<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.1)
+    fn of_text(text: String) -> Self {
+        Self { r#type: "input_text".to_owned(), text: Some(text), ..Self::default() }
     }
 
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Vec::new())
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(vec![self.0(text.to_owned())])
-    }
-
-    fn visit_string<E>(self, text: String) -> Result<Self::Value, E> {
-        Ok(vec![self.0(text)])
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
-        let mut all = Vec::new();
-        while let Some(item) = items.next_element()? {
-            all.push(item);
-        }
-        Ok(all)
+    fn of_wire(part: Self) -> Self {
+        part
     }
 }
 
-fn parts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Part>, D::Error> {
-    let one = |text| Part { r#type: "input_text".to_owned(), text: Some(text), ..Part::default() };
-    deserializer.deserialize_any(Either(one, "a string or a list of content parts", std::marker::PhantomData))
-}
+impl Entry for Item {
+    type Wire<'de> = Self;
 
-fn items<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Item>, D::Error> {
-    let one = |text| Item {
-        role: Some("user".to_owned()),
-        content: vec![Part { r#type: "input_text".to_owned(), text: Some(text), ..Part::default() }],
-        ..Item::default()
-    };
-    deserializer.deserialize_any(Either(one, "a string or a list of items", std::marker::PhantomData))
+    const EXPECTED: &'static str = "a string or a list of items";
+
+    fn of_text(text: String) -> Self {
+        Self { role: Some("user".to_owned()), content: vec![Part::of_text(text)], ..Self::default() }
+    }
+
+    fn of_wire(item: Self) -> Self {
+        item
+    }
 }
 
 #[cfg(test)]

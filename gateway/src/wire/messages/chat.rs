@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The body.
-pub(super) fn of(asked: Messages, metadata: Option<&RawValue>) -> Result<Vec<u8>, ApiError> {
+pub(super) fn of(asked: Messages, metadata: Option<&RawValue>) -> Result<Body, ApiError> {
     for (field, value) in [("container", &asked.container), ("mcp_servers", &asked.mcp_servers)] {
         if value.as_ref().is_some_and(|value| !matches!(value.get(), "null" | "[]")) {
             let message = format!("`{field}` would need Anthropic's own service, and no backend here has it");
@@ -48,7 +48,7 @@ pub(super) fn of(asked: Messages, metadata: Option<&RawValue>) -> Result<Vec<u8>
     let user: Option<Metadata> = metadata.and_then(|metadata| serde_json::from_str(metadata.get()).ok());
     let format = asked.output_config.and_then(|config| config.format).or(asked.output_format);
     let (tool_choice, one_at_a_time) = asked.tool_choice.map(choice).transpose()?.unwrap_or_default();
-    let body = Body {
+    Ok(Body {
         model: asked.model,
         messages: turns,
         max_tokens: asked.max_tokens,
@@ -62,8 +62,7 @@ pub(super) fn of(asked: Messages, metadata: Option<&RawValue>) -> Result<Vec<u8>
         response_format: format.map(schema).transpose()?,
         user: user.and_then(|metadata| metadata.user_id),
         stream: asked.stream.unwrap_or(false),
-    };
-    Ok(body.json())
+    })
 }
 
 /// Blocks that can only be text, as one text.

@@ -1,16 +1,14 @@
 //! Blocks of content, as the caller wrote them.
 
-use std::fmt;
-
-use serde::{
-    Deserialize, Deserializer,
-    de::{SeqAccess, Visitor},
-};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::{
     respond::error::ApiError,
-    wire::fields::{missing, unknown},
+    wire::{
+        fields::{missing, unknown},
+        text_or_list::{Entry, text_or_list},
+    },
 };
 
 /// A block: the fields of every kind, of which each kind has its own.
@@ -33,15 +31,23 @@ pub(super) struct Block {
     pub(super) input: Option<Box<RawValue>>,
     #[serde(default)]
     pub(super) tool_use_id: Option<String>,
-    #[serde(default, deserialize_with = "contents")]
+    #[serde(default, deserialize_with = "text_or_list")]
     pub(super) content: Vec<Block>,
     #[serde(default)]
     pub(super) is_error: Option<bool>,
 }
 
-impl Block {
-    fn text(text: String) -> Self {
+impl Entry for Block {
+    type Wire<'de> = Self;
+
+    const EXPECTED: &'static str = "a string or a list of content blocks";
+
+    fn of_text(text: String) -> Self {
         Self { r#type: "text".to_owned(), text: Some(text), ..Self::default() }
+    }
+
+    fn of_wire(block: Self) -> Self {
+        block
     }
 }
 
@@ -80,39 +86,4 @@ impl Source {
             other => Err(unknown(&format!("{at}.source.type"), other, "`base64`, `url` or `text`")),
         }
     }
-}
-
-/// A text, which is one block, or a list of blocks, or null.
-pub(super) fn contents<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Block>, D::Error> {
-    struct Contents;
-
-    impl<'de> Visitor<'de> for Contents {
-        type Value = Vec<Block>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a string or a list of content blocks")
-        }
-
-        fn visit_unit<E>(self) -> Result<Self::Value, E> {
-            Ok(Vec::new())
-        }
-
-        fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-            Ok(vec![Block::text(text.to_owned())])
-        }
-
-        fn visit_string<E>(self, text: String) -> Result<Self::Value, E> {
-            Ok(vec![Block::text(text)])
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut blocks: A) -> Result<Self::Value, A::Error> {
-            let mut all = Vec::new();
-            while let Some(block) = blocks.next_element()? {
-                all.push(block);
-            }
-            Ok(all)
-        }
-    }
-
-    deserializer.deserialize_any(Contents)
 }

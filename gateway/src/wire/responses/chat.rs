@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The body, and what of the request is not in it.
-pub(super) fn of(asked: Responses) -> Result<(Vec<u8>, Vec<String>), ApiError> {
+pub(super) fn of(asked: Responses) -> Result<(Body, Vec<String>), ApiError> {
     refuse_what_is_not_kept(&asked)?;
     if asked.input.is_empty() {
         return Err(ApiError::invalid(
@@ -41,7 +41,7 @@ pub(super) fn of(asked: Responses) -> Result<(Vec<u8>, Vec<String>), ApiError> {
         stream: asked.stream.unwrap_or(false),
         ..Body::default()
     };
-    Ok((body.json(), left_out))
+    Ok((body, left_out))
 }
 
 /// Refuses what would need a memory of earlier answers.
