@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod api;
 mod breaker;
 mod error;
 mod event;
@@ -19,13 +20,14 @@ use std::{borrow::Borrow, fmt, future::Future, pin::Pin, sync::Arc};
 
 use futures_core::Stream;
 
+pub use api::Api;
 pub use breaker::{Breaker, FIRST_OPEN, LONGEST_OPEN, Pass, TRIP};
 pub use error::{BackendError, Class, Fault, Phase};
 pub use event::{Alternative, Delta, Event, FinishReason, Frame, TokenLogprob};
 pub use load::{Load, Probe};
 pub use object::Object;
-pub use payload::{Payload, PayloadError};
-pub use request::{Api, Input, Message, Part, Prompt, Request, Sampling, ToolUse};
+pub use payload::{Payload, PayloadError, Rewrite};
+pub use request::{Input, Message, Part, Prompt, Request, Sampling, ToolUse};
 pub use usage::{Convention, Count, Counting, Usage, text_tokens};
 
 /// A boxed future, as object-safe async methods return.

@@ -41,6 +41,11 @@ impl<'a> Object<'a> {
         self.bytes
     }
 
+    /// Whether there is such a key.
+    pub fn has(&self, key: &str) -> bool {
+        self.entries().any(|(name, _)| name == key)
+    }
+
     /// Reads a struct from the keys that it has fields for; the values of other keys are not looked at.
     ///
     /// # Errors

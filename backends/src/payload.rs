@@ -19,6 +19,19 @@ pub struct Payload {
     cache_salt: Option<Range<usize>>,
 }
 
+/// What a place is told otherwise than the caller wrote it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rewrite<'a> {
+    /// The model's name there.
+    pub model: &'a str,
+    /// Sets `stream_options.include_usage` on.
+    pub usage: bool,
+    /// Stands in place of any `cache_salt` that the caller gave.
+    pub cache_salt: Option<&'a str>,
+    /// A field that names an adapter, which no caller may give, and its value as JSON.
+    pub adapter: Option<(&'a str, &'a str)>,
+}
+
 /// Why bytes are no payload.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -43,8 +56,21 @@ pub enum PayloadError {
 /// Keys that we read and replace. Upstreams that compare keys without case would see both.
 const OURS: [&str; 4] = ["model", "stream", "stream_options", "cache_salt"];
 /// Keys by which routers and servers are told to use another model, provider, adapter or address.
-const CHOOSERS: [&str; 9] =
-    ["models", "provider", "route", "plugins", "fallbacks", "lora_path", "api_base", "base_url", "user_config"];
+const CHOOSERS: [&str; 13] = [
+    "models",
+    "provider",
+    "route",
+    "plugins",
+    "fallbacks",
+    "lora_path",
+    "lora_request",
+    "adapter_id",
+    "adapters",
+    "lora",
+    "api_base",
+    "base_url",
+    "user_config",
+];
 
 impl Payload {
     /// Finds the places of a request body.
@@ -93,10 +119,10 @@ impl Payload {
         &self.bytes
     }
 
-    /// The body with another model name, if `usage` is set with `stream_options.include_usage` on, and with this
-    /// `cache_salt` in place of any that the caller gave. All other bytes stay as they are; with nothing to change it is
-    /// the caller's own buffer.
-    pub fn rewritten(&self, model: &str, usage: bool, cache_salt: Option<&str>) -> Bytes {
+    /// The body with what a place wants otherwise. All other bytes stay as they are; with nothing to change it is the
+    /// caller's own buffer.
+    pub fn rewritten(&self, to: &Rewrite<'_>) -> Bytes {
+        let Rewrite { model, usage, cache_salt, adapter } = *to;
         let name = serde_json::Value::from(model).to_string();
         let mut edits: Vec<(Range<usize>, Vec<u8>)> = Vec::with_capacity(3);
         if self.bytes[self.model.clone()] != *name.as_bytes() {
@@ -111,6 +137,9 @@ impl Payload {
                 Some(place) => (place.clone(), value.into_bytes()),
                 None => (self.model.end..self.model.end, format!(r#","cache_salt":{value}"#).into_bytes()),
             });
+        }
+        if let Some((field, value)) = adapter {
+            edits.push((self.model.end..self.model.end, format!(r#","{field}":{value}"#).into_bytes()));
         }
         if edits.is_empty() {
             return self.bytes.clone();
@@ -208,7 +237,11 @@ mod tests {
     #[test]
     fn what_is_left_can_still_be_rewritten() {
         let body = Bytes::from_static(br#"{"seed":1,"stream_options":{},"model":"m"}"#);
-        let out = Payload::new(body).unwrap().without(&["seed"]).rewritten("n", true, None);
+        let out = Payload::new(body).unwrap().without(&["seed"]).rewritten(&Rewrite {
+            model: "n",
+            usage: true,
+            ..Rewrite::default()
+        });
         assert_eq!(out, r#"{"stream_options":{"include_usage":true},"model":"n"}"#);
     }
 
@@ -230,7 +263,10 @@ mod tests {
 
     fn rewritten(body: &'static str, model: &str, usage: bool) -> String {
         String::from_utf8(
-            Payload::new(Bytes::from_static(body.as_bytes())).unwrap().rewritten(model, usage, None).to_vec(),
+            Payload::new(Bytes::from_static(body.as_bytes()))
+                .unwrap()
+                .rewritten(&Rewrite { model, usage, ..Rewrite::default() })
+                .to_vec(),
         )
         .unwrap()
     }
@@ -246,7 +282,7 @@ mod tests {
     #[test]
     fn the_same_model_gives_back_the_callers_own_buffer() {
         let bytes = Bytes::from_static(br#"{"model":"m","stream":false}"#);
-        let out = Payload::new(bytes.clone()).unwrap().rewritten("m", false, None);
+        let out = Payload::new(bytes.clone()).unwrap().rewritten(&Rewrite { model: "m", ..Rewrite::default() });
         assert_eq!(out.as_ptr(), bytes.as_ptr());
     }
 
@@ -260,7 +296,8 @@ mod tests {
             ),
         ] {
             let payload = Payload::new(Bytes::from_static(body.as_bytes())).unwrap();
-            assert_eq!(payload.rewritten("n", true, Some("s")), salted);
+            let to = Rewrite { model: "n", usage: true, cache_salt: Some("s"), adapter: None };
+            assert_eq!(payload.rewritten(&to), salted);
         }
         assert!(Payload::new(Bytes::from_static(br#"{"model":"m","Cache_Salt":"x"}"#)).is_err());
     }

@@ -1,6 +1,6 @@
 //! A request as the gateway hands it to a backend: what the caller asked for, decoded once.
 
-use crate::Payload;
+use crate::{Api, Payload};
 
 /// One request for a generation.
 ///
@@ -47,30 +47,16 @@ impl Request {
         match &self.input {
             Input::Chat { .. } => self.choices as usize,
             Input::Prompts(prompts) => prompts.len() * self.choices as usize,
+            Input::Embed { .. }
+            | Input::Rank { .. }
+            | Input::Texts(_)
+            | Input::Tokenize { .. }
+            | Input::Detokenize(_) => 1,
         }
     }
 }
 
-/// A client API of the generation kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Api {
-    /// `POST /v1/chat/completions`
-    Chat,
-    /// `POST /v1/completions`
-    Completions,
-}
-
-impl Api {
-    /// The path below a host's base address.
-    pub fn path(self) -> &'static str {
-        match self {
-            Self::Chat => "/chat/completions",
-            Self::Completions => "/completions",
-        }
-    }
-}
-
-/// What to continue.
+/// What is asked about: what to continue, where the API generates.
 #[derive(Clone, Debug)]
 pub enum Input {
     /// A conversation.
@@ -84,6 +70,37 @@ pub enum Input {
     },
     /// One or more prompts, each continued on its own: choice `i * choices + j` is the `j`-th of prompt `i`.
     Prompts(Vec<Prompt>),
+    /// Texts that are to become vectors.
+    Embed {
+        /// The texts.
+        texts: Vec<Prompt>,
+        /// Whether a vector is told as the base64 of its numbers in 32 bits, little-endian, and not as a list of them.
+        base64: bool,
+        /// How many numbers a vector is to have, where the caller says so.
+        dimensions: Option<u32>,
+    },
+    /// Documents that are to be ordered by a query.
+    Rank {
+        /// The query.
+        query: String,
+        /// The documents, of each its text.
+        documents: Vec<String>,
+        /// How many of the best are told; all if `None`.
+        top: Option<usize>,
+        /// Whether they are told with their texts.
+        with_texts: bool,
+    },
+    /// Texts that are to be judged, or the text that a picture is made from.
+    Texts(Vec<String>),
+    /// A text whose tokens are asked for.
+    Tokenize {
+        /// The text.
+        text: String,
+        /// Whether the tokens that begin and end a text are among them.
+        special: bool,
+    },
+    /// Tokens whose text is asked for.
+    Detokenize(Vec<u32>),
 }
 
 /// A prompt of the completions API.

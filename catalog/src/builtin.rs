@@ -32,6 +32,7 @@ pub(crate) const FILES: &[(&str, &str)] = files![
     "models/parents.yaml",
     "models/pointsman.yaml",
     "models/qwen.yaml",
+    "models/retrieval.yaml",
     "models/tii.yaml",
     "models/vision.yaml",
     "prices/cerebras.yaml",

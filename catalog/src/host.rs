@@ -69,6 +69,9 @@ pub struct Host {
     /// Statuses that mean something particular there, in plain words.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub statuses: BTreeMap<u16, String>,
+    /// The response header in which it names a request, where that is not `x-request-id` or `request-id`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id_header: Option<String>,
     /// How models are named, with an example.
     pub model_names: String,
     /// A model name of this host.
@@ -184,6 +187,12 @@ pub struct Paths {
     /// Reranking.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rerank: Option<String>,
+    /// Moderation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moderations: Option<String>,
+    /// Pictures from a text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub images: Option<String>,
     /// Replicate's predictions; `{owner}` and `{name}` stand for the parts of the model name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub predictions: Option<String>,

@@ -76,12 +76,12 @@ pub use license::{
     ObligationKind, Outputs, Scope, Territory, Training,
 };
 pub use load::overlay_schema;
-pub use model::{Availability, Derivation, Differs, Kind, Modalities, Modality, Model, Parent};
+pub use model::{Availability, Derivation, Differs, Kind, Modalities, Modality, Model, Parent, Task};
 pub use price::{ListingStatus, Price, Relation};
 pub use problem::Problem;
 pub use quantization::Quantization;
 pub use rate_limit::{Limited, RateLimit, Refill};
-pub use server::{LongPrompt, Metrics, Server, ServerKind};
+pub use server::{Adapters, Detokenize, LongPrompt, Metrics, Server, ServerKind, ServerPaths, Tokenize};
 pub use standing::{Agreement, Attestation, Waiver};
 pub use tier::Tier;
 pub use usage::{Activity, Domain, Exposure, Purpose, Use};

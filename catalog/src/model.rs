@@ -69,6 +69,9 @@ pub struct Model {
     pub also_licenses: Vec<String>,
     /// The strictest tier over all licences.
     pub tier: Tier,
+    /// What it is asked for; writing text unless it says otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tasks: Vec<Task>,
     /// `tools`, `json_schema`, `reasoning` and so on, as far as known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub capabilities: Vec<String>,
@@ -145,10 +148,36 @@ impl Model {
         &self.modalities.output
     }
 
+    /// Whether it is asked for this.
+    pub fn does(&self, task: Task) -> bool {
+        if self.tasks.is_empty() { task == Task::Generation } else { self.tasks.contains(&task) }
+    }
+
+    /// The model that it adapts, where its row says that it is an adapter.
+    pub fn adapts(&self) -> Option<&str> {
+        self.parents.iter().find(|parent| parent.by == Derivation::Adapter).map(|parent| parent.of.as_str())
+    }
+
     /// Whether it takes more than text.
     pub fn is_multimodal(&self) -> bool {
         self.modalities.input.iter().any(|modality| *modality != Modality::Text)
     }
+}
+
+/// What a model is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Task {
+    /// Text that goes on from a prompt or a conversation.
+    Generation,
+    /// Vectors of texts.
+    Embeddings,
+    /// The order of documents by what a query asks.
+    Rerank,
+    /// Whether a text is harmful, by kind of harm.
+    Moderations,
+    /// Pictures from a text.
+    Images,
 }
 
 /// A model that another was made from.

@@ -82,6 +82,18 @@ pub struct Server {
     /// Whether a request field `cache_salt` says which prompts may share it.
     #[serde(default, skip_serializing_if = "crate::is_default")]
     pub cache_salt: bool,
+    /// How a request names an adapter (LoRA), where it can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapters: Option<Adapters>,
+    /// What it offers beside chat and completions.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
+    pub paths: ServerPaths,
+    /// How it is asked for the tokens of a text, where it can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokenize: Option<Tokenize>,
+    /// How it is asked for the text of tokens, where it can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detokenize: Option<Detokenize>,
     /// Formats of weights it loads.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub formats: Vec<String>,
@@ -131,6 +143,66 @@ pub struct Metrics {
     /// Prompt tokens that were found in the cache, or their share; told to people only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_hits: Option<String>,
+}
+
+/// How a request names the adapter that it is for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Adapters {
+    /// It has a model name of its own.
+    Model,
+    /// It follows the name of its base model, after a colon.
+    Suffix,
+    /// It is the value of this field.
+    Field(String),
+    /// This field is a list of adapters by the number that the server gives them, each with its scale.
+    Numbered(String),
+}
+
+/// Paths of what a server offers beside chat and completions, below its address; absent where it does not.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ServerPaths {
+    /// Embeddings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embeddings: Option<String>,
+    /// Reranking.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rerank: Option<String>,
+    /// Pictures from a text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub images: Option<String>,
+}
+
+/// How a server is asked for the tokens of a text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tokenize {
+    /// The path, below the server's address.
+    pub path: String,
+    /// The field of the request that holds the text.
+    pub text: String,
+    /// The field that says whether the tokens that begin and end a text are added, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub special: Option<String>,
+    /// Whether it also takes `messages`, to which its template is applied.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub messages: bool,
+    /// The field of the answer that lists the tokens; where there is none the answer is a list of objects with an `id`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<String>,
+}
+
+/// How a server is asked for the text of tokens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Detokenize {
+    /// The path, below the server's address.
+    pub path: String,
+    /// The field of the request that lists the tokens.
+    pub tokens: String,
+    /// The field of the answer that holds the text.
+    pub text: String,
 }
 
 /// What becomes of a prompt that is longer than the context.

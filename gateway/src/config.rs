@@ -127,6 +127,8 @@ pub struct Deployment {
     pub max_concurrent: Option<u32>,
     /// Whether prompts of different teams share the server's cache of prefixes.
     pub shared_cache: bool,
+    /// The adapter of the server's model that it is, as requests there name it.
+    pub adapter: Option<String>,
 }
 
 /// Where a deployment runs.

@@ -79,6 +79,9 @@ pub struct Tried {
     /// The error's stable code, if it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<&'static str>,
+    /// What the host calls the request, which its support asks for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host_request: Option<String>,
 }
 
 /// A plan to be worked through.
@@ -137,8 +140,8 @@ pub async fn dispatch(
             },
         };
         let go_on = match ended.outcome {
-            Ok(ready) => return Ok(run.answers(ended.candidate, ended.ms, ready)),
-            Err(error) => run.failed(ended.candidate, ended.ms, error),
+            Ok(ready) => return Ok(run.answers(ended.candidate, ended.ms, ended.named, ready)),
+            Err(error) => run.failed(ended.candidate, ended.ms, ended.named, error),
         };
         if !go_on {
             break;
@@ -176,6 +179,7 @@ struct Begun<'a> {
 struct Ended {
     candidate: usize,
     ms: u64,
+    named: Option<String>,
     outcome: Result<Ready, BackendError>,
 }
 
@@ -188,8 +192,8 @@ impl<'a> Begun<'a> {
         let chosen = &plan.candidates[candidate];
         let (_, deadlines) = plan.attempts.of(chosen.group);
         let request = leave_out::without(request, chosen.leaves_out);
-        let outcome = commit(deadlines, place, &request, attempt).await;
-        Ended { candidate, ms: started.elapsed().as_millis() as u64, outcome }
+        let (outcome, named) = commit(deadlines, place, &request, attempt).await;
+        Ended { candidate, ms: started.elapsed().as_millis() as u64, named, outcome }
     }
 }
 
@@ -304,14 +308,14 @@ impl<'a, 't> Run<'a, 't> {
             Either::Left((ended, second)) => (ended, Either::Right(second), (of_second, began_second)),
             Either::Right((ended, first)) => (ended, Either::Left(first), (of_first, began)),
         };
-        let lost = |run: &mut Self| run.note(candidate, since.elapsed().as_millis() as u64, Some(LOST));
+        let lost = |run: &mut Self| run.note(candidate, since.elapsed().as_millis() as u64, None, Some(LOST));
         let ended = match ended.outcome {
             Ok(_) => {
                 lost(self);
                 ended
             }
             Err(error) => {
-                if !self.failed(ended.candidate, ended.ms, error) {
+                if !self.failed(ended.candidate, ended.ms, ended.named, error) {
                     lost(self);
                     return None;
                 }
@@ -326,22 +330,22 @@ impl<'a, 't> Run<'a, 't> {
     }
 
     /// Notes one attempt for the ledger and the logs.
-    fn note(&mut self, candidate: usize, ms: u64, error: Option<&'static str>) {
+    fn note(&mut self, candidate: usize, ms: u64, named: Option<String>, error: Option<&'static str>) {
         let deployment = place_of(self.work, candidate).backend.id().to_string();
-        self.tried.push(Tried { deployment, ms, error });
+        self.tried.push(Tried { deployment, ms, error, host_request: named });
     }
 
     /// Notes an attempt that answers.
-    fn answers(&mut self, candidate: usize, ms: u64, ready: Ready) -> Committed {
-        self.note(candidate, ms, None);
+    fn answers(&mut self, candidate: usize, ms: u64, named: Option<String>, ready: Ready) -> Committed {
+        self.note(candidate, ms, named, None);
         let Ready { head, rest, attempt, first_token, deadline, idle } = ready;
         let backend = Arc::clone(&place_of(self.work, candidate).backend);
         Committed { candidate, head, rest, attempt, first_token, deadline, idle, backend }
     }
 
     /// Notes an attempt that failed, and says whether there may be another.
-    fn failed(&mut self, candidate: usize, ms: u64, error: BackendError) -> bool {
-        self.note(candidate, ms, Some(error.code()));
+    fn failed(&mut self, candidate: usize, ms: u64, named: Option<String>, error: BackendError) -> bool {
+        self.note(candidate, ms, named, Some(error.code()));
         let place = place_of(self.work, candidate);
         let (id, request) = (place.backend.id(), &self.work.request.id);
         observe::attempt_failed(id.as_str(), error.code());

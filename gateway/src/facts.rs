@@ -76,6 +76,14 @@ fn asked(input: &Input) -> Option<String> {
             Prompt::Text(text) => Some(text.clone()),
             Prompt::Tokens(_) => None,
         }),
+        Input::Embed { texts, .. } => texts.iter().find_map(|text| match text {
+            Prompt::Text(text) => Some(text.clone()),
+            Prompt::Tokens(_) => None,
+        }),
+        Input::Rank { query, .. } => Some(query.clone()),
+        Input::Texts(texts) => texts.first().cloned(),
+        Input::Tokenize { text, .. } => Some(text.clone()),
+        Input::Detokenize(_) => None,
     }
 }
 
@@ -102,7 +110,7 @@ pub fn prompt_tokens(input: &Input) -> u64 {
                 .sum();
             turns + tools.as_deref().map_or(0, text_tokens)
         }
-        Input::Prompts(prompts) => prompts
+        Input::Prompts(prompts) | Input::Embed { texts: prompts, .. } => prompts
             .iter()
             .map(|prompt| match prompt {
                 Prompt::Text(text) => text_tokens(text),
@@ -110,6 +118,13 @@ pub fn prompt_tokens(input: &Input) -> u64 {
             })
             .max()
             .unwrap_or(0),
+        // Each document is read with the query before it.
+        Input::Rank { query, documents, .. } => {
+            text_tokens(query) + documents.iter().map(|document| text_tokens(document)).max().unwrap_or(0)
+        }
+        Input::Texts(texts) => texts.iter().map(|text| text_tokens(text)).max().unwrap_or(0),
+        // Nothing is generated, so no window has to hold it.
+        Input::Tokenize { .. } | Input::Detokenize(_) => 0,
     }
 }
 

@@ -34,8 +34,8 @@ use crate::{
     wire::{self, ClientApi},
 };
 
-/// Serves one generation request from its headers to the body that streams its answer.
-pub async fn generate(gateway: Arc<Gateway>, api: ClientApi, request: Request<Incoming>) -> Response<Body> {
+/// Serves one request to a model from its headers to the body that streams its answer.
+pub async fn ask(gateway: Arc<Gateway>, api: ClientApi, request: Request<Incoming>) -> Response<Body> {
     let arrived = Instant::now();
     let id = request_id();
     let (parts, body) = request.into_parts();
@@ -179,7 +179,8 @@ async fn answer<'a>(
     };
     let chosen = &plan.candidates[committed.candidate];
     let deployed = Arc::clone(&runtime.deployed[chosen.deployment]);
-    let length = plan.route.as_deref().and_then(|route| runtime.lengths.of(route)).cloned();
+    let route = plan.route.as_deref().filter(|_| request.api.generates());
+    let length = route.and_then(|route| runtime.lengths.of(route)).cloned();
     settlement.serves(deployed, committed.attempt, committed.first_token, request.stream, length);
     let told = Told { model: &chosen.model, ..told };
     if request.stream {

@@ -89,6 +89,7 @@ pub struct Deployed {
     pub model_header: HeaderValue,
     target: Target,
     shared_cache: bool,
+    adapter: Option<String>,
 }
 
 /// One loaded configuration, ready to serve.
@@ -137,6 +138,7 @@ impl Deployed {
             model_header: HeaderValue::from_static("m"),
             target: Target::Native { weights: Weights::BuiltIn, context_tokens: None },
             shared_cache: false,
+            adapter: None,
         }
     }
 }
@@ -158,6 +160,7 @@ impl Runtime {
                 let old = &previous.deployed[at];
                 let same = old.target == deployment.target
                     && old.shared_cache == deployment.shared_cache
+                    && old.adapter == deployment.adapter
                     && old.facts.weights == deployment.facts.weights;
                 // An engine that died is started anew. A place elsewhere is asked how it is all the time, and is told by that.
                 let died = || place.local && !place.backend.load(&Probe::default()).healthy;
@@ -182,6 +185,7 @@ impl Runtime {
                 facts: deployment.facts.clone(),
                 target: deployment.target.clone(),
                 shared_cache: deployment.shared_cache,
+                adapter: deployment.adapter.clone(),
             }));
         }
         let facts = config.deployments.iter().map(|deployment| deployment.facts.clone()).collect();
@@ -314,19 +318,14 @@ fn backend(
                 Some(host) => {
                     remote::Target { base_url: base_url.clone(), ..remote::Target::at_host(host, name, key.clone()) }
                 }
-                None => at_server(&deployment.facts.place, catalog, base_url, name, key.clone()),
+                None => at_server(deployment, catalog, base_url, name, key.clone()),
             };
-            let target = remote::Target { salts_cache: target.salts_cache && !deployment.shared_cache, ..target };
             remote::backend(id, target, client).map_err(|error| failed(&error))
         }
         Target::Fleet { replicas, key, name } => {
-            let (place, catalog) = (deployment.facts.place.clone(), Arc::clone(&config.catalog));
+            let (deployment, catalog) = (deployment.clone(), Arc::clone(&config.catalog));
             let (key, name) = (key.clone(), name.clone());
-            let shared = deployment.shared_cache;
-            let target = move |base_url: &str| {
-                let target = at_server(&place, &catalog, base_url, &name, key.clone());
-                remote::Target { salts_cache: target.salts_cache && !shared, ..target }
-            };
+            let target = move |base_url: &str| at_server(&deployment, &catalog, base_url, &name, key.clone());
             let fleet = remote::Fleet::new(id, replicas, target, client).map_err(|error| failed(&error))?;
             Ok(Arc::new(fleet))
         }
@@ -335,19 +334,22 @@ fn backend(
 
 /// A model at an address of the company's own.
 fn at_server(
-    place: &policies::Place,
+    deployment: &config::Deployment,
     catalog: &catalog::Catalog,
     base_url: &str,
     name: &str,
     key: Option<remote::Secret>,
 ) -> remote::Target {
-    let server = match place {
+    let server = match &deployment.facts.place {
         policies::Place::Server(server) => catalog.server(server),
         _ => None,
     };
-    match server {
-        Some(server) => remote::Target::at_server(server, base_url, name, key),
-        None => remote::Target::new(base_url, name, key),
+    let Some(server) = server else { return remote::Target::new(base_url, name, key) };
+    let target = remote::Target::at_server(server, base_url, name, key);
+    let target = remote::Target { salts_cache: target.salts_cache && !deployment.shared_cache, ..target };
+    match (&server.adapters, &deployment.adapter) {
+        (Some(form), Some(adapter)) => target.with_adapter(form, adapter),
+        _ => target,
     }
 }
 

@@ -5,7 +5,7 @@
 //! | [`crate::accept`] | bounds connections, heads and idle time before a request exists |
 //! | catch panic | a defect in one request answers 500 and leaves the others alone |
 //! | paths | one parsed path decides the handler; nothing is built from `Host` or any other header |
-//! | handler | [`crate::handle::generate`] for generations, the functions below for the rest |
+//! | handler | [`crate::handle::ask`] for what a model is asked, the functions below for the rest |
 //!
 //! The clients' listener and the admin listener are two services: configuration is never changed through the first.
 //! A router crate was turned down: seven fixed paths are one `match`, which boxes neither bodies nor futures.
@@ -42,18 +42,15 @@ pub async fn admin(gateway: Arc<Gateway>, request: Request<Incoming>) -> Result<
 
 async fn clients(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response<Body> {
     let (method, path) = (request.method(), request.uri().path());
+    if let Some(api) = ClientApi::at(path) {
+        return match method {
+            &Method::POST => handle::ask(gateway, api, request).await,
+            _ => refuse_in(api, &ApiError::method_not_allowed("POST")),
+        };
+    }
     match (path, method) {
-        ("/v1/chat/completions", &Method::POST) => handle::generate(gateway, ClientApi::Chat, request).await,
-        ("/v1/completions", &Method::POST) => handle::generate(gateway, ClientApi::Completions, request).await,
-        ("/v1/responses", &Method::POST) => handle::generate(gateway, ClientApi::Responses, request).await,
-        ("/v1/messages", &Method::POST) => handle::generate(gateway, ClientApi::Messages, request).await,
         ("/v1/messages/count_tokens", &Method::POST) => handle::count_tokens(gateway, request).await,
-        ("/v1/chat/completions" | "/v1/completions" | "/v1/responses", _) => {
-            refuse(ApiError::method_not_allowed("POST"))
-        }
-        ("/v1/messages" | "/v1/messages/count_tokens", _) => {
-            refuse_in(ClientApi::Messages, &ApiError::method_not_allowed("POST"))
-        }
+        ("/v1/messages/count_tokens", _) => refuse_in(ClientApi::Messages, &ApiError::method_not_allowed("POST")),
         (_, &Method::GET | &Method::HEAD) if path == "/v1/models" || path.starts_with("/v1/models/") => {
             models(&gateway, &request).unwrap_or_else(refuse)
         }
@@ -120,7 +117,8 @@ fn percent_decoded(id: &str) -> String {
 
 fn unknown_path(path: &str) -> ApiError {
     let hint = if path == "/v1" || path.starts_with("/v1/") {
-        "this gateway serves POST /v1/chat/completions, /v1/completions, /v1/responses, /v1/messages and GET /v1/models"
+        "this gateway serves POST /v1/chat/completions, /v1/completions, /v1/responses, /v1/messages, /v1/embeddings, \
+         /v1/rerank, /v1/moderations, /v1/images/generations and GET /v1/models"
     } else {
         "the API lives under /v1: set your client's base URL to end in /v1"
     };

@@ -1,5 +1,5 @@
-//! Wire formats, both ways: the JSON of OpenAI's chat, completions, responses and models endpoints, and of Anthropic's
-//! messages.
+//! Wire formats, both ways: the JSON of OpenAI's chat, completions, responses, embeddings, moderations, images and models
+//! endpoints, of Anthropic's messages, of Cohere's and Jina's rerank, and of vLLM's tokenize.
 //!
 //! Decoding reads a body into a [`backends::Request`] and keeps the bytes. It is strict about what the gateway uses
 //! (types, ranges, keys that could choose a model past the policies) and silent about all else: unknown fields stay in
@@ -9,11 +9,17 @@ pub mod chat;
 mod chat_body;
 mod client_api;
 pub mod completions;
+pub mod embeddings;
 mod fields;
+pub mod images;
 pub mod messages;
 pub mod models;
+pub mod moderations;
+pub mod rerank;
 pub mod responses;
+mod task;
 mod text_or_list;
+pub mod tokens;
 
 use std::sync::Arc;
 
@@ -26,7 +32,7 @@ pub use client_api::ClientApi;
 
 use crate::respond::error::{ApiError, clip};
 
-/// A decoded generation request.
+/// A decoded request.
 #[derive(Debug)]
 pub struct Decoded {
     /// The `model` the caller wrote.
@@ -63,7 +69,7 @@ const MAX_MODEL: usize = 256;
 /// Characters of a parser's complaint, which may quote what the caller wrote.
 const MAX_CAUSE: usize = 300;
 
-/// Decodes the body of a generation request.
+/// Decodes the body of a request.
 ///
 /// # Errors
 /// A 400 that names the field, what was expected and what was found.
@@ -73,6 +79,12 @@ pub fn decode(api: ClientApi, id: &str, bytes: Bytes) -> Result<Decoded, ApiErro
         ClientApi::Completions => completions::decode(id, object),
         ClientApi::Messages => messages::decode(id, object, messages::For::Answer),
         ClientApi::Responses => responses::decode(id, object),
+        ClientApi::Embeddings => embeddings::decode(id, object),
+        ClientApi::Rerank => rerank::decode(id, object),
+        ClientApi::Moderations => moderations::decode(id, object),
+        ClientApi::Images => images::decode(id, object),
+        ClientApi::Tokenize => tokens::decode(id, object),
+        ClientApi::Detokenize => tokens::decode_ids(id, object),
     })
 }
 

@@ -103,6 +103,39 @@ pub struct Needs {
     pub seed: bool,
     /// It has a frequency or presence penalty.
     pub penalties: bool,
+    /// What it asks for, where that is not text that goes on from its own.
+    pub task: Option<Task>,
+}
+
+/// What a request asks for that is no generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Task {
+    /// Vectors of texts.
+    Embeddings,
+    /// The order of documents by a query.
+    Rerank,
+    /// Whether a text is harmful.
+    Moderations,
+    /// Pictures.
+    Images,
+    /// The tokens of a text, or the text of tokens.
+    Tokens,
+}
+
+impl Task {
+    /// Every task.
+    pub const ALL: [Task; 5] = [Self::Embeddings, Self::Rerank, Self::Moderations, Self::Images, Self::Tokens];
+
+    /// What a candidate has to be able to do.
+    pub fn capability(self) -> Capability {
+        match self {
+            Self::Embeddings => Capability::Embeddings,
+            Self::Rerank => Capability::Rerank,
+            Self::Moderations => Capability::Moderations,
+            Self::Images => Capability::Images,
+            Self::Tokens => Capability::Tokens,
+        }
+    }
 }
 
 impl Needs {
@@ -120,7 +153,17 @@ impl Needs {
             (self.seed, Capability::Seed),
             (self.penalties, Capability::Penalties),
         ];
-        flags.into_iter().filter(|(needed, _)| *needed).map(|(_, capability)| capability).collect()
+        let task = self.task.map(Task::capability);
+        flags.into_iter().filter(|(needed, _)| *needed).map(|(_, capability)| capability).chain(task).collect()
+    }
+
+    /// What a candidate has to be able to do: all that, and to write text where nothing else is asked for.
+    pub(crate) fn required(self) -> Capabilities {
+        let mut all = self.capabilities();
+        if self.task.is_none() {
+            all.insert(Capability::Generation);
+        }
+        all
     }
 }
 
@@ -149,11 +192,23 @@ pub enum Capability {
     Seed,
     /// `penalties`: takes frequency and presence penalties.
     Penalties,
+    /// `generation`: writes text.
+    Generation,
+    /// `embeddings`: makes vectors of texts.
+    Embeddings,
+    /// `rerank`: orders documents by a query.
+    Rerank,
+    /// `moderations`: says whether a text is harmful.
+    Moderations,
+    /// `images`: makes pictures.
+    Images,
+    /// `tokens`: tells the tokens of a text, and the text of tokens.
+    Tokens,
 }
 
 impl Capability {
     /// Every capability.
-    pub const ALL: [Capability; 11] = [
+    pub const ALL: [Capability; 17] = [
         Self::Tools,
         Self::JsonSchema,
         Self::Image,
@@ -165,6 +220,12 @@ impl Capability {
         Self::LogitBias,
         Self::Seed,
         Self::Penalties,
+        Self::Generation,
+        Self::Embeddings,
+        Self::Rerank,
+        Self::Moderations,
+        Self::Images,
+        Self::Tokens,
     ];
 
     /// Those that the policy language and lists of capabilities speak of. The others every place has unless it is said
@@ -186,7 +247,18 @@ impl Capability {
             Self::LogitBias => "logit_bias",
             Self::Seed => "seed",
             Self::Penalties => "penalties",
+            Self::Generation => "generation",
+            Self::Embeddings => "embeddings",
+            Self::Rerank => "rerank",
+            Self::Moderations => "moderations",
+            Self::Images => "images",
+            Self::Tokens => "tokens",
         }
+    }
+
+    /// Whether it is what a request asks for, and not how.
+    pub fn is_task(self) -> bool {
+        self == Self::Generation || Task::ALL.into_iter().any(|task| task.capability() == self)
     }
 
     /// The capability of this name.
@@ -203,7 +275,7 @@ impl fmt::Display for Capability {
 
 /// A set of capabilities.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
-pub struct Capabilities(u16);
+pub struct Capabilities(u32);
 
 impl Capabilities {
     /// Whether `capability` is in the set.
@@ -457,6 +529,7 @@ impl From<Capabilities> for Needs {
             logit_bias: capabilities.contains(Capability::LogitBias),
             seed: capabilities.contains(Capability::Seed),
             penalties: capabilities.contains(Capability::Penalties),
+            task: Task::ALL.into_iter().find(|task| capabilities.contains(task.capability())),
         }
     }
 }

@@ -72,7 +72,7 @@ pub use coverage::{Coverage, Covered, Missed, coverage};
 pub use diag::{Code, Diagnostic, Report, Severity};
 pub use diff::{Change, Diff, Pair, What, diff, pairs};
 pub use effect::{Effect, Serves};
-pub use facts::{Capabilities, Capability, Deployment, Facts, Live, MAX_VALUE, Needs, Place, Snapshot, Spread};
+pub use facts::{Capabilities, Capability, Deployment, Facts, Live, MAX_VALUE, Needs, Place, Snapshot, Spread, Task};
 pub use layout::{LayoutError, layout};
 pub use mutate::{MAX_MUTATIONS, Mutation, Unnoticed, mutate};
 pub use naming::AskedAs;

@@ -174,8 +174,17 @@ impl Reader<'_> {
 }
 
 /// What a request can be matched by: everything that it can ask for.
-pub(crate) const NEEDS: [Capability; 5] =
-    [Capability::Tools, Capability::JsonSchema, Capability::Image, Capability::Audio, Capability::Logprobs];
+pub(crate) const NEEDS: [Capability; 9] = [
+    Capability::Tools,
+    Capability::JsonSchema,
+    Capability::Image,
+    Capability::Audio,
+    Capability::Logprobs,
+    Capability::Embeddings,
+    Capability::Rerank,
+    Capability::Moderations,
+    Capability::Images,
+];
 
 /// What a request may be sent without: what shapes the choice of tokens and not the form of the answer.
 pub(crate) const LEFT_OUT: [Capability; 3] = [Capability::Seed, Capability::Penalties, Capability::LogitBias];

@@ -263,7 +263,7 @@ pub(crate) fn plan_whole(facts: &Facts, snapshot: &Snapshot<'_>, keep: usize) ->
     let arm = route.split.as_deref().map(|split| split.arm(&route.name, facts));
     let listed = arm.map_or(&route.listed, |arm| &arm.listed);
     let mut never_instead: Arc<[Rejected]> = Arc::default();
-    let mut asking = Asking::new(facts, needs, snapshot, route, found.prefer(route));
+    let mut asking = Asking::new(facts, snapshot, route, found.prefer(route));
     asking.ask(listed.entries.iter());
     // Rarely any: a rule of the company's own turned the request away from a candidate, and names others.
     if !route.spare.is_empty() && asking.diverted() {
@@ -359,13 +359,8 @@ struct Asking<'a> {
 }
 
 impl<'a> Asking<'a> {
-    fn new(
-        facts: &'a Facts,
-        needs: Capabilities,
-        snapshot: &'a Snapshot<'a>,
-        route: &'a Route,
-        prefer: Option<Prefer>,
-    ) -> Self {
+    fn new(facts: &'a Facts, snapshot: &'a Snapshot<'a>, route: &'a Route, prefer: Option<Prefer>) -> Self {
+        let needs = facts.needs.required();
         let allowed = Allowed::new(facts, snapshot);
         let asked = Asked::new(facts, prefer, needs.common(route.leave_out), &snapshot.policies.table);
         let needs = needs.without(route.leave_out);

@@ -138,6 +138,8 @@ impl<'a> World<'a> {
                 self.facts.prompt_tokens = limit.checked_sub(1)?;
                 Some(format!("a prompt of at most {} tokens", self.facts.prompt_tokens))
             }
+            // A request for something else would be another one.
+            Cause::Lacks(capability) if capability.is_task() => None,
             Cause::Lacks(capability) => {
                 let needs = self.facts.needs.capabilities();
                 self.facts.needs = Needs::from(needs.without([*capability].into_iter().collect::<Capabilities>()));

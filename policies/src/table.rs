@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use catalog::{Catalog, Modality, Model, Weights};
+use catalog::{Catalog, Modality, Model, Task, Weights};
 
 use crate::{
     Capabilities, Capability, Deployment, Place,
@@ -45,7 +45,7 @@ pub(crate) struct Row {
     /// Its model's index in the table.
     pub(crate) model: u32,
     /// The number of its place: the same for deployments at one host, on one kind of server, in this process.
-    pub(crate) site: u32,
+    pub(crate) site: u16,
     pub(crate) context_tokens: Option<u64>,
     pub(crate) input_usd: Option<f32>,
     /// Of prompt tokens that the place has in its cache; like the others where that is not known.
@@ -71,6 +71,15 @@ pub(crate) struct Served {
     pub(crate) demo: bool,
 }
 
+/// What each task of the catalog asks a candidate to be able to do.
+const TASKS: [(Task, Capability); 5] = [
+    (Task::Generation, Capability::Generation),
+    (Task::Embeddings, Capability::Embeddings),
+    (Task::Rerank, Capability::Rerank),
+    (Task::Moderations, Capability::Moderations),
+    (Task::Images, Capability::Images),
+];
+
 /// In a language that a model's list does not name.
 const FOREIGN: f32 = 0.6;
 /// In a language where the model has no list.
@@ -91,7 +100,8 @@ impl Table {
                 table.models.push(Served::new(model, place, deployment.weights.clone()));
                 (table.models.len() - 1) as u32
             });
-            let next = sites.len() as u32;
+            // More places than that count as one: they share the room that a plan keeps for the best of each.
+            let next = u16::try_from(sites.len()).unwrap_or(u16::MAX);
             let site = *sites.entry(deployment.place.to_string()).or_insert(next);
             table.rows.push(Row { site, ..Row::new(at, deployment, model_index, model) });
             table.precisions.push(precision(deployment.quantization_bits));
@@ -176,7 +186,7 @@ impl Served {
 
 impl Row {
     fn new(at: usize, deployment: &Deployment, model_index: u32, model: &Model) -> Self {
-        let (has, mut lacks) = if deployment.capabilities.is_empty() {
+        let (mut has, mut lacks) = if deployment.capabilities.is_empty() {
             let reads = |modality| model.input().contains(&modality);
             let mut has = Capabilities::known(&model.capabilities);
             let mut lacks = Capabilities::default();
@@ -188,6 +198,9 @@ impl Row {
             let has = Capabilities::known(&deployment.capabilities);
             (has, Capability::LISTED.into_iter().filter(|c| !has.contains(*c)).collect())
         };
+        for (task, capability) in TASKS {
+            if model.does(task) { has.insert(capability) } else { lacks.insert(capability) }
+        }
         let said = Capabilities::known(&deployment.lacks);
         said.iter().for_each(|capability| lacks.insert(capability));
         let local = matches!(deployment.place, Place::Local { .. });

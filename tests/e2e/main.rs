@@ -13,6 +13,7 @@ mod licence;
 mod policy;
 mod proxy;
 mod readme;
+mod tasks;
 mod tools;
 mod zero_config;
 

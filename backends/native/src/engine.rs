@@ -9,6 +9,7 @@ mod tests;
 use std::{fmt, path::PathBuf, sync::Arc, thread};
 
 use backends::{Backend, BackendError, BackendId, BoxFuture, EventStream, Input, Load, Probe, Prompt, Request};
+use futures_util::stream;
 use kernels::Isa;
 
 use crate::{
@@ -240,6 +241,14 @@ impl Backend for Engine {
 
     fn generate(&self, request: Arc<Request>) -> BoxFuture<'_, Result<EventStream, BackendError>> {
         Box::pin(async move {
+            if !request.api.generates() {
+                let speech = Arc::clone(&self.speech);
+                let told = tokio::task::spawn_blocking(move || speech.tell(&request)).await;
+                let told =
+                    told.map_err(|_| BackendError::Internal { reason: "the text could not be read".into() })??;
+                let events: EventStream = Box::pin(stream::once(async move { Ok(told) }));
+                return Ok(events);
+            }
             let choices = if text_bytes(&request.input) > INLINE_BYTES {
                 let speech = Arc::clone(&self.speech);
                 let prepared = tokio::task::spawn_blocking(move || speech.prepare(&request)).await;
@@ -270,6 +279,7 @@ fn text_bytes(input: &Input) -> usize {
         Input::Prompts(prompts) => {
             prompts.iter().map(|prompt| if let Prompt::Text(text) = prompt { text.len() } else { 0 }).sum()
         }
+        _ => 0,
     }
 }
 

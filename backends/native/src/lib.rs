@@ -17,6 +17,7 @@ mod scheduler;
 pub mod template;
 mod tensor;
 pub mod tokenizer;
+mod tokens;
 
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

@@ -122,6 +122,7 @@ impl Speech {
                 Ok(vec![self.prepared(tokens, "messages", None)?])
             }
             Input::Prompts(prompts) => prompts.iter().map(|prompt| self.prompt(prompt, request.echo)).collect(),
+            _ => unsupported(request.api.input(), "there is nothing to go on from"),
         }
     }
 

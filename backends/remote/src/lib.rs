@@ -31,6 +31,7 @@ mod discovery;
 mod fleet;
 mod gauge;
 mod moment;
+mod named;
 mod probe;
 #[cfg(any(test, fuzzing))]
 pub mod promises;
@@ -47,6 +48,7 @@ mod secret;
 mod sse;
 mod stream;
 mod target;
+mod task;
 mod whole;
 
 use std::sync::Arc;
@@ -61,6 +63,7 @@ pub use discovery::{DISCOVERY_FAILURES, FormOf, MOST_ENDPOINTS, Replicas, Wrong,
 #[cfg(feature = "kubernetes")]
 pub use discovery::{KubernetesService, ServicePort};
 pub use fleet::{EJECTED, ENDPOINTS, Fleet};
+pub use named::naming;
 pub use probe::Probing;
 pub use proxy::Proxies;
 pub use reader::Reader;

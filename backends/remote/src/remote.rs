@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use backends::{Api, Backend, BackendError, BackendId, BoxFuture, EventStream, Load, Probe, Request};
+use backends::{Api, Backend, BackendError, BackendId, BoxFuture, EventStream, Load, Probe, Request, Rewrite};
 use bytes::Bytes;
 use catalog::Dialect;
 use futures_util::stream;
@@ -15,6 +15,7 @@ use crate::{
     body::{Source, collect},
     client::NotSent,
     gauge::{Gauge, Running},
+    named,
     probe::{Prober, Question},
     quota::Quota,
     reader::Reader,
@@ -23,7 +24,7 @@ use crate::{
     report,
     stream::Events,
     target::{Checked, Target, TargetError},
-    whole,
+    task, whole,
 };
 
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -96,12 +97,27 @@ impl Remote {
         }
     }
 
-    async fn send(&self, request: &Request) -> Result<EventStream, BackendError> {
+    async fn send(&self, request: &Arc<Request>) -> Result<EventStream, BackendError> {
         self.target.fits(request)?;
         let running = self.running.enter();
         let form = if request.stream { Form::Stream } else { Form::Whole };
         let response = self.post(request, form)?.await.map_err(refusal::not_sent)?;
-        self.receive(response, form, request.api, request.answers(), running).await
+        named::note(response.headers(), &self.checked.request_ids, &request.id);
+        if request.api.generates() {
+            return self.receive(response, form, request.api, request.answers(), running).await;
+        }
+        if !response.status().is_success() {
+            return Err(self.refused(response, request.api).await);
+        }
+        self.quota.take(response.headers());
+        answered(response.headers(), Form::Whole)?;
+        let (request, limit) = (Arc::clone(request), self.target.limits.whole);
+        let (usage, tokens) = (Arc::clone(&self.target.usage), self.target.tokens.clone());
+        Ok(Box::pin(stream::once(async move {
+            let answer = task::answer(response.into_body(), limit, &request, &usage, &tokens).await;
+            drop(running);
+            answer
+        })))
     }
 
     /// The events of a response, or the error that it is.
@@ -148,18 +164,26 @@ impl Remote {
         request: &Request,
         form: Form,
     ) -> Result<impl Future<Output = Result<Response<Incoming>, NotSent>>, BackendError> {
-        let (uri, param) = match request.api {
-            Api::Chat => (&self.checked.chat, "messages"),
-            Api::Completions => (&self.checked.completions, "prompt"),
+        let uri = match request.api {
+            Api::Chat => self.checked.chat.as_ref(),
+            Api::Completions => self.checked.completions.as_ref(),
+            other => self.checked.others.iter().find(|(api, _)| *api == other).map(|(_, uri)| uri),
         };
         let Some(uri) = uri else {
             let reason = format!("the host has no `{}`", request.api.path());
-            return Err(BackendError::Unsupported { param, reason });
+            return Err(BackendError::Unsupported { param: request.api.input(), reason });
         };
-        let usage = request.stream && self.target.asks_usage;
-        let salt = request.cache_salt.as_deref().filter(|_| self.target.salts_cache);
-        let body = request.payload.rewritten(&self.target.name, usage, salt);
-        let body = renamed(body, &self.target.renames);
+        let generates = request.api.generates();
+        let to = Rewrite {
+            model: &self.target.name,
+            usage: request.stream && self.target.asks_usage,
+            cache_salt: request.cache_salt.as_deref().filter(|_| generates && self.target.salts_cache),
+            adapter: self.target.adapter.as_ref().map(|(field, value)| (&**field, &**value)),
+        };
+        let body = match generates {
+            true => renamed(request.payload.rewritten(&to), &self.target.renames),
+            false => task::body(request, &to, &self.target.tokens)?,
+        };
         Ok(self.client.send(move || {
             let mut post = http::Request::new(Full::new(body.clone()));
             *post.method_mut() = Method::POST;

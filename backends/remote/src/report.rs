@@ -100,7 +100,7 @@ pub(crate) fn refused(status: u16, retry_after: Option<Duration>, body: Bytes, a
         },
         400 | 413 | 422 => report.too_long().unwrap_or_else(|| match status {
             413 => BackendError::Unsupported {
-                param: if api == Api::Chat { "messages" } else { "prompt" },
+                param: api.input(),
                 reason: "the host takes no request of this size".into(),
             },
             _ => BackendError::Status { status, body, retry_after },

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use backends::{Api, BackendError, Convention, Count, Input, Request};
-use catalog::{Dialect, Host, RateLimit, Server, StreamUsage, UsagePaths};
+use catalog::{Adapters, Detokenize, Dialect, Host, RateLimit, Server, StreamUsage, Tokenize, UsagePaths};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header, uri::InvalidUri};
 use url::Url;
 
@@ -11,6 +11,9 @@ use crate::{Client, Probing, Secret, quota};
 
 /// What we call ourselves, unless the headers of a target say otherwise.
 const USER_AGENT: &str = concat!("pointsman/", env!("CARGO_PKG_VERSION"));
+
+/// The usual names of the header in which a host names a request.
+const REQUEST_IDS: [HeaderName; 2] = [HeaderName::from_static("x-request-id"), HeaderName::from_static("request-id")];
 
 /// How often a host is asked for its list of models: they come and go over days, and lists are long.
 const HOST_LISTING: Duration = Duration::from_secs(600);
@@ -30,6 +33,12 @@ pub struct Target {
     pub key: Option<Secret>,
     /// Where the APIs lie.
     pub paths: Paths,
+    /// How it is asked for the tokens of a text, and for the text of tokens, where it can.
+    pub tokens: (Option<Tokenize>, Option<Detokenize>),
+    /// The field that names the adapter that is served, and its value as JSON, where that is not part of the name.
+    pub adapter: Option<(String, String)>,
+    /// The response header in which it names a request, where that is not one of the usual.
+    pub request_id_header: Option<String>,
     /// Headers to send besides, such as an organisation to bill.
     pub headers: Vec<(String, String)>,
     /// Whether a connection is kept for the next request. Without, each request has one of its own.
@@ -63,6 +72,8 @@ pub struct Paths {
     pub completions: Option<String>,
     /// The list of models.
     pub models: Option<String>,
+    /// The other APIs that it offers, each below the base address or at an address of its own.
+    pub others: Vec<(Api, String)>,
     /// Replicate's predictions, with `{owner}` and `{name}` for the parts of the model's name.
     pub predictions: Option<String>,
 }
@@ -74,6 +85,9 @@ impl Default for Paths {
             chat: Some(Api::Chat.path().into()),
             completions: Some(Api::Completions.path().into()),
             models: Some("/models".into()),
+            others: [Api::Embeddings, Api::Rerank, Api::Moderations, Api::Images]
+                .map(|api| (api, api.path().into()))
+                .into(),
             predictions: None,
         }
     }
@@ -163,6 +177,9 @@ impl Target {
             name: name.into(),
             auth: Auth::Bearer,
             key,
+            tokens: (None, None),
+            adapter: None,
+            request_id_header: None,
             headers: Vec::new(),
             keep_alive: true,
             asks_usage: true,
@@ -190,8 +207,18 @@ impl Target {
                 chat: host.paths.chat.clone(),
                 completions: host.paths.completions.clone(),
                 models: host.paths.models.clone(),
+                others: others(
+                    [
+                        (Api::Embeddings, &host.paths.embeddings),
+                        (Api::Rerank, &host.paths.rerank),
+                        (Api::Moderations, &host.paths.moderations),
+                        (Api::Images, &host.paths.images),
+                    ],
+                    String::clone,
+                ),
                 predictions: host.paths.predictions.clone(),
             },
+            request_id_header: host.request_id_header.clone(),
             // A host that sends usage in every stream need not have its caller's bytes changed.
             asks_usage: matches!(host.stream_usage, StreamUsage::OnRequest | StreamUsage::Upstream),
             usage: convention(&host.usage),
@@ -227,6 +254,20 @@ impl Target {
                 complete_listing: server.complete_listing,
                 ..Probing::default()
             },
+            paths: Paths {
+                others: others(
+                    [
+                        (Api::Embeddings, &server.paths.embeddings),
+                        (Api::Rerank, &server.paths.rerank),
+                        (Api::Images, &server.paths.images),
+                        (Api::Tokenize, &server.tokenize.as_ref().map(|how| how.path.clone())),
+                        (Api::Detokenize, &server.detokenize.as_ref().map(|how| how.path.clone())),
+                    ],
+                    below,
+                ),
+                ..Paths::default()
+            },
+            tokens: (server.tokenize.clone(), server.detokenize.clone()),
             keep_alive: server.keep_alive != Some(false),
             asks_usage: server.include_usage != Some(false),
             usage: convention(&server.usage),
@@ -235,6 +276,28 @@ impl Target {
             ..Self::new(base_url, name, key)
         }
     }
+}
+
+impl Target {
+    /// The same for an adapter of the model there, named as requests name one at such a server.
+    #[must_use]
+    pub fn with_adapter(self, form: &Adapters, adapter: &str) -> Self {
+        let text = || serde_json::Value::from(adapter).to_string();
+        match form {
+            Adapters::Model => Self { name: adapter.to_owned(), ..self },
+            Adapters::Suffix => Self { name: format!("{}:{adapter}", self.name), ..self },
+            Adapters::Field(field) => Self { adapter: Some((field.clone(), text())), ..self },
+            Adapters::Numbered(field) => {
+                // The configuration has checked that it is a number.
+                Self { adapter: Some((field.clone(), format!(r#"[{{"id":{adapter},"scale":1.0}}]"#))), ..self }
+            }
+        }
+    }
+}
+
+/// Those of the APIs that have a path, made an address by `at`.
+fn others<const N: usize>(all: [(Api, &Option<String>); N], at: impl Fn(&String) -> String) -> Vec<(Api, String)> {
+    all.into_iter().filter_map(|(api, path)| Some((api, at(path.as_ref()?)))).collect()
 }
 
 /// OpenAI's names, and those of a row of the catalog.
@@ -307,9 +370,12 @@ pub(crate) struct Checked {
     pub(crate) chat: Option<Uri>,
     pub(crate) completions: Option<Uri>,
     pub(crate) models: Option<Uri>,
+    pub(crate) others: Vec<(Api, Uri)>,
     pub(crate) health: Option<Uri>,
     pub(crate) metrics: Option<Uri>,
     pub(crate) headers: HeaderMap,
+    /// The response headers in which it may name a request, the best first.
+    pub(crate) request_ids: Vec<HeaderName>,
 }
 
 impl Target {
@@ -333,7 +399,15 @@ impl Target {
                 .transpose()
                 .map_err(|error: InvalidUri| TargetError::BaseUrl { reason: error.to_string() })
         };
+        let others = self.paths.others.iter().map(|(api, path)| {
+            let uri = if path.starts_with('/') { below(&Some(path.clone())) } else { whole(Some(path)) };
+            uri.map(|uri| uri.map(|uri| (*api, uri)))
+        });
+        let others: Result<Vec<_>, _> = others.filter_map(Result::transpose).collect();
+        let own = self.request_id_header.as_deref().and_then(|name| name.parse().ok());
         Ok(Checked {
+            others: others?,
+            request_ids: own.into_iter().chain(REQUEST_IDS).collect(),
             health: whole(self.probing.health.as_ref())?,
             metrics: whole(self.probing.metrics.as_ref().map(|(address, _)| address))?,
             chat: below(&self.paths.chat)?,

@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response};
+use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use http_body_util::{BodyExt, Limited};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
@@ -36,6 +36,7 @@ use crate::{
     reply::{Prebuilt, Reply, reply, sized},
     script::Script,
     socket::{Line, Socket},
+    task,
 };
 
 /// The most that a request body may hold.
@@ -77,6 +78,8 @@ pub(crate) struct State {
     bursts: Mutex<HashMap<(u8, u16), u8>>,
     gauge: Gauge,
     connections: AtomicUsize,
+    /// Answers so far to what was posted.
+    answers: AtomicUsize,
 }
 
 impl std::fmt::Debug for State {
@@ -203,6 +206,9 @@ where
     let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(socket), service).await;
 }
 
+const UNKNOWN_PATH: &str = "no such path; there are /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/rerank, \
+                            /v1/moderations, /v1/images/generations, /tokenize, /detokenize and /v1/models";
+
 /// Ends a connection without a response.
 #[derive(Debug)]
 struct HungUp;
@@ -225,10 +231,24 @@ impl State {
             bursts: Mutex::default(),
             gauge: Gauge::new(),
             connections: AtomicUsize::new(0),
+            answers: AtomicUsize::new(0),
         }
     }
 
+    /// The answer to a request. It has an id of the host's own.
     async fn answer(&self, request: Request<Incoming>, line: Line) -> Result<Response<Play>, HungUp> {
+        let asks = request.method() == Method::POST;
+        let mut response = self.answered(request, line).await?;
+        if asks {
+            let number = self.answers.fetch_add(1, Ordering::Relaxed) + 1;
+            let id =
+                HeaderValue::from_str(&format!("host-{number}")).unwrap_or_else(|_| HeaderValue::from_static("host"));
+            response.headers_mut().insert("x-request-id", id);
+        }
+        Ok(response)
+    }
+
+    async fn answered(&self, request: Request<Incoming>, line: Line) -> Result<Response<Play>, HungUp> {
         // A gateway asks how it is whenever it likes: such questions are neither counted nor recorded.
         let generates = request.method() == Method::POST;
         let open = if generates { self.gauge.open(line) } else { Gauge::new().open(line) };
@@ -249,15 +269,21 @@ impl State {
             (Method::POST, "/v1/chat/completions") => Api::Chat,
             (Method::POST, "/v1/completions") => Api::Completions,
             (Method::GET, "/v1/models") => return Ok(sized(200, self.models().to_string().into(), open)),
-            _ => {
-                return Ok(refuse(
-                    404,
-                    "no such path; there are /v1/chat/completions, /v1/completions and /v1/models",
-                    open,
-                ));
-            }
+            (Method::POST, path) => return self.task(path, &body, open).await,
+            _ => return Ok(refuse(404, UNKNOWN_PATH, open)),
         };
         self.generate(api, &body, open).await
+    }
+
+    /// What is no generation. A fault plays as it does for a chat.
+    async fn task(&self, path: &str, body: &[u8], open: Open) -> Result<Response<Play>, HungUp> {
+        let asked: Value = serde_json::from_slice(body).unwrap_or_default();
+        let Some(answer) = task::answer(path, &asked) else { return Ok(refuse(404, UNKNOWN_PATH, open)) };
+        let faulty = asked["model"].as_str().is_some_and(|model| model.parse::<Fault>().is_ok());
+        if faulty || !locked(&self.next).is_empty() {
+            return self.generate(Api::Chat, body, open).await;
+        }
+        Ok(sized(200, answer.to_string().into(), open))
     }
 
     async fn generate(&self, api: Api, body: &[u8], open: Open) -> Result<Response<Play>, HungUp> {

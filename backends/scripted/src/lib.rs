@@ -21,6 +21,7 @@ mod play;
 mod reply;
 mod script;
 mod socket;
+mod task;
 
 pub use dialect::Dialect;
 pub use door::Door;

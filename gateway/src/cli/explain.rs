@@ -169,6 +169,8 @@ fn api_of(body: &serde_json::Value) -> ClientApi {
     let has = |key: &str| body.get(key).is_some();
     let anthropic = has("system") || has("stop_sequences") || body.pointer("/tools/0/input_schema").is_some();
     match has("messages") {
+        false if has("documents") => ClientApi::Rerank,
+        false if has("encoding_format") || has("dimensions") => ClientApi::Embeddings,
         false if has("prompt") => ClientApi::Completions,
         true if anthropic => ClientApi::Messages,
         _ => ClientApi::Chat,

@@ -4,7 +4,7 @@ mod replicas;
 
 use std::{collections::HashSet, ops::Range};
 
-use catalog::{Catalog, Host, Model, Price, Relation};
+use catalog::{Adapters, Catalog, Host, Model, Price, Relation, Server};
 use policies::{Capability, Place};
 use remote::{BaseUrl, Replicas, Secret};
 
@@ -171,6 +171,7 @@ impl<'a> One<'a, '_> {
             "a host",
             &[
                 ("path", raw.path.as_ref().map(|path| &path.at)),
+                ("adapter", raw.adapter.as_ref().map(|adapter| &adapter.at)),
                 ("replicas", raw.replicas.as_ref().map(|replicas| &replicas.at)),
             ],
         );
@@ -254,18 +255,25 @@ impl<'a> One<'a, '_> {
             }
         };
         let model = model?;
+        let adapter = match &raw.adapter {
+            Some(written) => Some(self.adapter(written, server, model)?),
+            None => None,
+        };
+        // An adapter is loaded beside its base, which the server goes by.
+        let base = adapter.as_ref().and_then(|_| self.catalog.model(model.adapts()?)).unwrap_or(model);
         // Most servers go by the repository of the weights unless they are told another name.
-        let name = match (&raw.name, &model.repo) {
+        let name = match (&raw.name, &base.repo) {
             (Some(name), _) => name.value.clone(),
             (None, Some(repo)) => repo.clone(),
-            (None, None) => model.id.clone(),
+            (None, None) => base.id.clone(),
         };
         let key = match (raw.key.is_some() || raw.key_file.is_some(), key) {
             (true, None) => return None,
             (_, key) => key,
         };
         let mut deployment = self.deployment(model, Place::Server(server.id.clone()), None);
-        deployment.facts.lacks = lacks(&server.unsupported);
+        deployment.adapter = adapter;
+        deployment.facts.lacks = server_lacks(server);
         deployment.target = match target {
             At::One(base_url) => Target::Remote { host: None, base_url, key, name },
             At::Many(replicas) => Target::Fleet { replicas, key, name },
@@ -282,6 +290,7 @@ impl<'a> One<'a, '_> {
                 ("key", raw.key.as_ref().map(|key| &key.at)),
                 ("key_file", raw.key_file.as_ref().map(|file| &file.at)),
                 ("base_url", raw.base_url.as_ref().map(|url| &url.at)),
+                ("adapter", raw.adapter.as_ref().map(|adapter| &adapter.at)),
                 ("replicas", raw.replicas.as_ref().map(|replicas| &replicas.at)),
             ],
         );
@@ -316,6 +325,37 @@ impl<'a> One<'a, '_> {
         local(&mut deployment, model);
         deployment.target = Target::Native { weights, context_tokens: raw.context.as_ref().map(|tokens| tokens.value) };
         Some(deployment)
+    }
+
+    /// The adapter that is written, if requests to such a server can name one and the catalog says what it adapts.
+    fn adapter(&mut self, written: &Spanned<String>, server: &Server, model: &Model) -> Option<String> {
+        let adapter = &written.value;
+        let problem = match (&server.adapters, &self.raw.name) {
+            (None, _) => {
+                let message = format!("no request to {} names an adapter", server.name);
+                Problem::error("no-adapters", message).hint("if the server lists it as a model, write that as `name`")
+            }
+            (Some(Adapters::Model), Some(_)) => {
+                let message =
+                    format!("at {} an adapter is a model of its own, and its name stands here twice", server.name);
+                Problem::error("two-names", message).hint("keep `adapter` and remove `name`")
+            }
+            (Some(Adapters::Numbered(_)), _) if adapter.parse::<u16>().is_err() => {
+                let message = format!("{} counts its adapters, and {} is no number", server.name, written.shown());
+                Problem::error("wrong-value", message).hint("`GET /lora-adapters` lists them with their numbers")
+            }
+            _ if !is_id(adapter) => Problem::error("bad-name", format!("{} cannot be an adapter", written.shown()))
+                .hint("up to 128 letters, digits, `.`, `_`, `-`, `:` and `/`"),
+            _ if model.adapts().is_none() => {
+                let message = format!("the catalog does not say which model `{}` adapts", model.id);
+                Problem::error("not-an-adapter", message).hint(
+                    "describe it in a file of `catalog` with `parents: [{of: BASE, by: adapter}]`: the licences of both bind",
+                )
+            }
+            _ => return Some(adapter.clone()),
+        };
+        self.note(problem, &written.at);
+        None
     }
 
     fn weights(&mut self, path: &Spanned<String>) -> Option<std::path::PathBuf> {
@@ -474,7 +514,7 @@ impl<'a> One<'a, '_> {
         let target = Target::Native { weights: Weights::BuiltIn, context_tokens: None };
         let max_concurrent = self.max_concurrent();
         let shared_cache = self.raw.shared_cache.as_ref().is_some_and(|shared| shared.value);
-        Deployment { facts, target, max_concurrent, shared_cache }
+        Deployment { facts, target, max_concurrent, shared_cache, adapter: None }
     }
 
     fn max_concurrent(&mut self) -> Option<u32> {
@@ -517,6 +557,7 @@ pub(super) fn local(deployment: &mut Deployment, model: &Model) {
     facts.training_use = facts.training_use.take().or_else(|| Some("none".to_owned()));
     facts.input_usd_per_million = facts.input_usd_per_million.or(Some(0.0));
     facts.output_usd_per_million = facts.output_usd_per_million.or(Some(0.0));
+    facts.lacks = ["embeddings", "rerank", "moderations", "images"].map(str::to_owned).to_vec();
     // The engine gives log-probabilities and takes no tools, images or sound, whatever the model was trained for.
     facts.capabilities = ["logprobs", "reasoning"]
         .into_iter()
@@ -528,10 +569,36 @@ pub(super) fn local(deployment: &mut Deployment, model: &Model) {
 /// What no deployment at a host can do, in the words of policies.
 pub(super) fn host_lacks(host: &Host) -> Vec<String> {
     let mut words = lacks(&host.unsupported);
-    if host.paths.completions.is_none() {
-        words.push(Capability::Completions.to_string());
-    }
+    let offered = [
+        (Capability::Completions, &host.paths.completions),
+        (Capability::Embeddings, &host.paths.embeddings),
+        (Capability::Rerank, &host.paths.rerank),
+        (Capability::Moderations, &host.paths.moderations),
+        (Capability::Images, &host.paths.images),
+        (Capability::Tokens, &None),
+    ];
+    words.extend(missing(offered));
     words
+}
+
+/// What no deployment on a server can do.
+fn server_lacks(server: &Server) -> Vec<String> {
+    let mut words = lacks(&server.unsupported);
+    let tokenize = server.tokenize.as_ref().map(|how| how.path.clone());
+    let offered = [
+        (Capability::Embeddings, &server.paths.embeddings),
+        (Capability::Rerank, &server.paths.rerank),
+        (Capability::Moderations, &None),
+        (Capability::Images, &server.paths.images),
+        (Capability::Tokens, &tokenize),
+    ];
+    words.extend(missing(offered));
+    words
+}
+
+/// What has no path, in the words of policies.
+fn missing<const N: usize>(offered: [(Capability, &Option<String>); N]) -> impl Iterator<Item = String> {
+    offered.into_iter().filter(|(_, path)| path.is_none()).map(|(capability, _)| capability.to_string())
 }
 
 /// What is lost where these request fields are not taken. A field without a word here changes no answer that a caller

@@ -83,7 +83,7 @@ fn live(
                 key: Some(Secret::new(key)),
                 name: offer.name.clone(),
             };
-            Some(Deployment { facts, target, max_concurrent: None, shared_cache: false })
+            Some(Deployment { facts, target, max_concurrent: None, shared_cache: false, adapter: None })
         })
         .collect();
     if deployments.is_empty() {

@@ -132,6 +132,10 @@ pub(super) struct RawDeployment {
     /// another has asked, so servers that can are told to keep teams apart. Default: false.
     #[serde(default)]
     pub(super) shared_cache: Option<Spanned<bool>>,
+    /// The adapter (LoRA) of the server's model that this deployment is, as requests there name it; `model` is then the
+    /// adapter's own row of the catalog.
+    #[serde(default)]
+    pub(super) adapter: Option<Spanned<String>>,
     /// Price there. Default: what the host lists.
     #[serde(default)]
     pub(super) price: Option<RawPrice>,

@@ -79,7 +79,7 @@ fn demo(catalog: &Catalog) -> Option<Deployment> {
     facts.quantization_bits = Some(DEMO_BITS);
     facts.context_tokens = model.context_tokens;
     let target = Target::Native { weights: Weights::BuiltIn, context_tokens: None };
-    let mut deployment = Deployment { facts, target, max_concurrent: None, shared_cache: false };
+    let mut deployment = Deployment { facts, target, max_concurrent: None, shared_cache: false, adapter: None };
     local(&mut deployment, model);
     Some(deployment)
 }

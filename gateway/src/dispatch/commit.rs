@@ -22,13 +22,16 @@ pub(super) struct Ready {
     pub(super) idle: Duration,
 }
 
+/// How an attempt went up to its first content, and what its host calls it.
+pub(super) type Committing = (Result<Ready, BackendError>, Option<String>);
+
 /// One attempt up to its first content.
 pub(super) async fn commit(
     deadlines: &Deadlines,
     place: &Place,
     request: &Arc<Request>,
     mut attempt: Attempt,
-) -> Result<Ready, BackendError> {
+) -> Committing {
     let deadline = attempt.started() + deadlines.total;
     // An answer that is not streamed has its headers when it is done, so only the total counts there.
     let (headers_by, first_by) = if request.stream {
@@ -65,7 +68,8 @@ pub(super) async fn commit(
             }
         }
     };
-    match result.await {
+    let (result, named) = remote::naming(result).await;
+    let ready = match result {
         Ok((head, rest)) => {
             let first_token = attempt.first_token().unwrap_or_default();
             Ok(Ready { head, rest, attempt, first_token, deadline, idle: deadlines.idle })
@@ -74,7 +78,8 @@ pub(super) async fn commit(
             attempt.failed(&error);
             Err(error)
         }
-    }
+    };
+    (ready, named)
 }
 
 /// Whether an event is something a caller would miss if the attempt were replaced now.

@@ -39,7 +39,13 @@ pub(super) fn without(request: &Arc<Request>, what: Capabilities) -> Arc<Request
             | Capability::Logprobs
             | Capability::Reasoning
             | Capability::Completions
-            | Capability::Choices => {}
+            | Capability::Choices
+            | Capability::Generation
+            | Capability::Embeddings
+            | Capability::Rerank
+            | Capability::Moderations
+            | Capability::Images
+            | Capability::Tokens => {}
         }
     }
     Arc::new(Request { payload: request.payload.without(&fields), sampling, ..Request::clone(request) })

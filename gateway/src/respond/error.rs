@@ -278,8 +278,8 @@ impl ApiError {
     /// The whole response, in the shape of the caller's API.
     pub fn response(&self, client: ClientApi, request_id: &str) -> Response<Body> {
         let body = match client {
-            ClientApi::Chat | ClientApi::Completions | ClientApi::Responses => self.json(request_id),
             ClientApi::Messages => messages::error(self, request_id).into(),
+            _ => self.json(request_id),
         };
         let mut response = Response::new(Body::whole(body));
         *response.status_mut() = self.status;

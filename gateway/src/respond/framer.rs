@@ -25,10 +25,7 @@ impl Framer {
     /// The frame of the answer to `request`.
     pub fn new(request: &backends::Request, model: &str, created: u64) -> Self {
         let choices = request.answers();
-        let prefix = match request.api {
-            Api::Chat => "chatcmpl-",
-            Api::Completions => "cmpl-",
-        };
+        let prefix = if request.api == Api::Completions { "cmpl-" } else { "chatcmpl-" };
         Self {
             api: request.api,
             id: format!("{prefix}{}", request.id),
@@ -132,9 +129,9 @@ impl Framer {
         Envelope {
             id: &self.id,
             object: match (self.api, chunk) {
-                (Api::Chat, true) => "chat.completion.chunk",
-                (Api::Chat, false) => "chat.completion",
                 (Api::Completions, _) => "text_completion",
+                (_, true) => "chat.completion.chunk",
+                (_, false) => "chat.completion",
             },
             created: self.created,
             model: &self.model,
@@ -152,8 +149,8 @@ impl Framer {
             return None;
         }
         Some(match self.api {
-            Api::Chat => LogprobsOut::Chat { content: tokens.iter().map(ChatToken).collect(), refusal: None },
             Api::Completions => LogprobsOut::completions(offset, tokens),
+            _ => LogprobsOut::Chat { content: tokens.iter().map(ChatToken).collect(), refusal: None },
         })
     }
 }

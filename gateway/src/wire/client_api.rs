@@ -1,8 +1,8 @@
-//! The APIs that a client may speak for generations.
+//! The APIs that a client may speak to a model.
 
 use backends::Api;
 
-/// What a client speaks. What goes to a backend is one of OpenAI's two: see [`ClientApi::backend`].
+/// What a client speaks. Generations go to a backend in one of OpenAI's two APIs: see [`ClientApi::backend`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ClientApi {
     /// `POST /v1/chat/completions`
@@ -13,9 +13,39 @@ pub enum ClientApi {
     Messages,
     /// `POST /v1/responses`
     Responses,
+    /// `POST /v1/embeddings`
+    Embeddings,
+    /// `POST /v1/rerank`, in the shape of Cohere and Jina
+    Rerank,
+    /// `POST /v1/moderations`
+    Moderations,
+    /// `POST /v1/images/generations`
+    Images,
+    /// `POST /tokenize`, in the shape of vLLM
+    Tokenize,
+    /// `POST /detokenize`, likewise
+    Detokenize,
 }
 
 impl ClientApi {
+    /// The one that is spoken at a path, if one is.
+    pub fn at(path: &str) -> Option<Self> {
+        Some(match path {
+            "/v1/chat/completions" => Self::Chat,
+            "/v1/completions" => Self::Completions,
+            "/v1/messages" => Self::Messages,
+            "/v1/responses" => Self::Responses,
+            "/v1/embeddings" => Self::Embeddings,
+            // Where clients of Jina, Cohere and others look for it.
+            "/v1/rerank" | "/v2/rerank" | "/rerank" => Self::Rerank,
+            "/v1/moderations" => Self::Moderations,
+            "/v1/images/generations" => Self::Images,
+            "/tokenize" => Self::Tokenize,
+            "/detokenize" => Self::Detokenize,
+            _ => return None,
+        })
+    }
+
     /// Its word in records.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -23,6 +53,12 @@ impl ClientApi {
             Self::Completions => "completions",
             Self::Messages => "messages",
             Self::Responses => "responses",
+            Self::Embeddings => "embeddings",
+            Self::Rerank => "rerank",
+            Self::Moderations => "moderations",
+            Self::Images => "images",
+            Self::Tokenize => "tokenize",
+            Self::Detokenize => "detokenize",
         }
     }
 
@@ -31,6 +67,12 @@ impl ClientApi {
         match self {
             Self::Chat | Self::Messages | Self::Responses => Api::Chat,
             Self::Completions => Api::Completions,
+            Self::Embeddings => Api::Embeddings,
+            Self::Rerank => Api::Rerank,
+            Self::Moderations => Api::Moderations,
+            Self::Images => Api::Images,
+            Self::Tokenize => Api::Tokenize,
+            Self::Detokenize => Api::Detokenize,
         }
     }
 }

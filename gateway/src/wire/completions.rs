@@ -17,7 +17,7 @@ const MAX_PROMPTS: usize = 256;
 /// The fields of a completions request that the gateway reads.
 #[derive(Deserialize)]
 struct Completion {
-    prompt: Prompts,
+    prompt: Prompts<MAX_PROMPTS>,
     #[serde(default)]
     echo: Option<bool>,
     #[serde(default)]
@@ -83,8 +83,8 @@ pub(super) fn decode(id: &str, object: &Object<'_>) -> Result<Decoded, ApiError>
     })
 }
 
-/// `prompt`: a string, strings, token ids, or lists of token ids.
-struct Prompts(Vec<Prompt>);
+/// A string, strings, token ids, or lists of token ids: at most so many.
+pub(super) struct Prompts<const MOST: usize>(pub(super) Vec<Prompt>);
 
 /// One element of the `prompt` array.
 enum Item {
@@ -127,22 +127,22 @@ impl<'de> Deserialize<'de> for Item {
     }
 }
 
-impl<'de> Deserialize<'de> for Prompts {
+impl<'de, const MOST: usize> Deserialize<'de> for Prompts<MOST> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Any;
+        struct Any<const MOST: usize>;
 
-        impl<'de> Visitor<'de> for Any {
-            type Value = Prompts;
+        impl<'de, const MOST: usize> Visitor<'de> for Any<MOST> {
+            type Value = Prompts<MOST>;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str("a string, an array of strings, an array of token ids, or an array of those")
             }
 
-            fn visit_str<E>(self, text: &str) -> Result<Prompts, E> {
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
                 Ok(Prompts(vec![Prompt::Text(text.to_owned())]))
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Prompts, A::Error> {
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
                 let mut prompts = Vec::new();
                 let mut ids = Vec::new();
                 while let Some(item) = items.next_element()? {
@@ -153,8 +153,8 @@ impl<'de> Deserialize<'de> for Prompts {
                         _ => return Err(A::Error::custom("expected texts or token ids, found both in one array")),
                     }
                     // Counted while they come: millions of empty prompts fit into a body.
-                    if prompts.len() > MAX_PROMPTS {
-                        return Err(A::Error::custom(format_args!("expected at most {MAX_PROMPTS} prompts")));
+                    if prompts.len() > MOST {
+                        return Err(A::Error::custom(format_args!("expected at most {MOST} texts")));
                     }
                 }
                 if !ids.is_empty() {
@@ -164,7 +164,7 @@ impl<'de> Deserialize<'de> for Prompts {
             }
         }
 
-        deserializer.deserialize_any(Any)
+        deserializer.deserialize_any(Any::<MOST>)
     }
 }
 

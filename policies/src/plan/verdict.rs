@@ -171,7 +171,7 @@ fn nearest(asked: &str, snapshot: &Snapshot<'_>) -> Vec<String> {
 /// Models that are deployed, healthy, able and allowed for this use, best first; the demo model last.
 fn alternatives(facts: &Facts, snapshot: &Snapshot<'_>) -> Vec<String> {
     let table = &snapshot.policies.table;
-    let needs = facts.needs.capabilities();
+    let needs = facts.needs.required();
     let qualities = table.qualities(facts.language.as_deref(), None);
     let mut allowed = Allowed::new(facts, snapshot);
     let mut able: Vec<_> = table

@@ -88,7 +88,7 @@ impl Part {
         let choice = |index: usize, content: &str, finish: &str| {
             let content = match api {
                 Api::Chat => format!(r#""delta":{{"content":"{content}"}}"#),
-                Api::Completions => format!(r#""text":"{content}""#),
+                _ => format!(r#""text":"{content}""#),
             };
             format!(r#"{{"id":"c","choices":[{{"index":{index},{content},"finish_reason":{finish}}}],"usage":null}}"#)
         };

@@ -25,6 +25,7 @@ pub(super) fn input(request: &Request, target: &Target) -> Result<Value, Backend
     match &request.input {
         Input::Chat { messages, .. } => chat(messages, &mut input)?,
         Input::Prompts(prompts) => completion(request, prompts, &mut input)?,
+        _ => return Err(unsupported(request.api.input(), "the host is asked for text alone")),
     }
     let name = |ours: &str| {
         let theirs = target.renames.iter().find(|(name, _)| name == ours).map(|(_, theirs)| theirs.clone());

@@ -46,7 +46,7 @@ pub fn request(api: Api, body: &str) -> Request {
             tools: None,
             template_kwargs: None,
         },
-        Api::Completions => Input::Prompts(vec![Prompt::Text("hi".into())]),
+        _ => Input::Prompts(vec![Prompt::Text("hi".into())]),
     };
     Request {
         id: "req-test".into(),

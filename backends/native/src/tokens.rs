@@ -1,0 +1,48 @@
+//! The tokens of a text and the text of tokens, told in the shape of vLLM.
+
+use backends::{Api, BackendError, Event, Frame, Input, Request};
+use serde_json::{Value, json};
+
+use crate::{prepare::Speech, template::Chat};
+
+impl Speech {
+    /// The answer to a request that generates nothing.
+    ///
+    /// # Errors
+    /// When this engine has none: it makes no vectors, judges nothing and orders nothing.
+    pub(crate) fn tell(&self, request: &Request) -> Result<Event, BackendError> {
+        let answer = match (&request.input, request.api) {
+            (Input::Tokenize { text, special }, _) => {
+                let tokens = if *special { self.tokenizer.encode_prompt(text) } else { self.tokenizer.encode(text) };
+                self.told(&tokens)
+            }
+            (Input::Chat { messages, tools, template_kwargs }, Api::Tokenize) => {
+                let chat = Chat { messages, tools: tools.as_deref(), kwargs: template_kwargs.as_deref() };
+                let template = self.template.as_ref().ok_or_else(|| BackendError::Unsupported {
+                    param: "messages",
+                    reason: "the model file has no chat template".to_owned(),
+                })?;
+                self.told(&template.encode(chat, &self.tokenizer, self.context)?)
+            }
+            (Input::Detokenize(ids), _) => {
+                let known = self.tokenizer.len();
+                if let Some(id) = ids.iter().find(|id| **id as usize >= known) {
+                    let reason = format!("token {id}, and this model's tokens are 0 to {}", known - 1);
+                    return Err(BackendError::Unsupported { param: "tokens", reason });
+                }
+                let bytes: Vec<u8> = ids.iter().flat_map(|&id| self.tokenizer.text(id)).copied().collect();
+                let text = String::from_utf8_lossy(&bytes);
+                json!({"prompt": text, "text": text})
+            }
+            (_, api) => {
+                let reason = "this engine generates text".to_owned();
+                return Err(BackendError::Unsupported { param: api.input(), reason });
+            }
+        };
+        Ok(Event::Whole(Frame { bytes: answer.to_string().into(), content: true, finished: true, ..Frame::default() }))
+    }
+
+    fn told(&self, tokens: &[u32]) -> Value {
+        json!({"count": tokens.len(), "max_model_len": self.context, "tokens": tokens})
+    }
+}

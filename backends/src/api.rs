@@ -1,0 +1,54 @@
+//! What a backend can be asked in.
+
+/// An API of a backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Api {
+    /// `POST /v1/chat/completions`
+    Chat,
+    /// `POST /v1/completions`
+    Completions,
+    /// `POST /v1/embeddings`
+    Embeddings,
+    /// `POST /v1/rerank`, in the shape of Cohere and Jina
+    Rerank,
+    /// `POST /v1/moderations`
+    Moderations,
+    /// `POST /v1/images/generations`
+    Images,
+    /// `POST /tokenize`, in the shape of vLLM
+    Tokenize,
+    /// `POST /detokenize`, likewise
+    Detokenize,
+}
+
+impl Api {
+    /// The path below a host's base address.
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Chat => "/chat/completions",
+            Self::Completions => "/completions",
+            Self::Embeddings => "/embeddings",
+            Self::Rerank => "/rerank",
+            Self::Moderations => "/moderations",
+            Self::Images => "/images/generations",
+            Self::Tokenize => "/tokenize",
+            Self::Detokenize => "/detokenize",
+        }
+    }
+
+    /// The request field that holds what it is about.
+    pub fn input(self) -> &'static str {
+        match self {
+            Self::Chat => "messages",
+            Self::Completions | Self::Images | Self::Tokenize => "prompt",
+            Self::Embeddings | Self::Moderations => "input",
+            Self::Rerank => "documents",
+            Self::Detokenize => "tokens",
+        }
+    }
+
+    /// Whether text is generated. Everything else is answered by one JSON body.
+    pub fn generates(self) -> bool {
+        matches!(self, Self::Chat | Self::Completions)
+    }
+}

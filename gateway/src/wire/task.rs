@@ -1,0 +1,37 @@
+//! What requests that generate nothing have in common.
+
+use backends::{Api, Input, Payload, Request, Sampling};
+use policies::{Needs, Task};
+use serde_json::value::RawValue;
+
+use super::{Decoded, Manner};
+
+/// A request of this kind, answered whole.
+pub(super) fn decoded(
+    id: &str,
+    (api, task): (Api, Task),
+    model: String,
+    payload: Payload,
+    input: Input,
+    metadata: Option<Box<RawValue>>,
+) -> Decoded {
+    let request = Request {
+        id: id.to_owned(),
+        api,
+        payload,
+        input,
+        sampling: Sampling::default(),
+        max_tokens: Some(0),
+        stop: Vec::new(),
+        choices: 1,
+        stream: false,
+        include_usage: false,
+        logprobs: None,
+        echo: false,
+        suffix: false,
+        best_of: None,
+        cache_salt: None,
+    };
+    let needs = Needs { task: Some(task), ..Needs::default() };
+    Decoded { model, request, needs, metadata, manner: Manner::OpenAi, left_out: Vec::new() }
+}
