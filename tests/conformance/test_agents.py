@@ -2,18 +2,13 @@
 the Messages API. Their prompts are large and their model is played, so what is tested is every byte between."""
 
 import json
-import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from mocked import Mocked, mocked
-
-AGENTS = Path(os.environ["POINTSMAN_AGENTS"]) / "node_modules" / ".bin"
-# An agent that takes longer is taken to hang: in seconds.
-PATIENCE = 120
+from outside import environment, program, run
 
 CODEX = """\
 model = "auto"
@@ -34,42 +29,33 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mocked]:
         yield host
 
 
-def run(command: list[object], folder: Path, env: dict[str, str]) -> str:
-    """What an agent prints; it has to succeed. It sees nothing of this machine's own settings."""
-    home = folder / "home"
-    home.mkdir(exist_ok=True)
-    whole = {"PATH": os.environ["PATH"], "HOME": str(home), **env}
-    done = subprocess.run(
-        command, cwd=folder, env=whole, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE
-    )
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    return done.stdout
-
-
 def codex(host: Mocked, folder: Path, *arguments: str) -> list[dict]:
     """The events of a turn of Codex."""
     settings = folder / "codex"
     settings.mkdir()
     (settings / "config.toml").write_text(CODEX.format(base_url=host.gateway.clients))
-    command = [AGENTS / "codex", "exec", "--json", "--skip-git-repo-check", "--sandbox", "read-only", *arguments]
-    printed = run(command, folder, {"CODEX_HOME": str(settings), "POINTSMAN_KEY": host.key})
+    command = [program("npm", "codex"), "exec", "--json", "--skip-git-repo-check", "--sandbox", "read-only", *arguments]
+    env = environment(folder, CODEX_HOME=str(settings), POINTSMAN_KEY=host.key)
+    printed = run(command, folder, env).stdout
     return [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
 
 
 def claude(host: Mocked, folder: Path, *arguments: str) -> dict:
     """The result of a turn of Claude Code."""
-    env = {
-        "ANTHROPIC_BASE_URL": host.origin,
-        "ANTHROPIC_AUTH_TOKEN": host.key,
-        "ANTHROPIC_DEFAULT_HAIKU_MODEL": "auto",
-        "CLAUDE_CONFIG_DIR": str(folder / "claude"),
-        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
-        "DISABLE_AUTOUPDATER": "1",
-    }
-    printed = run([AGENTS / "claude", "-p", "--model", "auto", "--output-format", "json", *arguments], folder, env)
-    return json.loads(printed)
+    env = environment(
+        folder,
+        ANTHROPIC_BASE_URL=host.origin,
+        ANTHROPIC_AUTH_TOKEN=host.key,
+        ANTHROPIC_DEFAULT_HAIKU_MODEL="auto",
+        CLAUDE_CONFIG_DIR=str(folder / "claude"),
+        CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC="1",
+        DISABLE_AUTOUPDATER="1",
+    )
+    command = [program("npm", "claude"), "-p", "--model", "auto", "--output-format", "json", *arguments]
+    return json.loads(run(command, folder, env).stdout)
 
 
+@pytest.mark.shows("Codex CLI", "streamed", "tool call")
 def test_codex_ends_a_turn_in_which_a_tool_was_called(host: Mocked, tmp_path: Path) -> None:
     before = len(host.outcomes())
     events = codex(host, tmp_path, "Say where you are.")
@@ -81,6 +67,7 @@ def test_codex_ends_a_turn_in_which_a_tool_was_called(host: Mocked, tmp_path: Pa
     assert len(outcomes) >= 2 and set(outcomes) == {"completed"}, "the tool, then the text"
 
 
+@pytest.mark.shows("Claude Code", "streamed", "tool call")
 def test_claude_code_ends_a_turn_in_which_a_tool_was_called(host: Mocked, tmp_path: Path) -> None:
     (tmp_path / "note.txt").write_text("a note")
     before = len(host.outcomes())
@@ -92,6 +79,7 @@ def test_claude_code_ends_a_turn_in_which_a_tool_was_called(host: Mocked, tmp_pa
     assert len(outcomes) >= 2 and set(outcomes) == {"completed"}, "the tool, then the text"
 
 
+@pytest.mark.shows("Claude Code", "error")
 def test_claude_code_says_that_its_key_is_refused(host: Mocked, tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="401"):
         claude(Mocked(host.gateway, "pm_wrong"), tmp_path, "--tools", "", "--", "Say hello.")
