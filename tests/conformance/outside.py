@@ -5,8 +5,11 @@ POINTSMAN_CLIENTS names the folder with an environment of Python for each list o
 
 import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
+
+from gateway import started, starting
 
 CLIENTS = Path(os.environ["POINTSMAN_CLIENTS"])
 SCRIPTS = Path(__file__).with_name("clients")
@@ -40,3 +43,17 @@ def run(command: list[object], folder: Path, env: dict[str, str], succeeds: bool
     )
     assert (done.returncode == 0) == succeeds, f"{done.returncode}: {done.stdout}\n{done.stderr}"
     return done
+
+
+def interrupted(command: list[object], folder: Path, env: dict[str, str], after: str) -> tuple[int, str]:
+    """The exit status of a client that is interrupted, as from its keyboard, once it has printed `after`; and all it printed."""
+    options = {"cwd": folder, "env": env, "stdin": subprocess.DEVNULL}
+    with started(command, folder / "errors.txt", **options) as client, starting(client) as printed:
+        said = ""
+        while after not in said:
+            letter = printed.read(1)
+            assert letter, f"it ended before `{after}`: {said}"
+            said += letter
+        client.send_signal(signal.SIGINT)
+        said += printed.read()
+        return client.wait(), said

@@ -27,6 +27,10 @@ CLIENTS: dict[str, dict[str, str]] = {
     "LlamaIndex": {},
     "Vercel AI SDK, chat": {},
     "Vercel AI SDK, responses": {},
+    "`llm`, chat": {},
+    "`llm`, responses": {"cut short": "it passes over `response.failed`, and ends as if all were said"},
+    "lm-evaluation-harness": dict.fromkeys(("streamed", "tool call", "schema", "cut short", "gone"), "it asks for whole texts"),
+    "Aider": dict.fromkeys(("tool call", "schema"), "it reads its edits from plain text"),
     "Codex CLI": {"whole": "it streams always"},
     "Claude Code": {"whole": "it streams always"},
 }
