@@ -39,18 +39,17 @@ class Mocked:
     def origin(self) -> str:
         return self.gateway.clients.removesuffix("/v1")
 
-    def ended(self) -> list[dict]:
-        """What the ledger has of each request so far that has ended, oldest first: its decision and its outcome."""
-        listed = pointsman("audit", "list", "--json", "--data-dir", self.gateway.folder / "data")
-        return [record for record in json.loads(listed) if record.get("outcome")]
+    def requests(self) -> list[dict]:
+        """What the ledger has of each request so far, oldest first: its decision and, once it has ended, its outcome."""
+        return json.loads(pointsman("audit", "list", "--json", "--data-dir", self.gateway.folder / "data"))
 
     def outcomes(self) -> list[str]:
         """How the requests so far have ended."""
-        return [record["outcome"]["status"] for record in self.ended()]
+        return [record["outcome"]["status"] for record in self.requests() if record.get("outcome")]
 
     def asked(self) -> list[tuple[str, bool]]:
         """By which API the requests so far came, and whether they asked for a stream."""
-        return [(record["decision"]["api"], record["decision"]["asked"]["stream"]) for record in self.ended()]
+        return [(record["decision"]["api"], record["decision"]["asked"]["stream"]) for record in self.requests()]
 
 
 @contextmanager

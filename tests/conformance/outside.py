@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 from gateway import started, starting
@@ -45,8 +46,10 @@ def run(command: list[object], folder: Path, env: dict[str, str], succeeds: bool
     return done
 
 
-def interrupted(command: list[object], folder: Path, env: dict[str, str], after: str) -> tuple[int, str]:
-    """The exit status of a client that is interrupted, as from its keyboard, once it has printed `after`; and all it printed."""
+def interrupted(
+    command: list[object], folder: Path, env: dict[str, str], after: str, wait: Callable[[], object] = lambda: None
+) -> None:
+    """A client that is interrupted, as from its keyboard, once it has printed `after` and `wait` has returned; it has to end."""
     options = {"cwd": folder, "env": env, "stdin": subprocess.DEVNULL}
     with started(command, folder / "errors.txt", **options) as client, starting(client) as printed:
         said = ""
@@ -54,6 +57,8 @@ def interrupted(command: list[object], folder: Path, env: dict[str, str], after:
             letter = printed.read(1)
             assert letter, f"it ended before `{after}`: {said}"
             said += letter
+        wait()
         client.send_signal(signal.SIGINT)
-        said += printed.read()
-        return client.wait(), said
+        # Whatever else it prints, so that it does not wait for a reader.
+        client.communicate()
+        assert client.returncode != -signal.SIGKILL, f"it did not end: {said}"

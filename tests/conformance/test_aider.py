@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 from gateway import started, starting, until
 from mocked import Mocked, mocked
 from outside import environment, interrupted, program, run
+
+pytestmark = pytest.mark.skipif(sys.version_info >= (3, 13), reason="Aider does not install on this Python")
 
 EDIT = """\
 As follows.

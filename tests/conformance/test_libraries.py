@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from gateway import started, starting, until
 from lab import Lab, behind, llama_cpp
 from mocked import Mocked, mocked
-from outside import environment, program, run, scripts
+from outside import environment, program, scripts
 
 ANSWER = "scripted answer to: Which licence has Llama 3.3 70B Instruct?"
 
@@ -55,27 +56,36 @@ def each(feature: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("library", shows)
 
 
-@dataclass(frozen=True)
 class Asked:
-    """Where the scripts are, and a folder for what their clients write."""
+    """The processes that the libraries run in, each of which is started once, as most of them take seconds to."""
 
-    scripts: Path
-    folder: Path
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        self.folder, self.stack = folder, stack
+        self.scripts = scripts(folder)
+        self.started: dict[Library, subprocess.Popen[str]] = {}
 
-    def command(self, library: Library, host: Mocked | Lab, do: str, model: str, key: str | None = None) -> list[object]:
-        ask = {"do": do, "api": library.api, "url": host.gateway.clients, "key": key or host.key, "model": model}
-        return [library.program, self.scripts / library.script, json.dumps(ask)]
+    def process(self, library: Library) -> subprocess.Popen[str]:
+        if library not in self.started:
+            options = {"cwd": self.folder, "env": environment(self.folder), "stdin": subprocess.PIPE}
+            process = started([library.program, self.scripts / library.script], self.folder / "errors.txt", **options)
+            self.started[library] = self.stack.enter_context(process)
+        return self.started[library]
 
     def __call__(self, library: Library, host: Mocked | Lab, do: str, model: str = "auto", key: str | None = None) -> dict:
         """What the client tells of what it was asked to do."""
-        done = run(self.command(library, host, do, model, key), self.folder, environment(self.folder))
-        return json.loads(done.stdout)
+        ask = {"do": do, "api": library.api, "url": host.gateway.clients, "key": key or host.key, "model": model}
+        process = self.process(library)
+        print(json.dumps(ask), file=process.stdin, flush=True)
+        with starting(process) as printed:
+            told = next(printed, None)
+        assert told, f"{library} ended: {(self.folder / 'errors.txt').read_text()}"
+        return json.loads(told)
 
 
 @pytest.fixture(scope="module")
-def ask(tmp_path_factory: pytest.TempPathFactory) -> Asked:
-    folder = tmp_path_factory.mktemp("libraries")
-    return Asked(scripts(folder), folder)
+def ask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
+    with ExitStack() as stack:
+        yield Asked(tmp_path_factory.mktemp("libraries"), stack)
 
 
 @pytest.fixture(scope="module")
@@ -140,11 +150,7 @@ def test_a_stream_that_breaks_off_is_an_error_and_no_quiet_end(ask: Asked, libra
 @each("gone")
 def test_a_caller_that_leaves_a_stream_is_recorded_as_gone(ask: Asked, library: Library, tmp_path: Path) -> None:
     with mocked(tmp_path, name="fault-endless-10") as host:
-        command = ask.command(library, host, "gone", model="auto")
-        options = {"env": environment(tmp_path), "stdin": subprocess.PIPE}
-        with started(command, tmp_path / "client.txt", **options) as client:
-            with starting(client) as printed:
-                told = json.loads(next(printed))
-            assert "error" not in told and len(told["pieces"]) >= 3, told
-            assert until(host.outcomes, "an outcome") == ["cancelled"], "while the client still runs"
-            assert client.poll() is None
+        told = ask(library, host, "gone")
+        assert "error" not in told and len(told["pieces"]) >= 3, told
+        assert until(host.outcomes, "an outcome") == ["cancelled"]
+        assert ask.process(library).poll() is None, "it left the stream, and did not just end"

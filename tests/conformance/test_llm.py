@@ -120,6 +120,5 @@ def test_a_stream_that_breaks_off_is_an_error_and_no_quiet_end(tmp_path: Path, r
 def test_an_interrupted_answer_is_recorded_as_gone(tmp_path: Path, responses: bool) -> None:
     with mocked(tmp_path, name="fault-endless-10") as host:
         llm = at_home(tmp_path, host, responses)
-        status, _ = interrupted(llm.command("-m", "there", QUESTION), tmp_path, llm.env, after="on and on")
-        assert status != 0
+        interrupted(llm.command("-m", "there", QUESTION), tmp_path, llm.env, after="on and on")
         assert until(host.outcomes, "an outcome") == ["cancelled"]
