@@ -8,6 +8,10 @@ from openai import OpenAI
 from gateway import serving
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "shows(client, *features): what README.md's table may say of a client; see `table`")
+
+
 @pytest.fixture(scope="session")
 def base_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The clients' address of a gateway."""

@@ -39,11 +39,17 @@ class Mocked:
     def origin(self) -> str:
         return self.gateway.clients.removesuffix("/v1")
 
+    def requests(self) -> list[dict]:
+        """What the ledger has of each request so far, oldest first: its decision and, once it has ended, its outcome."""
+        return json.loads(pointsman("audit", "list", "--json", "--data-dir", self.gateway.folder / "data"))
+
     def outcomes(self) -> list[str]:
         """How the requests so far have ended."""
-        listed = pointsman("audit", "list", "--json", "--data-dir", self.gateway.folder / "data")
-        records = json.loads(listed)
-        return [record["outcome"]["status"] for record in records if record.get("outcome")]
+        return [record["outcome"]["status"] for record in self.requests() if record.get("outcome")]
+
+    def asked(self) -> list[tuple[str, bool]]:
+        """By which API the requests so far came, and whether they asked for a stream."""
+        return [(record["decision"]["api"], record["decision"]["asked"]["stream"]) for record in self.requests()]
 
 
 @contextmanager

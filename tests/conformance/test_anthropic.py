@@ -36,12 +36,14 @@ def client(host: Mocked) -> Anthropic:
     return Anthropic(base_url=host.origin, api_key=host.key, max_retries=0)
 
 
+@pytest.mark.shows("`anthropic` for Python", "whole")
 def test_a_whole_answer_of_the_engine_is_a_message_with_usage(local: Anthropic) -> None:
     message = local.messages.create(model="auto", max_tokens=100, messages=QUESTION, **GREEDY)
     assert message.content[0].type == "text" and len(message.content[0].text) > 10
     assert message.stop_reason == "end_turn" and message.usage.input_tokens > 0 and message.usage.output_tokens > 0
 
 
+@pytest.mark.shows("`anthropic` for Python", "streamed")
 def test_a_stream_of_the_engine_is_the_whole_answer_in_pieces(local: Anthropic) -> None:
     whole = local.messages.create(model="auto", max_tokens=100, messages=QUESTION, **GREEDY)
     with local.messages.stream(model="auto", max_tokens=100, messages=QUESTION, **GREEDY) as stream:
@@ -55,6 +57,7 @@ def test_an_answer_that_is_cut_short_says_so(local: Anthropic) -> None:
     assert local.messages.create(model="auto", max_tokens=3, messages=QUESTION).stop_reason == "max_tokens"
 
 
+@pytest.mark.shows("`anthropic` for Python", "tool call")
 @pytest.mark.parametrize("streamed", [False, True])
 def test_a_tool_is_called_and_its_result_answered(client: Anthropic, streamed: bool) -> None:
     def ask(messages: list[dict]) -> anthropic.types.Message:
@@ -74,6 +77,7 @@ def test_a_tool_is_called_and_its_result_answered(client: Anthropic, streamed: b
     assert second.stop_reason == "end_turn" and second.content[0].text.startswith("scripted answer to:")
 
 
+@pytest.mark.shows("`anthropic` for Python", "error")
 def test_errors_are_of_the_classes_that_the_package_has(client: Anthropic, host: Mocked) -> None:
     with pytest.raises(anthropic.NotFoundError) as unknown:
         client.messages.create(model="nobody", max_tokens=1, messages=QUESTION)
@@ -95,9 +99,22 @@ def test_models_are_listed_and_tokens_counted(client: Anthropic) -> None:
     assert 5 < few < 50 and many > 5 * few
 
 
+@pytest.mark.shows("`anthropic` for Python", "gone")
 def test_a_caller_that_leaves_a_stream_is_recorded_as_gone(tmp_path) -> None:
     with mocked(tmp_path, name="fault-endless-10") as host:
         client = Anthropic(base_url=host.origin, api_key=host.key, max_retries=0)
         with client.messages.stream(model="auto", max_tokens=100, messages=QUESTION) as stream:
             next(iter(stream.text_stream))
         assert until(host.outcomes, "an outcome") == ["cancelled"]
+
+
+@pytest.mark.shows("`anthropic` for Python", "cut short")
+def test_a_stream_that_breaks_off_is_an_error_and_no_quiet_end(tmp_path) -> None:
+    with mocked(tmp_path, name="fault-cut-after-2") as host:
+        client = Anthropic(base_url=host.origin, api_key=host.key, max_retries=0)
+        with client.messages.stream(model="auto", max_tokens=100, messages=QUESTION) as stream:
+            pieces = []
+            with pytest.raises(anthropic.APIError, match="broke off"):
+                for text in stream.text_stream:
+                    pieces.append(text)
+    assert pieces == ["scripted answer"]

@@ -1,129 +1,32 @@
-"""A real llama.cpp server behind the gateway, end to end, with the real `openai` package on both.
-
-The server is llama.cpp's own, as the package `xllamacpp` carries it, with the demo model's file; its name, its key and
-its window are its own. The gateway believes that the window is larger than it is, as one does who forgets that a server
-splits it between its slots.
-"""
+"""A real llama.cpp server behind the gateway, end to end, with the real `openai` package on both: see `lab`."""
 
 import asyncio
 import json
-import subprocess
-import sys
 import time
 import urllib.error
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack
 from pathlib import Path
 
 import openai
 import pytest
-from openai import AsyncOpenAI, OpenAI
+from anthropic import Anthropic
+from openai import AsyncOpenAI
 
-from gateway import PATIENCE, Gateway, get, pointsman, serving, started, starting, until
-
-MODEL = Path(__file__).parents[2] / "config" / "models" / "pointsman-demo.gguf"
-SERVER = Path(__file__).with_name("llama_cpp_server.py")
-NAME, KEY = "weights-of-the-lab", "key-of-the-lab"
-
-CONFIG = """\
-catalog: [lab.yaml]
-policies: [policy.yaml]
-discover: false
-deployments:
-  - {{id: lab, model: lab-demo, server: llama.cpp, base_url: "{address}/v1", name: {name}, key_file: lab.key}}
-  - {{id: local, model: pointsman-demo, engine: native}}
-contexts: {{office: {{use: internal, exposure: internal}}}}
-teams: {{lab: {{contexts: [office]}}}}
-keys: keys.yaml
-"""
-
-CATALOG = """\
-models:
-  - {id: lab-demo, name: Lab demo, family: lab, developer: Lab, availability: downloadable, license: apache-2.0,
-     tier: 1, context_tokens: 4096, languages: [en], capabilities: [json_schema], parents: [{of: pointsman-demo, by: fine-tune}]}
-"""
-
-POLICY = """\
-version: 1
-routes:
-  - {name: lab-alone, match: {model: alone}, candidates: [lab]}
-  - {name: lab-first, match: {model: assistant}, candidates: [lab, local]}
-"""
+from gateway import PATIENCE, get, pointsman, until
+from lab import NAME, Lab, behind, llama_cpp
 
 QUESTION = [{"role": "user", "content": "Which licence has Llama 3.3 70B Instruct?"}]
 # Longer than a slot of the server, and not longer than the window of the engine in the gateway.
 LONG = [{"role": "user", "content": "word " * 110}]
+DIGIT = {
+    "type": "object",
+    "properties": {"digit": {"type": "integer", "minimum": 0, "maximum": 9}},
+    "required": ["digit"],
+    "additionalProperties": False,
+}
 # llama.cpp's own field: with it, and without a limit, the server goes on for ever.
 ENDLESS = {"ignore_eos": True}
-
-
-@dataclass(frozen=True)
-class Server:
-    """A running llama.cpp server: its address, and what it says of itself."""
-
-    address: str
-
-    def get(self, path: str) -> str:
-        return get(self.address + path, KEY)
-
-    def busy(self) -> int:
-        """How many of its slots work."""
-        return sum(slot["is_processing"] for slot in json.loads(self.get("/slots")))
-
-
-@dataclass(frozen=True)
-class Lab:
-    """The server, the gateway in front of it, and a client of each."""
-
-    server: Server
-    gateway: Gateway
-    direct: OpenAI
-    client: OpenAI
-    key: str
-
-    def requests(self) -> list[dict]:
-        """What the ledger holds, oldest first."""
-        return json.loads(pointsman("audit", "list", "--json", "--data-dir", self.gateway.folder / "data"))
-
-    def outcome(self, request: str) -> dict:
-        """How a request ended, once the ledger has it."""
-
-        def ended() -> dict | None:
-            return next((entry["outcome"] for entry in self.requests() if entry["decision"]["request"] == request), None)
-
-        return until(ended, f"an outcome of {request}")
-
-    def states(self) -> dict[str, str]:
-        """What the gateway thinks of each deployment."""
-        return json.loads(get(self.gateway.admin + "/ready"))["deployments"]
-
-
-@contextmanager
-def llama_cpp(folder: Path, port: int = 0) -> Iterator[Server]:
-    """A server on this port, gone when the `with` is left."""
-    log = folder / "llama-cpp.txt"
-    command = [sys.executable, SERVER, MODEL, NAME, KEY, str(port)]
-    with started(command, log, stdin=subprocess.PIPE) as process:
-        with starting(process) as printed:
-            address = next(printed, "").strip()
-        assert address, f"llama.cpp did not start: {log.read_text()}"
-        yield Server(address)
-
-
-@contextmanager
-def behind(server: Server, folder: Path) -> Iterator[Lab]:
-    """A gateway in front of a server."""
-    config = folder / "pointsman.yaml"
-    config.write_text(CONFIG.format(address=server.address, name=NAME))
-    (folder / "lab.key").write_text(KEY)
-    (folder / "lab.yaml").write_text(CATALOG)
-    (folder / "policy.yaml").write_text(POLICY)
-    key = pointsman("keys", "new", "--team", "lab", "--context", "office", "--config", config).strip()
-    client = {"max_retries": 0, "timeout": PATIENCE}
-    with serving(folder, config) as gateway:
-        direct = OpenAI(base_url=server.address + "/v1", api_key=KEY, **client)
-        yield Lab(server, gateway, direct, OpenAI(base_url=gateway.clients, api_key=key, **client), key)
 
 
 @pytest.fixture(scope="module")
@@ -234,13 +137,33 @@ def test_several_choices_come_whole_and_streamed(lab: Lab) -> None:
     assert streamed == texts
 
 
+def is_a_digit(text: str) -> bool:
+    """Whether a text is as DIGIT has it."""
+    content = json.loads(text)
+    return content.keys() == {"digit"} and content["digit"] in range(10)
+
+
+@pytest.mark.shows("`openai` for Python, chat", "schema")
 def test_a_schema_binds_the_answer(lab: Lab) -> None:
-    digit = {"type": "object", "properties": {"digit": {"type": "integer", "minimum": 0, "maximum": 9}}}
-    schema = {**digit, "required": ["digit"], "additionalProperties": False}
-    form = {"type": "json_schema", "json_schema": {"name": "digit", "schema": schema, "strict": True}}
+    form = {"type": "json_schema", "json_schema": {"name": "digit", "schema": DIGIT, "strict": True}}
     answer = lab.client.chat.completions.create(model="alone", messages=QUESTION, temperature=0, max_tokens=60, response_format=form)
-    content = json.loads(answer.choices[0].message.content)
-    assert content.keys() == {"digit"} and 0 <= content["digit"] <= 9
+    assert is_a_digit(answer.choices[0].message.content)
+
+
+@pytest.mark.shows("`openai` for Python, responses", "schema")
+def test_a_schema_binds_a_response(lab: Lab) -> None:
+    form = {"format": {"type": "json_schema", "name": "digit", "schema": DIGIT, "strict": True}}
+    answer = lab.client.responses.create(model="alone", input=QUESTION, temperature=0, max_output_tokens=60, text=form)
+    assert is_a_digit(answer.output_text)
+
+
+@pytest.mark.shows("`anthropic` for Python", "schema")
+def test_a_schema_binds_a_message(lab: Lab) -> None:
+    client = Anthropic(base_url=lab.gateway.clients.removesuffix("/v1"), api_key=lab.key, max_retries=0, timeout=PATIENCE)
+    form = {"format": {"type": "json_schema", "schema": DIGIT}}
+    greedy = {"temperature": 0}
+    answer = client.messages.create(model="alone", messages=QUESTION, max_tokens=60, output_config=form, extra_body=greedy)
+    assert is_a_digit(answer.content[0].text)
 
 
 def test_fields_that_the_gateway_does_not_know_reach_the_server(lab: Lab) -> None:
@@ -289,6 +212,7 @@ def test_what_the_server_passes_over_in_silence_is_refused(lab: Lab, field: dict
     assert refused.value.param == next(iter(field))
 
 
+@pytest.mark.shows("`openai` for Python, chat", "gone")
 def test_a_closed_stream_frees_the_slot(lab: Lab) -> None:
     until(lambda: lab.server.busy() == 0, "all slots free")
     for create, ask in (
@@ -355,6 +279,7 @@ def test_the_report_of_the_ledger_counts_what_the_server_counted(tmp_path: Path)
     assert f"\nllamacpp:tokens_predicted_total {completion}\n" in metrics, "the server's own sum"
 
 
+@pytest.mark.shows("`openai` for Python, chat", "cut short")
 def test_a_server_that_dies_breaks_its_stream_and_is_out_until_it_answers_again(tmp_path: Path) -> None:
     with ExitStack() as stack:
         mortal = stack.enter_context(ExitStack())

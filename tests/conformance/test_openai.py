@@ -13,6 +13,7 @@ from mocked import mocked
 QUESTION = [{"role": "user", "content": "Which licence has Llama 3.3 70B Instruct?"}]
 
 
+@pytest.mark.shows("`openai` for Python, chat", "whole")
 def test_a_whole_answer_is_a_sentence_with_usage(client: OpenAI) -> None:
     answer = client.chat.completions.create(model="auto", messages=QUESTION, temperature=0)
     assert len(answer.choices[0].message.content) > 10
@@ -20,6 +21,7 @@ def test_a_whole_answer_is_a_sentence_with_usage(client: OpenAI) -> None:
     assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens
 
 
+@pytest.mark.shows("`openai` for Python, chat", "streamed")
 def test_a_stream_is_the_whole_answer_in_pieces_and_ends_with_usage(client: OpenAI) -> None:
     whole = client.chat.completions.create(model="auto", messages=QUESTION, temperature=0)
     options = {"include_usage": True}
@@ -71,6 +73,7 @@ def test_a_cancelled_stream_frees_the_engine(client: OpenAI) -> None:
     assert answer.choices[0].finish_reason == "stop"
 
 
+@pytest.mark.shows("`openai` for Python, chat", "error")
 def test_errors_are_the_packages_own_exceptions(client: OpenAI) -> None:
     with pytest.raises(openai.NotFoundError) as unknown:
         client.chat.completions.create(model="pointsman-dmo", messages=QUESTION)
@@ -107,6 +110,7 @@ def test_the_first_token_comes_soon(client: OpenAI) -> None:
     print(f"first content after {sorted(times)[10] * 1e3:.1f} ms (median of 20), {max(times) * 1e3:.1f} ms at most")
 
 
+@pytest.mark.shows("`openai` for Python, chat", "tool call")
 @pytest.mark.parametrize("streamed", [False, True])
 def test_a_tool_is_called_and_its_result_answered(tmp_path: Path, streamed: bool) -> None:
     parameters = {"type": "object", "properties": {"text": {"type": "string"}}}

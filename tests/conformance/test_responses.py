@@ -7,6 +7,7 @@ import openai
 import pytest
 from openai import OpenAI
 
+from gateway import until
 from mocked import Mocked, mocked
 
 QUESTION = "Which licence has Llama 3.3 70B Instruct?"
@@ -29,6 +30,7 @@ def remote(host: Mocked) -> OpenAI:
     return OpenAI(base_url=host.gateway.clients, api_key=host.key, max_retries=0)
 
 
+@pytest.mark.shows("`openai` for Python, responses", "whole")
 def test_a_whole_answer_of_the_engine_is_a_response_with_usage(client: OpenAI) -> None:
     response = client.responses.create(model="auto", input=QUESTION, temperature=0)
     assert response.status == "completed" and len(response.output_text) > 10
@@ -36,6 +38,7 @@ def test_a_whole_answer_of_the_engine_is_a_response_with_usage(client: OpenAI) -
     assert usage.total_tokens == usage.input_tokens + usage.output_tokens > 0
 
 
+@pytest.mark.shows("`openai` for Python, responses", "streamed")
 def test_a_stream_of_the_engine_is_the_whole_answer_in_pieces(client: OpenAI) -> None:
     whole = client.responses.create(model="auto", input=QUESTION, temperature=0)
     with client.responses.stream(model="auto", input=QUESTION, temperature=0) as stream:
@@ -50,6 +53,7 @@ def test_an_answer_that_is_cut_short_says_so(client: OpenAI) -> None:
     assert (response.status, response.incomplete_details.reason) == ("incomplete", "max_output_tokens")
 
 
+@pytest.mark.shows("`openai` for Python, responses", "tool call")
 @pytest.mark.parametrize("streamed", [False, True])
 def test_a_tool_is_called_and_its_output_answered(remote: OpenAI, streamed: bool) -> None:
     def ask(items: list[object]) -> openai.types.responses.Response:
@@ -69,6 +73,7 @@ def test_a_tool_is_called_and_its_output_answered(remote: OpenAI, streamed: bool
     assert second.output_text.startswith("scripted answer to:")
 
 
+@pytest.mark.shows("`openai` for Python, responses", "cut short")
 def test_a_stream_that_breaks_off_ends_as_failed(tmp_path) -> None:
     with mocked(tmp_path, name="fault-cut-after-2") as host:
         client = OpenAI(base_url=host.gateway.clients, api_key=host.key, max_retries=0)
@@ -77,7 +82,17 @@ def test_a_stream_that_breaks_off_ends_as_failed(tmp_path) -> None:
     assert [event.sequence_number for event in events] == list(range(len(events)))
 
 
+@pytest.mark.shows("`openai` for Python, responses", "error")
 def test_what_is_not_kept_is_refused_by_its_name(remote: OpenAI) -> None:
     with pytest.raises(openai.BadRequestError) as refused:
         remote.responses.create(model="auto", input="x", previous_response_id="resp_1")
     assert refused.value.param == "previous_response_id"
+
+
+@pytest.mark.shows("`openai` for Python, responses", "gone")
+def test_a_caller_that_leaves_a_stream_is_recorded_as_gone(tmp_path) -> None:
+    with mocked(tmp_path, name="fault-endless-10") as host:
+        client = OpenAI(base_url=host.gateway.clients, api_key=host.key, max_retries=0)
+        with client.responses.create(model="auto", input=QUESTION, stream=True) as stream:
+            next(event for event in stream if event.type == "response.output_text.delta")
+        assert until(host.outcomes, "an outcome") == ["cancelled"]
