@@ -114,6 +114,8 @@ pub struct Limits {
     pub connections: usize,
     /// How long running requests may go on once the gateway is told to stop.
     pub drain_timeout: Duration,
+    /// What is kept of the answers of the Responses API.
+    pub responses: crate::kept::Bounds,
 }
 
 /// A model served at a place: what policies see of it, and what it takes to reach it.

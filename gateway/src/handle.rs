@@ -1,6 +1,7 @@
 //! The steps of a generation request, as one function: see the table in the crate's documentation.
 
 mod body;
+pub mod kept;
 pub mod shadow;
 
 use std::sync::Arc;
@@ -10,6 +11,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header, reques
 use hyper::body::Incoming;
 use ledger::Ticket;
 use policies::{Candidate, Capability, Facts, Plan, Verdict};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
@@ -18,6 +21,7 @@ use crate::{
     admit,
     dispatch::{self, Reserved, stats::Size},
     facts,
+    kept::{Items, Shelf},
     keys::{self, Grant},
     observe,
     respond::{
@@ -45,20 +49,31 @@ pub async fn ask(gateway: Arc<Gateway>, api: ClientApi, request: Request<Incomin
     response
 }
 
-/// `POST /v1/messages/count_tokens`: the tokens of a prompt, an estimate as plans are made with.
-pub async fn count_tokens(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response<Body> {
+/// `POST /v1/messages/count_tokens` and `POST /v1/responses/input_tokens`: the tokens of a prompt, an estimate as plans are
+/// made with.
+pub async fn count_tokens(gateway: Arc<Gateway>, api: ClientApi, request: Request<Incoming>) -> Response<Body> {
     let id = request_id();
     let (parts, body) = request.into_parts();
     let counted = async {
         let runtime = gateway.runtime();
-        let (_, bytes) = admitted(&runtime, &parts, body).await?;
-        let decoded = decode(&id, bytes, wire::decode_to_count).await?;
+        let (caller, bytes) = admitted(&runtime, &parts, body).await?;
+        let (decoded, object) = match (api, runtime.kept.shelf(caller.team.as_ref())) {
+            (ClientApi::Messages, _) => (decode(&id, bytes, wire::decode_to_count).await?, ""),
+            (_, Some(shelf)) => {
+                let read = move |id: &str, bytes| wire::decode_response(id, bytes, &|of| conversation(&shelf, of));
+                (decode(&id, bytes, read).await?, r#""object":"response.input_tokens","#)
+            }
+            (api, None) => {
+                let read = move |id: &str, bytes| wire::decode(api, id, bytes);
+                (decode(&id, bytes, read).await?, r#""object":"response.input_tokens","#)
+            }
+        };
         let tokens = facts::prompt_tokens(&decoded.request.input);
-        Ok(stack::json_response(format!("{{\"input_tokens\":{tokens}}}").into()))
+        Ok(stack::json_response(format!("{{{object}\"input_tokens\":{tokens}}}").into()))
     };
     let mut response = counted.await.unwrap_or_else(|error: ApiError| {
         observe::refused(&error.code);
-        error.response(ClientApi::Messages, &id)
+        error.response(api, &id)
     });
     stamp(response.headers_mut(), &id);
     response
@@ -78,7 +93,15 @@ async fn serve(
         error
     };
     let (caller, bytes) = admitted(&runtime, parts, body).await.map_err(early)?;
-    let decoded = decode(id, bytes, move |id, bytes| wire::decode(api, id, bytes)).await.map_err(early)?;
+    let shelf = (api == ClientApi::Responses).then(|| runtime.kept.shelf(caller.team.as_ref())).flatten();
+    let decoded = match shelf.clone() {
+        Some(shelf) => {
+            let read = move |id: &str, bytes| wire::decode_response(id, bytes, &|of| conversation(&shelf, of));
+            decode(id, bytes, read).await
+        }
+        None => decode(id, bytes, move |id, bytes| wire::decode(api, id, bytes)).await,
+    };
+    let decoded = decoded.map_err(early)?;
 
     let mut facts = facts::of(&decoded, &caller, &parts.headers, &runtime.config);
     let Planned { mut plan, reserved } = route::planned(&runtime, &mut facts).await;
@@ -108,6 +131,7 @@ async fn serve(
         created: settle::now_ms() / 1000,
         include_usage: request.include_usage,
         prompt_tokens: facts.prompt_tokens,
+        shelf: shelf.as_ref(),
     };
     let work = Work { runtime: &runtime, plan: &plan, request: &request, told, facts: &facts };
     let (body, chosen) = answer(work, reserved, ticket, settlement).await?;
@@ -201,6 +225,17 @@ async fn answer<'a>(
             Err(error)
         }
     }
+}
+
+/// All that was said up to and with a response that is kept.
+fn conversation(shelf: &Shelf, id: &str) -> Option<Items> {
+    #[derive(Deserialize)]
+    struct Said {
+        output: Vec<Box<RawValue>>,
+    }
+    let kept = shelf.get(id)?;
+    let Said { output } = serde_json::from_slice(&kept.response).ok()?;
+    Some(kept.input.iter().cloned().chain(output.into_iter().map(Arc::from)).collect())
 }
 
 /// Who asks, and what.

@@ -34,6 +34,7 @@ pub mod config;
 pub mod dispatch;
 pub mod facts;
 pub mod handle;
+pub mod kept;
 pub mod keys;
 pub mod observe;
 pub mod respond;

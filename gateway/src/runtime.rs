@@ -26,6 +26,7 @@ use crate::{
         stats::{Epoch, Lengths, Size, Stats, Vacancy},
     },
     handle::shadow,
+    kept,
     observe::{self, Series},
     respond::error::ApiError,
     route::waiting::Waiting,
@@ -111,6 +112,8 @@ pub struct Runtime {
     pub waiting: Arc<Waiting>,
     /// What attempts beyond the first are paid from.
     pub retries: Arc<Retries>,
+    /// Answers that callers may go on from.
+    pub kept: Arc<kept::Store>,
     /// Those of all statistics.
     epoch: Epoch,
     vacancy: Arc<Vacancy>,
@@ -199,6 +202,10 @@ impl Runtime {
             .map(|previous| Arc::clone(&previous.retries))
             .filter(|retries| retries.bounds() == config.retry_budget)
             .unwrap_or_else(|| Arc::new(Retries::new(config.retry_budget)));
+        let kept = previous
+            .map(|previous| Arc::clone(&previous.kept))
+            .filter(|kept| kept.bounds() == config.limits.responses)
+            .unwrap_or_else(|| Arc::new(kept::Store::new(config.limits.responses)));
         let lengths = Lengths::new(routes, previous.map(|previous| &previous.lengths));
         Ok(Self {
             config,
@@ -209,6 +216,7 @@ impl Runtime {
             lengths,
             waiting: Arc::new(Waiting::new(Arc::clone(&vacancy))),
             retries,
+            kept,
             epoch,
             vacancy,
             models,

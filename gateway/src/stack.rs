@@ -49,7 +49,13 @@ async fn clients(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response<
         };
     }
     match (path, method) {
-        ("/v1/messages/count_tokens", &Method::POST) => handle::count_tokens(gateway, request).await,
+        ("/v1/messages/count_tokens", &Method::POST) => {
+            handle::count_tokens(gateway, ClientApi::Messages, request).await
+        }
+        ("/v1/responses/input_tokens", &Method::POST) => {
+            handle::count_tokens(gateway, ClientApi::Responses, request).await
+        }
+        ("/v1/responses/input_tokens", _) => refuse(ApiError::method_not_allowed("POST")),
         ("/v1/messages/count_tokens", _) => refuse_in(ClientApi::Messages, &ApiError::method_not_allowed("POST")),
         (_, &Method::GET | &Method::HEAD) if path == "/v1/models" || path.starts_with("/v1/models/") => {
             models(&gateway, &request).unwrap_or_else(refuse)
@@ -66,7 +72,13 @@ async fn clients(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response<
         // Claude Code asks this before anything else.
         ("/", &Method::GET | &Method::HEAD) => admin::health(),
         ("/health" | "/ready" | "/metrics" | "/v1/models" | "/", _) => refuse(ApiError::method_not_allowed("GET")),
-        _ => refuse(unknown_path(path)),
+        _ => {
+            match path.strip_prefix("/v1/responses/").and_then(|below| handle::kept::answer(&gateway, &request, below))
+            {
+                Some(answer) => answer.unwrap_or_else(refuse),
+                None => refuse(unknown_path(path)),
+            }
+        }
     }
 }
 

@@ -78,7 +78,7 @@ pub fn decode(api: ClientApi, id: &str, bytes: Bytes) -> Result<Decoded, ApiErro
         ClientApi::Chat => chat::decode(id, object),
         ClientApi::Completions => completions::decode(id, object),
         ClientApi::Messages => messages::decode(id, object, messages::For::Answer),
-        ClientApi::Responses => responses::decode(id, object),
+        ClientApi::Responses => responses::decode(id, object, None),
         ClientApi::Embeddings => embeddings::decode(id, object),
         ClientApi::Rerank => rerank::decode(id, object),
         ClientApi::Moderations => moderations::decode(id, object),
@@ -86,6 +86,14 @@ pub fn decode(api: ClientApi, id: &str, bytes: Bytes) -> Result<Decoded, ApiErro
         ClientApi::Tokenize => tokens::decode(id, object),
         ClientApi::Detokenize => tokens::decode_ids(id, object),
     })
+}
+
+/// Decodes the body of a request of the Responses API, whose caller may go on from what `before` tells of an earlier one.
+///
+/// # Errors
+/// Those of [`decode`], and a 400 for an earlier response that is not known.
+pub fn decode_response(id: &str, bytes: Bytes, before: &responses::Before<'_>) -> Result<Decoded, ApiError> {
+    with(bytes, |object| responses::decode(id, object, Some(before)))
 }
 
 /// Decodes the body of a request to count the tokens of a prompt, in Anthropic's API.

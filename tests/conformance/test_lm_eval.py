@@ -119,7 +119,6 @@ def test_it_takes_what_the_model_says_until_a_stop(harness: Harness) -> None:
     assert sample["resps"] == [[harness.likeliest]] and sample["exact_match"] == 1
 
 
-@pytest.mark.xfail(strict=True, reason="token_logprobs are rounded to 32 bits and top_logprobs are not: they are never equal")
 def test_what_the_model_would_say_itself_is_told_as_greedy(harness: Harness) -> None:
     """It compares the log-probability of each token with the largest of those beside it: the same number, or not."""
     client = OpenAI(base_url=harness.gateway.clients, api_key="unused", max_retries=0)

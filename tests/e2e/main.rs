@@ -9,6 +9,7 @@ mod fleet;
 mod golden;
 mod handling;
 mod hosts;
+mod kept;
 mod licence;
 mod policy;
 mod proxy;

@@ -325,4 +325,10 @@ pub(super) struct RawLimits {
     /// Longest time that running requests may go on after the gateway is told to stop. Default: 30s.
     #[serde(default)]
     pub(super) drain_timeout: Option<Spanned<Span>>,
+    /// How long answers of the Responses API are kept in memory, for callers who go on from them. Default: 1h.
+    #[serde(default)]
+    pub(super) responses_kept_for: Option<Spanned<Span>>,
+    /// How many bytes of them are kept for each team; 0 keeps none. Default: 16MiB.
+    #[serde(default)]
+    pub(super) responses_bytes: Option<Spanned<Bytes>>,
 }

@@ -72,6 +72,7 @@ impl Mirrored {
             created: 0,
             include_usage: true,
             prompt_tokens: facts.prompt_tokens,
+            shelf: None,
         };
         let work = Work { runtime: &runtime, plan: &plan, request: &request, told, facts: &facts };
         if let Ok((Body::Sse(mut stream), _)) = answer(work, None, ticket, settlement).await {

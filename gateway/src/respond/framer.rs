@@ -246,7 +246,7 @@ enum LogprobsOut<'a> {
     Completions {
         tokens: Vec<String>,
         token_logprobs: Vec<Option<f32>>,
-        top_logprobs: Vec<Option<serde_json::Map<String, serde_json::Value>>>,
+        top_logprobs: Vec<Option<Rivals>>,
         text_offset: Vec<usize>,
     },
 }
@@ -269,15 +269,32 @@ impl<'a> LogprobsOut<'a> {
             token_logprobs: tokens.iter().map(|token| token.chosen.logprob).collect(),
             top_logprobs: tokens
                 .iter()
-                .map(|token| {
-                    token
-                        .chosen
-                        .logprob
-                        .map(|_| with_chosen(token).map(|rival| (text(rival), rival.logprob.into())).collect())
-                })
+                .map(|token| token.chosen.logprob.map(|_| Rivals::of(with_chosen(token), text)))
                 .collect(),
             text_offset,
         }
+    }
+}
+
+/// Tokens of one place by their text, the best first, in the same precision as the chosen one: harnesses compare the two.
+struct Rivals(Vec<(String, Option<f32>)>);
+
+impl Rivals {
+    fn of<'a>(rivals: impl Iterator<Item = &'a Alternative>, text: impl Fn(&Alternative) -> String) -> Self {
+        let mut all: Vec<(String, Option<f32>)> = Vec::new();
+        for rival in rivals {
+            let text = text(rival);
+            if all.iter().all(|(known, _)| *known != text) {
+                all.push((text, rival.logprob));
+            }
+        }
+        Self(all)
+    }
+}
+
+impl Serialize for Rivals {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(text, logprob)| (text, logprob)))
     }
 }
 

@@ -18,12 +18,16 @@ mod item;
 use std::{collections::BTreeMap, sync::Arc};
 
 use backends::Usage;
+use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use self::item::{Item, Kind, Part};
 use super::{error::ApiError, pieces::Piece, sse::named_event};
-use crate::wire::responses::Echo;
+use crate::{
+    kept::{Kept, Shelf},
+    wire::responses::Echo,
+};
 
 /// An answer under way.
 #[derive(Debug)]
@@ -38,6 +42,8 @@ pub struct Writer {
     items: Vec<Item>,
     reason: Option<String>,
     usage: Option<Usage>,
+    /// Where it is kept.
+    shelf: Option<Shelf>,
 }
 
 #[derive(Serialize)]
@@ -170,7 +176,13 @@ impl Writer {
             items: Vec::new(),
             reason: None,
             usage: None,
+            shelf: None,
         }
+    }
+
+    /// The same, kept there once it is whole.
+    pub fn kept_on(self, shelf: Option<Shelf>) -> Self {
+        Self { shelf: shelf.filter(|_| self.echo.kept.is_some()), ..self }
     }
 
     /// Takes a piece of the answer; `out` gets its events.
@@ -199,6 +211,9 @@ impl Writer {
         let kind =
             if self.whole_response().status == "completed" { "response.completed" } else { "response.incomplete" };
         self.tell(kind, State::Whole, out);
+        if self.shelf.is_some() {
+            self.keep(self.whole_json());
+        }
     }
 
     /// The event that ends an answer which broke off.
@@ -216,7 +231,20 @@ impl Writer {
     /// The whole response.
     pub fn whole(mut self) -> Vec<u8> {
         self.close_all(&mut Vec::new());
-        serde_json::to_vec(&self.whole_response()).expect("strings and numbers serialise")
+        let json = self.whole_json();
+        self.keep(json.clone());
+        json.into()
+    }
+
+    fn whole_json(&self) -> Bytes {
+        serde_json::to_vec(&self.whole_response()).expect("strings and numbers serialise").into()
+    }
+
+    /// Keeps the whole response where it is to be kept.
+    fn keep(&self, response: Bytes) {
+        if let (Some(shelf), Some(input)) = (&self.shelf, &self.echo.kept) {
+            shelf.keep(&self.id, Kept { response, input: Arc::clone(input) });
+        }
     }
 
     fn begin(&mut self, out: &mut Vec<u8>) {
@@ -263,10 +291,10 @@ impl Writer {
             model: &self.model,
             output: self.items.iter().map(Item::shown).collect(),
             parallel_tool_calls: self.echo.parallel_tool_calls,
-            previous_response_id: None,
+            previous_response_id: self.echo.previous.as_deref(),
             reasoning: Json(written.reasoning.as_deref(), r#"{"effort":null,"summary":null}"#),
             service_tier: "default",
-            store: false,
+            store: self.shelf.is_some(),
             temperature: self.echo.temperature.unwrap_or(1.0),
             text: Json(written.text.as_deref(), r#"{"format":{"type":"text"}}"#),
             tool_choice: Json(written.tool_choice.as_deref(), r#""auto""#),

@@ -17,7 +17,7 @@ use super::{
     responses,
     sse::Gathered,
 };
-use crate::wire::Manner;
+use crate::{kept::Shelf, wire::Manner};
 
 /// The end of a stream of OpenAI's API.
 const DONE: &[u8] = b"data: [DONE]\n\n";
@@ -51,19 +51,22 @@ pub struct Told<'a> {
     pub include_usage: bool,
     /// Tokens of the prompt, an estimate.
     pub prompt_tokens: u64,
+    /// Where it is kept, if its API and the caller want that.
+    pub shelf: Option<&'a Shelf>,
 }
 
 impl Writer {
     /// For the answer to a request.
     pub fn new(request: &Request, told: Told<'_>) -> Self {
-        let Told { manner, model, created, include_usage, prompt_tokens } = told;
+        let Told { manner, model, created, include_usage, prompt_tokens, shelf } = told;
         match manner {
             Manner::OpenAi => Self::OpenAi { framer: Framer::new(request, model, created), include_usage },
             Manner::Messages { shows_reasoning } => {
                 Self::Messages(Box::new(messages::Writer::new(&request.id, model, prompt_tokens, *shows_reasoning)))
             }
             Manner::Responses(echo) => {
-                Self::Responses(Box::new(responses::Writer::new(&request.id, model, created, Arc::clone(echo))))
+                let writer = responses::Writer::new(&request.id, model, created, Arc::clone(echo));
+                Self::Responses(Box::new(writer.kept_on(shelf.cloned())))
             }
         }
     }

@@ -12,8 +12,9 @@
 //!
 //! Tools that run at OpenAI (`web_search`, `namespace` and so on) are left out and named to the caller, as agents offer them
 //! whatever they talk to; a choice that forces one is refused. `reasoning`, `include`, `truncation`, `service_tier`, `text.verbosity` and
-//! `prompt_cache_key` are hints to OpenAI's own service and are not passed on. What the gateway does not keep
-//! (`previous_response_id`, `conversation`, `background`, a stored `prompt`, an `item_reference`) is refused by its name.
+//! `prompt_cache_key` are hints to OpenAI's own service and are not passed on. A request that goes on from an earlier one
+//! (`previous_response_id`) is that one's conversation with its own items behind it. What the gateway does not keep
+//! (`conversation`, `background`, a stored `prompt`, an `item_reference`) is refused by its name.
 
 mod chat;
 
@@ -21,13 +22,19 @@ use std::sync::Arc;
 
 use backends::Object;
 use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde_json::{json, value::RawValue};
 
 use super::{
     Decoded, Manner,
     text_or_list::{Entry, text_or_list},
 };
-use crate::respond::error::ApiError;
+use crate::{
+    kept::Items,
+    respond::error::{ApiError, clip},
+};
+
+/// The conversation up to and with an earlier response, by its id.
+pub type Before<'a> = dyn Fn(&str) -> Option<Items> + 'a;
 
 /// The fields that the gateway reads.
 #[derive(Deserialize)]
@@ -61,6 +68,8 @@ struct Responses {
     background: Option<bool>,
     #[serde(default)]
     previous_response_id: Option<String>,
+    #[serde(default)]
+    store: Option<bool>,
     #[serde(default)]
     conversation: Option<Box<RawValue>>,
     #[serde(default)]
@@ -155,6 +164,10 @@ pub struct Echo {
     pub written: Written,
     /// The tools of the type `custom`: calls of them are told otherwise than those of functions.
     pub custom_tools: Vec<String>,
+    /// `previous_response_id`.
+    pub previous: Option<String>,
+    /// All that it is an answer to, where that is to be kept.
+    pub kept: Option<Items>,
 }
 
 /// Fields that are repeated as they were written.
@@ -177,9 +190,27 @@ pub struct Written {
     pub reasoning: Option<Box<RawValue>>,
 }
 
-/// Reads the body of a request.
-pub(super) fn decode(id: &str, object: &Object<'_>) -> Result<Decoded, ApiError> {
+/// Reads the body of a request. `before` is `None` where nothing is kept.
+pub(super) fn decode(id: &str, object: &Object<'_>, before: Option<&Before<'_>>) -> Result<Decoded, ApiError> {
     let mut asked: Responses = super::parse(object)?;
+    let earlier = match (&asked.previous_response_id, before) {
+        (None, _) => Items::default(),
+        (Some(_), None) => {
+            return Err(ApiError::invalid(
+                "previous_response_id".to_owned(),
+                "`previous_response_id`: this gateway keeps no answers",
+            )
+            .hint("send the whole conversation as `input`"));
+        }
+        (Some(previous), Some(before)) => before(previous).ok_or_else(|| unknown_response(previous))?,
+    };
+    let keeps = before.is_some() && asked.store != Some(false);
+    let kept = keeps.then(|| with_input(&earlier, object)).transpose()?;
+    if !earlier.is_empty() {
+        let items = earlier.iter().map(|item| serde_json::from_str(item.get()));
+        let items: Vec<Item> = items.collect::<Result<_, _>>().map_err(|_| unreadable())?;
+        asked.input.splice(0..0, items);
+    }
     let written: Written = super::parse(object)?;
     // Keys that could choose another model or place are refused here as in every API.
     super::payload(object)?;
@@ -195,10 +226,43 @@ pub(super) fn decode(id: &str, object: &Object<'_>) -> Result<Decoded, ApiError>
         user: asked.user.clone(),
         written,
         custom_tools: custom.collect(),
+        previous: asked.previous_response_id.clone(),
+        kept,
     };
     let (chat, left_out) = chat::of(asked)?;
     let decoded = chat.decoded(id, ["max_tokens", "max_output_tokens"])?;
     Ok(Decoded { metadata, manner: Manner::Responses(Arc::new(echo)), left_out, ..decoded })
+}
+
+/// The items of a conversation so far with those of a request behind them.
+fn with_input(earlier: &Items, object: &Object<'_>) -> Result<Items, ApiError> {
+    #[derive(Deserialize)]
+    struct Written {
+        input: Box<RawValue>,
+    }
+    let Written { input } = super::parse(object)?;
+    let items: Vec<Box<RawValue>> = match serde_json::from_str::<String>(input.get()) {
+        Ok(text) => {
+            let turn = json!({"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]});
+            vec![RawValue::from_string(turn.to_string()).map_err(|_| unreadable())?]
+        }
+        Err(_) => serde_json::from_str(input.get()).unwrap_or_default(),
+    };
+    Ok(earlier.iter().cloned().chain(items.into_iter().map(Arc::from)).collect())
+}
+
+/// 400 for an earlier response that is not there, in OpenAI's words for it.
+fn unknown_response(id: &str) -> ApiError {
+    let message = format!("there is no response `{}` of yours here to go on from", clip(id, 100));
+    ApiError {
+        code: "previous_response_not_found".into(),
+        ..ApiError::invalid("previous_response_id".to_owned(), message)
+    }
+    .hint("responses are kept in memory, for a time, unless `store` is false; send the whole conversation as `input`")
+}
+
+fn unreadable() -> ApiError {
+    ApiError::invalid("previous_response_id".to_owned(), "the earlier conversation cannot be read any more")
 }
 
 impl Entry for Part {

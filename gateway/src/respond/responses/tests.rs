@@ -151,6 +151,8 @@ fn a_whole_response_has_every_key_and_repeats_its_request() {
         user: Some("u".into()),
         written: written.unwrap(),
         custom_tools: Vec::new(),
+        previous: None,
+        kept: None,
     };
     assert_eq!(
         whole(writer(echo), vec![Piece::Text("a".into()), Piece::Refusal("no".into()), finish("stop")]),

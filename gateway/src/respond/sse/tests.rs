@@ -61,7 +61,7 @@ fn body(events: EventStream, include_usage: bool) -> (SseBody, tempfile::TempDir
     let mut settlement = Settlement::new(ledger, "req_1".into(), Instant::now(), 5);
     settlement.serves(Arc::new(Deployed::for_tests("d", "m")), attempt, Duration::ZERO, true, None);
     let request = request(include_usage);
-    let told = Told { manner: &Manner::OpenAi, model: "m", created: 7, include_usage, prompt_tokens: 5 };
+    let told = Told { manner: &Manner::OpenAi, model: "m", created: 7, include_usage, prompt_tokens: 5, shelf: None };
     let deadlines = Deadlines { idle: IDLE, total: Instant::now() + Duration::from_secs(300) };
     let answer = Answer { head: Vec::new(), rest: events, backend: Arc::new(Nobody) };
     (SseBody::new(answer, Writer::new(&request, told), settlement, deadlines), folder)

@@ -50,13 +50,6 @@ fn refuse_what_is_not_kept(asked: &Responses) -> Result<(), ApiError> {
     let refuse = |field: &str, why: &str, hint: &str| {
         Err(ApiError::invalid(field.to_owned(), format!("`{field}`: {why}")).hint(hint.to_owned()))
     };
-    if asked.previous_response_id.is_some() {
-        return refuse(
-            "previous_response_id",
-            "this gateway keeps no answers",
-            "send the whole conversation as `input`",
-        );
-    }
     if given(&asked.conversation) {
         return refuse("conversation", "this gateway keeps no conversations", "send the whole conversation as `input`");
     }
