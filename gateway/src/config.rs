@@ -114,6 +114,8 @@ pub struct Limits {
     pub connections: usize,
     /// How long running requests may go on once the gateway is told to stop.
     pub drain_timeout: Duration,
+    /// Bytes of the files of each team; takes effect at a start.
+    pub files_bytes: u64,
     /// What is kept of the answers of the Responses API.
     pub responses: crate::kept::Bounds,
 }

@@ -1,7 +1,9 @@
 //! The steps of a generation request, as one function: see the table in the crate's documentation.
 
 mod body;
+pub mod files;
 pub mod kept;
+mod page;
 pub mod shadow;
 
 use std::sync::Arc;
@@ -71,10 +73,7 @@ pub async fn count_tokens(gateway: Arc<Gateway>, api: ClientApi, request: Reques
         let tokens = facts::prompt_tokens(&decoded.request.input);
         Ok(stack::json_response(format!("{{{object}\"input_tokens\":{tokens}}}").into()))
     };
-    let mut response = counted.await.unwrap_or_else(|error: ApiError| {
-        observe::refused(&error.code);
-        error.response(api, &id)
-    });
+    let mut response = counted.await.unwrap_or_else(|error: ApiError| refused(error).response(api, &id));
     stamp(response.headers_mut(), &id);
     response
 }
@@ -87,81 +86,115 @@ async fn serve(
     id: &str,
     arrived: Instant,
 ) -> Result<Response<Body>, ApiError> {
-    let runtime = gateway.runtime();
-    let early = |error: ApiError| {
-        observe::refused(&error.code);
-        error
-    };
-    let (caller, bytes) = admitted(&runtime, parts, body).await.map_err(early)?;
-    let shelf = (api == ClientApi::Responses).then(|| runtime.kept.shelf(caller.team.as_ref())).flatten();
-    let decoded = match shelf.clone() {
-        Some(shelf) => {
-            let read = move |id: &str, bytes| wire::decode_response(id, bytes, &|of| conversation(&shelf, of));
-            decode(id, bytes, read).await
-        }
-        None => decode(id, bytes, move |id, bytes| wire::decode(api, id, bytes)).await,
-    };
-    let decoded = decoded.map_err(early)?;
+    let (caller, bytes) = admitted(&gateway.runtime(), parts, body).await.map_err(refused)?;
+    let asked = Bare { api, headers: &parts.headers, caller, bytes, id };
+    asked.answered(gateway, arrived).await
+}
 
-    let mut facts = facts::of(&decoded, &caller, &parts.headers, &runtime.config);
-    let Planned { mut plan, reserved } = route::planned(&runtime, &mut facts).await;
-    let refusal = route::refusal(&plan, &facts);
-    // A name that nobody knows concerns no licence; all other refusals are decisions to prove.
-    if let (Some(refusal), Verdict::UnknownModel { .. }) = (&refusal, &plan.verdict) {
-        return Err(early(refusal.clone()));
-    }
-    let asked = Asked { api, id, shadow_of: None, caller: &caller, facts: &facts };
-    let ticket = settle::decide(&gateway.ledger, &runtime, &asked, &plan)?;
-    if let Some(refusal) = refusal {
-        settle::durable(ticket).await?;
-        return Err(refusal);
-    }
+/// Asks for a caller whose request has come otherwise than by a connection.
+///
+/// # Errors
+/// What it is told instead of an answer.
+pub async fn answered(
+    gateway: &Arc<Gateway>,
+    api: ClientApi,
+    headers: &HeaderMap,
+    caller: Grant,
+    bytes: Bytes,
+    id: &str,
+) -> Result<Response<Body>, ApiError> {
+    Bare { api, headers, caller, bytes, id }.answered(gateway, Instant::now()).await
+}
 
-    let cache_salt = caller.team.as_deref().map(cache_salt);
-    let request = Arc::new(backends::Request { cache_salt, ..decoded.request });
-    if let Some(shadow) = plan.shadow.take() {
-        let (gateway, runtime, request) = (Arc::clone(gateway), Arc::clone(&runtime), Arc::clone(&request));
-        let (of, caller, facts) = (id.to_owned(), caller.clone(), facts.clone());
-        Mirrored { gateway, runtime, api, of, caller, facts, plan: *shadow, request }.send();
-    }
-    let settlement = Settlement::new(gateway.ledger.clone(), id.to_owned(), arrived, facts.prompt_tokens);
-    let told = Told {
-        manner: &decoded.manner,
-        model: "",
-        created: settle::now_ms() / 1000,
-        include_usage: request.include_usage,
-        prompt_tokens: facts.prompt_tokens,
-        shelf: shelf.as_ref(),
-    };
-    let work = Work { runtime: &runtime, plan: &plan, request: &request, told, facts: &facts };
-    let (body, chosen) = answer(work, reserved, ticket, settlement).await?;
-    let streamed = matches!(body, Body::Sse(_));
-    let mut response = Response::new(body);
-    let headers = response.headers_mut();
-    if streamed {
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        // nginx in front of us must not gather tokens.
-        headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    } else {
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    }
-    let deployed = &runtime.deployed[chosen.deployment];
-    headers.insert("x-pointsman-deployment", deployed.id_header.clone());
-    headers.insert("x-pointsman-model", deployed.model_header.clone());
-    headers.insert("x-pointsman-policy", runtime.policy_header.clone());
-    for (name, value) in [("x-pointsman-route", &plan.route), ("x-pointsman-arm", &plan.arm)] {
-        if let Some(value) = value.as_deref().and_then(|value| HeaderValue::from_str(value).ok()) {
-            headers.insert(name, value);
+/// A request whose caller is known and whose body has been read.
+struct Bare<'a> {
+    api: ClientApi,
+    headers: &'a HeaderMap,
+    caller: Grant,
+    bytes: Bytes,
+    id: &'a str,
+}
+
+/// A refusal before a plan was made, counted.
+fn refused(error: ApiError) -> ApiError {
+    observe::refused(&error.code);
+    error
+}
+
+impl Bare<'_> {
+    async fn answered(self, gateway: &Arc<Gateway>, arrived: Instant) -> Result<Response<Body>, ApiError> {
+        let Self { api, headers: asked_with, caller, bytes, id } = self;
+        let runtime = gateway.runtime();
+        let shelf = (api == ClientApi::Responses).then(|| runtime.kept.shelf(caller.team.as_ref())).flatten();
+        let decoded = match shelf.clone() {
+            Some(shelf) => {
+                let read = move |id: &str, bytes| wire::decode_response(id, bytes, &|of| conversation(&shelf, of));
+                decode(id, bytes, read).await
+            }
+            None => decode(id, bytes, move |id, bytes| wire::decode(api, id, bytes)).await,
+        };
+        let decoded = decoded.map_err(refused)?;
+
+        let mut facts = facts::of(&decoded, &caller, asked_with, &runtime.config);
+        let Planned { mut plan, reserved } = route::planned(&runtime, &mut facts).await;
+        let refusal = route::refusal(&plan, &facts);
+        // A name that nobody knows concerns no licence; all other refusals are decisions to prove.
+        if let (Some(refusal), Verdict::UnknownModel { .. }) = (&refusal, &plan.verdict) {
+            return Err(refused(refusal.clone()));
         }
+        let asked = Asked { api, id, shadow_of: None, caller: &caller, facts: &facts };
+        let ticket = settle::decide(&gateway.ledger, &runtime, &asked, &plan)?;
+        if let Some(refusal) = refusal {
+            settle::durable(ticket).await?;
+            return Err(refusal);
+        }
+
+        let cache_salt = caller.team.as_deref().map(cache_salt);
+        let request = Arc::new(backends::Request { cache_salt, ..decoded.request });
+        if let Some(shadow) = plan.shadow.take() {
+            let (gateway, runtime, request) = (Arc::clone(gateway), Arc::clone(&runtime), Arc::clone(&request));
+            let (of, caller, facts) = (id.to_owned(), caller.clone(), facts.clone());
+            Mirrored { gateway, runtime, api, of, caller, facts, plan: *shadow, request }.send();
+        }
+        let settlement = Settlement::new(gateway.ledger.clone(), id.to_owned(), arrived, facts.prompt_tokens);
+        let told = Told {
+            manner: &decoded.manner,
+            model: "",
+            created: settle::now_ms() / 1000,
+            include_usage: request.include_usage,
+            prompt_tokens: facts.prompt_tokens,
+            shelf: shelf.as_ref(),
+        };
+        let work = Work { runtime: &runtime, plan: &plan, request: &request, told, facts: &facts };
+        let (body, chosen) = answer(work, reserved, ticket, settlement).await?;
+        let streamed = matches!(body, Body::Sse(_));
+        let mut response = Response::new(body);
+        let headers = response.headers_mut();
+        if streamed {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+            // nginx in front of us must not gather tokens.
+            headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+        } else {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        let deployed = &runtime.deployed[chosen.deployment];
+        headers.insert("x-pointsman-deployment", deployed.id_header.clone());
+        headers.insert("x-pointsman-model", deployed.model_header.clone());
+        headers.insert("x-pointsman-policy", runtime.policy_header.clone());
+        for (name, value) in [("x-pointsman-route", &plan.route), ("x-pointsman-arm", &plan.arm)] {
+            if let Some(value) = value.as_deref().and_then(|value| HeaderValue::from_str(value).ok()) {
+                headers.insert(name, value);
+            }
+        }
+        let mut left_out: Vec<&str> = chosen.leaves_out.iter().map(Capability::as_str).collect();
+        left_out.extend(decoded.left_out.iter().map(String::as_str));
+        if !left_out.is_empty() {
+            let names = HeaderValue::from_str(&left_out.join(", "));
+            headers.extend(names.ok().map(|names| (HeaderName::from_static("x-pointsman-left-out"), names)));
+        }
+        Ok(response)
     }
-    let mut left_out: Vec<&str> = chosen.leaves_out.iter().map(Capability::as_str).collect();
-    left_out.extend(decoded.left_out.iter().map(String::as_str));
-    if !left_out.is_empty() {
-        let names = HeaderValue::from_str(&left_out.join(", "));
-        headers.extend(names.ok().map(|names| (HeaderName::from_static("x-pointsman-left-out"), names)));
-    }
-    Ok(response)
 }
 
 /// A plan to be worked through.

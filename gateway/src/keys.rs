@@ -11,7 +11,7 @@ use std::{collections::HashMap, sync::Arc, time::SystemTime};
 
 use subtle::ConstantTimeEq;
 
-pub(crate) use self::token::hex;
+pub(crate) use self::{file::replace as replace_file, token::hex};
 pub use self::{
     file::{KeysFile, Listed, NewKey, WriteError},
     token::Token,
@@ -96,6 +96,15 @@ impl Keys {
         self.0.is_empty()
     }
 
+    /// What the key of a public id stands for: for what it once asked to be done later.
+    ///
+    /// # Errors
+    /// Why it stands for nothing any more.
+    pub fn of_id(&self, id: &str, now: SystemTime) -> Result<&Grant, KeyError> {
+        let of_id = |key: &&Key| key.grant.key.as_deref() == Some(id);
+        self.0.values().find(of_id).ok_or(KeyError::Unknown)?.stands(now)
+    }
+
     /// What a presented key stands for.
     ///
     /// # Errors
@@ -106,12 +115,18 @@ impl Keys {
         if !bool::from(key.digest.ct_eq(&digest)) {
             return Err(KeyError::Unknown);
         }
-        if key.revoked {
+        key.stands(now)
+    }
+}
+
+impl Key {
+    fn stands(&self, now: SystemTime) -> Result<&Grant, KeyError> {
+        if self.revoked {
             return Err(KeyError::Revoked);
         }
-        match key.expires {
+        match self.expires {
             Some(expires) if expires <= now => Err(KeyError::Expired),
-            _ => Ok(&key.grant),
+            _ => Ok(&self.grant),
         }
     }
 }

@@ -29,10 +29,12 @@
 pub mod accept;
 pub mod admin;
 pub mod admit;
+pub mod batches;
 pub mod cli;
 pub mod config;
 pub mod dispatch;
 pub mod facts;
+pub mod files;
 pub mod handle;
 pub mod kept;
 pub mod keys;

@@ -20,11 +20,13 @@ use policies::{Live, Snapshot};
 use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
+    batches::Batches,
     config::{self, Config, Environment, Overrides, Target, Weights},
     dispatch::{
         Place, Retries, chain,
         stats::{Epoch, Lengths, Size, Stats, Vacancy},
     },
+    files::Files,
     handle::shadow,
     kept,
     observe::{self, Series},
@@ -45,6 +47,8 @@ pub struct Gateway {
     pub ledger: Ledger,
     /// Room for requests that are mirrored.
     pub shadows: Arc<Semaphore>,
+    /// Requests that callers want answered later, and their files.
+    pub batches: Batches,
     /// Renders the metrics.
     pub metrics: PrometheusHandle,
     /// How the configuration was found, to find it again.
@@ -413,7 +417,9 @@ impl Gateway {
         ledger: Ledger,
         metrics: PrometheusHandle,
     ) -> Self {
+        let files = Files::new(runtime.config.data_dir.join("files"), runtime.config.limits.files_bytes);
         Self {
+            batches: Batches::new(files),
             runtime: ArcSwap::from_pointee(runtime),
             ledger,
             shadows: Arc::new(Semaphore::new(shadow::MOST)),

@@ -72,6 +72,7 @@ async fn clients(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response<
         // Claude Code asks this before anything else.
         ("/", &Method::GET | &Method::HEAD) => admin::health(),
         ("/health" | "/ready" | "/metrics" | "/v1/models" | "/", _) => refuse(ApiError::method_not_allowed("GET")),
+        _ if handle::files::is_here(path) => handle::files::answer(&gateway, request).await.unwrap_or_else(refuse),
         _ => {
             match path.strip_prefix("/v1/responses/").and_then(|below| handle::kept::answer(&gateway, &request, below))
             {
@@ -130,7 +131,7 @@ fn percent_decoded(id: &str) -> String {
 fn unknown_path(path: &str) -> ApiError {
     let hint = if path == "/v1" || path.starts_with("/v1/") {
         "this gateway serves POST /v1/chat/completions, /v1/completions, /v1/responses, /v1/messages, /v1/embeddings, \
-         /v1/rerank, /v1/moderations, /v1/images/generations and GET /v1/models"
+         /v1/rerank, /v1/moderations, /v1/images/generations, /v1/files, /v1/batches and GET /v1/models"
     } else {
         "the API lives under /v1: set your client's base URL to end in /v1"
     };

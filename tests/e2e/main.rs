@@ -3,6 +3,7 @@
 mod apis;
 mod backtest;
 mod bad_input;
+mod batches;
 mod crash;
 mod fairness;
 mod fleet;

@@ -76,6 +76,11 @@ async fn serve(source: Source, config: config::Config) -> anyhow::Result<Ledger>
 
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(upkeep(Arc::clone(&gateway)));
+    match gateway.batches.resume(&gateway) {
+        Ok(0) => {}
+        Ok(resumed) => tracing::info!(resumed, "batches go on where they were"),
+        Err(error) => tracing::error!(%error, "the batches of before cannot be read; they stand still"),
+    }
     tokio::spawn(reloads(Arc::clone(&gateway)));
     tokio::spawn(async move {
         terminated().await;

@@ -19,6 +19,7 @@ impl Default for Limits {
             header_timeout: Duration::from_secs(10),
             connections: 10_000,
             drain_timeout: Duration::from_secs(30),
+            files_bytes: 1 << 30,
             responses: Bounds { kept_for: Duration::from_secs(3_600), bytes_per_team: 16 << 20 },
         }
     }
@@ -37,6 +38,8 @@ pub(super) fn check(reading: &mut Reading<'_>, raw: &RawLimits) -> Option<Limits
     let body_bytes = bound("body_bytes", body_bytes, default.body_bytes, 1 << 10, 1 << 30);
     let kept = raw.responses_bytes.as_ref().map(|bytes| bytes.map(|bytes| bytes.0));
     let kept = bound("responses_bytes", kept, default.responses.bytes_per_team, 0, 1 << 40);
+    let files = raw.files_bytes.as_ref().map(|bytes| bytes.map(|bytes| bytes.0));
+    let files_bytes = bound("files_bytes", files, default.files_bytes, 0, 1 << 50);
     let connections = bound("connections", raw.connections.clone(), default.connections as u64, 1, 1_000_000);
     Some(Limits {
         body_bytes: body_bytes?,
@@ -44,6 +47,7 @@ pub(super) fn check(reading: &mut Reading<'_>, raw: &RawLimits) -> Option<Limits
         header_timeout: raw.header_timeout.as_ref().map_or(default.header_timeout, |span| span.value.0),
         connections: connections? as usize,
         drain_timeout: raw.drain_timeout.as_ref().map_or(default.drain_timeout, |span| span.value.0),
+        files_bytes: files_bytes?,
         responses: Bounds {
             kept_for: raw.responses_kept_for.as_ref().map_or(default.responses.kept_for, |span| span.value.0),
             bytes_per_team: kept?,

@@ -325,6 +325,9 @@ pub(super) struct RawLimits {
     /// Longest time that running requests may go on after the gateway is told to stop. Default: 30s.
     #[serde(default)]
     pub(super) drain_timeout: Option<Spanned<Span>>,
+    /// Largest total of the files of each team, those that its batches write included; at a start. Default: 1GiB.
+    #[serde(default)]
+    pub(super) files_bytes: Option<Spanned<Bytes>>,
     /// How long answers of the Responses API are kept in memory, for callers who go on from them. Default: 1h.
     #[serde(default)]
     pub(super) responses_kept_for: Option<Spanned<Span>>,

@@ -6,6 +6,7 @@ use hyper::body::Incoming;
 use serde::Serialize;
 use serde_json::{Value, value::RawValue};
 
+use super::page::{json, page, parameter, wrong};
 use crate::{
     admit,
     kept::Kept,
@@ -18,8 +19,7 @@ use crate::{
 };
 
 /// Items of a page, unless the caller says how many, and at most.
-const PAGE: usize = 20;
-const LONGEST_PAGE: usize = 100;
+const ITEMS: (usize, usize) = (20, 100);
 
 /// What is asked of a response.
 enum Question<'a> {
@@ -77,7 +77,7 @@ fn told(gateway: &Gateway, request: &Request<Incoming>, question: &Question<'_>)
             Err(ApiError::invalid("stream".to_owned(), message).hint("leave `stream` out"))
         }
         Question::Whole(_) => Ok(json_response(kept.response.clone())),
-        Question::InputItems(_) => page(&kept, id, query).map(json_response),
+        Question::InputItems(_) => listed(&kept, id, query).map(json_response),
         Question::Cancel(_) => {
             let message = "this response is over; only one that is made in the background can be cancelled";
             Err(ApiError { code: "not_in_progress".into(), ..ApiError::invalid(None, message) })
@@ -92,28 +92,8 @@ struct Deleted<'a> {
     deleted: bool,
 }
 
-#[derive(Serialize)]
-struct Page {
-    object: &'static str,
-    data: Vec<Value>,
-    first_id: Option<String>,
-    last_id: Option<String>,
-    has_more: bool,
-}
-
 /// A page of what a response was an answer to: the newest first, unless the caller asks for the other order.
-fn page(kept: &Kept, id: &str, query: &str) -> Result<Bytes, ApiError> {
-    let wrong = |name: &str, expected: &str| {
-        ApiError::invalid(name.to_owned(), format!("`{name}`: expected {expected}, found something else"))
-    };
-    let limit = match parameter(query, "limit") {
-        None => PAGE,
-        Some(text) => text
-            .parse()
-            .ok()
-            .filter(|limit| (1..=LONGEST_PAGE).contains(limit))
-            .ok_or_else(|| wrong("limit", &format!("1 to {LONGEST_PAGE}")))?,
-    };
+fn listed(kept: &Kept, id: &str, query: &str) -> Result<Bytes, ApiError> {
     let falling = match parameter(query, "order").as_deref() {
         None | Some("desc") => true,
         Some("asc") => false,
@@ -124,16 +104,7 @@ fn page(kept: &Kept, id: &str, query: &str) -> Result<Bytes, ApiError> {
     if falling {
         items.reverse();
     }
-    if let Some(after) = parameter(query, "after") {
-        let at = items.iter().position(|item| item["id"] == *after);
-        let at = at.ok_or_else(|| wrong("after", "the id of an item of this response"))?;
-        items.drain(..=at);
-    }
-    let has_more = items.len() > limit;
-    items.truncate(limit);
-    let id_of = |item: Option<&Value>| item.and_then(|item| item["id"].as_str()).map(str::to_owned);
-    let (first_id, last_id) = (id_of(items.first()), id_of(items.last()));
-    Ok(json(&Page { object: "list", data: items, first_id, last_id, has_more }))
+    page(&items, |item| item["id"].as_str().unwrap_or_default(), query, ITEMS)
 }
 
 /// An item with an id, its own or that of its place.
@@ -145,18 +116,6 @@ fn identified(item: &RawValue, response: &str, number: usize) -> Value {
         fields.entry("type").or_insert_with(|| "message".into());
     }
     item
-}
-
-/// The value of a parameter of a query.
-fn parameter(query: &str, name: &str) -> Option<String> {
-    query.split('&').find_map(|pair| {
-        let (key, value) = pair.split_once('=')?;
-        (key == name).then(|| percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned())
-    })
-}
-
-fn json(value: &impl Serialize) -> Bytes {
-    serde_json::to_vec(value).expect("strings and numbers serialise").into()
 }
 
 /// 404 for a response that is not there, or that is another team's.

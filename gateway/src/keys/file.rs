@@ -284,7 +284,7 @@ impl KeysFile {
     }
 
     fn write(&self) -> Result<(), WriteError> {
-        replace(&self.path, &self.text()).map_err(|source| WriteError::Io { path: self.path.clone(), source })
+        replace(&self.path, self.text().as_bytes()).map_err(|source| WriteError::Io { path: self.path.clone(), source })
     }
 
     /// The file as text. Every value is one that this module made or checked, so quotes are all it needs.
@@ -311,14 +311,14 @@ fn entries(path: &Path) -> Result<Vec<Entry>, WriteError> {
 }
 
 /// Writes a file beside `path`, makes it durable, and renames it over `path`.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let new = beside(path, "new");
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(&new)?;
-    file.write_all(text.as_bytes())?;
+    file.write_all(content)?;
     file.sync_all()?;
     fs::rename(&new, path)?;
     // The rename itself is durable once the folder is.
