@@ -192,6 +192,11 @@ impl Pointsman {
         self.key = Some(key.to_owned());
     }
 
+    /// The key that requests are sent with.
+    pub fn key(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
+
     /// Process id.
     pub fn pid(&self) -> u32 {
         self.process.id()

@@ -5,6 +5,7 @@ mod backtest;
 mod bad_input;
 mod batches;
 mod crash;
+mod every_api;
 mod fairness;
 mod fleet;
 mod golden;
