@@ -15,6 +15,10 @@ pub enum Api {
     Moderations,
     /// `POST /v1/images/generations`
     Images,
+    /// `POST /v1/audio/speech`
+    Speech,
+    /// `POST /v1/audio/transcriptions`
+    Transcriptions,
     /// `POST /tokenize`, in the shape of vLLM
     Tokenize,
     /// `POST /detokenize`, likewise
@@ -31,6 +35,8 @@ impl Api {
             Self::Rerank => "/rerank",
             Self::Moderations => "/moderations",
             Self::Images => "/images/generations",
+            Self::Speech => "/audio/speech",
+            Self::Transcriptions => "/audio/transcriptions",
             Self::Tokenize => "/tokenize",
             Self::Detokenize => "/detokenize",
         }
@@ -41,14 +47,20 @@ impl Api {
         match self {
             Self::Chat => "messages",
             Self::Completions | Self::Images | Self::Tokenize => "prompt",
-            Self::Embeddings | Self::Moderations => "input",
+            Self::Embeddings | Self::Moderations | Self::Speech => "input",
+            Self::Transcriptions => "file",
             Self::Rerank => "documents",
             Self::Detokenize => "tokens",
         }
     }
 
-    /// Whether text is generated. Everything else is answered by one JSON body.
+    /// Whether text is generated. Everything else is answered by one body.
     pub fn generates(self) -> bool {
         matches!(self, Self::Chat | Self::Completions)
+    }
+
+    /// Whether the answer may be something else than JSON: sound, or a transcript as subtitles.
+    pub fn answers_otherwise(self) -> bool {
+        matches!(self, Self::Speech | Self::Transcriptions)
     }
 }

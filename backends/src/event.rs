@@ -102,4 +102,6 @@ pub struct Frame {
     pub usage_only: bool,
     /// Whether it is the `[DONE]` that ends a stream.
     pub done: bool,
+    /// What the bytes are, where that is not JSON.
+    pub content_type: Option<Box<str>>,
 }

@@ -72,6 +72,11 @@ const CHOOSERS: [&str; 13] = [
     "user_config",
 ];
 
+/// Whether a field of this name could make an upstream serve something else than was decided.
+pub fn chooses(name: &str) -> bool {
+    CHOOSERS.iter().any(|known| known.eq_ignore_ascii_case(name))
+}
+
 impl Payload {
     /// Finds the places of a request body.
     ///

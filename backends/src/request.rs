@@ -1,6 +1,6 @@
 //! A request as the gateway hands it to a backend: what the caller asked for, decoded once.
 
-use crate::{Api, Payload};
+use crate::{Api, Form, Payload};
 
 /// One request for a generation.
 ///
@@ -50,6 +50,7 @@ impl Request {
             Input::Embed { .. }
             | Input::Rank { .. }
             | Input::Texts(_)
+            | Input::Form(_)
             | Input::Tokenize { .. }
             | Input::Detokenize(_) => 1,
         }
@@ -90,8 +91,10 @@ pub enum Input {
         /// Whether they are told with their texts.
         with_texts: bool,
     },
-    /// Texts that are to be judged, or the text that a picture is made from.
+    /// Texts that are to be judged, or the text that a picture or speech is made from.
     Texts(Vec<String>),
+    /// A form with a file of sound.
+    Form(Form),
     /// A text whose tokens are asked for.
     Tokenize {
         /// The text.

@@ -193,6 +193,12 @@ pub struct Paths {
     /// Pictures from a text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub images: Option<String>,
+    /// Sound from a text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speech: Option<String>,
+    /// Text from sound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transcriptions: Option<String>,
     /// Replicate's predictions; `{owner}` and `{name}` stand for the parts of the model name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub predictions: Option<String>,

@@ -178,6 +178,10 @@ pub enum Task {
     Moderations,
     /// Pictures from a text.
     Images,
+    /// Sound from a text.
+    Speech,
+    /// Text from sound.
+    Transcriptions,
 }
 
 /// A model that another was made from.

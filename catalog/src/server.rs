@@ -172,6 +172,12 @@ pub struct ServerPaths {
     /// Pictures from a text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub images: Option<String>,
+    /// Sound from a text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speech: Option<String>,
+    /// Text from sound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transcriptions: Option<String>,
 }
 
 /// How a server is asked for the tokens of a text.

@@ -179,7 +179,7 @@ pub enum BatchError {
 
 /// The API that lines of an endpoint speak; `None` where no batch can ask it.
 pub fn api_of(endpoint: &str) -> Option<ClientApi> {
-    ClientApi::at(endpoint).filter(|_| endpoint.starts_with("/v1/"))
+    ClientApi::at(endpoint).filter(|api| endpoint.starts_with("/v1/") && !api.backend().answers_otherwise())
 }
 
 impl Status {

@@ -31,7 +31,7 @@ use crate::{
         body::Body,
         error::ApiError,
         sse::{Answer, Deadlines, SseBody},
-        whole,
+        whole::{self, Whole},
     },
     route::{self, Planned},
     runtime::{Gateway, Runtime},
@@ -127,6 +127,7 @@ impl Bare<'_> {
         let runtime = gateway.runtime();
         let shelf = (api == ClientApi::Responses).then(|| runtime.kept.shelf(caller.team.as_ref())).flatten();
         let decoded = match shelf.clone() {
+            None if api == ClientApi::Transcriptions => wire::transcriptions::decode(id, asked_with, bytes).await,
             Some(shelf) => {
                 let read = move |id: &str, bytes| wire::decode_response(id, bytes, &|of| conversation(&shelf, of));
                 decode(id, bytes, read).await
@@ -166,7 +167,7 @@ impl Bare<'_> {
             shelf: shelf.as_ref(),
         };
         let work = Work { runtime: &runtime, plan: &plan, request: &request, told, facts: &facts };
-        let (body, chosen) = answer(work, reserved, ticket, settlement).await?;
+        let Answered { body, content_type, chosen } = answer(work, reserved, ticket, settlement).await?;
         let streamed = matches!(body, Body::Sse(_));
         let mut response = Response::new(body);
         let headers = response.headers_mut();
@@ -176,7 +177,9 @@ impl Bare<'_> {
             // nginx in front of us must not gather tokens.
             headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
         } else {
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            let written = content_type.and_then(|kind| HeaderValue::from_str(&kind).ok());
+            headers
+                .insert(header::CONTENT_TYPE, written.unwrap_or_else(|| HeaderValue::from_static("application/json")));
         }
         let deployed = &runtime.deployed[chosen.deployment];
         headers.insert("x-pointsman-deployment", deployed.id_header.clone());
@@ -207,13 +210,21 @@ struct Work<'a> {
     facts: &'a Facts,
 }
 
-/// Works through a plan whose decision is on its way to the disk: the body of the answer, and who gives it.
+/// An answer, and who gives it.
+struct Answered<'a> {
+    body: Body,
+    /// What a whole one is, where it is not JSON.
+    content_type: Option<Box<str>>,
+    chosen: &'a Candidate,
+}
+
+/// Works through a plan whose decision is on its way to the disk.
 async fn answer<'a>(
     work: Work<'a>,
     reserved: Option<Reserved>,
     ticket: Ticket,
     mut settlement: Settlement,
-) -> Result<(Body, &'a Candidate), ApiError> {
+) -> Result<Answered<'a>, ApiError> {
     let Work { runtime, plan, request, told, facts } = work;
     let size = Size::of(facts.prompt_tokens);
     let work = dispatch::Work { plan, places: &runtime.places, request, size, retries: &runtime.retries };
@@ -245,12 +256,12 @@ async fn answer<'a>(
         let deadlines = Deadlines { idle: committed.idle, total: committed.deadline };
         let answer = Answer { head: committed.head, rest: committed.rest, backend: committed.backend };
         let sse = SseBody::new(answer, writer, settlement, deadlines);
-        return Ok((Body::Sse(Box::new(sse)), chosen));
+        return Ok(Answered { body: Body::Sse(Box::new(sse)), content_type: None, chosen });
     }
     match whole::assemble(committed.head, request, told, &mut settlement) {
-        Ok(bytes) => {
+        Ok(Whole { bytes, content_type }) => {
             settlement.completed();
-            Ok((Body::whole(bytes), chosen))
+            Ok(Answered { body: Body::whole(bytes), content_type, chosen })
         }
         Err(error) => {
             let error = ApiError::exhausted(&error, &facts.model_asked, settlement.tried.len());

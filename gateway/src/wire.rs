@@ -17,9 +17,11 @@ pub mod models;
 pub mod moderations;
 pub mod rerank;
 pub mod responses;
+pub mod speech;
 mod task;
 mod text_or_list;
 pub mod tokens;
+pub mod transcriptions;
 
 use std::sync::Arc;
 
@@ -83,6 +85,8 @@ pub fn decode(api: ClientApi, id: &str, bytes: Bytes) -> Result<Decoded, ApiErro
         ClientApi::Rerank => rerank::decode(id, object),
         ClientApi::Moderations => moderations::decode(id, object),
         ClientApi::Images => images::decode(id, object),
+        ClientApi::Speech => speech::decode(id, object),
+        ClientApi::Transcriptions => Err(ApiError::invalid(None, "sound comes as a form, not as JSON")),
         ClientApi::Tokenize => tokens::decode(id, object),
         ClientApi::Detokenize => tokens::decode_ids(id, object),
     })

@@ -118,13 +118,25 @@ pub enum Task {
     Moderations,
     /// Pictures.
     Images,
+    /// Sound from a text.
+    Speech,
+    /// Text from sound.
+    Transcriptions,
     /// The tokens of a text, or the text of tokens.
     Tokens,
 }
 
 impl Task {
     /// Every task.
-    pub const ALL: [Task; 5] = [Self::Embeddings, Self::Rerank, Self::Moderations, Self::Images, Self::Tokens];
+    pub const ALL: [Task; 7] = [
+        Self::Embeddings,
+        Self::Rerank,
+        Self::Moderations,
+        Self::Images,
+        Self::Speech,
+        Self::Transcriptions,
+        Self::Tokens,
+    ];
 
     /// What a candidate has to be able to do.
     pub fn capability(self) -> Capability {
@@ -133,6 +145,8 @@ impl Task {
             Self::Rerank => Capability::Rerank,
             Self::Moderations => Capability::Moderations,
             Self::Images => Capability::Images,
+            Self::Speech => Capability::Speech,
+            Self::Transcriptions => Capability::Transcriptions,
             Self::Tokens => Capability::Tokens,
         }
     }
@@ -202,13 +216,17 @@ pub enum Capability {
     Moderations,
     /// `images`: makes pictures.
     Images,
+    /// `speech`: makes sound of a text.
+    Speech,
+    /// `transcriptions`: makes text of sound.
+    Transcriptions,
     /// `tokens`: tells the tokens of a text, and the text of tokens.
     Tokens,
 }
 
 impl Capability {
     /// Every capability.
-    pub const ALL: [Capability; 17] = [
+    pub const ALL: [Capability; 19] = [
         Self::Tools,
         Self::JsonSchema,
         Self::Image,
@@ -225,6 +243,8 @@ impl Capability {
         Self::Rerank,
         Self::Moderations,
         Self::Images,
+        Self::Speech,
+        Self::Transcriptions,
         Self::Tokens,
     ];
 
@@ -252,6 +272,8 @@ impl Capability {
             Self::Rerank => "rerank",
             Self::Moderations => "moderations",
             Self::Images => "images",
+            Self::Speech => "speech",
+            Self::Transcriptions => "transcriptions",
             Self::Tokens => "tokens",
         }
     }

@@ -174,7 +174,7 @@ impl Reader<'_> {
 }
 
 /// What a request can be matched by: everything that it can ask for.
-pub(crate) const NEEDS: [Capability; 9] = [
+pub(crate) const NEEDS: [Capability; 11] = [
     Capability::Tools,
     Capability::JsonSchema,
     Capability::Image,
@@ -184,6 +184,8 @@ pub(crate) const NEEDS: [Capability; 9] = [
     Capability::Rerank,
     Capability::Moderations,
     Capability::Images,
+    Capability::Speech,
+    Capability::Transcriptions,
 ];
 
 /// What a request may be sent without: what shapes the choice of tokens and not the form of the answer.

@@ -72,12 +72,14 @@ pub(crate) struct Served {
 }
 
 /// What each task of the catalog asks a candidate to be able to do.
-const TASKS: [(Task, Capability); 5] = [
+const TASKS: [(Task, Capability); 7] = [
     (Task::Generation, Capability::Generation),
     (Task::Embeddings, Capability::Embeddings),
     (Task::Rerank, Capability::Rerank),
     (Task::Moderations, Capability::Moderations),
     (Task::Images, Capability::Images),
+    (Task::Speech, Capability::Speech),
+    (Task::Transcriptions, Capability::Transcriptions),
 ];
 
 /// In a language that a model's list does not name.

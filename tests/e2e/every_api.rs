@@ -26,6 +26,7 @@ fn apis() -> Vec<(&'static str, Value, &'static str)> {
         ("/v1/rerank", json!({"model": "bge-reranker-v2-m3", "query": TEXT, "documents": [TEXT]}), "query"),
         ("/v1/moderations", json!({"model": "judge", "input": TEXT}), "input"),
         ("/v1/images/generations", json!({"model": "painter", "prompt": TEXT}), "prompt"),
+        ("/v1/audio/speech", json!({"model": "speaker", "input": TEXT}), "input"),
         ("/tokenize", json!({"model": "qwen3-32b", "prompt": TEXT}), "prompt"),
         ("/detokenize", json!({"model": "qwen3-32b", "tokens": [1, 2]}), "tokens"),
     ]
@@ -40,13 +41,19 @@ async fn world() -> (Pointsman, Host) {
              tier: 1, tasks: [{task}]}}\n"
         )
     };
-    let models = format!("models:\n{}{}", model("judge", "moderations"), model("painter", "images"));
+    let models = format!(
+        "models:\n{}{}{}",
+        model("judge", "moderations"),
+        model("painter", "images"),
+        model("speaker", "speech")
+    );
     let config = format!(
         "deployments:\n\
          - {{id: chat, model: qwen3-32b, server: vllm, base_url: \"{0}\", name: m, shared_cache: true}}\n\
          - {{id: vectors, model: bge-m3, server: vllm, base_url: \"{0}\", name: m}}\n\
          - {{id: ranker, model: bge-reranker-v2-m3, server: vllm, base_url: \"{0}\", name: m}}\n\
          - {{id: painter, model: painter, server: localai, base_url: \"{0}\", name: m}}\n\
+         - {{id: speaker, model: speaker, server: localai, base_url: \"{0}\", name: m}}\n\
          - {{id: judge, model: judge, server: vllm, base_url: \"{0}\", name: m}}\n\
          catalog: [models.yaml]\ncontexts: {{desk: {{use: internal, exposure: internal, seat: KR}}}}\n\
          teams: {{desk: {{contexts: [desk]}}}}\nkeys: keys.yaml\n",

@@ -2,6 +2,7 @@
 //! to their API and over some that do not, through the same plans, licences and records as a chat.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use reqwest::multipart::{Form, Part};
 use scripted::{Fault, Host, Script};
 use serde_json::{Value, json};
 use tests::Pointsman;
@@ -19,6 +20,7 @@ const MODELS: &str = "\
 models:
   - {id: acme-judge, name: Acme Judge, family: acme, developer: Acme, availability: downloadable, license: apache-2.0, tier: 1, tasks: [moderations]}
   - {id: acme-painter, name: Acme Painter, family: acme, developer: Acme, availability: downloadable, license: apache-2.0, tier: 1, tasks: [images]}
+  - {id: acme-speaker, name: Acme Speaker, family: acme, developer: Acme, availability: downloadable, license: apache-2.0, tier: 1, tasks: [speech]}
   - {id: acme-support-lora, name: Acme Support, family: acme, developer: Acme, availability: downloadable, license: apache-2.0, tier: 1, parents: [{of: qwen3-8b, by: adapter}]}
 ";
 
@@ -34,6 +36,8 @@ async fn world(first: &str, ranker: &str) -> (Pointsman, Host) {
          - {{id: ranker, model: bge-reranker-v2-m3, server: llama.cpp, base_url: \"{0}\", name: {ranker}}}\n\
          - {{id: judge, model: acme-judge, server: vllm, base_url: \"{0}\", name: judge}}\n\
          - {{id: painter, model: acme-painter, server: localai, base_url: \"{0}\", name: painter}}\n\
+         - {{id: speaker, model: acme-speaker, server: localai, base_url: \"{0}\", name: voice}}\n\
+         - {{id: listener, model: whisper-large-v3, server: vllm, base_url: \"{0}\", name: ears}}\n\
          - {{id: adapted, model: acme-support-lora, server: sglang, base_url: \"{0}\", adapter: support}}\n\
          - {{id: demo, model: pointsman-demo, engine: native}}\n\
          catalog: [models.yaml]\npolicies: [policy.yaml]\n\
@@ -144,6 +148,36 @@ async fn texts_are_judged_and_pictures_made_by_models_that_do_that() {
     let (status, error) =
         gateway.post("/v1/images/generations", &json!({"model": "auto", "prompt": "a cat", "stream": true})).await;
     assert_eq!((status, &error["error"]["param"]), (400, &json!("stream")), "{error}");
+}
+
+#[tokio::test]
+async fn speech_comes_as_sound_and_sound_becomes_text_by_models_that_do_that() {
+    let (gateway, host) = world("good", "ranker").await;
+    let body = json!({"model": "auto", "input": "hello", "voice": "alloy"});
+    let response = gateway.request("POST", "/v1/audio/speech").json(&body).send().await.unwrap();
+    assert_eq!(
+        (response.status(), &response.headers()["content-type"]),
+        (200.try_into().unwrap(), &"audio/mpeg".parse().unwrap())
+    );
+    assert_eq!(response.bytes().await.unwrap(), r#"{"sound":"hello"}"#);
+
+    let sound = [0_u8, 255, 13, 10, 45, 45].repeat(50_000);
+    let form = |model: &str| {
+        let file = Part::bytes(sound.clone()).file_name("a.wav").mime_str("audio/wav").unwrap();
+        Form::new().text("model", model.to_owned()).part("file", file).text("language", "ko")
+    };
+    let (status, told) =
+        gateway.send(gateway.request("POST", "/v1/audio/transcriptions").multipart(form("auto"))).await;
+    assert_eq!((status, &told["text"]), (200, &json!("scripted transcript")), "{told}");
+    let seen = host.requests().last().unwrap().clone();
+    assert!(seen.headers["content-type"].to_str().unwrap().starts_with("multipart/form-data; boundary="));
+    assert!(seen.body.windows(sound.len()).any(|window| window == sound), "the sound is the caller's");
+    assert!(String::from_utf8_lossy(&seen.body).contains("name=\"model\"\r\n\r\nears\r\n"), "the host's own name");
+    let (status, error) =
+        gateway.send(gateway.request("POST", "/v1/audio/transcriptions").multipart(form("qwen3-8b"))).await;
+    assert_eq!((status, &error["error"]["code"]), (400, &json!("no_model_fits")), "{error}");
+    let (status, error) = gateway.chat("whisper-large-v3", "hi").await;
+    assert_eq!((status, &error["error"]["code"]), (400, &json!("no_model_fits")), "{error}");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use backends::{Api, Backend, BackendError, BackendId, BoxFuture, EventStream, Load, Probe, Request, Rewrite};
+use backends::{Api, Backend, BackendError, BackendId, BoxFuture, EventStream, Input, Load, Probe, Request, Rewrite};
 use bytes::Bytes;
 use catalog::Dialect;
 use futures_util::stream;
@@ -110,11 +110,15 @@ impl Remote {
             return Err(self.refused(response, request.api).await);
         }
         self.quota.take(response.headers());
-        answered(response.headers(), Form::Whole)?;
+        let content_type = match request.api.answers_otherwise() {
+            true => written(response.headers()),
+            false => answered(response.headers(), Form::Whole).map(|_| None)?,
+        };
         let (request, limit) = (Arc::clone(request), self.target.limits.whole);
         let (usage, tokens) = (Arc::clone(&self.target.usage), self.target.tokens.clone());
         Ok(Box::pin(stream::once(async move {
-            let answer = task::answer(response.into_body(), limit, &request, &usage, &tokens).await;
+            let told = (&*usage, &tokens, content_type);
+            let answer = task::answer(response.into_body(), limit, &request, told).await;
             drop(running);
             answer
         })))
@@ -180,25 +184,33 @@ impl Remote {
             cache_salt: request.cache_salt.as_deref().filter(|_| generates && self.target.salts_cache),
             adapter: self.target.adapter.as_ref().map(|(field, value)| (&**field, &**value)),
         };
-        let body = match generates {
-            true => renamed(request.payload.rewritten(&to), &self.target.renames),
-            false => task::body(request, &to, &self.target.tokens)?,
+        let (content_type, body) = match &request.input {
+            Input::Form(form) => {
+                let (content_type, body) = form.written(to.model);
+                (HeaderValue::from_str(&content_type).ok(), body)
+            }
+            _ if generates => (None, renamed(request.payload.rewritten(&to), &self.target.renames)),
+            _ => (None, task::body(request, &to, &self.target.tokens)?),
         };
+        let accepts = if request.api.answers_otherwise() { "*/*" } else { form.content_type() };
         Ok(self.client.send(move || {
             let mut post = http::Request::new(Full::new(body.clone()));
             *post.method_mut() = Method::POST;
             post.uri_mut().clone_from(uri);
-            *post.headers_mut() = self.headers(&request.id, form);
+            *post.headers_mut() = self.headers(&request.id, accepts);
+            if let Some(content_type) = &content_type {
+                post.headers_mut().insert(header::CONTENT_TYPE, content_type.clone());
+            }
             post
         }))
     }
 
-    fn headers(&self, id: &str, form: Form) -> HeaderMap {
+    fn headers(&self, id: &str, accepts: &'static str) -> HeaderMap {
         let fixed = &self.checked.headers;
         // Room for the two below and the two of the HTTP library.
         let mut headers = HeaderMap::with_capacity(fixed.len() + 4);
         headers.extend(fixed.iter().map(|(name, value)| (name.clone(), value.clone())));
-        headers.insert(header::ACCEPT, HeaderValue::from_static(form.content_type()));
+        headers.insert(header::ACCEPT, HeaderValue::from_static(accepts));
         if let Ok(id) = HeaderValue::from_str(id) {
             headers.insert(REQUEST_ID, id);
         }
@@ -277,6 +289,12 @@ async fn error_body(body: impl Source, api: Api) -> BackendError {
         crate::chunk::Read::Chunk(chunk) if chunk.is_error() => report::inside(&body, api),
         _ => BackendError::BrokenStream { reason: "asked for a stream, the host sent a whole answer".into() },
     }
+}
+
+/// What the body of a response is, where its headers say that it is not JSON.
+fn written(headers: &HeaderMap) -> Option<Box<str>> {
+    let kind = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    (!kind.starts_with("application/json")).then(|| kind.into())
 }
 
 /// The form of a successful response by its headers. One that names no type is taken for what was asked for.

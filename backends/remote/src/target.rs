@@ -85,7 +85,7 @@ impl Default for Paths {
             chat: Some(Api::Chat.path().into()),
             completions: Some(Api::Completions.path().into()),
             models: Some("/models".into()),
-            others: [Api::Embeddings, Api::Rerank, Api::Moderations, Api::Images]
+            others: [Api::Embeddings, Api::Rerank, Api::Moderations, Api::Images, Api::Speech, Api::Transcriptions]
                 .map(|api| (api, api.path().into()))
                 .into(),
             predictions: None,
@@ -213,6 +213,8 @@ impl Target {
                         (Api::Rerank, &host.paths.rerank),
                         (Api::Moderations, &host.paths.moderations),
                         (Api::Images, &host.paths.images),
+                        (Api::Speech, &host.paths.speech),
+                        (Api::Transcriptions, &host.paths.transcriptions),
                     ],
                     String::clone,
                 ),
@@ -260,6 +262,8 @@ impl Target {
                         (Api::Embeddings, &server.paths.embeddings),
                         (Api::Rerank, &server.paths.rerank),
                         (Api::Images, &server.paths.images),
+                        (Api::Speech, &server.paths.speech),
+                        (Api::Transcriptions, &server.paths.transcriptions),
                         (Api::Tokenize, &server.tokenize.as_ref().map(|how| how.path.clone())),
                         (Api::Detokenize, &server.detokenize.as_ref().map(|how| how.path.clone())),
                     ],

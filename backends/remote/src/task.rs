@@ -48,6 +48,8 @@ struct Outline<'a> {
     data: Option<Vec<IgnoredAny>>,
     #[serde(default)]
     results: Option<Vec<IgnoredAny>>,
+    #[serde(default)]
+    text: Option<IgnoredAny>,
 }
 
 /// Reads and checks a whole answer.
@@ -55,14 +57,24 @@ pub(crate) async fn answer(
     body: impl Source,
     limit: usize,
     request: &Request,
-    usage: &Convention,
-    tokens: &Tokens,
+    (usage, tokens, content_type): (&Convention, &Tokens, Option<Box<str>>),
 ) -> Result<Event, BackendError> {
     let bytes = collect(body, limit).await.map_err(|error| match error {
         Cut::TooLong => broken(format!("the answer is longer than {limit} bytes")),
         Cut::Broken(cause) => broken(format!("the connection broke before the answer was whole: {cause}")),
     })?;
+    if let Some(content_type) = content_type {
+        // Sound, subtitles: nothing to be read in it.
+        return match bytes.is_empty() {
+            true => Err(broken("the answer is empty")),
+            false => Ok(Event::Whole(Frame { content_type: Some(content_type), ..whole_frame(bytes) })),
+        };
+    }
     read(bytes, request, usage, tokens)
+}
+
+fn whole_frame(bytes: Bytes) -> Frame {
+    Frame { bytes, content: true, finished: true, ..Frame::default() }
 }
 
 fn read(bytes: Bytes, request: &Request, usage: &Convention, tokens: &Tokens) -> Result<Event, BackendError> {
@@ -88,10 +100,11 @@ fn read(bytes: Bytes, request: &Request, usage: &Convention, tokens: &Tokens) ->
         (_, (Some(how), _)) if request.api == Api::Tokenize => (Some(tokens::told(&bytes, how)?), None),
         _ if request.api == Api::Moderations && some(&outline.results) => (None, counted),
         _ if request.api == Api::Images && some(&outline.data) => (None, counted),
+        _ if request.api == Api::Transcriptions && outline.text.is_some() => (None, counted),
         _ => return Err(broken("the answer holds nothing of what was asked for")),
     };
     let bytes = answers.unwrap_or_else(|| bytes.clone());
-    Ok(Event::Whole(Frame { bytes, content: true, finished: true, usage, ..Frame::default() }))
+    Ok(Event::Whole(Frame { usage, ..whole_frame(bytes) }))
 }
 
 /// Counts of an API that generates nothing; some tell the sum alone.

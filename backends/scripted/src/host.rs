@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
@@ -283,7 +283,11 @@ impl State {
         if faulty || !locked(&self.next).is_empty() {
             return self.generate(Api::Chat, body, open).await;
         }
-        Ok(sized(200, answer.to_string().into(), open))
+        let mut response = sized(200, answer.to_string().into(), open);
+        if path == "/v1/audio/speech" {
+            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("audio/mpeg"));
+        }
+        Ok(response)
     }
 
     async fn generate(&self, api: Api, body: &[u8], open: Open) -> Result<Response<Play>, HungUp> {

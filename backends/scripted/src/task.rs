@@ -40,6 +40,8 @@ pub(crate) fn answer(path: &str, body: &Value) -> Option<Value> {
             let tokens = body["tokens"].as_array().map_or(0, Vec::len);
             json!({"prompt": vec!["word"; tokens].join(" ")})
         }
+        "/v1/audio/speech" => json!({"sound": body["input"]}),
+        "/v1/audio/transcriptions" => json!({"text": "scripted transcript"}),
         _ => return None,
     })
 }

@@ -557,7 +557,8 @@ pub(super) fn local(deployment: &mut Deployment, model: &Model) {
     facts.training_use = facts.training_use.take().or_else(|| Some("none".to_owned()));
     facts.input_usd_per_million = facts.input_usd_per_million.or(Some(0.0));
     facts.output_usd_per_million = facts.output_usd_per_million.or(Some(0.0));
-    facts.lacks = ["embeddings", "rerank", "moderations", "images"].map(str::to_owned).to_vec();
+    facts.lacks =
+        ["embeddings", "rerank", "moderations", "images", "speech", "transcriptions"].map(str::to_owned).to_vec();
     // The engine gives log-probabilities and takes no tools, images or sound, whatever the model was trained for.
     facts.capabilities = ["logprobs", "reasoning"]
         .into_iter()
@@ -575,6 +576,8 @@ pub(super) fn host_lacks(host: &Host) -> Vec<String> {
         (Capability::Rerank, &host.paths.rerank),
         (Capability::Moderations, &host.paths.moderations),
         (Capability::Images, &host.paths.images),
+        (Capability::Speech, &host.paths.speech),
+        (Capability::Transcriptions, &host.paths.transcriptions),
         (Capability::Tokens, &None),
     ];
     words.extend(missing(offered));
@@ -590,6 +593,8 @@ fn server_lacks(server: &Server) -> Vec<String> {
         (Capability::Rerank, &server.paths.rerank),
         (Capability::Moderations, &None),
         (Capability::Images, &server.paths.images),
+        (Capability::Speech, &server.paths.speech),
+        (Capability::Transcriptions, &server.paths.transcriptions),
         (Capability::Tokens, &tokenize),
     ];
     words.extend(missing(offered));

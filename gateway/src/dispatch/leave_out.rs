@@ -45,6 +45,8 @@ pub(super) fn without(request: &Arc<Request>, what: Capabilities) -> Arc<Request
             | Capability::Rerank
             | Capability::Moderations
             | Capability::Images
+            | Capability::Speech
+            | Capability::Transcriptions
             | Capability::Tokens => {}
         }
     }

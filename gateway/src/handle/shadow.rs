@@ -10,7 +10,7 @@ use backends::Request;
 use policies::{Facts, Plan, Verdict};
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
-use super::{Work, answer};
+use super::{Answered, Work, answer};
 use crate::{
     keys::Grant,
     observe,
@@ -75,7 +75,7 @@ impl Mirrored {
             shelf: None,
         };
         let work = Work { runtime: &runtime, plan: &plan, request: &request, told, facts: &facts };
-        if let Ok((Body::Sse(mut stream), _)) = answer(work, None, ticket, settlement).await {
+        if let Ok(Answered { body: Body::Sse(mut stream), .. }) = answer(work, None, ticket, settlement).await {
             while std::future::poll_fn(|cx| stream.poll_bytes(cx)).await.is_some() {}
         }
     }

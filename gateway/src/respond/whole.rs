@@ -10,7 +10,16 @@ use super::{
 };
 use crate::{settle::Settlement, wire::Manner};
 
-/// The body of a whole answer to `request`, from all its events.
+/// A whole answer.
+#[derive(Debug)]
+pub struct Whole {
+    /// Its body.
+    pub bytes: Bytes,
+    /// What that is, where it is not JSON.
+    pub content_type: Option<Box<str>>,
+}
+
+/// The whole answer to `request`, from all its events.
 ///
 /// # Errors
 /// When an upstream's answer has to be read and cannot be.
@@ -19,7 +28,7 @@ pub fn assemble(
     request: &Request,
     told: Told<'_>,
     settlement: &mut Settlement,
-) -> Result<Bytes, BackendError> {
+) -> Result<Whole, BackendError> {
     if matches!(told.manner, Manner::OpenAi) {
         return Ok(in_openais(events, request, told, settlement));
     }
@@ -43,10 +52,10 @@ pub fn assemble(
         }
     }
     settlement.counted().into_iter().for_each(|usage| writer.count(usage));
-    Ok(writer.whole().into())
+    Ok(Whole { bytes: writer.whole().into(), content_type: None })
 }
 
-fn in_openais(events: Vec<Event>, request: &Request, told: Told<'_>, settlement: &mut Settlement) -> Bytes {
+fn in_openais(events: Vec<Event>, request: &Request, told: Told<'_>, settlement: &mut Settlement) -> Whole {
     let mut choices = Vec::new();
     let mut total = Usage::default();
     for event in events {
@@ -56,7 +65,7 @@ fn in_openais(events: Vec<Event>, request: &Request, told: Told<'_>, settlement:
                 if let Some(usage) = frame.usage {
                     settlement.usage(usage);
                 }
-                return frame.bytes;
+                return Whole { bytes: frame.bytes, content_type: frame.content_type };
             }
             Event::Delta(delta) => {
                 if let Some(choice) = choice(&mut choices, request, delta.index) {
@@ -74,7 +83,8 @@ fn in_openais(events: Vec<Event>, request: &Request, told: Told<'_>, settlement:
         }
     }
     settlement.usage(total);
-    Framer::new(request, told.model, told.created).whole(&choices, total).into()
+    let bytes = Framer::new(request, told.model, told.created).whole(&choices, total).into();
+    Whole { bytes, content_type: None }
 }
 
 /// One of the choices that the request asked for; they are made once the first is there.

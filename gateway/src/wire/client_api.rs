@@ -21,6 +21,10 @@ pub enum ClientApi {
     Moderations,
     /// `POST /v1/images/generations`
     Images,
+    /// `POST /v1/audio/speech`
+    Speech,
+    /// `POST /v1/audio/transcriptions`
+    Transcriptions,
     /// `POST /tokenize`, in the shape of vLLM
     Tokenize,
     /// `POST /detokenize`, likewise
@@ -40,6 +44,8 @@ impl ClientApi {
             "/v1/rerank" | "/v2/rerank" | "/rerank" => Self::Rerank,
             "/v1/moderations" => Self::Moderations,
             "/v1/images/generations" => Self::Images,
+            "/v1/audio/speech" => Self::Speech,
+            "/v1/audio/transcriptions" => Self::Transcriptions,
             "/tokenize" => Self::Tokenize,
             "/detokenize" => Self::Detokenize,
             _ => return None,
@@ -57,6 +63,8 @@ impl ClientApi {
             Self::Rerank => "rerank",
             Self::Moderations => "moderations",
             Self::Images => "images",
+            Self::Speech => "speech",
+            Self::Transcriptions => "transcriptions",
             Self::Tokenize => "tokenize",
             Self::Detokenize => "detokenize",
         }
@@ -71,6 +79,8 @@ impl ClientApi {
             Self::Rerank => Api::Rerank,
             Self::Moderations => Api::Moderations,
             Self::Images => Api::Images,
+            Self::Speech => Api::Speech,
+            Self::Transcriptions => Api::Transcriptions,
             Self::Tokenize => Api::Tokenize,
             Self::Detokenize => Api::Detokenize,
         }
