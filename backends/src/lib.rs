@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod ask;
 mod breaker;
 mod error;
 mod event;
@@ -19,9 +20,10 @@ use std::{borrow::Borrow, fmt, future::Future, pin::Pin, sync::Arc};
 
 use futures_core::Stream;
 
+pub use ask::{Form, Shape, Tool, ToolChoice, Tools};
 pub use breaker::{Breaker, FIRST_OPEN, LONGEST_OPEN, Pass, TRIP};
 pub use error::{BackendError, Class, Fault, Phase};
-pub use event::{Alternative, Delta, Event, FinishReason, Frame, TokenLogprob};
+pub use event::{Alternative, CallPart, Delta, Event, FinishReason, Frame, TokenLogprob};
 pub use load::{Load, Probe};
 pub use object::Object;
 pub use payload::{Payload, PayloadError};

@@ -6,6 +6,7 @@ mod bad_input;
 mod crash;
 mod fairness;
 mod fleet;
+mod forms;
 mod golden;
 mod handling;
 mod hosts;

@@ -6,9 +6,16 @@
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, path::PathBuf, sync::Arc, thread};
+use std::{
+    fmt,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    thread,
+};
 
-use backends::{Backend, BackendError, BackendId, BoxFuture, EventStream, Input, Load, Probe, Prompt, Request};
+use backends::{
+    Backend, BackendError, BackendId, BoxFuture, EventStream, Input, Load, Probe, Prompt, Request, ToolChoice,
+};
 use kernels::Isa;
 
 use crate::{
@@ -210,7 +217,7 @@ impl Engine {
             file_bytes: file.size(),
             cache_bytes: runner.cache_bytes(),
         };
-        let speech = Arc::new(Speech { tokenizer, template, context: limits.context });
+        let speech = Arc::new(Speech { tokenizer, template, context: limits.context, grammars: OnceLock::new() });
         let queued = (limits.slots * QUEUED_PER_SLOT) as u32;
         let scheduler =
             Scheduler::start(id.as_str(), runner, Arc::clone(&speech), queued).map_err(LoadError::Thread)?;
@@ -240,7 +247,7 @@ impl Backend for Engine {
 
     fn generate(&self, request: Arc<Request>) -> BoxFuture<'_, Result<EventStream, BackendError>> {
         Box::pin(async move {
-            let choices = if text_bytes(&request.input) > INLINE_BYTES {
+            let choices = if text_bytes(&request.input) > INLINE_BYTES || compiles(&request) {
                 let speech = Arc::clone(&self.speech);
                 let prepared = tokio::task::spawn_blocking(move || speech.prepare(&request)).await;
                 prepared
@@ -257,6 +264,11 @@ impl AsRef<Tokenizer> for Speech {
     fn as_ref(&self) -> &Tokenizer {
         &self.tokenizer
     }
+}
+
+/// Whether a grammar has to be compiled, which may take some tens of milliseconds.
+fn compiles(request: &Request) -> bool {
+    request.shape.is_some() || !matches!(request.tools.choice, ToolChoice::Auto | ToolChoice::None)
 }
 
 /// About how much there is to tokenize.
