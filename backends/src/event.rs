@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::Usage;
+use crate::{Usage, text_tokens};
 
 /// One piece of a generation.
 ///
@@ -11,7 +11,7 @@ use crate::Usage;
 /// [`Event::Whole`] when it is not, whose bytes are forwarded untouched.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// Text of a choice.
+    /// Text of a choice, or a part of a tool call.
     Delta(Delta),
     /// A choice ended.
     Finish {
@@ -28,15 +28,40 @@ pub enum Event {
     Whole(Frame),
 }
 
-/// Text that a choice gained, with the tokens it came from.
+/// What a choice gained, with the tokens it came from. Text comes before calls.
 #[derive(Clone, Debug, Default)]
 pub struct Delta {
     /// The choice.
     pub index: u32,
     /// Valid text; a code point split over tokens is held back until it is whole. May be empty.
     pub text: String,
+    /// Parts of tool calls, in their order.
+    pub calls: Vec<CallPart>,
     /// One entry a token, when asked for.
     pub logprobs: Vec<TokenLogprob>,
+}
+
+impl Delta {
+    /// Whether it has nothing for the caller.
+    pub fn is_empty(&self) -> bool {
+        self.text.is_empty() && self.logprobs.is_empty() && self.calls.is_empty()
+    }
+
+    /// Tokens of the texts in it, as [`text_tokens`] has them.
+    pub fn text_tokens(&self) -> u64 {
+        text_tokens(&self.text) + self.calls.iter().map(|call| text_tokens(&call.arguments)).sum::<u64>()
+    }
+}
+
+/// A part of a tool call. The parts of a call come one after the other, and calls as well.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CallPart {
+    /// Its place among the calls of the choice, from 0.
+    pub index: u32,
+    /// Its id and the function: in its first part, and nowhere else.
+    pub begins: Option<(String, String)>,
+    /// More of its arguments, as JSON text.
+    pub arguments: String,
 }
 
 /// A token with its log-probability and its rivals.

@@ -7,11 +7,12 @@
 #![forbid(unsafe_code)]
 
 mod api;
+mod ask;
 mod breaker;
 mod error;
 mod event;
-mod form;
 mod load;
+mod multipart;
 mod object;
 mod payload;
 mod request;
@@ -22,11 +23,12 @@ use std::{borrow::Borrow, fmt, future::Future, pin::Pin, sync::Arc};
 use futures_core::Stream;
 
 pub use api::Api;
+pub use ask::{Form, Shape, Tool, ToolChoice, Tools};
 pub use breaker::{Breaker, FIRST_OPEN, LONGEST_OPEN, Pass, TRIP};
 pub use error::{BackendError, Class, Fault, Phase};
-pub use event::{Alternative, Delta, Event, FinishReason, Frame, TokenLogprob};
-pub use form::{Field, Form};
+pub use event::{Alternative, CallPart, Delta, Event, FinishReason, Frame, TokenLogprob};
 pub use load::{Load, Probe};
+pub use multipart::{Field, MultipartForm};
 pub use object::Object;
 pub use payload::{Payload, PayloadError, Rewrite, chooses};
 pub use request::{Input, Message, Part, Prompt, Request, Sampling, ToolUse};

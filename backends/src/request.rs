@@ -1,6 +1,6 @@
 //! A request as the gateway hands it to a backend: what the caller asked for, decoded once.
 
-use crate::{Api, Form, Payload};
+use crate::{Api, MultipartForm, Payload, Shape, Tools};
 
 /// One request for a generation.
 ///
@@ -36,12 +36,39 @@ pub struct Request {
     pub suffix: bool,
     /// Completions only: the best of this many answers is asked for.
     pub best_of: Option<u32>,
+    /// The tools that the model may call.
+    pub tools: Tools,
+    /// The shape that the answer's text must have; any if `None`.
+    pub shape: Option<Shape>,
     /// What a server's cache of prefixes is split by: prompts with the same salt may share it. `None` where nobody need be
     /// kept apart.
     pub cache_salt: Option<String>,
 }
 
 impl Request {
+    /// A request for one whole answer, with the defaults of its API in all other fields.
+    pub fn new(id: impl Into<String>, api: Api, payload: Payload, input: Input) -> Self {
+        Self {
+            id: id.into(),
+            api,
+            payload,
+            input,
+            sampling: Sampling::default(),
+            max_tokens: None,
+            stop: Vec::new(),
+            choices: 1,
+            stream: false,
+            include_usage: false,
+            logprobs: None,
+            echo: false,
+            suffix: false,
+            best_of: None,
+            tools: Tools::default(),
+            shape: None,
+            cache_salt: None,
+        }
+    }
+
     /// How many choices the whole answer has: `choices` for a chat, that many a prompt for completions.
     pub fn answers(&self) -> usize {
         match &self.input {
@@ -64,7 +91,7 @@ pub enum Input {
     Chat {
         /// The turns, oldest first.
         messages: Vec<Message>,
-        /// The caller's `tools` as JSON text, if any.
+        /// The caller's `tools` as JSON text, if any: what a chat template is given. [`Request::tools`] says what is in it.
         tools: Option<String>,
         /// Values for the chat template (`chat_template_kwargs`) as JSON text, if any.
         template_kwargs: Option<String>,
@@ -94,7 +121,7 @@ pub enum Input {
     /// Texts that are to be judged, or the text that a picture or speech is made from.
     Texts(Vec<String>),
     /// A form with a file of sound.
-    Form(Form),
+    Form(MultipartForm),
     /// A text whose tokens are asked for.
     Tokenize {
         /// The text.

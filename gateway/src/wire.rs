@@ -5,6 +5,7 @@
 //! (types, ranges, keys that could choose a model past the policies) and silent about all else: unknown fields stay in
 //! the bytes and are forwarded. Nothing here knows a key, a policy or a backend.
 
+mod asked;
 pub mod chat;
 mod chat_body;
 mod client_api;

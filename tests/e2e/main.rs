@@ -8,6 +8,7 @@ mod crash;
 mod every_api;
 mod fairness;
 mod fleet;
+mod forms;
 mod golden;
 mod handling;
 mod hosts;

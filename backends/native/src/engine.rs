@@ -6,9 +6,16 @@
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, path::PathBuf, sync::Arc, thread};
+use std::{
+    fmt,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    thread,
+};
 
-use backends::{Backend, BackendError, BackendId, BoxFuture, EventStream, Input, Load, Probe, Prompt, Request};
+use backends::{
+    Backend, BackendError, BackendId, BoxFuture, EventStream, Input, Load, Probe, Prompt, Request, ToolChoice,
+};
 use futures_util::stream;
 use kernels::Isa;
 
@@ -211,7 +218,7 @@ impl Engine {
             file_bytes: file.size(),
             cache_bytes: runner.cache_bytes(),
         };
-        let speech = Arc::new(Speech { tokenizer, template, context: limits.context });
+        let speech = Arc::new(Speech { tokenizer, template, context: limits.context, grammars: OnceLock::new() });
         let queued = (limits.slots * QUEUED_PER_SLOT) as u32;
         let scheduler =
             Scheduler::start(id.as_str(), runner, Arc::clone(&speech), queued).map_err(LoadError::Thread)?;
@@ -249,7 +256,7 @@ impl Backend for Engine {
                 let events: EventStream = Box::pin(stream::once(async move { Ok(told) }));
                 return Ok(events);
             }
-            let choices = if text_bytes(&request.input) > INLINE_BYTES {
+            let choices = if text_bytes(&request.input) > INLINE_BYTES || compiles(&request) {
                 let speech = Arc::clone(&self.speech);
                 let prepared = tokio::task::spawn_blocking(move || speech.prepare(&request)).await;
                 prepared
@@ -266,6 +273,11 @@ impl AsRef<Tokenizer> for Speech {
     fn as_ref(&self) -> &Tokenizer {
         &self.tokenizer
     }
+}
+
+/// Whether a grammar has to be compiled, which may take some tens of milliseconds.
+fn compiles(request: &Request) -> bool {
+    request.shape.is_some() || !matches!(request.tools.choice, ToolChoice::Auto | ToolChoice::None)
 }
 
 /// About how much there is to tokenize.

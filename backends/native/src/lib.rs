@@ -1,14 +1,17 @@
 //! Our own engine: runs GGUF models inside the gateway process.
 //!
 //! From file to answer: [`gguf`] checks the file, [`tokenizer`] and [`template`] turn a conversation into tokens,
-//! [`model`] computes what may follow, [`sampler`] chooses. The scheduler thread behind [`Engine`] does this for
-//! several requests at once and sends the pieces as events. It reads the llama architecture, and answers in
-//! text: tools and JSON schemas are not enforced.
+//! [`model`] computes what may follow, `grammar` says what of that may stand in an answer of an asked form, [`sampler`]
+//! chooses, and `calls` takes tool calls out of the text. The scheduler thread behind [`Engine`] does this for several
+//! requests at once and sends the pieces as events. It reads the llama architecture.
 //!
 //! Knows nothing of HTTP, hosts, policies or licences (the licence named in a file is passed on as text).
 
+mod calls;
 mod engine;
+mod form;
 pub mod gguf;
+mod grammar;
 pub mod model;
 mod output;
 mod prepare;
@@ -21,6 +24,10 @@ mod tokens;
 
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+
+/// What the reader of tool calls promises of any text, for its tests and its fuzz target.
+#[cfg(any(test, fuzzing))]
+pub use calls::promises;
 
 pub use engine::{Engine, Info, LoadError, Options, Source};
 pub use kernels::{Isa, Tier};

@@ -4,7 +4,7 @@
 //! a stop sequence. A stop sequence and what follows it never leave. Log-probabilities leave together with
 //! the text of their tokens.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use backends::TokenLogprob;
 
@@ -23,6 +23,8 @@ pub(crate) struct Piece {
 #[derive(Debug)]
 pub(crate) struct Output {
     stop: Vec<String>,
+    /// Control tokens that are part of the text: marks of tool calls.
+    marks: Arc<[u32]>,
     utf8: Utf8,
     /// Text that has not left.
     held: String,
@@ -36,16 +38,16 @@ pub(crate) struct Output {
 
 impl Output {
     /// An answer that follows the token `last`, or nothing.
-    pub(crate) fn new(stop: Vec<String>, tokenizer: &Tokenizer, last: Option<u32>) -> Self {
+    pub(crate) fn new(stop: Vec<String>, tokenizer: &Tokenizer, last: Option<u32>, marks: Arc<[u32]>) -> Self {
         let strip = tokenizer.adds_space() && last.is_none_or(|id| tokenizer.is_control(id));
-        Self { stop, utf8: Utf8::default(), held: String::new(), left: 0, logprobs: VecDeque::new(), strip }
+        Self { stop, marks, utf8: Utf8::default(), held: String::new(), left: 0, logprobs: VecDeque::new(), strip }
     }
 
     /// Takes the next token.
     pub(crate) fn push(&mut self, id: u32, logprob: Option<TokenLogprob>, tokenizer: &Tokenizer) -> Piece {
         let start = self.left + self.held.len();
         self.logprobs.extend(logprob.map(|logprob| (start, logprob)));
-        let bytes = tokenizer.text(id);
+        let bytes = if self.marks.contains(&id) { tokenizer.spelling(id) } else { tokenizer.text(id) };
         let bytes = if self.strip { bytes.strip_prefix(b" ").unwrap_or(bytes) } else { bytes };
         self.strip = tokenizer.adds_space() && tokenizer.is_control(id);
         self.utf8.push(bytes, &mut self.held);
@@ -119,7 +121,7 @@ mod tests {
     fn pieces(text: &str, stop: &[&str]) -> (Vec<Piece>, usize) {
         let tokenizer = tokenizer(Vocabulary::Bpe);
         let ids = tokenizer.encode(text);
-        let mut output = Output::new(stop.iter().map(|s| s.to_string()).collect(), &tokenizer, None);
+        let mut output = Output::new(stop.iter().map(|s| s.to_string()).collect(), &tokenizer, None, Arc::new([]));
         let mut pieces: Vec<Piece> = Vec::new();
         for &id in &ids {
             pieces.push(output.push(id, Some(logprob(id)), &tokenizer));
@@ -151,7 +153,7 @@ mod tests {
     fn a_split_character_waits_for_its_last_byte_and_a_broken_one_is_replaced() {
         assert_eq!(texts("é!", &[]), ["", "é", "!", ""]);
         let tokenizer = tokenizer(Vocabulary::Bpe);
-        let mut output = Output::new(vec![], &tokenizer, None);
+        let mut output = Output::new(vec![], &tokenizer, None, Arc::new([]));
         assert_eq!(output.push(tokenizer.encode("é")[0], None, &tokenizer).text, "");
         assert_eq!(output.finish().text, "\u{FFFD}");
     }
@@ -171,7 +173,7 @@ mod tests {
         let tokenizer = tokenizer(Vocabulary::Spm);
         let ids = tokenizer.encode("hello a");
         let text = |last| {
-            let mut output = Output::new(vec![], &tokenizer, last);
+            let mut output = Output::new(vec![], &tokenizer, last, Arc::new([]));
             let text: String = ids.iter().map(|&id| output.push(id, None, &tokenizer).text).collect();
             text
         };

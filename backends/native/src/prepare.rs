@@ -2,11 +2,14 @@
 //!
 //! What is refused here is the caller's to change, or fits another model; nothing has been computed then.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use backends::{BackendError, Input, Prompt, Request, Sampling};
+use backends::{BackendError, Input, Prompt, Request, Sampling, ToolChoice};
 
 use crate::{
+    calls::neutral,
+    form::{self, Kept},
+    grammar::Grammars,
     template::{Chat, Template},
     tokenizer::Tokenizer,
 };
@@ -25,6 +28,8 @@ pub(crate) struct Speech {
     pub(crate) template: Option<Template>,
     /// Tokens of prompt and answer together.
     pub(crate) context: usize,
+    /// Made when the first request needs it.
+    pub(crate) grammars: OnceLock<Result<Grammars, String>>,
 }
 
 /// One choice, ready to be computed.
@@ -43,6 +48,8 @@ pub(crate) struct Choice {
     /// Rivals a token, if log-probabilities are asked for.
     pub(crate) logprobs: Option<usize>,
     pub(crate) echo: Option<Echo>,
+    /// The form that is asked of it.
+    pub(crate) kept: Kept,
 }
 
 /// The prompt as part of the answer.
@@ -73,7 +80,10 @@ impl Speech {
         }
         let sampling = Arc::new(request.sampling.clone());
         let seed = request.sampling.seed.unwrap_or_else(rand::random);
-        let stop: Arc<[String]> = request.stop.clone().into();
+        let kept = self.kept(request)?;
+        // Where the answer is made of calls there is no text that a stop sequence could end.
+        let stops = if form::obliges(&request.tools.choice) { Vec::new() } else { request.stop.clone() };
+        let stop: Arc<[String]> = stops.into();
         let mut out = Vec::with_capacity(prompts.len() * choices);
         for (index, (prompt, choice)) in prompts.iter().flat_map(|p| (0..choices).map(move |c| (p, c))).enumerate() {
             out.push(Choice {
@@ -86,6 +96,7 @@ impl Speech {
                 stop: Arc::clone(&stop),
                 logprobs: request.logprobs.map(usize::from),
                 echo: prompt.echo.clone(),
+                kept: kept.clone(),
             });
         }
         Ok(out)
@@ -117,8 +128,15 @@ impl Speech {
                 let Some(template) = &self.template else {
                     return unsupported("messages", "the model file has no chat template; use the completions API");
                 };
-                let chat = Chat { messages, tools: tools.as_deref(), kwargs: template_kwargs.as_deref() };
-                let tokens = template.encode(chat, &self.tokenizer, self.context)?;
+                let kwargs = template_kwargs.as_deref();
+                let tools = tools.as_deref().filter(|_| request.tools.choice != ToolChoice::None);
+                let tokens = if template.calls().is_some() {
+                    template.encode(Chat { messages, tools, kwargs }, &self.tokenizer, self.context)?
+                } else {
+                    let offered = if tools.is_some() { &*request.tools.offered } else { &[] };
+                    let messages = neutral::conversation(messages, offered);
+                    template.encode(Chat { messages: &messages, tools: None, kwargs }, &self.tokenizer, self.context)?
+                };
                 Ok(vec![self.prepared(tokens, "messages", None)?])
             }
             Input::Prompts(prompts) => prompts.iter().map(|prompt| self.prompt(prompt, request.echo)).collect(),
@@ -188,6 +206,6 @@ impl Speech {
     }
 }
 
-fn unsupported<T>(param: &'static str, reason: impl Into<String>) -> Result<T, BackendError> {
+pub(crate) fn unsupported<T>(param: &'static str, reason: impl Into<String>) -> Result<T, BackendError> {
     Err(BackendError::Unsupported { param, reason: reason.into() })
 }

@@ -1,6 +1,6 @@
 //! Chooses the next token from a model's logits.
 //!
-//! Order: logit bias, penalties, temperature, then top-k, top-p and min-p on what temperature left, then one
+//! Order: what a grammar allows, logit bias, penalties, temperature, then top-k, top-p and min-p on what temperature left, then one
 //! draw. Temperature 0 takes the best token. Log-probabilities are of the raw logits, before all of that.
 //! A choice has a generator of its own, so the same seed and logits give the same tokens whatever else the
 //! engine works on. Logits that are no numbers are never chosen.
@@ -53,6 +53,22 @@ impl Sampler {
         candidates.clear();
         candidates.extend(logits.iter().zip(0..).map(|(&logit, id)| Candidate { id, weight: usable(logit) }));
         self.adjust(&mut candidates);
+        self.draw(candidates)
+    }
+
+    /// The same of the tokens that are `allowed`.
+    pub fn sample_among(&mut self, logits: &[f32], allowed: impl Fn(u32) -> bool) -> Option<u32> {
+        let mut candidates = std::mem::take(&mut self.candidates);
+        candidates.clear();
+        let weight = |id, logit| if allowed(id) { usable(logit) } else { f32::NEG_INFINITY };
+        candidates.extend(logits.iter().zip(0..).map(|(&logit, id)| Candidate { id, weight: weight(id, logit) }));
+        self.adjust(&mut candidates);
+        // Mostly few are left, and what follows takes time for each.
+        candidates.retain(|candidate| candidate.weight > f32::NEG_INFINITY);
+        self.draw(candidates)
+    }
+
+    fn draw(&mut self, mut candidates: Vec<Candidate>) -> Option<u32> {
         let chosen = self.choose(&mut candidates);
         self.candidates = candidates;
         if let Some(id) = chosen {

@@ -23,6 +23,7 @@ use backends::{BackendError, Message, Part};
 use minijinja::{Environment, Error as JinjaError, Value, syntax::SyntaxConfig, value::ValueKind};
 
 use crate::{
+    calls::Format,
     gguf::{self, File},
     tokenizer::Tokenizer,
 };
@@ -40,6 +41,7 @@ pub struct Template {
     environment: Environment<'static>,
     constants: [(&'static str, Value); 3],
     knows_developer: bool,
+    calls: Option<&'static Format>,
 }
 
 impl std::fmt::Debug for Template {
@@ -102,7 +104,13 @@ impl Template {
             ("eos_token", spelling(tokenizer.eos())),
             ("add_generation_prompt", true.into()),
         ];
-        Ok(Some(Self { environment, constants, knows_developer: source.contains("developer") }))
+        let (knows_developer, calls) = (source.contains("developer"), Format::of(source));
+        Ok(Some(Self { environment, constants, knows_developer, calls }))
+    }
+
+    /// How the model writes tool calls, where the template can tell it of tools in a way that is known here.
+    pub(crate) fn calls(&self) -> Option<&'static Format> {
+        self.calls
     }
 
     /// The tokens of a conversation, up to where the assistant's answer begins.

@@ -183,6 +183,11 @@ impl Tokenizer {
         self.vocabulary.kind(id) == Some(TokenType::Control)
     }
 
+    /// Whether a token is a piece of text: no control token, and none that stands for what is unknown or unused.
+    pub fn is_text(&self, id: u32) -> bool {
+        matches!(self.vocabulary.kind(id), Some(TokenType::Normal | TokenType::UserDefined | TokenType::Byte))
+    }
+
     /// Whether a token ends an answer.
     pub fn is_end(&self, id: u32) -> bool {
         self.vocabulary.is_end(id)

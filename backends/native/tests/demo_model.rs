@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use backends::{
-    Api, Backend, BackendError, BackendId, Event, FinishReason, Input, Message, Part, Payload, Request, Sampling, Usage,
+    Api, Backend, BackendError, BackendId, Event, FinishReason, Form, Input, Message, Part, Payload, Request, Sampling,
+    Shape, Tool, ToolChoice, Tools, Usage,
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, future::join_all};
@@ -18,21 +19,16 @@ fn engine() -> Engine {
 fn chat(text: &str) -> Request {
     let message = Message { role: "user".into(), content: vec![Part::Text(text.into())], ..Message::default() };
     Request {
-        id: "r".into(),
-        api: Api::Chat,
-        payload: Payload::new(Bytes::from_static(br#"{"model":"demo"}"#)).unwrap(),
-        input: Input::Chat { messages: vec![message], tools: None, template_kwargs: None },
         sampling: Sampling { temperature: 0.0, ..Sampling::default() },
         max_tokens: Some(40),
-        stop: Vec::new(),
-        choices: 1,
         stream: true,
         include_usage: true,
-        logprobs: None,
-        echo: false,
-        suffix: false,
-        best_of: None,
-        cache_salt: None,
+        ..Request::new(
+            "r",
+            Api::Chat,
+            Payload::new(Bytes::from_static(br#"{"model":"demo"}"#)).unwrap(),
+            Input::Chat { messages: vec![message], tools: None, template_kwargs: None },
+        )
     }
 }
 
@@ -92,6 +88,38 @@ async fn what_a_caller_writes_is_no_markup() {
     assert_eq!(usage.prompt_tokens - honest.prompt_tokens, plain);
     assert!(plain > 12);
     assert!(engine.tokenizer().encode(forged).iter().all(|&id| !engine.tokenizer().is_control(id)));
+}
+
+#[tokio::test]
+async fn the_demo_model_writes_json_of_a_schema_and_calls_a_tool_when_it_must() {
+    let engine = engine();
+    let schema = serde_json::json!({"type": "object", "properties": {
+            "model": {"type": "string", "maxLength": 40}, "tier": {"type": "integer", "minimum": 1, "maximum": 5}},
+        "required": ["model", "tier"], "additionalProperties": false});
+    let form = Form::JsonSchema { schema: schema.to_string(), strict: true };
+    let shape = Some(Shape { field: "response_format", form });
+    let question = Request { max_tokens: Some(120), ..chat("Which licence has Llama 3.3 70B Instruct?") };
+    let (text, finish, _) = answer(&engine, Request { shape, ..question.clone() }).await.unwrap();
+    assert!(jsonschema::is_valid(&schema, &serde_json::from_str(&text).unwrap()), "{text}");
+    assert_eq!(finish, FinishReason::Stop);
+
+    let tool = Tool::Function { name: "look_up".into(), description: None, parameters: Some(schema.to_string()) };
+    let tools = Tools { offered: vec![tool], choice: ToolChoice::Required, parallel: false };
+    let mut events = engine.generate(Arc::new(Request { tools, ..question })).await.unwrap();
+    let (mut arguments, mut parts) = (String::new(), 0);
+    while let Some(event) = events.next().await {
+        match event.unwrap() {
+            Event::Delta(delta) => {
+                assert_eq!(delta.text, "");
+                parts += delta.calls.len();
+                delta.calls.iter().for_each(|part| arguments += &part.arguments);
+            }
+            Event::Finish { reason, .. } => assert_eq!(reason, FinishReason::ToolCalls),
+            _ => {}
+        }
+    }
+    assert!(jsonschema::is_valid(&schema, &serde_json::from_str(&arguments).unwrap()), "{arguments}");
+    assert!(parts > 3, "arguments leave as they come");
 }
 
 #[test]

@@ -5,7 +5,7 @@
 
 use std::{env, fs, sync::Arc};
 
-use backends::{Api, Backend, BackendId, Input, Message, Part, Payload, Request, Sampling};
+use backends::{Api, Backend, BackendId, Input, Message, Part, Payload, Request};
 use futures_util::{StreamExt, future::join_all};
 use remote::{Client, ClientOptions, Remote, Target};
 
@@ -49,11 +49,11 @@ async fn ask(remote: &Arc<Remote>, at_a_time: u64, requests: u64) {
 }
 
 fn request() -> Request {
-    Request {
-        id: "cost".into(),
-        api: Api::Chat,
-        payload: Payload::new(BODY.into()).expect("a body with a model"),
-        input: Input::Chat {
+    Request::new(
+        "cost",
+        Api::Chat,
+        Payload::new(BODY.into()).expect("a body with a model"),
+        Input::Chat {
             messages: vec![Message {
                 role: "user".into(),
                 content: vec![Part::Text("hi".into())],
@@ -62,18 +62,7 @@ fn request() -> Request {
             tools: None,
             template_kwargs: None,
         },
-        sampling: Sampling::default(),
-        max_tokens: None,
-        stop: Vec::new(),
-        choices: 1,
-        stream: false,
-        include_usage: false,
-        logprobs: None,
-        echo: false,
-        suffix: false,
-        best_of: None,
-        cache_salt: None,
-    }
+    )
 }
 
 /// The CPU time of this process so far.

@@ -559,10 +559,11 @@ pub(super) fn local(deployment: &mut Deployment, model: &Model) {
     facts.output_usd_per_million = facts.output_usd_per_million.or(Some(0.0));
     facts.lacks =
         ["embeddings", "rerank", "moderations", "images", "speech", "transcriptions"].map(str::to_owned).to_vec();
-    // The engine gives log-probabilities and takes no tools, images or sound, whatever the model was trained for.
-    facts.capabilities = ["logprobs", "reasoning"]
+    // The engine gives log-probabilities, keeps every model to a schema, and tells it of tools. It takes no images or sound,
+    // whatever the model was trained for.
+    facts.capabilities = ["json_schema", "logprobs", "reasoning", "tools"]
         .into_iter()
-        .filter(|&name| name == "logprobs" || model.capabilities.iter().any(|known| known == name))
+        .filter(|&name| name != "reasoning" || model.capabilities.iter().any(|known| known == name))
         .map(str::to_owned)
         .collect();
 }

@@ -85,7 +85,7 @@ pub(super) async fn commit(
 /// Whether an event is something a caller would miss if the attempt were replaced now.
 fn commits(event: &Event) -> bool {
     match event {
-        Event::Delta(delta) => !delta.text.is_empty() || !delta.logprobs.is_empty(),
+        Event::Delta(delta) => !delta.is_empty(),
         Event::Finish { .. } | Event::Whole(_) | Event::Usage(_) => true,
         Event::Frame(frame) => frame.content || frame.finished || frame.done,
     }

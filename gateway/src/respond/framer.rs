@@ -3,7 +3,7 @@
 //! A [`Framer`] is the identity that all chunks of one answer share (id, time, model). Every required key of the
 //! API is there, nullable ones as `null`; with `include_usage` every chunk but the last says `"usage": null`.
 
-use backends::{Alternative, Api, Delta, FinishReason, TokenLogprob, Usage};
+use backends::{Alternative, Api, CallPart, Delta, FinishReason, TokenLogprob, Usage};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 /// What all chunks of one answer share.
@@ -43,14 +43,17 @@ impl Framer {
         self.opened.len()
     }
 
-    /// Appends the chunk or chunks of a piece of text.
+    /// Appends the chunk or chunks of a piece of text, or of a part of a call.
     pub fn delta(&mut self, delta: &Delta, out: &mut Vec<u8>) {
         self.open(delta.index, out);
-        if delta.text.is_empty() && delta.logprobs.is_empty() {
-            return;
+        if !delta.text.is_empty() || !delta.logprobs.is_empty() {
+            let said = DeltaOut { content: Some(&delta.text), ..DeltaOut::default() };
+            self.chunk(delta.index, said, self.logprobs(delta.index, &delta.logprobs), None, out);
         }
-        let content = Some(delta.text.as_str());
-        self.chunk(delta.index, content, None, self.logprobs(delta.index, &delta.logprobs), None, out);
+        for part in &delta.calls {
+            let said = DeltaOut { tool_calls: vec![CallOut::part(part)], ..DeltaOut::default() };
+            self.chunk(delta.index, said, None, None, out);
+        }
         if let Some(offset) = self.offsets.get_mut(delta.index as usize) {
             *offset += delta.text.chars().count();
         }
@@ -59,7 +62,7 @@ impl Framer {
     /// Appends the chunk that ends a choice.
     pub fn finish(&mut self, index: u32, reason: FinishReason, out: &mut Vec<u8>) {
         self.open(index, out);
-        self.chunk(index, None, None, None, Some(reason), out);
+        self.chunk(index, DeltaOut::default(), None, Some(reason), out);
     }
 
     /// Appends the usage chunk, if the caller asked for it.
@@ -78,8 +81,10 @@ impl Framer {
                 index: index as u32,
                 message: (self.api == Api::Chat).then(|| MessageOut {
                     role: "assistant",
-                    content: &choice.text,
+                    // A turn of calls alone says nothing.
+                    content: Some(&*choice.text).filter(|text| !text.is_empty() || choice.calls.is_empty()),
                     refusal: None,
+                    tool_calls: choice.calls.iter().map(CallOut::whole).collect(),
                 }),
                 text: (self.api == Api::Completions).then_some(&*choice.text),
                 delta: None,
@@ -95,15 +100,16 @@ impl Framer {
     fn open(&mut self, index: u32, out: &mut Vec<u8>) {
         let Some(opened) = self.opened.get_mut(index as usize) else { return };
         if !std::mem::replace(opened, true) && self.api == Api::Chat {
-            self.chunk(index, Some(""), Some("assistant"), None, None, out);
+            let opens =
+                DeltaOut { role: Some("assistant"), content: Some(""), refusal: Some(()), ..DeltaOut::default() };
+            self.chunk(index, opens, None, None, out);
         }
     }
 
     fn chunk(
         &self,
         index: u32,
-        content: Option<&str>,
-        role: Option<&'static str>,
+        delta: DeltaOut<'_>,
         logprobs: Option<LogprobsOut<'_>>,
         finish_reason: Option<FinishReason>,
         out: &mut Vec<u8>,
@@ -111,8 +117,8 @@ impl Framer {
         let choice = ChoiceOut {
             index,
             message: None,
-            text: (self.api == Api::Completions).then_some(content.unwrap_or("")),
-            delta: (self.api == Api::Chat).then_some(DeltaOut { role, content, refusal: role.map(|_| ()) }),
+            text: (self.api == Api::Completions).then_some(delta.content.unwrap_or("")),
+            delta: (self.api == Api::Chat).then_some(delta),
             logprobs,
             finish_reason,
         };
@@ -160,10 +166,36 @@ impl Framer {
 pub struct Choice {
     /// Its text.
     pub text: String,
+    /// Its tool calls.
+    pub calls: Vec<Call>,
     /// Its tokens, if asked for.
     pub logprobs: Vec<TokenLogprob>,
     /// Why it ended.
     pub finish: Option<FinishReason>,
+}
+
+/// A tool call of a whole answer.
+#[derive(Debug, Default, Clone)]
+pub struct Call {
+    id: String,
+    name: String,
+    arguments: String,
+}
+
+impl Choice {
+    /// Takes what it gained.
+    pub fn take(&mut self, delta: Delta) {
+        self.text.push_str(&delta.text);
+        self.logprobs.extend(delta.logprobs);
+        for part in delta.calls {
+            if let Some((id, name)) = part.begins {
+                self.calls.push(Call { id, name, arguments: String::new() });
+            }
+            if let Some(call) = self.calls.get_mut(part.index as usize) {
+                call.arguments.push_str(&part.arguments);
+            }
+        }
+    }
 }
 
 fn event(envelope: &Envelope<'_>, out: &mut Vec<u8>) {
@@ -204,11 +236,13 @@ fn reason<S: Serializer>(reason: &Option<FinishReason>, serializer: S) -> Result
 #[derive(Serialize)]
 struct MessageOut<'a> {
     role: &'static str,
-    content: &'a str,
+    content: Option<&'a str>,
     refusal: Option<()>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<CallOut<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct DeltaOut<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     role: Option<&'static str>,
@@ -216,6 +250,48 @@ struct DeltaOut<'a> {
     content: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     refusal: Option<()>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<CallOut<'a>>,
+}
+
+/// A call, or a part of one: its place in a stream only, its id, type and name where it begins.
+#[derive(Serialize)]
+struct CallOut<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    r#type: Option<&'static str>,
+    function: FunctionOut<'a>,
+}
+
+#[derive(Serialize)]
+struct FunctionOut<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    arguments: &'a str,
+}
+
+impl<'a> CallOut<'a> {
+    fn part(part: &'a CallPart) -> Self {
+        let begins = part.begins.as_ref();
+        Self {
+            index: Some(part.index),
+            id: begins.map(|(id, _)| id.as_str()),
+            r#type: begins.map(|_| "function"),
+            function: FunctionOut { name: begins.map(|(_, name)| name.as_str()), arguments: &part.arguments },
+        }
+    }
+
+    fn whole(call: &'a Call) -> Self {
+        Self {
+            index: None,
+            id: Some(&call.id),
+            r#type: Some("function"),
+            function: FunctionOut { name: Some(&call.name), arguments: &call.arguments },
+        }
+    }
 }
 
 struct UsageOut(Usage);

@@ -1,4 +1,5 @@
-//! What an upstream's answer in OpenAI's chat API says, piece by piece, for callers that speak another API.
+//! What an answer says, piece by piece, for callers that speak another API than OpenAI's: an upstream's in the chat API, or
+//! what an engine of this process generates.
 //!
 //! Of several choices only the first is read: no other API here has more. Reads both names of reasoning, tool calls with and
 //! without ids and places, ids that are numbers, arguments that are objects, and the function call of old. What is no piece
@@ -6,7 +7,7 @@
 
 use std::borrow::Cow;
 
-use backends::BackendError;
+use backends::{BackendError, Delta};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -133,6 +134,25 @@ pub fn read<'a>(json: &'a [u8], mut each: impl FnMut(Piece<'a>)) -> Result<(), B
         }
     }
     Ok(())
+}
+
+/// The same of a delta of an engine in this process.
+pub fn of_delta<'a>(delta: &'a Delta, mut each: impl FnMut(Piece<'a>)) {
+    if delta.index != 0 {
+        return;
+    }
+    if !delta.text.is_empty() {
+        each(Piece::Text(delta.text.as_str().into()));
+    }
+    for part in &delta.calls {
+        let begins = part.begins.as_ref();
+        each(Piece::Call {
+            index: part.index,
+            id: begins.map(|(id, _)| id.as_str().into()),
+            name: begins.map(|(_, name)| name.as_str().into()),
+            arguments: part.arguments.as_str().into(),
+        });
+    }
 }
 
 /// A string as it is meant, and anything else but null as it is written.

@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use backends::{Backend, BackendError, Event, EventStream, Phase, text_tokens};
+use backends::{Backend, BackendError, Event, EventStream, Phase};
 use bytes::{Bytes, BytesMut};
 use serde::Serialize;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -146,7 +146,7 @@ impl SseBody {
             }
             Event::Delta(delta) => {
                 if let Some(settlement) = &mut self.settlement {
-                    settlement.text(text_tokens(&delta.text));
+                    settlement.text(delta.text_tokens());
                 }
                 self.writer.delta(&delta, out.text());
             }

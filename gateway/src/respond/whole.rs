@@ -1,6 +1,6 @@
 //! An answer that is not streamed: put together from events, or passed on as the upstream sent it.
 
-use backends::{BackendError, Event, Request, Usage, text_tokens};
+use backends::{BackendError, Event, Request, Usage};
 use bytes::Bytes;
 
 use super::{
@@ -41,8 +41,8 @@ pub fn assemble(
                 pieces::read(&frame.bytes, |piece| writer.take(piece))?;
             }
             Event::Delta(delta) => {
-                settlement.text(text_tokens(&delta.text));
-                writer.take(Piece::Text(delta.text.as_str().into()));
+                settlement.text(delta.text_tokens());
+                pieces::of_delta(&delta, |piece| writer.take(piece));
             }
             Event::Finish { reason, .. } => {
                 settlement.finish(reason.as_str());
@@ -69,8 +69,7 @@ fn in_openais(events: Vec<Event>, request: &Request, told: Told<'_>, settlement:
             }
             Event::Delta(delta) => {
                 if let Some(choice) = choice(&mut choices, request, delta.index) {
-                    choice.text.push_str(&delta.text);
-                    choice.logprobs.extend(delta.logprobs);
+                    choice.take(delta);
                 }
             }
             Event::Finish { index, reason } => {

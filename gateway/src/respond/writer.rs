@@ -125,12 +125,11 @@ impl Writer {
         remote::sse_data(&frame.bytes).try_for_each(|data| pieces::read(&data, |piece| self.piece(piece, out.text())))
     }
 
-    /// Text that was generated here.
+    /// Text or parts of calls that were generated here.
     pub(super) fn delta(&mut self, delta: &Delta, out: &mut Vec<u8>) {
         match self {
             Self::OpenAi { framer, .. } => framer.delta(delta, out),
-            _ if delta.text.is_empty() => {}
-            _ => self.piece(Piece::Text(delta.text.as_str().into()), out),
+            _ => pieces::of_delta(delta, |piece| self.piece(piece, out)),
         }
     }
 

@@ -1,11 +1,11 @@
 //! `POST /v1/chat/completions`: the request.
 
 use backends::{Api, Input, Message, Object, Part, Request, ToolUse};
-use serde::{Deserialize, de::IgnoredAny};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
-    Decoded, Manner,
+    Decoded, Manner, asked,
     fields::{Fields, out_of_range},
     text_or_list::{Entry, text_or_list},
 };
@@ -21,20 +21,11 @@ struct Chat {
     #[serde(default)]
     tools: Option<Box<RawValue>>,
     #[serde(default)]
-    functions: Option<IgnoredAny>,
-    #[serde(default)]
-    response_format: Option<ResponseFormat>,
-    #[serde(default)]
     chat_template_kwargs: Option<Box<RawValue>>,
     #[serde(default)]
     logprobs: Option<bool>,
     #[serde(default)]
     top_logprobs: Option<i64>,
-}
-
-#[derive(Deserialize)]
-struct ResponseFormat {
-    r#type: String,
 }
 
 /// One message as it stands on the wire.
@@ -88,6 +79,7 @@ pub(super) fn decode(id: &str, object: &Object<'_>) -> Result<Decoded, ApiError>
     }
     let logprobs = logprobs(chat.logprobs, chat.top_logprobs)?;
     let messages: Vec<Message> = chat.messages.into_iter().map(Message::from).collect();
+    let (asked, shape) = (asked::tools(object)?, asked::shape(object)?);
     let tools = chat.tools.filter(|tools| !matches!(tools.get(), "null" | "[]"));
     let has = |kind: &str| {
         messages
@@ -96,17 +88,19 @@ pub(super) fn decode(id: &str, object: &Object<'_>) -> Result<Decoded, ApiError>
             .any(|part| matches!(part, Part::Other(other) if other.contains(kind)))
     };
     let needs = policies::Needs {
-        tools: tools.is_some() || chat.functions.is_some(),
-        json_schema: chat.response_format.is_some_and(|format| format.r#type != "text"),
+        tools: !asked.offered.is_empty(),
+        json_schema: shape.is_some(),
         image: has("image"),
         audio: has("audio"),
         logprobs: logprobs.is_some(),
         ..fields.needs()
     };
+    let input = Input::Chat {
+        messages,
+        tools: tools.map(|tools| tools.get().to_owned()),
+        template_kwargs: chat.chat_template_kwargs.filter(|k| k.get() != "null").map(|k| k.get().to_owned()),
+    };
     let request = Request {
-        id: id.to_owned(),
-        api: Api::Chat,
-        payload,
         max_tokens: fields.max_tokens()?,
         stop: fields.stop()?,
         choices: fields.choices()?,
@@ -114,15 +108,9 @@ pub(super) fn decode(id: &str, object: &Object<'_>) -> Result<Decoded, ApiError>
         stream: fields.stream.unwrap_or(false),
         include_usage: fields.stream_options.and_then(|options| options.include_usage).unwrap_or(false),
         logprobs,
-        echo: false,
-        suffix: false,
-        best_of: None,
-        cache_salt: None,
-        input: Input::Chat {
-            messages,
-            tools: tools.map(|tools| tools.get().to_owned()),
-            template_kwargs: chat.chat_template_kwargs.filter(|k| k.get() != "null").map(|k| k.get().to_owned()),
-        },
+        tools: asked,
+        shape,
+        ..Request::new(id, Api::Chat, payload, input)
     };
     Ok(Decoded {
         model: fields.model,
@@ -206,12 +194,12 @@ mod tests {
                 {"role":"assistant","content":null,"tool_calls":[{"id":"c1","type":"function","function":{"name":"f","arguments":"{}"}}]},
                 {"role":"tool","tool_call_id":"c1","content":"4"}],
                 "stream":true,"stream_options":{"include_usage":true},"max_tokens":9,"max_completion_tokens":7,
-                "stop":["\n",""],"seed":-1,"logprobs":true,"top_logprobs":2,"tools":[{"type":"function"}],"x_unknown":{"a":[1]}}"#,
+                "stop":["\n",""],"seed":-1,"logprobs":true,"top_logprobs":2,"tools":[{"type":"custom"}],"x_unknown":{"a":[1]}}"#,
         );
         let Input::Chat { messages, tools, .. } = &decoded.request.input else { panic!("a chat") };
         assert_eq!(messages[1].text(), "What is this?");
         assert_eq!(messages[2].tool_calls[0].name, "f");
-        assert_eq!(tools.as_deref(), Some(r#"[{"type":"function"}]"#));
+        assert_eq!(tools.as_deref(), Some(r#"[{"type":"custom"}]"#));
         assert!(decoded.needs.tools && decoded.needs.image && !decoded.needs.audio && decoded.needs.logprobs);
         assert_eq!((decoded.request.max_tokens, decoded.request.logprobs), (Some(7), Some(2)));
         assert_eq!(

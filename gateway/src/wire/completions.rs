@@ -6,7 +6,7 @@ use serde::{
     de::{Error, SeqAccess, Visitor},
 };
 
-use super::{Decoded, Manner, fields::Fields, fields::out_of_range};
+use super::{Decoded, Manner, asked, fields::Fields, fields::out_of_range};
 use crate::respond::error::ApiError;
 
 /// Most rivals a token that `logprobs` may ask for.
@@ -54,11 +54,14 @@ pub(super) fn decode(id: &str, object: &Object<'_>) -> Result<Decoded, ApiError>
                 .ok_or_else(|| out_of_range("logprobs", &format!("between 0 and {MAX_LOGPROBS}"), top))?,
         ),
     };
-    let needs = policies::Needs { completions: true, logprobs: logprobs.is_some(), ..fields.needs() };
+    let shape = asked::shape(object)?;
+    let needs = policies::Needs {
+        completions: true,
+        json_schema: shape.is_some(),
+        logprobs: logprobs.is_some(),
+        ..fields.needs()
+    };
     let request = Request {
-        id: id.to_owned(),
-        api: Api::Completions,
-        payload,
         // The default of this API is 16, not the rest of the window.
         max_tokens: Some(fields.max_tokens()?.unwrap_or(16)),
         stop: fields.stop()?,
@@ -70,8 +73,8 @@ pub(super) fn decode(id: &str, object: &Object<'_>) -> Result<Decoded, ApiError>
         echo: completion.echo.unwrap_or(false),
         suffix: completion.suffix.is_some_and(|suffix| !suffix.is_empty()),
         best_of,
-        cache_salt: None,
-        input: Input::Prompts(prompts),
+        shape,
+        ..Request::new(id, Api::Completions, payload, Input::Prompts(prompts))
     };
     Ok(Decoded {
         model: fields.model,

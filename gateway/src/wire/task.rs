@@ -1,6 +1,6 @@
 //! What requests that generate nothing have in common.
 
-use backends::{Api, Input, Payload, Request, Sampling};
+use backends::{Api, Input, Payload, Request};
 use policies::{Needs, Task};
 use serde_json::value::RawValue;
 
@@ -15,23 +15,7 @@ pub(super) fn decoded(
     input: Input,
     metadata: Option<Box<RawValue>>,
 ) -> Decoded {
-    let request = Request {
-        id: id.to_owned(),
-        api,
-        payload,
-        input,
-        sampling: Sampling::default(),
-        max_tokens: Some(0),
-        stop: Vec::new(),
-        choices: 1,
-        stream: false,
-        include_usage: false,
-        logprobs: None,
-        echo: false,
-        suffix: false,
-        best_of: None,
-        cache_salt: None,
-    };
+    let request = Request { max_tokens: Some(0), ..Request::new(id, api, payload, input) };
     let needs = Needs { task: Some(task), ..Needs::default() };
     Decoded { model, request, needs, metadata, manner: Manner::OpenAi, left_out: Vec::new() }
 }

@@ -1,6 +1,6 @@
 //! `POST /v1/audio/transcriptions`: the request, a form with a file of sound.
 
-use backends::{Api, Field, Form, Input, Payload};
+use backends::{Api, Field, Input, MultipartForm, Payload};
 use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderMap, header};
@@ -50,14 +50,14 @@ pub async fn decode(id: &str, headers: &HeaderMap, body: Bytes) -> Result<Decode
     Ok(task::decoded(id, what, model, payload, Input::Form(form), None))
 }
 
-async fn read(headers: &HeaderMap, body: Bytes) -> Result<Form, ApiError> {
+async fn read(headers: &HeaderMap, body: Bytes) -> Result<MultipartForm, ApiError> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let boundary = multer::parse_boundary(kind).map_err(|_| {
         ApiError::invalid(None, "sound comes as `multipart/form-data` with the fields `model` and `file`")
     })?;
     let mut multipart = Multipart::new(stream::iter([Ok::<_, std::io::Error>(body)]), boundary);
     let broken = |error: multer::Error| ApiError::invalid(None, format!("the form cannot be read: {error}"));
-    let mut form = Form::default();
+    let mut form = MultipartForm::default();
     while let Some(field) = multipart.next_field().await.map_err(broken)? {
         if form.fields.len() == MAX_FIELDS {
             return Err(ApiError::invalid(None, format!("the form has more than {MAX_FIELDS} fields")));
@@ -83,7 +83,7 @@ mod tests {
             content: Bytes::copy_from_slice(content.as_bytes()),
         });
         let model = fields.clone().find(|field| field.name == "model").map(|field| field.content).unwrap_or_default();
-        let (kind, body) = Form { fields: fields.collect() }.written(std::str::from_utf8(&model).unwrap());
+        let (kind, body) = MultipartForm { fields: fields.collect() }.written(std::str::from_utf8(&model).unwrap());
         let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, kind.parse().unwrap())]);
         decode("r", &headers, body).await.map_err(|error| error.param)
     }

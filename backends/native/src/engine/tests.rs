@@ -1,5 +1,7 @@
 //! The whole engine over small random models: requests in, events out.
 
+mod forms;
+
 use std::{
     collections::HashMap,
     time::{Duration, Instant},
@@ -34,21 +36,16 @@ fn load(bytes: Vec<u8>, options: Options) -> Result<Engine, LoadError> {
 
 fn request(input: Input) -> Request {
     Request {
-        id: "r".into(),
-        api: if matches!(input, Input::Chat { .. }) { Api::Chat } else { Api::Completions },
-        payload: Payload::new(Bytes::from_static(br#"{"model":"toy"}"#)).unwrap(),
-        input,
         sampling: Sampling { seed: Some(5), ..Sampling::default() },
         max_tokens: Some(24),
-        stop: Vec::new(),
-        choices: 1,
         stream: true,
         include_usage: true,
-        logprobs: None,
-        echo: false,
-        suffix: false,
-        best_of: None,
-        cache_salt: None,
+        ..Request::new(
+            "r",
+            if matches!(input, Input::Chat { .. }) { Api::Chat } else { Api::Completions },
+            Payload::new(Bytes::from_static(br#"{"model":"toy"}"#)).unwrap(),
+            input,
+        )
     }
 }
 
@@ -75,7 +72,7 @@ async fn answers(engine: &Engine, request: Request) -> Result<HashMap<u32, Answe
     let mut answers: HashMap<u32, Answer> = HashMap::new();
     for event in events {
         match event? {
-            Event::Delta(Delta { index, text, logprobs }) => {
+            Event::Delta(Delta { index, text, logprobs, .. }) => {
                 let answer = answers.entry(index).or_default();
                 answer.text += &text;
                 answer.logprobs.extend(logprobs);

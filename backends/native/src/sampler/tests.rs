@@ -31,6 +31,26 @@ fn the_same_seed_draws_the_same_tokens_and_another_choice_others() {
     assert_ne!(draw(1, 0), draw(1, 1));
 }
 
+proptest! {
+    #[test]
+    fn of_tokens_that_are_not_allowed_none_is_ever_drawn(
+        logits in prop::collection::vec(-9f32..9.0, 1..40),
+        allowed in prop::collection::vec(any::<bool>(), 40),
+        temperature in prop::sample::select(vec![0.0, 0.7, 2.0]),
+        top_k in 0..4u32,
+        seed: u64,
+    ) {
+        let sampling = Sampling { temperature, top_k, top_p: 0.9, logit_bias: vec![(0, -100.0)], ..Sampling::default() };
+        let among = |id: u32| allowed[id as usize];
+        let drawn = Sampler::new(&sampling, seed, 0, &[]).sample_among(&logits, among);
+        let any = (1..logits.len() as u32).any(among);
+        prop_assert_eq!(drawn.is_some(), any);
+        prop_assert!(drawn.is_none_or(|id| among(id) && id != 0));
+        let free = Sampler::new(&sampling, seed, 0, &[]).sample(&logits);
+        prop_assert_eq!(Sampler::new(&sampling, seed, 0, &[]).sample_among(&logits, |_| true), free);
+    }
+}
+
 #[test]
 fn draws_follow_the_probabilities() {
     let logits = [1.0, 2.0, 0.0, 3.0];

@@ -1,10 +1,12 @@
-//! One choice under way: first its prompt is computed, then token after token is drawn.
+//! One choice under way: first its prompt is computed, then token after token is drawn, by a grammar where there is one,
+//! and what may leave of the text leaves as text or as parts of tool calls.
 
 use std::time::Instant;
 
-use backends::{Alternative, Delta, Event, FinishReason, TokenLogprob};
+use backends::{Alternative, CallPart, Delta, Event, FinishReason, TokenLogprob};
 
 use crate::{
+    calls::Part,
     model::Token,
     output::{Output, Piece},
     prepare::Choice,
@@ -33,6 +35,9 @@ pub(super) struct Sequence {
     prompt_logprobs: Vec<TokenLogprob>,
 }
 
+/// Where a grammar of a caller's would take more work for a token than is given to it.
+const TOO_MUCH: &str = "the form that was asked for takes too much work to keep to";
+
 /// What comes after a step.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next {
@@ -52,7 +57,12 @@ impl Sequence {
             next: 0,
             drawn: 0,
             sampler: Sampler::new(&choice.sampling, choice.seed, choice.stream, &choice.prompt),
-            output: Output::new(choice.stop.to_vec(), tokenizer, choice.prompt.last().copied()),
+            output: Output::new(
+                choice.stop.to_vec(),
+                tokenizer,
+                choice.prompt.last().copied(),
+                choice.kept.calls.as_ref().map(|calls| calls.marks.clone()).unwrap_or_default(),
+            ),
             prompt_logprobs: Vec::new(),
             choice,
         }
@@ -130,24 +140,37 @@ impl Sequence {
             logprobs.append(&mut self.prompt_logprobs);
             logprobs.drain(..echo.added.min(logprobs.len()));
         }
-        request.send(Event::Delta(Delta { index: self.choice.index, text: echo.text.to_string(), logprobs }));
+        request.send(Event::Delta(Delta {
+            index: self.choice.index,
+            text: echo.text.to_string(),
+            logprobs,
+            ..Delta::default()
+        }));
     }
 
     fn draw(&mut self, logits: &[f32], tokenizer: &Tokenizer, request: &mut Open) -> Result<Next, &'static str> {
-        let id = self.sampler.sample(logits).ok_or("the model gave no usable logits")?;
+        let id = self.choose(logits)?;
         self.next = id;
         self.drawn += 1;
         request.generated();
         if tokenizer.is_end(id) {
             return Ok(self.end(FinishReason::Stop, request));
         }
+        let whole = match &mut self.choice.kept.constraint {
+            None => false,
+            Some(constraint) => constraint.accept(id).map_err(|_| TOO_MUCH)?,
+        };
         let logprob = self.choice.logprobs.map(|_| self.logprob(logits, id, tokenizer));
         let piece = self.output.push(id, logprob, tokenizer);
         let stopped = piece.stopped;
         self.send(piece, request);
         if stopped {
-            request.finish(self.choice.index, FinishReason::Stop);
-            return Ok(Next::Over);
+            return Ok(self.close(FinishReason::Stop, request));
+        }
+        let called =
+            self.choice.kept.calls.as_ref().is_some_and(|calls| !calls.parallel && calls.parser.is_behind_a_call());
+        if whole || called {
+            return Ok(self.end(FinishReason::Stop, request));
         }
         if self.drawn >= self.choice.max_tokens {
             return Ok(self.end(FinishReason::Length, request));
@@ -155,18 +178,78 @@ impl Sequence {
         Ok(Next::More)
     }
 
+    /// The next token.
+    fn choose(&mut self, logits: &[f32]) -> Result<u32, &'static str> {
+        let Some(constraint) = &mut self.choice.kept.constraint else {
+            return self.sampler.sample(logits).ok_or("the model gave no usable logits");
+        };
+        let allowed = constraint.allowed().map_err(|_| TOO_MUCH)?.ok_or("the answer went on behind its end")?;
+        let chosen = self.sampler.sample_among(logits, |id| allowed.has(id));
+        chosen.ok_or("of the tokens that the form of the answer allows none can be drawn")
+    }
+
     /// Ends the choice after all its text has left.
     fn end(&mut self, reason: FinishReason, request: &mut Open) -> Next {
         let piece = self.output.finish();
         self.send(piece, request);
+        self.close(reason, request)
+    }
+
+    /// Ends the choice: what was held back as the beginning of a call is text now.
+    fn close(&mut self, reason: FinishReason, request: &mut Open) -> Next {
+        let mut reason = reason;
+        if let Some(calls) = &mut self.choice.kept.calls {
+            let mut parts = Vec::new();
+            calls.parser.finish(&mut parts);
+            if reason == FinishReason::Stop && calls.parser.calls() > 0 {
+                reason = FinishReason::ToolCalls;
+            }
+            self.send_parts(parts, Vec::new(), request);
+        }
         request.finish(self.choice.index, reason);
         Next::Over
     }
 
-    fn send(&self, piece: Piece, request: &mut Open) {
-        let Piece { text, logprobs, .. } = piece;
-        if !text.is_empty() || !logprobs.is_empty() {
-            request.send(Event::Delta(Delta { index: self.choice.index, text, logprobs }));
+    fn send(&mut self, piece: Piece, request: &mut Open) {
+        let Piece { text, mut logprobs, .. } = piece;
+        let Some(calls) = &mut self.choice.kept.calls else {
+            if !text.is_empty() || !logprobs.is_empty() {
+                request.send(Event::Delta(Delta { index: self.choice.index, text, logprobs, ..Delta::default() }));
+            }
+            return;
+        };
+        let mut parts = Vec::new();
+        calls.parser.push(&text, &mut parts);
+        // They are told of the text alone.
+        if !calls.parser.is_in_text() || parts.iter().any(|part| !matches!(part, Part::Text(_))) {
+            logprobs.clear();
+        }
+        self.send_parts(parts, logprobs, request);
+    }
+
+    fn send_parts(&self, parts: Vec<Part>, logprobs: Vec<TokenLogprob>, request: &mut Open) {
+        let new = || Delta { index: self.choice.index, ..Delta::default() };
+        let mut delta = Delta { logprobs, ..new() };
+        for part in parts {
+            match part {
+                // In a delta the text comes before the calls.
+                Part::Text(text) if delta.calls.is_empty() => delta.text += &text,
+                Part::Text(text) => {
+                    request.send(Event::Delta(std::mem::replace(&mut delta, Delta { text, ..new() })));
+                }
+                Part::Begins(index, name) => {
+                    // As long as the ids of OpenAI's own.
+                    let id = format!("call_{:024x}", rand::random::<u128>() >> 32);
+                    delta.calls.push(CallPart { index, begins: Some((id, name)), arguments: String::new() });
+                }
+                Part::Arguments(index, arguments) => match delta.calls.last_mut().filter(|last| last.index == index) {
+                    Some(last) => last.arguments += &arguments,
+                    None => delta.calls.push(CallPart { index, begins: None, arguments }),
+                },
+            }
+        }
+        if !delta.text.is_empty() || !delta.logprobs.is_empty() || !delta.calls.is_empty() {
+            request.send(Event::Delta(delta));
         }
     }
 

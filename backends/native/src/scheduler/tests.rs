@@ -133,6 +133,7 @@ impl Rig {
             stop: Arc::new([]),
             logprobs: None,
             echo: None,
+            kept: Default::default(),
         }
     }
 
@@ -347,6 +348,7 @@ fn rig_choice(words: &Words, prompt: &str) -> Choice {
         stop: Arc::new([]),
         logprobs: None,
         echo: None,
+        kept: Default::default(),
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use backends::{Api, FIRST_OPEN, Frame, Input, LONGEST_OPEN, Pass, Payload, Sampling, TRIP};
+use backends::{Api, FIRST_OPEN, Frame, Input, LONGEST_OPEN, Pass, Payload, TRIP};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use proptest::prelude::*;
@@ -159,21 +159,13 @@ impl World {
 
 fn request() -> Arc<Request> {
     Arc::new(Request {
-        id: "r".into(),
-        api: Api::Chat,
-        payload: Payload::new(Bytes::from_static(br#"{"model":"m"}"#)).unwrap(),
-        input: Input::Prompts(Vec::new()),
-        sampling: Sampling::default(),
-        max_tokens: None,
-        stop: Vec::new(),
-        choices: 1,
         stream: true,
-        include_usage: false,
-        logprobs: None,
-        echo: false,
-        suffix: false,
-        best_of: None,
-        cache_salt: None,
+        ..Request::new(
+            "r",
+            Api::Chat,
+            Payload::new(Bytes::from_static(br#"{"model":"m"}"#)).unwrap(),
+            Input::Prompts(Vec::new()),
+        )
     })
 }
 

@@ -1,4 +1,4 @@
-use backends::{Input, Message, Part, Payload, Prompt, Sampling};
+use backends::{Input, Message, Part, Payload, Prompt};
 use serde_json::json;
 
 use super::*;
@@ -62,23 +62,7 @@ fn a_stream_is_opened_where_the_key_may_go_and_nowhere_else() {
 }
 
 fn request(input: Input) -> Request {
-    Request {
-        id: "r".into(),
-        api: Api::Chat,
-        payload: Payload::new(Bytes::from_static(br#"{"model":"m"}"#)).unwrap(),
-        input,
-        sampling: Sampling::default(),
-        max_tokens: None,
-        stop: Vec::new(),
-        choices: 1,
-        stream: false,
-        include_usage: false,
-        logprobs: None,
-        echo: false,
-        suffix: false,
-        best_of: None,
-        cache_salt: None,
-    }
+    Request::new("r", Api::Chat, Payload::new(Bytes::from_static(br#"{"model":"m"}"#)).unwrap(), input)
 }
 
 fn chat(turns: &[(&str, &str)]) -> Request {

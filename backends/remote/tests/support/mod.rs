@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use backends::{
     Api, Backend, BackendError, BackendId, Class, Event, EventStream, Frame, Input, Message, Part, Payload, Prompt,
-    Request, Sampling, Usage,
+    Request, Usage,
 };
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -49,21 +49,8 @@ pub fn request(api: Api, body: &str) -> Request {
         _ => Input::Prompts(vec![Prompt::Text("hi".into())]),
     };
     Request {
-        id: "req-test".into(),
-        api,
-        payload: Payload::new(Bytes::copy_from_slice(body.as_bytes())).unwrap(),
-        input,
-        sampling: Sampling::default(),
-        max_tokens: None,
-        stop: Vec::new(),
-        choices: 1,
         stream: body.contains(r#""stream":true"#),
-        include_usage: false,
-        logprobs: None,
-        echo: false,
-        suffix: false,
-        best_of: None,
-        cache_salt: None,
+        ..Request::new("req-test", api, Payload::new(Bytes::copy_from_slice(body.as_bytes())).unwrap(), input)
     }
 }
 

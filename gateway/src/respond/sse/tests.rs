@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 
-use backends::{Api, Delta, FinishReason, Frame, Input, Payload, Request, Sampling, Usage};
+use backends::{Api, Delta, FinishReason, Frame, Input, Payload, Request, Usage};
 use futures_util::{StreamExt as _, stream};
 
 use super::*;
@@ -17,21 +17,14 @@ const IDLE: Duration = Duration::from_secs(20);
 
 fn request(include_usage: bool) -> Request {
     Request {
-        id: "req_1".into(),
-        api: Api::Chat,
-        payload: Payload::new(Bytes::from_static(br#"{"model":"m"}"#)).unwrap(),
-        input: Input::Chat { messages: Vec::new(), tools: None, template_kwargs: None },
-        sampling: Sampling::default(),
-        max_tokens: None,
-        stop: Vec::new(),
-        choices: 1,
         stream: true,
         include_usage,
-        logprobs: None,
-        echo: false,
-        suffix: false,
-        best_of: None,
-        cache_salt: None,
+        ..Request::new(
+            "req_1",
+            Api::Chat,
+            Payload::new(Bytes::from_static(br#"{"model":"m"}"#)).unwrap(),
+            Input::Chat { messages: Vec::new(), tools: None, template_kwargs: None },
+        )
     }
 }
 
@@ -82,7 +75,7 @@ fn outcome(folder: &tempfile::TempDir) -> serde_json::Value {
 }
 
 fn delta(text: &str) -> Result<Event, BackendError> {
-    Ok(Event::Delta(Delta { index: 0, text: text.into(), logprobs: Vec::new() }))
+    Ok(Event::Delta(Delta { index: 0, text: text.into(), ..Delta::default() }))
 }
 
 fn finish() -> Result<Event, BackendError> {

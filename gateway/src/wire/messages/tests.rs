@@ -38,7 +38,7 @@ fn a_turn_of_an_agent_becomes_a_chat_with_every_part_in_its_place() {
             {"role": "assistant", "content": [
                 {"type": "thinking", "thinking": "hm", "signature": "s"}, {"type": "redacted_thinking", "data": "x"},
                 {"type": "text", "text": "I look."},
-                {"type": "tool_use", "id": "t1", "name": "read", "input": {"z": 1, "a": "é"}},
+                {"type": "tool_use", "id": "t1", "name": "read", "input": {"a": "é", "z": 1}},
                 {"type": "tool_use", "id": "t2", "name": "bare", "input": {}}]},
             {"role": "user", "content": [
                 {"type": "tool_result", "tool_use_id": "t1", "content": [{"type": "text", "text": "one"}, {"type": "text", "text": "two"},

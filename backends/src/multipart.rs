@@ -4,7 +4,7 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 
 /// The fields of a form, in their order.
 #[derive(Clone, Debug, Default)]
-pub struct Form {
+pub struct MultipartForm {
     /// The fields.
     pub fields: Vec<Field>,
 }
@@ -22,7 +22,7 @@ pub struct Field {
     pub content: Bytes,
 }
 
-impl Form {
+impl MultipartForm {
     /// The form with another name in its field `model`: the content type that goes with it, and the body.
     pub fn written(&self, model: &str) -> (String, Bytes) {
         let boundary = self.boundary(model);
@@ -83,7 +83,7 @@ mod tests {
             content_type: Some("audio/wav".to_owned()),
             ..field("file", b"RIFF\r\n--pointsman-0000000000000000")
         };
-        let form = Form { fields: vec![field("model", b"auto"), file, field("language", b"ko")] };
+        let form = MultipartForm { fields: vec![field("model", b"auto"), file, field("language", b"ko")] };
         let (content_type, body) = form.written("whisper");
         assert_eq!(content_type, "multipart/form-data; boundary=pointsman-0000000000000001", "one that nothing holds");
         let expected = "--pointsman-0000000000000001\r\ncontent-disposition: form-data; name=\"model\"\r\n\r\nwhisper\r\n\
