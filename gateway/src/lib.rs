@@ -39,6 +39,7 @@ pub mod handle;
 pub mod kept;
 pub mod keys;
 pub mod observe;
+pub mod openapi;
 pub mod respond;
 pub mod route;
 pub mod runtime;

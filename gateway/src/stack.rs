@@ -18,7 +18,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 
 use crate::{
-    admin, admit, handle, observe,
+    admin, admit, handle, observe, openapi,
     respond::{
         body::Body,
         error::{ApiError, clip},
@@ -60,6 +60,7 @@ async fn clients(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response<
         (_, &Method::GET | &Method::HEAD) if path == "/v1/models" || path.starts_with("/v1/models/") => {
             models(&gateway, &request).unwrap_or_else(refuse)
         }
+        ("/openapi.json", &Method::GET | &Method::HEAD) => json_response(openapi::bytes()),
         ("/health", &Method::GET | &Method::HEAD) => admin::health(),
         ("/ready", &Method::GET | &Method::HEAD) => admin::ready(&gateway, false),
         // Names of deployments are in there, so it asks for a key where the models do.
@@ -71,7 +72,9 @@ async fn clients(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response<
         }
         // Claude Code asks this before anything else.
         ("/", &Method::GET | &Method::HEAD) => admin::health(),
-        ("/health" | "/ready" | "/metrics" | "/v1/models" | "/", _) => refuse(ApiError::method_not_allowed("GET")),
+        ("/health" | "/ready" | "/metrics" | "/openapi.json" | "/v1/models" | "/", _) => {
+            refuse(ApiError::method_not_allowed("GET"))
+        }
         _ if handle::files::is_here(path) => handle::files::answer(&gateway, request).await.unwrap_or_else(refuse),
         _ => {
             match path.strip_prefix("/v1/responses/").and_then(|below| handle::kept::answer(&gateway, &request, below))

@@ -28,6 +28,7 @@ use std::sync::Arc;
 
 use backends::{Object, Payload, PayloadError, Request};
 use bytes::Bytes;
+use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::value::RawValue;
 
@@ -91,6 +92,35 @@ pub fn decode(api: ClientApi, id: &str, bytes: Bytes) -> Result<Decoded, ApiErro
         ClientApi::Tokenize => tokens::decode(id, object),
         ClientApi::Detokenize => tokens::decode_ids(id, object),
     })
+}
+
+/// The fields of a request that are read, as a JSON schema.
+pub fn schema(api: ClientApi, generator: &mut SchemaGenerator) -> Schema {
+    let mut all: Vec<Schema> = Vec::new();
+    match api {
+        ClientApi::Chat => {
+            all.push(generator.subschema_for::<chat::Chat>());
+            all.push(generator.subschema_for::<asked::ToolFields>());
+        }
+        ClientApi::Completions => all.push(generator.subschema_for::<completions::Completion>()),
+        ClientApi::Messages => return generator.subschema_for::<messages::Messages>(),
+        ClientApi::Responses => return generator.subschema_for::<responses::Responses>(),
+        ClientApi::Embeddings => return generator.subschema_for::<embeddings::Embeddings>(),
+        ClientApi::Rerank => return generator.subschema_for::<rerank::Rerank>(),
+        ClientApi::Moderations => return generator.subschema_for::<moderations::Moderation>(),
+        ClientApi::Images => return generator.subschema_for::<images::Picture>(),
+        ClientApi::Speech => return generator.subschema_for::<speech::Speech>(),
+        ClientApi::Transcriptions => return json_schema!({"type": "object"}),
+        ClientApi::Tokenize => {
+            let turns = generator.subschema_for::<chat::Chat>();
+            let text = generator.subschema_for::<tokens::Tokenize>();
+            return json_schema!({"anyOf": [text, turns]});
+        }
+        ClientApi::Detokenize => return generator.subschema_for::<tokens::Detokenize>(),
+    }
+    all.push(generator.subschema_for::<fields::Fields>());
+    all.push(generator.subschema_for::<asked::ShapeFields>());
+    json_schema!({"allOf": all})
 }
 
 /// Decodes the body of a request of the Responses API, whose caller may go on from what `before` tells of an earlier one.

@@ -5,13 +5,15 @@ reorders or rounds makes them wrong in silence.
 """
 
 import json
+import os
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from openai import OpenAI
 
-from gateway import Gateway, serving
+from gateway import PATIENCE, Gateway, serving
 from lab import MODEL
 from outside import SCRIPTS, environment, program, run
 
@@ -111,6 +113,18 @@ def test_its_scores_are_what_the_model_gives_to_the_text(harness: Harness) -> No
         assert score == pytest.approx(sum(of_text), abs=1e-4), text
     right, *wrong = [score for score, _ in scores(harness)[: len(CHOICES)]]
     assert all(right > score for score in wrong), "the demo model was taught this"
+
+
+def test_its_scores_are_those_of_the_engine_without_a_gateway_to_the_last_digit(harness: Harness) -> None:
+    """The same pairs, scored over the model's own logits by a program that has neither scheduler, sampler nor HTTP."""
+    pairs = [{"context": CONTEXT, "continuation": text} for text in (*CHOICES, harness.likeliest)]
+    told = subprocess.run(
+        [os.environ["POINTSMAN_SCORE"], MODEL],
+        input="".join(json.dumps(pair) + "\n" for pair in pairs),
+        env={}, check=True, capture_output=True, text=True, timeout=PATIENCE,
+    )
+    alone = [json.loads(line) for line in told.stdout.splitlines()]
+    assert [(score["loglikelihood"], score["is_greedy"]) for score in alone] == scores(harness)
 
 
 @pytest.mark.shows("lm-evaluation-harness", "whole")

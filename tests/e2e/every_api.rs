@@ -186,3 +186,22 @@ fn with(body: &Value, field: &str, value: Value) -> String {
     body[field] = value;
     body.to_string()
 }
+
+#[tokio::test]
+async fn every_path_of_the_openapi_document_is_served() {
+    let (gateway, _host) = world().await;
+    let (status, document) = gateway.get("/openapi.json").await;
+    assert_eq!((status, &document["openapi"]), (200, &json!("3.1.0")));
+    let paths = document["paths"].as_object().unwrap();
+    for (path, methods) in paths {
+        for method in methods.as_object().unwrap().keys() {
+            let (status, answer) =
+                gateway.send(gateway.request(&method.to_uppercase(), &path.replace("{id}", "x"))).await;
+            let code = &answer["error"]["code"];
+            assert!(status != 405 && code != "unknown_path", "{method} {path}: {status} {answer}");
+        }
+    }
+    for (path, ..) in apis() {
+        assert!(paths.contains_key(path), "{path}");
+    }
+}

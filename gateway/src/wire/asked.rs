@@ -12,17 +12,19 @@
 //! may be known to a host, so it is no error: an engine that does not know it refuses it.
 
 use backends::{Form, Object, Shape, Tool, ToolChoice, Tools};
+use schemars::JsonSchema;
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
 use super::fields::{missing, out_of_range, unknown};
 use crate::respond::error::ApiError;
 
-#[derive(Deserialize)]
-struct ToolFields {
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct ToolFields {
     #[serde(default)]
     tools: Option<Vec<Offered>>,
     #[serde(default)]
+    #[schemars(with = "Option<serde_json::Value>")]
     functions: Option<IgnoredAny>,
     #[serde(default)]
     tool_choice: Option<Box<RawValue>>,
@@ -30,7 +32,8 @@ struct ToolFields {
     parallel_tool_calls: Option<bool>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "Tool")]
 struct Offered {
     #[serde(default)]
     r#type: Option<String>,
@@ -38,7 +41,7 @@ struct Offered {
     function: Option<Function>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct Function {
     name: String,
     #[serde(default)]
@@ -47,8 +50,8 @@ struct Function {
     parameters: Option<Box<RawValue>>,
 }
 
-#[derive(Deserialize)]
-struct ShapeFields {
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct ShapeFields {
     #[serde(default)]
     response_format: Option<Format>,
     #[serde(default)]
@@ -67,14 +70,16 @@ struct ShapeFields {
     structured_outputs: Option<Structured>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "ChatResponseFormat")]
 struct Format {
     r#type: String,
     #[serde(default)]
     json_schema: Option<Named>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "ChatSchema")]
 struct Named {
     #[serde(default)]
     schema: Option<Box<RawValue>>,
@@ -82,7 +87,8 @@ struct Named {
     strict: Option<bool>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "StructuredOutputs")]
 struct Structured {
     #[serde(default)]
     json: Option<Box<RawValue>>,

@@ -1,13 +1,14 @@
 //! `POST /v1/chat/completions`: the request.
 
 use backends::{Api, Input, Message, Object, Part, Request, ToolUse};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
     Decoded, Manner, asked,
     fields::{Fields, out_of_range},
-    text_or_list::{Entry, text_or_list},
+    text_or_list::{Entry, TextOr, text_or_list},
 };
 use crate::respond::error::ApiError;
 
@@ -15,8 +16,9 @@ use crate::respond::error::ApiError;
 const MAX_TOP_LOGPROBS: i64 = 20;
 
 /// The fields of a chat request that the gateway reads.
-#[derive(Deserialize)]
-struct Chat {
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "ChatFields")]
+pub(super) struct Chat {
     messages: Vec<Turn>,
     #[serde(default)]
     tools: Option<Box<RawValue>>,
@@ -29,10 +31,12 @@ struct Chat {
 }
 
 /// One message as it stands on the wire.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "ChatMessage")]
 struct Turn {
     role: String,
     #[serde(default, deserialize_with = "text_or_list")]
+    #[schemars(with = "TextOr<WirePart>")]
     content: Vec<Part>,
     #[serde(default)]
     name: Option<String>,
@@ -46,7 +50,8 @@ struct Turn {
     tool_call_id: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "ChatToolCall")]
 struct Call {
     #[serde(default)]
     id: String,
@@ -54,7 +59,8 @@ struct Call {
     function: Option<Function>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "ChatFunctionCall")]
 struct Function {
     name: String,
     #[serde(default)]
@@ -62,7 +68,8 @@ struct Function {
 }
 
 /// A part of a content array. Only text is read; what else it holds stays in the payload.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "ChatContentPart")]
 pub(super) struct WirePart {
     r#type: String,
     #[serde(default)]

@@ -1,10 +1,14 @@
 //! `POST /v1/completions`: the request.
 
+use std::borrow::Cow;
+
 use backends::{Api, Input, Object, Prompt, Request};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{
     Deserialize, Deserializer,
     de::{Error, SeqAccess, Visitor},
 };
+use serde_json::json;
 
 use super::{Decoded, Manner, asked, fields::Fields, fields::out_of_range};
 use crate::respond::error::ApiError;
@@ -15,8 +19,9 @@ const MAX_LOGPROBS: i64 = 20;
 const MAX_PROMPTS: usize = 256;
 
 /// The fields of a completions request that the gateway reads.
-#[derive(Deserialize)]
-struct Completion {
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "CompletionFields")]
+pub(super) struct Completion {
     prompt: Prompts<MAX_PROMPTS>,
     #[serde(default)]
     echo: Option<bool>,
@@ -127,6 +132,23 @@ impl<'de> Deserialize<'de> for Item {
         }
 
         deserializer.deserialize_any(One)
+    }
+}
+
+impl<const MOST: usize> JsonSchema for Prompts<MOST> {
+    fn schema_name() -> Cow<'static, str> {
+        format!("UpTo{MOST}TextsOrTokens").into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let id = json!({"type": "integer", "minimum": 0, "maximum": u32::MAX});
+        let ids = json!({"type": "array", "items": id});
+        json_schema!({"anyOf": [
+            {"type": "string"},
+            {"type": "array", "items": {"type": "string"}, "maxItems": MOST},
+            ids,
+            {"type": "array", "items": ids, "maxItems": MOST},
+        ]})
     }
 }
 

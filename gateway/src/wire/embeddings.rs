@@ -2,6 +2,7 @@
 
 use backends::{Api, Input, Object};
 use policies::Task;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -13,8 +14,9 @@ const MAX_TEXTS: usize = 2_048;
 /// More numbers than any vector has.
 const MAX_DIMENSIONS: i64 = 65_536;
 
-#[derive(Deserialize)]
-struct Embeddings {
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "EmbeddingsRequest")]
+pub(super) struct Embeddings {
     model: String,
     input: Prompts<MAX_TEXTS>,
     #[serde(default)]
@@ -26,8 +28,9 @@ struct Embeddings {
 }
 
 /// How a vector is told.
-#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "EmbeddingEncoding")]
 enum Encoding {
     Float,
     Base64,

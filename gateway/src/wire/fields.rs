@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use backends::Sampling;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -14,7 +15,8 @@ const MAX_CHOICES: u32 = 16;
 const MAX_STOPS: usize = 16;
 
 /// The sampling fields of both APIs and the engines' own extras.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "SamplingFields")]
 pub(super) struct Fields {
     pub model: String,
     #[serde(default)]
@@ -51,13 +53,13 @@ pub(super) struct Fields {
     pub metadata: Option<Box<RawValue>>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 pub(super) struct StreamOptions {
     #[serde(default)]
     pub include_usage: Option<bool>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "expected a string or an array of strings")]
 pub(super) enum Stop {
     One(String),

@@ -2,13 +2,15 @@
 
 use backends::{Api, Input, Object};
 use policies::Task;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Decoded, task};
 use crate::respond::error::ApiError;
 
-#[derive(Deserialize)]
-struct Picture {
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "ImageRequest")]
+pub(super) struct Picture {
     model: String,
     prompt: String,
     #[serde(default)]

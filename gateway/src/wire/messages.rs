@@ -22,21 +22,27 @@ mod chat;
 mod content;
 
 use backends::Object;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use self::content::Block;
-use super::{Decoded, Manner, text_or_list::text_or_list};
+use super::{
+    Decoded, Manner,
+    text_or_list::{TextOr, text_or_list},
+};
 use crate::respond::error::ApiError;
 
 /// The fields that the gateway reads.
-#[derive(Deserialize)]
-struct Messages {
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "MessagesRequest")]
+pub(super) struct Messages {
     model: String,
     messages: Vec<Turn>,
     #[serde(default)]
     max_tokens: Option<i64>,
     #[serde(default, deserialize_with = "text_or_list")]
+    #[schemars(with = "TextOr<Block>")]
     system: Vec<Block>,
     #[serde(default)]
     stream: Option<bool>,
@@ -66,14 +72,17 @@ struct Messages {
     mcp_servers: Option<Box<RawValue>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "MessagesTurn")]
 struct Turn {
     role: String,
     #[serde(default, deserialize_with = "text_or_list")]
+    #[schemars(with = "TextOr<Block>")]
     content: Vec<Block>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "MessagesTool")]
 struct Tool {
     #[serde(default)]
     r#type: Option<String>,
@@ -86,7 +95,8 @@ struct Tool {
     strict: Option<bool>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "MessagesToolChoice")]
 struct ToolChoice {
     r#type: String,
     #[serde(default)]
@@ -95,18 +105,21 @@ struct ToolChoice {
     disable_parallel_tool_use: Option<bool>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "MessagesThinking")]
 struct Thinking {
     r#type: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "MessagesOutputConfig")]
 struct OutputConfig {
     #[serde(default)]
     format: Option<Format>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "MessagesFormat")]
 struct Format {
     r#type: String,
     #[serde(default)]

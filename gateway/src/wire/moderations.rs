@@ -2,6 +2,7 @@
 
 use backends::{Api, Input, Object};
 use policies::Task;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -9,14 +10,16 @@ use super::{
     Decoded,
     fields::out_of_range,
     task,
-    text_or_list::{Entry, text_or_list},
+    text_or_list::{Entry, TextOr, text_or_list},
 };
 use crate::respond::error::ApiError;
 
-#[derive(Deserialize)]
-struct Moderation {
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "ModerationRequest")]
+pub(super) struct Moderation {
     model: String,
     #[serde(deserialize_with = "text_or_list")]
+    #[schemars(with = "TextOr<Written>")]
     input: Vec<Judged>,
     #[serde(default)]
     metadata: Option<Box<RawValue>>,
@@ -26,8 +29,9 @@ struct Moderation {
 struct Judged(Option<String>);
 
 /// A text, or a part as in a chat.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "expected a string or a content part")]
+#[schemars(rename = "ModerationInput")]
 enum Written {
     Text(String),
     Part {

@@ -3,6 +3,7 @@
 use backends::{Api, Input, Object, Payload};
 use bytes::Bytes;
 use policies::Task;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
@@ -12,8 +13,9 @@ use crate::respond::error::ApiError;
 /// Most documents of one request.
 const MAX_DOCUMENTS: usize = 10_000;
 
-#[derive(Deserialize)]
-struct Rerank {
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "RerankRequest")]
+pub(super) struct Rerank {
     model: String,
     query: String,
     documents: Vec<Document>,
@@ -25,8 +27,9 @@ struct Rerank {
     metadata: Option<Box<RawValue>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "expected a string or an object with `text`")]
+#[schemars(rename = "RerankDocument")]
 enum Document {
     Text(String),
     Object { text: String },

@@ -21,12 +21,13 @@ mod chat;
 use std::sync::Arc;
 
 use backends::Object;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 
 use super::{
     Decoded, Manner,
-    text_or_list::{Entry, text_or_list},
+    text_or_list::{Entry, TextOr, text_or_list},
 };
 use crate::{
     kept::Items,
@@ -37,10 +38,12 @@ use crate::{
 pub type Before<'a> = dyn Fn(&str) -> Option<Items> + 'a;
 
 /// The fields that the gateway reads.
-#[derive(Deserialize)]
-struct Responses {
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "ResponsesRequest")]
+pub(super) struct Responses {
     model: String,
     #[serde(deserialize_with = "text_or_list")]
+    #[schemars(with = "TextOr<Item>")]
     input: Vec<Item>,
     #[serde(default)]
     instructions: Option<String>,
@@ -77,13 +80,15 @@ struct Responses {
 }
 
 /// An item of the input: the fields of every kind, of which each kind has its own.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
+#[schemars(rename = "ResponseItem")]
 struct Item {
     #[serde(default)]
     r#type: Option<String>,
     #[serde(default)]
     role: Option<String>,
     #[serde(default, deserialize_with = "text_or_list")]
+    #[schemars(with = "TextOr<Part>")]
     content: Vec<Part>,
     #[serde(default)]
     summary: Vec<Part>,
@@ -96,11 +101,13 @@ struct Item {
     #[serde(default)]
     input: Option<String>,
     #[serde(default, deserialize_with = "text_or_list")]
+    #[schemars(with = "TextOr<Part>")]
     output: Vec<Part>,
 }
 
 /// A part of an item's content.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
+#[schemars(rename = "ResponseContentPart")]
 struct Part {
     r#type: String,
     #[serde(default)]
@@ -115,7 +122,8 @@ struct Part {
     file_data: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "ResponseTool")]
 struct Tool {
     r#type: String,
     #[serde(default)]
@@ -128,13 +136,15 @@ struct Tool {
     strict: Option<bool>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "ResponseText")]
 struct Text {
     #[serde(default)]
     format: Option<Format>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "ResponseFormat")]
 struct Format {
     r#type: String,
     #[serde(default)]

@@ -2,13 +2,15 @@
 
 use backends::{Api, Input, Object};
 use policies::Task;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Decoded, fields::unknown, task};
 use crate::respond::error::ApiError;
 
-#[derive(Deserialize)]
-struct Speech {
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "SpeechRequest")]
+pub(super) struct Speech {
     model: String,
     input: String,
     #[serde(default)]

@@ -1,7 +1,8 @@
 //! What callers may write as one text or as a list: contents of turns in every API, and the input of a response.
 
-use std::{fmt, marker::PhantomData};
+use std::{borrow::Cow, fmt, marker::PhantomData};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{
     Deserialize, Deserializer,
     de::{SeqAccess, Visitor},
@@ -20,6 +21,24 @@ pub(super) trait Entry: Sized {
 
     /// An entry of a list.
     fn of_wire(wire: Self::Wire<'_>) -> Self;
+}
+
+/// What may be written so, for the description of the API.
+pub struct TextOr<T>(PhantomData<T>);
+
+impl<T: JsonSchema> JsonSchema for TextOr<T> {
+    fn schema_name() -> Cow<'static, str> {
+        format!("TextOr{}", T::schema_name()).into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let item = generator.subschema_for::<T>();
+        json_schema!({"anyOf": [{"type": "string"}, {"type": "array", "items": item}, {"type": "null"}]})
+    }
 }
 
 /// A text, which is one entry, or a list of them, or null.

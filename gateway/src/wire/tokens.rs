@@ -2,6 +2,7 @@
 
 use backends::{Api, Input, Object};
 use policies::Task;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Decoded, chat, fields::out_of_range, task};
@@ -10,16 +11,18 @@ use crate::respond::error::ApiError;
 /// Most tokens whose text is asked for: more than any window holds.
 const MAX_TOKENS: usize = 1 << 20;
 
-#[derive(Deserialize)]
-struct Tokenize {
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "TokenizeText")]
+pub(super) struct Tokenize {
     model: String,
     prompt: String,
     #[serde(default)]
     add_special_tokens: Option<bool>,
 }
 
-#[derive(Deserialize)]
-struct Detokenize {
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "DetokenizeRequest")]
+pub(super) struct Detokenize {
     model: String,
     tokens: Vec<u32>,
 }

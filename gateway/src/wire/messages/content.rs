@@ -1,5 +1,6 @@
 //! Blocks of content, as the caller wrote them.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -7,12 +8,13 @@ use crate::{
     respond::error::ApiError,
     wire::{
         fields::{missing, unknown},
-        text_or_list::{Entry, text_or_list},
+        text_or_list::{Entry, TextOr, text_or_list},
     },
 };
 
 /// A block: the fields of every kind, of which each kind has its own.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
+#[schemars(rename = "MessagesBlock")]
 pub(super) struct Block {
     pub(super) r#type: String,
     #[serde(default)]
@@ -32,6 +34,7 @@ pub(super) struct Block {
     #[serde(default)]
     pub(super) tool_use_id: Option<String>,
     #[serde(default, deserialize_with = "text_or_list")]
+    #[schemars(with = "TextOr<Block>")]
     pub(super) content: Vec<Block>,
     #[serde(default)]
     pub(super) is_error: Option<bool>,
@@ -52,7 +55,8 @@ impl Entry for Block {
 }
 
 /// Where the bytes of an image or a document are.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "MessagesSource")]
 pub(super) struct Source {
     r#type: String,
     #[serde(default)]
