@@ -15,8 +15,8 @@
 //!
 //! Arguments and schemas keep their bytes. `cache_control`, `thinking`, `output_config.effort`, `context_management` and
 //! `service_tier` are hints to Anthropic's own service and are not passed on; whether `thinking` is asked for says whether
-//! the answer shows reasoning. What would need that service (tools that run there, containers, MCP servers) is refused by
-//! its name. Fields that nobody knows are not passed on: they are of another API than the backend's.
+//! the answer shows reasoning, and the effort that is left out is named to the caller. What would need that service (tools
+//! that run there, containers, MCP servers) is refused by its name. Fields that nobody knows are not passed on: they are of another API than the backend's.
 
 mod chat;
 mod content;
@@ -116,6 +116,8 @@ struct Thinking {
 struct OutputConfig {
     #[serde(default)]
     format: Option<Format>,
+    #[serde(default)]
+    effort: Option<String>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -150,8 +152,10 @@ pub(super) fn decode(id: &str, object: &Object<'_>, what: For) -> Result<Decoded
     super::payload(object)?;
     let shows_reasoning = asked.thinking.as_ref().is_some_and(|thinking| thinking.r#type != "disabled");
     let metadata = asked.metadata.take();
+    let effort = asked.output_config.as_ref().is_some_and(|config| config.effort.is_some());
+    let left_out = if effort { vec!["output_config.effort".to_owned()] } else { Vec::new() };
     let decoded = chat::of(asked, metadata.as_deref())?.decoded(id, ["stop", "stop_sequences"])?;
-    Ok(Decoded { metadata, manner: Manner::Messages { shows_reasoning }, ..decoded })
+    Ok(Decoded { metadata, manner: Manner::Messages { shows_reasoning }, left_out, ..decoded })
 }
 
 #[cfg(test)]

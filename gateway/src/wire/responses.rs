@@ -11,8 +11,8 @@
 //! | `max_output_tokens` | `max_tokens` |
 //!
 //! Tools that run at OpenAI (`web_search`, `namespace` and so on) are left out and named to the caller, as agents offer them
-//! whatever they talk to; a choice that forces one is refused. `reasoning`, `include`, `truncation`, `service_tier`, `text.verbosity` and
-//! `prompt_cache_key` are hints to OpenAI's own service and are not passed on. A request that goes on from an earlier one
+//! whatever they talk to; a choice that forces one is refused. `reasoning.effort` is left out and named likewise.
+//! `reasoning.summary`, `include`, `truncation`, `service_tier`, `text.verbosity` and `prompt_cache_key` are hints to OpenAI's own service and are not passed on. A request that goes on from an earlier one
 //! (`previous_response_id`) is that one's conversation with its own items behind it. What the gateway does not keep
 //! (`conversation`, `background`, a stored `prompt`, an `item_reference`) is refused by its name.
 
@@ -239,9 +239,24 @@ pub(super) fn decode(id: &str, object: &Object<'_>, before: Option<&Before<'_>>)
         previous: asked.previous_response_id.clone(),
         kept,
     };
-    let (chat, left_out) = chat::of(asked)?;
+    let effort = asks_effort(echo.written.reasoning.as_deref());
+    let (chat, mut left_out) = chat::of(asked)?;
+    if effort {
+        left_out.push("reasoning.effort".to_owned());
+    }
     let decoded = chat.decoded(id, ["max_tokens", "max_output_tokens"])?;
     Ok(Decoded { metadata, manner: Manner::Responses(Arc::new(echo)), left_out, ..decoded })
+}
+
+/// Whether `reasoning` says how much of it is wanted.
+fn asks_effort(reasoning: Option<&RawValue>) -> bool {
+    #[derive(Deserialize)]
+    struct Reasoning {
+        #[serde(default)]
+        effort: Option<String>,
+    }
+    let read = reasoning.map(|reasoning| serde_json::from_str::<Option<Reasoning>>(reasoning.get()));
+    matches!(read, Some(Ok(Some(Reasoning { effort: Some(_) }))))
 }
 
 /// The items of a conversation so far with those of a request behind them.

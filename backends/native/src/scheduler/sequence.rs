@@ -238,8 +238,8 @@ impl Sequence {
                     request.send(Event::Delta(std::mem::replace(&mut delta, Delta { text, ..new() })));
                 }
                 Part::Begins(index, name) => {
-                    // As long as the ids of OpenAI's own.
-                    let id = format!("call_{:024x}", rand::random::<u128>() >> 32);
+                    // Nine letters and digits: Mistral's templates refuse a conversation with any other id in it.
+                    let id = format!("{:09x}", rand::random::<u64>() >> 28);
                     delta.calls.push(CallPart { index, begins: Some((id, name)), arguments: String::new() });
                 }
                 Part::Arguments(index, arguments) => match delta.calls.last_mut().filter(|last| last.index == index) {

@@ -73,7 +73,7 @@ fn a_turn_of_an_agent_becomes_a_chat_with_every_part_in_its_place() {
     assert_eq!(sent(&body), expected);
     let decoded = decoded(&body).unwrap();
     assert!(decoded.needs.tools && decoded.needs.image && decoded.needs.json_schema && decoded.request.stream);
-    assert_eq!(decoded.left_out, ["tools.web_search", "tools.namespace"]);
+    assert_eq!(decoded.left_out, ["tools.web_search", "tools.namespace", "reasoning.effort"]);
     let Manner::Responses(echo) = &decoded.manner else { panic!("{:?}", decoded.manner) };
     assert_eq!(
         (echo.custom_tools.as_slice(), echo.instructions.as_deref()),

@@ -59,7 +59,7 @@ async fn called(engine: &Engine, request: Request) -> (String, Vec<(String, Stri
                 text += &delta.text;
                 for part in delta.calls {
                     if let Some((id, name)) = part.begins {
-                        assert!(id.starts_with("call_") && !ids.contains(&id), "{id}");
+                        assert!(id.len() == 9 && !ids.contains(&id), "{id}");
                         ids.push(id);
                         calls.push((name, String::new()));
                     }
