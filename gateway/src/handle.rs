@@ -86,33 +86,28 @@ async fn serve(
     id: &str,
     arrived: Instant,
 ) -> Result<Response<Body>, ApiError> {
-    let (caller, bytes) = admitted(&gateway.runtime(), parts, body).await.map_err(refused)?;
-    let asked = Bare { api, headers: &parts.headers, caller, bytes, id };
-    asked.answered(gateway, arrived).await
+    let runtime = gateway.runtime();
+    let (caller, bytes) = admitted(&runtime, parts, body).await.map_err(refused)?;
+    Bare { runtime, api, headers: &parts.headers, caller, bytes, id, arrived }.answered(gateway).await
 }
 
-/// Asks for a caller whose request has come otherwise than by a connection.
-///
-/// # Errors
-/// What it is told instead of an answer.
-pub async fn answered(
-    gateway: &Arc<Gateway>,
-    api: ClientApi,
-    headers: &HeaderMap,
-    caller: Grant,
-    bytes: Bytes,
-    id: &str,
-) -> Result<Response<Body>, ApiError> {
-    Bare { api, headers, caller, bytes, id }.answered(gateway, Instant::now()).await
-}
-
-/// A request whose caller is known and whose body has been read.
-struct Bare<'a> {
-    api: ClientApi,
-    headers: &'a HeaderMap,
-    caller: Grant,
-    bytes: Bytes,
-    id: &'a str,
+/// A request whose caller is known and whose body has been read: also one that has come otherwise than by a connection.
+#[derive(Debug)]
+pub struct Bare<'a> {
+    /// The configuration that knows its caller; it keeps that to its end.
+    pub runtime: Arc<Runtime>,
+    /// What it speaks.
+    pub api: ClientApi,
+    /// Its headers.
+    pub headers: &'a HeaderMap,
+    /// Who asks.
+    pub caller: Grant,
+    /// Its body.
+    pub bytes: Bytes,
+    /// Its id.
+    pub id: &'a str,
+    /// When it came.
+    pub arrived: Instant,
 }
 
 /// A refusal before a plan was made, counted.
@@ -122,9 +117,12 @@ fn refused(error: ApiError) -> ApiError {
 }
 
 impl Bare<'_> {
-    async fn answered(self, gateway: &Arc<Gateway>, arrived: Instant) -> Result<Response<Body>, ApiError> {
-        let Self { api, headers: asked_with, caller, bytes, id } = self;
-        let runtime = gateway.runtime();
+    /// Serves it.
+    ///
+    /// # Errors
+    /// What its caller is told instead of an answer.
+    pub async fn answered(self, gateway: &Arc<Gateway>) -> Result<Response<Body>, ApiError> {
+        let Self { runtime, api, headers: asked_with, caller, bytes, id, arrived } = self;
         let shelf = (api == ClientApi::Responses).then(|| runtime.kept.shelf(caller.team.as_ref())).flatten();
         let decoded = match shelf.clone() {
             None if api == ClientApi::Transcriptions => wire::transcriptions::decode(id, asked_with, bytes).await,

@@ -2,8 +2,8 @@
 
 use std::{
     collections::HashSet,
-    fs::{self, OpenOptions},
-    io::{self, Write as _},
+    fs::{File, OpenOptions},
+    io::{self, BufRead as _, BufReader, Write as _},
     path::Path,
     sync::{
         Arc,
@@ -16,7 +16,11 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::value::RawValue;
-use tokio::{sync::Semaphore, task::JoinSet, time::sleep};
+use tokio::{
+    sync::Semaphore,
+    task::JoinSet,
+    time::{Instant, sleep},
+};
 
 use super::{
     Errors, Record, Status, Wrong, api_of,
@@ -27,10 +31,10 @@ use crate::{
     config::Access,
     dispatch::chain,
     files::{FileError, Folder},
-    handle,
+    handle::{self, Bare},
     keys::Grant,
     respond::error::ApiError,
-    runtime::Gateway,
+    runtime::{Gateway, Runtime},
     settle::now_ms,
     wire::ClientApi,
 };
@@ -227,8 +231,13 @@ impl Asker {
     }
 
     async fn once(&self, request: &str, body: Bytes) -> (StatusCode, Bytes) {
-        let answered = match self.caller() {
-            Ok(caller) => handle::answered(&self.gateway, self.api, &HeaderMap::new(), caller, body, request).await,
+        let (runtime, headers) = (self.gateway.runtime(), HeaderMap::new());
+        let answered = match self.caller(&runtime) {
+            Ok(caller) => {
+                let (api, arrived) = (self.api, Instant::now());
+                let asked = Bare { runtime, api, headers: &headers, caller, bytes: body, id: request, arrived };
+                asked.answered(&self.gateway).await
+            }
             Err(error) => Err(error),
         };
         let response = answered.unwrap_or_else(|error| error.response(self.api, request));
@@ -239,8 +248,7 @@ impl Asker {
     }
 
     /// Who made the batch, if it may still ask.
-    fn caller(&self) -> Result<Grant, ApiError> {
-        let runtime = self.gateway.runtime();
+    fn caller(&self, runtime: &Runtime) -> Result<Grant, ApiError> {
         match (&runtime.config.access, &self.key) {
             (Access::Open(grant), None) => Ok(grant.clone()),
             (Access::Keys(keys), Some(key)) => keys
@@ -274,13 +282,20 @@ fn append(path: &Path, batch: &str, done: &Done) -> io::Result<()> {
 
 /// The numbers of the lines that a file tells of. What is left of one that was cut off is cut away.
 fn done(path: &Path) -> io::Result<HashSet<u64>> {
-    let bytes = match fs::read(path) {
+    let mut file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(HashSet::new()),
-        bytes => bytes?,
+        file => BufReader::new(file?),
     };
-    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-    if whole < bytes.len() {
-        OpenOptions::new().write(true).open(path)?.set_len(whole as u64)?;
+    let (mut numbers, mut whole, mut text) = (HashSet::new(), 0, Vec::new());
+    // One at a time: the answers of a batch may be more than memory holds.
+    while file.read_until(b'\n', &mut text)? > 0 {
+        if !text.ends_with(b"\n") {
+            OpenOptions::new().write(true).open(path)?.set_len(whole)?;
+            break;
+        }
+        whole += text.len() as u64;
+        numbers.extend(line::number(&text));
+        text.clear();
     }
-    Ok(bytes[..whole].split(|byte| *byte == b'\n').filter_map(line::number).collect())
+    Ok(numbers)
 }

@@ -18,7 +18,7 @@ use crate::{
     files::FileError,
     keys::Grant,
     respond::{
-        body::Body,
+        body::{Body, FileBody},
         error::{ApiError, clip},
     },
     runtime::Gateway,
@@ -144,8 +144,8 @@ fn told(
         }
         Question::Content(id) => {
             folder.get(&id).map_err(of_file)?;
-            let content = std::fs::read(folder.content(&id)).map_err(|error| of_file(error.into()))?;
-            let mut response = Response::new(Body::whole(content));
+            let content = std::fs::File::open(folder.content(&id)).and_then(FileBody::new);
+            let mut response = Response::new(Body::File(content.map_err(|error| of_file(error.into()))?));
             let kind = header::HeaderValue::from_static("application/octet-stream");
             response.headers_mut().insert(header::CONTENT_TYPE, kind);
             return Ok(response);

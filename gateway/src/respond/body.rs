@@ -1,13 +1,15 @@
-//! The one response body type: whole bytes, or a stream of frames.
+//! The one response body type: whole bytes, a stream of events, or a file.
 
 use std::{
+    io,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use std::convert::Infallible;
+use tokio::io::{AsyncRead as _, ReadBuf};
 
 use super::sse::SseBody;
 
@@ -18,6 +20,47 @@ pub enum Body {
     Whole(Bytes),
     /// Server-sent events.
     Sse(Box<SseBody>),
+    /// What a file holds, piece by piece.
+    File(FileBody),
+}
+
+/// A file that is sent. One that cannot be read to its end ends before the length that was announced, which a client
+/// notices.
+#[derive(Debug)]
+pub struct FileBody {
+    file: tokio::fs::File,
+    left: u64,
+}
+
+impl FileBody {
+    /// Bytes of a piece.
+    const PIECE: usize = 64 << 10;
+
+    /// What an open file holds.
+    ///
+    /// # Errors
+    /// When its length cannot be told.
+    pub fn new(file: std::fs::File) -> io::Result<Self> {
+        let left = file.metadata()?.len();
+        Ok(Self { file: tokio::fs::File::from_std(file), left })
+    }
+
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let mut piece = vec![0; Self::PIECE.min(usize::try_from(self.left).unwrap_or(Self::PIECE))];
+        let mut read = ReadBuf::new(&mut piece);
+        let outcome = ready!(Pin::new(&mut self.file).poll_read(cx, &mut read));
+        let length = read.filled().len();
+        if let Err(error) = outcome {
+            tracing::error!(%error, "a file could not be sent to its end");
+            return Poll::Ready(None);
+        }
+        if length == 0 {
+            return Poll::Ready(None);
+        }
+        piece.truncate(length);
+        self.left -= length as u64;
+        Poll::Ready(Some(piece.into()))
+    }
 }
 
 impl Body {
@@ -35,6 +78,7 @@ impl http_body::Body for Body {
         match self.get_mut() {
             Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::File(file) => file.poll_piece(cx).map(|piece| piece.map(|piece| Ok(Frame::data(piece)))),
             Self::Sse(sse) => sse.poll_bytes(cx).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes)))),
         }
     }
@@ -46,6 +90,7 @@ impl http_body::Body for Body {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::File(file) => SizeHint::with_exact(file.left),
             Self::Sse(_) => SizeHint::default(),
         }
     }
