@@ -59,15 +59,11 @@ pub async fn count_tokens(gateway: Arc<Gateway>, api: ClientApi, request: Reques
     let counted = async {
         let runtime = gateway.runtime();
         let (caller, bytes) = admitted(&runtime, &parts, body).await?;
-        let (decoded, object) = match (api, runtime.kept.shelf(caller.team.as_ref())) {
-            (ClientApi::Messages, _) => (decode(&id, bytes, wire::decode_to_count).await?, ""),
-            (_, Some(shelf)) => {
-                let read = move |id: &str, bytes| wire::decode_response(id, bytes, &|of| conversation(&shelf, of));
-                (decode(&id, bytes, read).await?, r#""object":"response.input_tokens","#)
-            }
-            (api, None) => {
-                let read = move |id: &str, bytes| wire::decode(api, id, bytes);
-                (decode(&id, bytes, read).await?, r#""object":"response.input_tokens","#)
+        let (decoded, object) = match api {
+            ClientApi::Messages => (decode(&id, bytes, wire::decode_to_count).await?, ""),
+            api => {
+                let shelf = runtime.kept.shelf(caller.team.as_ref());
+                (decode_from(shelf, api, &id, bytes).await?, r#""object":"response.input_tokens","#)
             }
         };
         let tokens = facts::prompt_tokens(&decoded.request.input);
@@ -124,13 +120,9 @@ impl Bare<'_> {
     pub async fn answered(self, gateway: &Arc<Gateway>) -> Result<Response<Body>, ApiError> {
         let Self { runtime, api, headers: asked_with, caller, bytes, id, arrived } = self;
         let shelf = (api == ClientApi::Responses).then(|| runtime.kept.shelf(caller.team.as_ref())).flatten();
-        let decoded = match shelf.clone() {
-            None if api == ClientApi::Transcriptions => wire::transcriptions::decode(id, asked_with, bytes).await,
-            Some(shelf) => {
-                let read = move |id: &str, bytes| wire::decode_response(id, bytes, &|of| conversation(&shelf, of));
-                decode(id, bytes, read).await
-            }
-            None => decode(id, bytes, move |id, bytes| wire::decode(api, id, bytes)).await,
+        let decoded = match api {
+            ClientApi::Transcriptions => wire::transcriptions::decode(id, asked_with, bytes).await,
+            api => decode_from(shelf.clone(), api, id, bytes).await,
         };
         let decoded = decoded.map_err(refused)?;
 
@@ -291,6 +283,17 @@ async fn admitted(runtime: &Runtime, parts: &Parts, body: Incoming) -> Result<(G
         }
     };
     Ok((caller, body::read(body, &parts.headers, &runtime.config.limits).await?))
+}
+
+/// Decodes a body; one that may go on from a response that is kept finds it on `shelf`.
+async fn decode_from(shelf: Option<Shelf>, api: ClientApi, id: &str, bytes: Bytes) -> Result<wire::Decoded, ApiError> {
+    match shelf {
+        Some(shelf) => {
+            let read = move |id: &str, bytes| wire::decode_response(id, bytes, &|of| conversation(&shelf, of));
+            decode(id, bytes, read).await
+        }
+        None => decode(id, bytes, move |id, bytes| wire::decode(api, id, bytes)).await,
+    }
 }
 
 /// Decodes a body; a large one away from the threads that serve the others.

@@ -12,6 +12,7 @@ mod client_api;
 pub mod completions;
 pub mod embeddings;
 mod fields;
+pub(crate) mod form;
 pub mod images;
 pub mod messages;
 pub mod models;

@@ -75,7 +75,7 @@ async fn post(gateway: &Pointsman, path: &str, body: String) -> (u16, Value) {
     gateway.send(gateway.request("POST", path).header("content-type", "application/json").body(body)).await
 }
 
-/// The parameter that an error names, in any of the shapes that errors have.
+/// The message of an error, in any of the shapes that errors have.
 fn message(answer: &Value) -> String {
     answer["error"]["message"].as_str().unwrap_or_else(|| panic!("no error: {answer}")).to_owned()
 }

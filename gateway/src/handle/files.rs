@@ -3,10 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::stream;
 use http::{HeaderMap, Method, Request, Response, header};
 use hyper::body::Incoming;
-use multer::Multipart;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use tokio::task::spawn_blocking;
@@ -23,6 +21,7 @@ use crate::{
     },
     runtime::Gateway,
     stack::json_response,
+    wire::form,
 };
 
 /// Entries of a page, unless the caller says how many, and at most.
@@ -202,20 +201,15 @@ struct Upload {
 impl Upload {
     /// Reads the parts of a form: `file` and `purpose`.
     async fn read(headers: &HeaderMap, body: Bytes) -> Result<Self, ApiError> {
-        let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-        let boundary = multer::parse_boundary(kind).map_err(|_| {
-            ApiError::invalid(None, "a file comes as `multipart/form-data` with the parts `purpose` and `file`")
-        })?;
-        let mut form = Multipart::new(stream::iter([Ok::<_, std::io::Error>(body)]), boundary);
+        let form = form::read(headers, body, "a file", "`purpose` and `file`").await?;
         let (mut file, mut purpose) = (None, None);
-        let broken = |error: multer::Error| ApiError::invalid(None, format!("the form cannot be read: {error}"));
-        while let Some(field) = form.next_field().await.map_err(broken)? {
-            match field.name() {
-                Some("file") => {
-                    let name = clip(field.file_name().unwrap_or("file"), MAX_NAME);
-                    file = Some(Self { name, content: field.bytes().await.map_err(broken)? });
+        for field in form.fields {
+            match field.name.as_str() {
+                "file" => {
+                    let name = clip(field.filename.as_deref().unwrap_or("file"), MAX_NAME);
+                    file = Some(Self { name, content: field.content });
                 }
-                Some("purpose") => purpose = Some(field.text().await.map_err(broken)?),
+                "purpose" => purpose = Some(String::from_utf8_lossy(&field.content).into_owned()),
                 // `expires_after` and whatever else there may be.
                 _ => {}
             }

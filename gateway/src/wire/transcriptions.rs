@@ -1,24 +1,19 @@
 //! `POST /v1/audio/transcriptions`: the request, a form with a file of sound.
 
-use backends::{Api, Field, Input, MultipartForm, Payload};
+use backends::{Api, Input, Payload};
 use bytes::Bytes;
-use futures_util::stream;
-use http::{HeaderMap, header};
-use multer::Multipart;
+use http::HeaderMap;
 use policies::Task;
 
-use super::{Decoded, MAX_MODEL, fields::out_of_range, task};
+use super::{Decoded, MAX_MODEL, fields::out_of_range, form, task};
 use crate::respond::error::{ApiError, clip};
-
-/// More fields than any such form has.
-const MAX_FIELDS: usize = 64;
 
 /// Reads the form of a request for a transcript.
 ///
 /// # Errors
 /// A 400 that names the field, what was expected and what was found.
 pub async fn decode(id: &str, headers: &HeaderMap, body: Bytes) -> Result<Decoded, ApiError> {
-    let form = read(headers, body).await?;
+    let form = form::read(headers, body, "sound", "`model` and `file`").await?;
     let mut models = form.fields.iter().filter(|field| field.name == "model");
     let missing = |name: &str| ApiError::invalid(name.to_owned(), format!("`{name}` is missing from the form"));
     let model = models.next().ok_or_else(|| missing("model"))?;
@@ -50,29 +45,11 @@ pub async fn decode(id: &str, headers: &HeaderMap, body: Bytes) -> Result<Decode
     Ok(task::decoded(id, what, model, payload, Input::Form(form), None))
 }
 
-async fn read(headers: &HeaderMap, body: Bytes) -> Result<MultipartForm, ApiError> {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let boundary = multer::parse_boundary(kind).map_err(|_| {
-        ApiError::invalid(None, "sound comes as `multipart/form-data` with the fields `model` and `file`")
-    })?;
-    let mut multipart = Multipart::new(stream::iter([Ok::<_, std::io::Error>(body)]), boundary);
-    let broken = |error: multer::Error| ApiError::invalid(None, format!("the form cannot be read: {error}"));
-    let mut form = MultipartForm::default();
-    while let Some(field) = multipart.next_field().await.map_err(broken)? {
-        if form.fields.len() == MAX_FIELDS {
-            return Err(ApiError::invalid(None, format!("the form has more than {MAX_FIELDS} fields")));
-        }
-        let name = field.name().unwrap_or_default().to_owned();
-        let filename = field.file_name().map(str::to_owned);
-        let content_type = field.content_type().map(ToString::to_string);
-        let content = field.bytes().await.map_err(broken)?;
-        form.fields.push(Field { name, filename, content_type, content });
-    }
-    Ok(form)
-}
-
 #[cfg(test)]
 mod tests {
+    use backends::{Field, MultipartForm};
+    use http::header;
+
     use super::*;
 
     async fn decoded(fields: &[(&str, &str)]) -> Result<Decoded, Option<String>> {
