@@ -15,6 +15,7 @@ use crate::{
     bind::Binder,
     check::Checker,
     diag::{File, Problems},
+    eligible::Memo,
     naming,
     parse::{self, FileText},
     route::RouteText,
@@ -184,6 +185,7 @@ fn bind_some(
         virtual_models,
         other_names,
         aliases,
+        memo: Memo::default(),
         texts,
         table,
     }

@@ -296,7 +296,7 @@ impl fmt::Display for Capability {
 }
 
 /// A set of capabilities.
-#[derive(Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub struct Capabilities(u32);
 
 impl Capabilities {

@@ -39,6 +39,7 @@ mod coverage;
 mod diag;
 mod diff;
 mod effect;
+mod eligible;
 mod facts;
 mod layout;
 mod mutate;

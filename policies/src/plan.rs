@@ -11,14 +11,14 @@ mod verdict;
 
 use std::sync::Arc;
 
-use catalog::{Class, Decision, Outcome, Owed};
+use catalog::{Decision, Outcome, Owed};
 
 use crate::{
     AskedAs, Attempts, Capabilities, Capability, Facts, Live, Queue, Snapshot,
+    eligible::{Able, Allowed, Eligible},
     route::Prefer,
     set::{Alert, Entry, Found, Route, Shadow},
     split::within,
-    table::Row,
 };
 
 use score::{Asked, Fits};
@@ -55,7 +55,9 @@ pub struct Plan {
     pub shadow: Option<Box<Plan>>,
     /// Routes that did not take the request because their expressions were errors for it.
     pub alerts: Vec<Alert>,
-    /// Those that this request, its licences or their health ruled out.
+    /// Those that no request of its kind can use: they lack what it needs, or their licences forbid the use.
+    barred: Arc<[Rejected]>,
+    /// Others that this request, its licences or their health ruled out.
     ruled_out: Vec<Rejected>,
     /// Those that no request on this route can use.
     never: Arc<[Rejected]>,
@@ -215,7 +217,7 @@ impl Rejected {
 impl Plan {
     /// Everything that was considered and may not serve.
     pub fn rejected(&self) -> impl Iterator<Item = &Rejected> {
-        self.ruled_out.iter().chain(self.never.iter()).chain(self.never_instead.iter())
+        self.barred.iter().chain(&self.ruled_out).chain(self.never.iter()).chain(self.never_instead.iter())
     }
 
     /// Everybody who may get the request, the one that it is mirrored to last.
@@ -237,6 +239,7 @@ impl Plan {
             waits: None,
             shadow: None,
             alerts: found.alerts.clone(),
+            barred: Arc::default(),
             ruled_out,
             never: route.map(|route| route.listed.out.clone()).unwrap_or_default(),
             never_instead: Arc::default(),
@@ -264,14 +267,17 @@ pub(crate) fn plan_whole(facts: &Facts, snapshot: &Snapshot<'_>, keep: usize) ->
     let listed = arm.map_or(&route.listed, |arm| &arm.listed);
     let mut never_instead: Arc<[Rejected]> = Arc::default();
     let mut asking = Asking::new(facts, snapshot, route, found.prefer(route));
-    asking.ask(listed.entries.iter());
+    let eligible = asking.eligible(&listed.entries);
+    asking.ask(&eligible);
     // Rarely any: a rule of the company's own turned the request away from a candidate, and names others.
     if !route.spare.is_empty() && asking.diverted() {
+        let spare = asking.eligible(&route.spare);
         for entry in &route.spare {
-            let model = &table.served(&table.rows[entry.row as usize]).id;
+            let row = &table.rows[entry.row as usize];
+            let model = &table.served(row).id;
             let asked = |rejected: &Rejected| rejected.decision().is_some_and(|it| it.alternatives.contains(model));
-            if asking.ruled_out.iter().any(asked) {
-                asking.ask([entry]);
+            if asking.rejected().any(asked) {
+                asking.ask_some(&spare, |deployment| deployment == row.deployment);
             }
         }
     }
@@ -279,16 +285,17 @@ pub(crate) fn plan_whole(facts: &Facts, snapshot: &Snapshot<'_>, keep: usize) ->
         if let Some(degraded) = &route.degraded {
             never_instead = degraded.out.clone();
             // A rule of the company may have asked some already.
-            let asked: Vec<Option<usize>> = asking.ruled_out.iter().map(|rejected| rejected.deployment).collect();
-            let deployment = |entry: &Entry| Some(table.rows[entry.row as usize].deployment);
-            asking.ask(degraded.entries.iter().filter(|entry| !asked.contains(&deployment(entry))));
+            let asked: Vec<usize> = asking.rejected().filter_map(|rejected| rejected.deployment).collect();
+            let degraded = asking.eligible(&degraded.entries);
+            asking.ask_some(&degraded, |deployment| !asked.contains(&deployment));
         }
         if asking.fit.is_empty() {
             let never = listed.out.iter().chain(never_instead.iter());
-            let verdict = verdict::without_candidate(facts, snapshot, &asking.ruled_out, never);
+            let verdict = verdict::without_candidate(facts, snapshot, asking.rejected(), never);
             return Plan {
                 arm: arm.map(|arm| arm.name.clone()),
                 waits: route.queue.filter(|_| matches!(verdict, Verdict::Unavailable { .. })),
+                barred: asking.barred,
                 never: listed.out.clone(),
                 never_instead,
                 ..Plan::refused(&found, asking.ruled_out, verdict)
@@ -298,7 +305,7 @@ pub(crate) fn plan_whole(facts: &Facts, snapshot: &Snapshot<'_>, keep: usize) ->
     let candidates = asking.ordered(keep);
     let more = asking.fit.len() - candidates.len();
     let shadow = route.shadow.as_deref().filter(|shadow| within(shadow.share, facts.draw));
-    let shadow = shadow.map(|shadow| Box::new(mirrored(shadow, candidates[0].deployment, &found, &mut asking)));
+    let shadow = shadow.map(|shadow| Box::new(mirrored(shadow, candidates[0].deployment, &found, &asking)));
     Plan {
         route: Some(route.name.clone()),
         arm: arm.map(|arm| arm.name.clone()),
@@ -310,6 +317,7 @@ pub(crate) fn plan_whole(facts: &Facts, snapshot: &Snapshot<'_>, keep: usize) ->
         waits: None,
         shadow,
         alerts: found.alerts,
+        barred: asking.barred,
         ruled_out: asking.ruled_out,
         never: listed.out.clone(),
         never_instead,
@@ -317,29 +325,28 @@ pub(crate) fn plan_whole(facts: &Facts, snapshot: &Snapshot<'_>, keep: usize) ->
 }
 
 /// Who gets a request beside the one that is asked first, `first`; that one gets it anyway.
-fn mirrored<'a>(shadow: &'a Shadow, first: usize, found: &Found<'_>, asking: &mut Asking<'a>) -> Plan {
-    let (fit, ruled_out) = (std::mem::take(&mut asking.fit), std::mem::take(&mut asking.ruled_out));
-    let rows = &asking.snapshot.policies.table.rows;
-    asking.ask(shadow.listed.entries.iter().filter(|entry| rows[entry.row as usize].deployment != first));
+fn mirrored(shadow: &Shadow, first: usize, found: &Found<'_>, first_asked: &Asking<'_>) -> Plan {
+    let Asking { facts, snapshot, route, .. } = *first_asked;
+    let mut asking = Asking::new(facts, snapshot, route, found.prefer(route));
+    let eligible = asking.eligible(&shadow.listed.entries);
+    asking.ask_some(&eligible, |deployment| deployment != first);
     let mut candidates = match asking.fit.is_empty() {
         true => Vec::new(),
         false => asking.ordered(MAX_CANDIDATES),
     };
     candidates.truncate(1);
     let more = asking.fit.len() - candidates.len();
-    let ruled_out = std::mem::replace(&mut asking.ruled_out, ruled_out);
-    asking.fit = fit;
     let verdict = match candidates.is_empty() {
-        true => verdict::without_candidate(asking.facts, asking.snapshot, &ruled_out, shadow.listed.out.iter()),
+        true => verdict::without_candidate(facts, snapshot, asking.rejected(), shadow.listed.out.iter()),
         false => Verdict::Serve,
     };
     Plan {
         candidates,
         more,
-        attempts: Attempts { max: 1, groups: Arc::default(), ..asking.route.attempts.clone() },
+        attempts: Attempts { max: 1, groups: Arc::default(), ..route.attempts.clone() },
         never: shadow.listed.out.clone(),
         alerts: Vec::new(),
-        ..Plan::refused(found, ruled_out, verdict)
+        ..Plan::refused(found, asking.ruled_out, verdict)
     }
 }
 
@@ -353,8 +360,10 @@ struct Asking<'a> {
     allowed: Allowed<'a>,
     asked: Asked<'a>,
     /// Those that may serve.
-    fit: Fits<'a>,
-    /// Those that may not.
+    fit: Fits,
+    /// Those of the list that was asked whole that may serve no request of this kind.
+    barred: Arc<[Rejected]>,
+    /// Others that may not serve.
     ruled_out: Vec<Rejected>,
 }
 
@@ -362,79 +371,87 @@ impl<'a> Asking<'a> {
     fn new(facts: &'a Facts, snapshot: &'a Snapshot<'a>, route: &'a Route, prefer: Option<Prefer>) -> Self {
         let needs = facts.needs.required();
         let allowed = Allowed::new(facts, snapshot);
-        let asked = Asked::new(facts, prefer, needs.common(route.leave_out), &snapshot.policies.table);
+        let asked = Asked::new(facts, prefer, needs.common(route.leave_out), snapshot);
         let needs = needs.without(route.leave_out);
-        Self { facts, needs, snapshot, route, allowed, asked, fit: Fits::default(), ruled_out: Vec::new() }
+        let (fit, barred, ruled_out) = Default::default();
+        Self { facts, needs, snapshot, route, allowed, asked, fit, barred, ruled_out }
     }
 
-    fn ask(&mut self, entries: impl IntoIterator<Item = &'a Entry>) {
-        let table = &self.snapshot.policies.table;
-        let limits = self.route.limits.as_ref();
-        let entries = entries.into_iter();
-        self.fit.reserve(entries.size_hint().1.unwrap_or(0));
-        for entry in entries {
-            let row = &table.rows[entry.row as usize];
-            let live = self.snapshot.live.get(row.deployment).unwrap_or(&Live::UNMEASURED);
-            let bar = bar(self.facts, self.needs, row, &mut self.allowed);
-            let cause = match (bar, limits) {
-                (Some(bar), _) => Some(self.cause(bar, row)),
-                // How it is now comes last, so that a deployment counts as down only where it would otherwise have served.
-                (None, None) if takes_more(live) => None,
-                (None, None) => unavailable(live),
-                (None, Some(limits)) => limits::owes(limits, || self.allowed.decision(row))
-                    .or_else(|| unavailable(live))
-                    .or_else(|| limits::unmet(limits, live)),
-            };
-            match cause {
-                None => self.fit.push(&self.asked, entry, row, live),
-                Some(cause) => {
-                    let model = table.served(row).id.clone();
-                    self.ruled_out.push(Rejected { deployment: Some(row.deployment), model, cause });
-                }
+    /// Who of a list may serve requests of this kind.
+    fn eligible(&self, entries: &[Entry]) -> Arc<Eligible> {
+        self.snapshot.policies.memo.of(entries, self.needs, &self.allowed, self.facts.today)
+    }
+
+    /// Asks a whole list.
+    fn ask(&mut self, list: &Arc<Eligible>) {
+        self.barred = Arc::clone(&list.out);
+        self.ask_each(list, |_| true);
+    }
+
+    /// Asks those deployments of another list that are wanted.
+    fn ask_some(&mut self, list: &Arc<Eligible>, wanted: impl Fn(usize) -> bool) {
+        let out = list.out.iter().filter(|rejected| rejected.deployment.is_some_and(&wanted));
+        self.ruled_out.extend(out.cloned());
+        self.ask_each(list, wanted);
+    }
+
+    fn ask_each(&mut self, list: &Arc<Eligible>, wanted: impl Fn(usize) -> bool) {
+        let mut fit = std::mem::take(&mut self.fit);
+        let mut ruled_out = std::mem::take(&mut self.ruled_out);
+        fit.add(&self.asked, list, |able| {
+            let deployment = able.deployment as usize;
+            if !wanted(deployment) {
+                return None;
             }
-        }
+            let live = self.snapshot.live.get(deployment).unwrap_or(&Live::UNMEASURED);
+            // A prompt that fills the window leaves no room for an answer.
+            let fits = self.facts.prompt_tokens < able.context_tokens;
+            if fits && takes_more(live) && self.route.limits.is_none() {
+                return Some(live);
+            }
+            let Some(cause) = self.cause(able, live) else { return Some(live) };
+            let model = able.served(&self.snapshot.policies.table).id.clone();
+            ruled_out.push(Rejected { deployment: Some(deployment), model, cause });
+            None
+        });
+        (self.fit, self.ruled_out) = (fit, ruled_out);
     }
 
-    #[cold]
-    fn cause(&self, bar: Bar, row: &Row) -> Cause {
-        match bar {
-            Bar::Lacks(capability) => Cause::Lacks(capability),
-            Bar::ContextTooLong(limit) => Cause::ContextTooLong { tokens: self.facts.prompt_tokens, limit },
-            Bar::License => Cause::License(self.allowed.decision(row)),
+    /// Why a deployment does not serve this request, now; `None` where it does.
+    fn cause(&self, able: &Able, live: &Live) -> Option<Cause> {
+        let limit = able.context_tokens;
+        if self.facts.prompt_tokens >= limit && limit != u64::MAX {
+            return Some(Cause::ContextTooLong { tokens: self.facts.prompt_tokens, limit });
         }
+        let Some(limits) = self.route.limits.as_ref() else { return unavailable(live) };
+        // How it is now comes last, so that a deployment counts as down only where it would otherwise have served.
+        limits::owes(limits, || self.decision(able))
+            .or_else(|| unavailable(live))
+            .or_else(|| limits::unmet(limits, live))
+    }
+
+    fn decision(&self, able: &Able) -> Arc<Decision> {
+        self.allowed.decision(&self.snapshot.policies.table.rows[able.row as usize])
+    }
+
+    /// All that were asked and may not serve.
+    fn rejected(&self) -> impl Iterator<Item = &Rejected> + Clone {
+        self.barred.iter().chain(&self.ruled_out)
     }
 
     /// Whether a rule of the company names others than one of those that were asked.
     fn diverted(&self) -> bool {
         let route = |cause: &Cause| matches!(cause, Cause::License(decision) if decision.outcome == Outcome::Route);
-        self.ruled_out.iter().any(|rejected| route(&rejected.cause))
+        self.rejected().any(|rejected| route(&rejected.cause))
     }
 
     /// At most `keep` of those that may serve, in order.
-    fn ordered(&self, keep: usize) -> Vec<Candidate> {
-        self.asked.order(&self.fit, keep, |row| self.allowed.decision(row))
+    fn ordered(&mut self, keep: usize) -> Vec<Candidate> {
+        let mut fit = std::mem::take(&mut self.fit);
+        let candidates = self.asked.order(&mut fit, keep, |able| self.decision(able));
+        self.fit = fit;
+        candidates
     }
-}
-
-/// What keeps a deployment from serving a request, however it is now. Small: hundreds are asked about.
-#[derive(Clone, Copy)]
-enum Bar {
-    Lacks(Capability),
-    ContextTooLong(u64),
-    License,
-}
-
-/// The checks that depend on the request, cheapest and most telling first.
-#[inline]
-fn bar(facts: &Facts, needs: Capabilities, row: &Row, allowed: &mut Allowed<'_>) -> Option<Bar> {
-    if let Some(missing) = needs.first_common(row.lacks) {
-        return Some(Bar::Lacks(missing));
-    }
-    // A prompt that fills the window leaves no room for an answer.
-    if let Some(limit) = row.context_tokens.filter(|limit| facts.prompt_tokens >= *limit) {
-        return Some(Bar::ContextTooLong(limit));
-    }
-    (!allowed.allows(row)).then_some(Bar::License)
 }
 
 /// Whether a deployment takes requests now: asked of hundreds first, as it is cheaper than the reason.
@@ -451,50 +468,5 @@ fn unavailable(live: &Live) -> Option<Cause> {
         Live { throttled_ms: 1.., .. } => Some(Cause::Throttled { ms: live.throttled_ms }),
         Live { full: true, .. } => Some(Cause::Full),
         _ => None,
-    }
-}
-
-/// The licence decisions for one use, each model decided once.
-struct Allowed<'a> {
-    class: Arc<Class>,
-    snapshot: &'a Snapshot<'a>,
-    /// Whether the table was made with this catalog, and its models can be found by the numbers of their rows.
-    by_number: bool,
-    /// By model of the table; `None` until it was asked for.
-    known: Vec<Option<bool>>,
-}
-
-impl<'a> Allowed<'a> {
-    fn new(facts: &Facts, snapshot: &'a Snapshot<'a>) -> Self {
-        let Snapshot { catalog, policies, .. } = *snapshot;
-        let by_number = policies.table.made_with(catalog);
-        let known = vec![None; policies.table.models.len()];
-        Self { class: catalog.class(&facts.use_, facts.today), snapshot, by_number, known }
-    }
-
-    fn allows(&mut self, row: &Row) -> bool {
-        match self.known[row.model as usize] {
-            Some(allows) => allows,
-            None => {
-                let allows = self.look(row, |decision| decision.outcome.allows());
-                self.known[row.model as usize] = Some(allows);
-                allows
-            }
-        }
-    }
-
-    fn decision(&self, row: &Row) -> Arc<Decision> {
-        self.look(row, Arc::clone)
-    }
-
-    /// What `at` makes of the decision about a row's model.
-    fn look<T>(&self, row: &Row, at: impl FnOnce(&Arc<Decision>) -> T) -> T {
-        let Snapshot { catalog, policies, .. } = *self.snapshot;
-        let served = policies.table.served(row);
-        let kept = self.by_number.then(|| self.class.of_row(catalog, served.place)).flatten();
-        match kept {
-            Some(decision) => at(decision),
-            None => at(&self.class.decision(catalog, served.in_catalog(catalog))),
-        }
     }
 }

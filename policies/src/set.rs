@@ -10,6 +10,7 @@ use catalog::Catalog;
 use crate::{
     Attempts, Capabilities, ConditionError, Facts, Queue, Suffix,
     condition::{Fact, TextFact},
+    eligible::Memo,
     naming::{Alias, Name},
     parse::FileText,
     plan::Rejected,
@@ -34,6 +35,7 @@ pub struct PolicySet {
     /// The catalog's ids of names that routes match and that are other names of a model.
     pub(crate) other_names: HashMap<String, String>,
     pub(crate) aliases: HashMap<String, Alias>,
+    pub(crate) memo: Memo,
     /// What it was compiled from, for its tests.
     pub(crate) texts: Arc<[FileText]>,
 }

@@ -37,7 +37,7 @@ pub(crate) struct Table {
 /// The quality of each row, 0 to 1, or NaN where it is not known: in one piece, for a plan that reads hundreds.
 pub(crate) type Qualities = Box<[f32]>;
 
-/// A deployment: one cache line, for a plan that reads hundreds.
+/// A deployment.
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
     /// Its index in the configuration.

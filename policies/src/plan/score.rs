@@ -18,17 +18,18 @@ use std::sync::Arc;
 
 use catalog::Decision;
 use serde::Serialize;
+use wide::f32x4;
 
 use self::{
-    factors::{Expected, Known, Means},
+    factors::{Expected, Four, Known, Means, TOGETHER},
     key::{Key, shorten},
 };
 use super::Candidate;
 use crate::{
-    Capabilities, Capability, Facts, Live,
+    Capabilities, Capability, Facts, Live, Snapshot,
+    eligible::{Able, Eligible},
     route::Prefer,
-    set::{DEGRADED_STAGE, DEMO_STAGE, Entry, HELD_STAGE, NO_GROUP, SPARE_STAGE},
-    table::{Row, Table},
+    set::{DEGRADED_STAGE, DEMO_STAGE, HELD_STAGE, NO_GROUP, SPARE_STAGE},
 };
 
 /// The tokens of an answer on a route whose answers were not measured yet.
@@ -148,24 +149,34 @@ impl Candidate {
     }
 }
 
-/// A deployment that may serve, not yet ranked.
-struct Fit<'a> {
-    entry: &'a Entry,
-    row: &'a Row,
-    live: &'a Live,
-    known: Known,
+/// A deployment that may serve: its place in one of the lists.
+#[derive(Clone, Copy)]
+struct Fit {
+    list: u32,
+    at: u32,
 }
 
 /// Deployments that may serve.
 #[derive(Default)]
-pub(super) struct Fits<'a> {
-    of: Vec<Fit<'a>>,
-    means: Means,
-    /// Requests that run at all of them together.
-    running: f32,
+pub(super) struct Fits {
+    lists: Vec<Arc<Eligible>>,
+    of: Vec<Fit>,
+    /// By place in `of`; with no score yet of those in `later`.
+    keys: Vec<Key>,
+    /// Places of those whose score depends on the others.
+    later: Vec<u32>,
+    sums: Sums,
 }
 
-impl<'a> Fits<'a> {
+/// Sums over those that may serve, in one variable of the loop that asks them, so that they stay in registers.
+#[derive(Clone, Copy, Default)]
+struct Sums {
+    means: Means,
+    /// Requests that run at all of them together.
+    running: f32x4,
+}
+
+impl Fits {
     pub(super) fn is_empty(&self) -> bool {
         self.of.is_empty()
     }
@@ -174,27 +185,86 @@ impl<'a> Fits<'a> {
         self.of.len()
     }
 
-    /// Makes room for so many more.
-    pub(super) fn reserve(&mut self, more: usize) {
-        self.of.reserve(more);
+    /// Adds those of a list that `serves` finds to serve the request, as they are now.
+    #[inline]
+    pub(super) fn add<'l>(
+        &mut self,
+        asked: &Asked<'_>,
+        list: &'l Arc<Eligible>,
+        mut serves: impl FnMut(&Able) -> Option<&'l Live>,
+    ) {
+        let Some(any) = list.able.first() else { return };
+        self.of.reserve(list.able.len());
+        self.keys.reserve(list.able.len());
+        let number = self.lists.len() as u32;
+        self.lists.push(Arc::clone(list));
+        let mut sums = self.sums;
+        let mut four = Four { able: [any; TOGETHER], live: [&Live::UNMEASURED; TOGETHER] };
+        let mut filled = 0;
+        for (at, able) in (0..).zip(&list.able) {
+            let Some(live) = serves(able) else { continue };
+            self.of.push(Fit { list: number, at });
+            (four.able[filled], four.live[filled]) = (able, live);
+            filled += 1;
+            if filled == TOGETHER {
+                self.score(asked, &four, TOGETHER, &mut sums);
+                filled = 0;
+            }
+        }
+        if filled > 0 {
+            self.score(asked, &four, filled, &mut sums);
+        }
+        self.sums = sums;
     }
 
-    #[inline]
-    pub(super) fn push(&mut self, asked: &Asked<'_>, entry: &'a Entry, row: &'a Row, live: &'a Live) {
-        let known = asked.expected.known(row, live, asked.qualities[entry.row as usize], &asked.weights);
-        self.means.add(&known);
-        self.running += live.running as f32;
-        self.of.push(Fit { entry, row, live, known });
+    /// Scores the first `filled` of four that were added last.
+    #[inline(always)]
+    fn score(&mut self, asked: &Asked<'_>, four: &Four<'_>, filled: usize, sums: &mut Sums) {
+        let counts = FILLED[filled];
+        let known = asked.expected.known(four, asked.qualities, &asked.weights);
+        sums.means.add(&known, counts);
+        sums.running += four.running() & counts;
+        let sum = known.sum(&asked.weights, &asked.unknown, f32x4::splat(asked.alone));
+        let totals = known.total(sum, asked.scale).to_array();
+        let unknown = (sum.is_nan() & counts).to_bitmask();
+        let first = self.keys.len();
+        for (lane, total) in totals.into_iter().enumerate().take(filled) {
+            self.keys.push(asked.key(four.able[lane], total, first + lane));
+        }
+        if unknown != 0 {
+            self.later.extend((0..filled).filter(|lane| unknown >> lane & 1 != 0).map(|lane| (first + lane) as u32));
+        }
+    }
+
+    fn able(&self, key: Key) -> &Able {
+        let fit = self.of[key.at()];
+        &self.lists[fit.list as usize].able[fit.at as usize]
     }
 }
 
+/// By how many of four lanes are filled: all bits of those.
+const FILLED: [f32x4; TOGETHER + 1] = {
+    const ON: f32 = f32::from_bits(u32::MAX);
+    [
+        f32x4::ZERO,
+        f32x4::new([ON, 0.0, 0.0, 0.0]),
+        f32x4::new([ON, ON, 0.0, 0.0]),
+        f32x4::new([ON, ON, ON, 0.0]),
+        f32x4::new([ON, ON, ON, ON]),
+    ]
+};
+
 /// What the scores of one plan share.
 pub(super) struct Asked<'a> {
-    table: &'a Table,
+    snapshot: &'a Snapshot<'a>,
     /// The quality of each row.
     qualities: &'a [f32],
     expected: Expected,
     weights: Prefer,
+    /// What a factor counts that is not known, before the others are: NaN where it has a weight.
+    unknown: Known<f32>,
+    /// The spread of one alone: NaN where it has a weight.
+    alone: f32,
     /// One over the sum of the weights, or 0.
     scale: f32,
     by_list: bool,
@@ -206,17 +276,19 @@ pub(super) struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
-    pub(super) fn new(facts: &Facts, prefer: Option<Prefer>, spared: Capabilities, table: &'a Table) -> Self {
+    pub(super) fn new(facts: &Facts, prefer: Option<Prefer>, spared: Capabilities, snapshot: &'a Snapshot<'a>) -> Self {
         let usual = facts.answer_tokens.filter(|tokens| tokens.is_finite() && *tokens >= 0.0).unwrap_or(USUAL_ANSWER);
         let weights = prefer.unwrap_or(Prefer::EVEN);
         let Prefer { quality, cost, latency, throughput, cached_prefix, locality, spread, quality_by } = weights;
         let sum = quality + cost + latency + throughput + cached_prefix + locality + spread;
         let answer_tokens = facts.max_tokens.map_or(usual, |most| usual.min(most as f32));
         Self {
-            table,
-            qualities: table.qualities(facts.language.as_deref(), quality_by),
+            snapshot,
+            qualities: snapshot.policies.table.qualities(facts.language.as_deref(), quality_by),
             expected: Expected::new(facts.prompt_tokens as f32, answer_tokens),
             weights,
+            unknown: Known::unknown(&weights),
+            alone: if spread > 0.0 { f32::NAN } else { 0.0 },
             scale: if sum > 0.0 { 1.0 / sum } else { 0.0 },
             by_list: prefer.is_none(),
             whole: facts.prompt_tokens.saturating_add(facts.max_tokens.unwrap_or(0)),
@@ -228,61 +300,102 @@ impl<'a> Asked<'a> {
     /// Ranks those that may serve, and makes candidates of `keep` of them: see [`shorten`].
     pub(super) fn order(
         &self,
-        fits: &Fits<'_>,
+        fits: &mut Fits,
         keep: usize,
-        decision: impl Fn(&Row) -> Arc<Decision>,
+        decision: impl Fn(&Able) -> Arc<Decision>,
     ) -> Vec<Candidate> {
-        let usual = fits.means.usual();
-        let one_running = 1.0 / fits.running.max(1.0);
-        let spread = |fit: &Fit<'_>| 1.0 - fit.live.running as f32 * one_running;
-        let total = |known: &Known, fit: &Fit<'_>| known.total(&self.weights, self.scale, &usual, spread(fit));
-        let key = |(at, fit): (usize, &Fit<'_>)| {
-            Key::new(self.group(fit), total(&fit.known, fit), fit.entry.rank, self.draw, at)
+        let usual = fits.sums.means.usual();
+        let one_running = 1.0 / fits.sums.running.reduce_add().max(1.0);
+        let spread = |four: &Four<'_>| f32x4::ONE - four.running() * one_running;
+        let known = |four: &Four<'_>| self.expected.known(four, self.qualities, &self.weights);
+        let total = |known: &Known, four: &Four<'_>| {
+            known.total(known.sum(&self.weights, &usual, spread(four)), self.scale).to_array()
         };
-        let mut keys: Vec<Key> = fits.of.iter().enumerate().map(key).collect();
-        let explored = self.explore(&mut keys, &fits.of, |fit, best| match best {
-            false => total(&fit.known, fit),
-            true => total(&Known { latency: 1.0, load: 1.0, ..fit.known }, fit),
+        let mut keys = std::mem::take(&mut fits.keys);
+        let fits = &*fits;
+        for later in fits.later.chunks(TOGETHER) {
+            let four = self.four(later, |at| fits.able(keys[*at as usize]));
+            for (at, total) in later.iter().zip(total(&known(&four), &four)) {
+                let key = &mut keys[*at as usize];
+                *key = self.key(fits.able(*key), total, *at as usize);
+            }
+        }
+        let explored = self.explore(&mut keys, fits, |able, best| {
+            let four = self.four(&[able], |able| able);
+            let known = known(&four);
+            let at_best = Known { latency: f32x4::ONE, load: f32x4::ONE, ..known };
+            total(if best { &at_best } else { &known }, &four)[0]
         });
         if keep < keys.len() {
-            keys = shorten(&keys, keep, |key| fits.of[key.at()].row.site as usize);
+            keys = shorten(&keys, keep, |key| fits.able(key).site as usize);
         } else {
             keys.sort_unstable();
         }
-        let candidates = keys.into_iter().map(|key| {
-            let fit = &fits.of[key.at()];
-            Candidate {
-                deployment: fit.row.deployment,
-                model: self.table.served(fit.row).id.clone(),
-                score: f64::from(total(&fit.known, fit)),
-                decision: decision(fit.row),
-                group: Some(fit.entry.group).filter(|group| *group != NO_GROUP),
-                leaves_out: self.spared.common(fit.row.lacks),
-                made_of: Score { explored: explored == Some(key.at()), ..self.score(fit, &usual, spread(fit)) },
+        let table = &self.snapshot.policies.table;
+        let mut candidates = Vec::with_capacity(keys.len());
+        for keys in keys.chunks(TOGETHER) {
+            let four = self.four(keys, |key| fits.able(*key));
+            let known = known(&four);
+            let (totals, spread) = (total(&known, &four), spread(&four).to_array());
+            let (usd, ms) = (self.expected.usd(&four).to_array(), self.expected.ms(&four).to_array());
+            for (lane, key) in keys.iter().enumerate() {
+                let able = four.able[lane];
+                let row = &table.rows[able.row as usize];
+                candidates.push(Candidate {
+                    deployment: row.deployment,
+                    model: table.served(row).id.clone(),
+                    score: f64::from(totals[lane]),
+                    decision: decision(able),
+                    group: Some(able.group).filter(|group| *group != NO_GROUP),
+                    leaves_out: self.spared.common(row.lacks),
+                    made_of: Score {
+                        expected_usd: Some(usd[lane]).filter(|usd| !usd.is_nan()),
+                        expected_ms: Some(ms[lane]).filter(|ms| !ms.is_nan()),
+                        explored: explored == Some(key.at()),
+                        ..self.score(able, &known.lane(lane), &usual, spread[lane])
+                    },
+                });
             }
-        });
-        candidates.collect()
+        }
+        candidates
+    }
+
+    /// At most four of those that may serve, to be looked at together; the first fills what is left.
+    fn four<'f, T>(&self, of: &[T], able: impl Fn(&T) -> &'f Able) -> Four<'f>
+    where
+        'a: 'f,
+    {
+        let able = std::array::from_fn(|lane| able(of.get(lane).unwrap_or(&of[0])));
+        Four { able, live: able.map(|able| self.live(able)) }
+    }
+
+    fn live(&self, able: &Able) -> &'a Live {
+        self.snapshot.live.get(able.deployment as usize).unwrap_or(&Live::UNMEASURED)
+    }
+
+    #[inline]
+    fn key(&self, able: &Able, total: f32, at: usize) -> Key {
+        Key::new(self.group(able), total, able.rank, self.draw, at)
     }
 
     /// Its stage, its lack of room, and its place in the list where that decides.
     #[inline]
-    fn group(&self, fit: &Fit<'_>) -> u64 {
-        let listed = if self.by_list { fit.entry.rank } else { 0 };
-        u64::from(fit.entry.stage) << 17 | u64::from(!self.roomy(fit.row)) << 16 | u64::from(listed)
+    fn group(&self, able: &Able) -> u64 {
+        let listed = if self.by_list { able.rank } else { 0 };
+        u64::from(able.stage) << 17 | u64::from(!self.roomy(able)) << 16 | u64::from(listed)
     }
 
     /// A score, taken apart.
-    fn score(&self, fit: &Fit<'_>, usual: &Known, spread: f32) -> Score {
-        let known = &fit.known;
+    fn score(&self, able: &Able, known: &Known<f32>, usual: &Known<f32>, spread: f32) -> Score {
         let factor = |weight, value: f32, usual: f32| match value.is_nan() {
             true => Factor { weight, value: usual, known: false },
             false => Factor { weight, value, known: true },
         };
         Score {
-            stage: fit.entry.stage,
-            rank: fit.entry.rank,
+            stage: able.stage,
+            rank: able.rank,
             by_list: self.by_list,
-            roomy: self.roomy(fit.row),
+            roomy: self.roomy(able),
             quality: factor(self.weights.quality, known.quality, usual.quality),
             cost: factor(self.weights.cost, known.cost, usual.cost),
             latency: factor(self.weights.latency, known.latency, usual.latency),
@@ -291,14 +404,14 @@ impl<'a> Asked<'a> {
             locality: factor(self.weights.locality, known.locality, 0.0),
             spread: factor(self.weights.spread, spread, 0.0),
             load: known.load,
-            expected_usd: self.expected.usd(fit.row, fit.live),
-            expected_ms: self.expected.ms(fit.live),
+            expected_usd: None,
+            expected_ms: None,
             explored: false,
         }
     }
 
-    fn roomy(&self, row: &Row) -> bool {
-        row.context_tokens.is_none_or(|limit| self.whole <= limit)
+    fn roomy(&self, able: &Able) -> bool {
+        self.whole <= able.context_tokens
     }
 
     /// Puts one that nothing was heard of lately before the others of its stage, in one request of [`EXPLORED_ONE_IN`]
@@ -306,16 +419,16 @@ impl<'a> Asked<'a> {
     /// answered at once and had no load: there is nothing to learn of the others. Each of them has the same chance.
     ///
     /// `total` gives the score of one, as it is or at its best.
-    fn explore(&self, keys: &mut [Key], fits: &[Fit<'_>], total: impl Fn(&Fit<'_>, bool) -> f32) -> Option<usize> {
+    fn explore(&self, keys: &mut [Key], fits: &Fits, total: impl Fn(&Able, bool) -> f32) -> Option<usize> {
         if self.draw == 0 || self.by_list || !(self.draw >> 32).is_multiple_of(EXPLORED_ONE_IN) {
             return None;
         }
         let first = *keys.iter().min()?;
-        let to_beat = total(&fits[first.at()], false);
+        let to_beat = total(fits.able(first), false);
         let worth_it = |key: &Key| {
-            let fit = &fits[key.at()];
-            let rival = *key != first && key.group() == first.group() && !fit.live.fresh;
-            rival && total(fit, true) > to_beat
+            let able = fits.able(*key);
+            let rival = *key != first && key.group() == first.group() && !self.live(able).fresh;
+            rival && total(able, true) > to_beat
         };
         let worthy: Vec<usize> = (0..keys.len()).filter(|at| worth_it(&keys[*at])).collect();
         let chosen = *worthy.get((self.draw as u32 as usize).checked_rem(worthy.len())?)?;

@@ -4,10 +4,11 @@ use std::{cmp::Reverse, sync::Arc};
 
 use catalog::{Availability, Decision, Kind, Model};
 
-use super::{Allowed, Cause, Rejected, bar, takes_more};
+use super::{Cause, Rejected, takes_more};
 use crate::{
     Facts, Live, Snapshot, Suffix,
     diag::{LIKE_ENOUGH, likeness},
+    eligible::{Allowed, barred},
     set::Route,
 };
 
@@ -90,12 +91,12 @@ pub(super) fn suffix_refused(route: &Route, name: &str, suffix: Suffix) -> Verdi
 pub(super) fn without_candidate<'r>(
     facts: &Facts,
     snapshot: &Snapshot<'_>,
-    ruled_out: &'r [Rejected],
+    ruled_out: impl Iterator<Item = &'r Rejected> + Clone,
     never: impl Iterator<Item = &'r Rejected> + Clone,
 ) -> Verdict {
     let mut down: Vec<Arc<str>> = Vec::new();
     let mut again_ms: Option<u32> = None;
-    for rejected in ruled_out {
+    for rejected in ruled_out.clone() {
         match rejected.cause {
             Cause::Throttled { ms } => again_ms = Some(again_ms.map_or(ms, |known| known.min(ms))),
             Cause::Unhealthy | Cause::Full | Cause::Slow { .. } | Cause::Failing { .. } => {}
@@ -109,12 +110,12 @@ pub(super) fn without_candidate<'r>(
         return Verdict::Unavailable { models: down, again_ms };
     }
     let alternatives = alternatives(facts, snapshot);
-    for rejected in ruled_out {
+    for rejected in ruled_out.clone() {
         if let Cause::License(decision) = &rejected.cause {
             return Verdict::License { model: rejected.model.clone(), decision: decision.clone(), alternatives };
         }
     }
-    let longest = ruled_out.iter().filter_map(|r| match r.cause {
+    let longest = ruled_out.clone().filter_map(|r| match r.cause {
         Cause::ContextTooLong { limit, .. } => Some(limit),
         _ => None,
     });
@@ -126,10 +127,10 @@ pub(super) fn without_candidate<'r>(
         return Verdict::NoneFits { code: "context-too-long", reason, alternatives };
     }
     let deployed = never.clone().filter(|r| r.cause != Cause::NotDeployed);
-    let closest = ruled_out.iter().chain(deployed).chain(never.clone()).next();
+    let closest = ruled_out.clone().chain(deployed).chain(never.clone()).next();
     match closest {
         Some(rejected) => {
-            let others = ruled_out.len() + never.count() - 1;
+            let others = ruled_out.count() + never.count() - 1;
             let others = match others {
                 0 => String::new(),
                 1 => "; 1 other candidate is out as well".to_owned(),
@@ -173,14 +174,15 @@ fn alternatives(facts: &Facts, snapshot: &Snapshot<'_>) -> Vec<String> {
     let table = &snapshot.policies.table;
     let needs = facts.needs.required();
     let qualities = table.qualities(facts.language.as_deref(), None);
-    let mut allowed = Allowed::new(facts, snapshot);
+    let allowed = Allowed::new(facts, snapshot);
     let mut able: Vec<_> = table
         .rows
         .iter()
         .zip(qualities)
         .filter(|(row, _)| {
             let live = snapshot.live.get(row.deployment).unwrap_or(&Live::UNMEASURED);
-            takes_more(live) && bar(facts, needs, row, &mut allowed).is_none()
+            let short = row.context_tokens.is_none_or(|limit| facts.prompt_tokens < limit);
+            short && takes_more(live) && barred(needs, row, &allowed).is_none()
         })
         .collect();
     able.sort_by_key(|(row, quality)| {

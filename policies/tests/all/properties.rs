@@ -359,6 +359,23 @@ proptest! {
     }
 
     #[test]
+    fn a_plan_is_the_same_whatever_was_planned_before(
+        list in prop_oneof![Just("[any]"), Just("[qwen3-32b, any]"), Just("[any, pointsman-demo]")],
+        deployments in deployments(),
+        live in vec(live(), 12),
+        before in vec(facts(), 1..8),
+        facts in facts(),
+    ) {
+        let route = format!("  - {{name: r, match: {{model: auto}}, candidates: {list}, prefer: {{cost: 1, quality: 1}}}}\n");
+        let world = World { live, ..World::new(&route, deployments) };
+        for facts in &before {
+            world.plan(facts);
+        }
+        let afresh = policies::Snapshot { policies: &world.policies.clone(), ..world.snapshot() };
+        prop_assert_eq!(world.plan(&facts), policies::plan(&facts, &afresh));
+    }
+
+    #[test]
     fn no_text_makes_the_compiler_panic(text in any::<String>()) {
         let _ = compile(&[Source::new("any", text)], &Catalog::builtin(), &[]);
     }

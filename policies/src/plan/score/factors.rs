@@ -1,9 +1,13 @@
 //! The factors of a score, and what a request is expected to cost and to take at a place.
 //!
-//! Hundreds of candidates are looked at for one request, so a factor that has no weight is not worked out for the order.
-//! A number that is not known is NaN here and nowhere else.
+//! Hundreds of candidates are looked at for one request, so they are looked at by four: one instruction works out a
+//! factor of all of them. A number that is not known is NaN here and nowhere else.
 
-use crate::{Live, route::Prefer, table::Row};
+use std::array;
+
+use wide::f32x4;
+
+use crate::{Live, eligible::Able, route::Prefer};
 
 /// The price per million tokens at which the cost factor is one half, in USD.
 const HALF_COST_USD: f32 = 0.5;
@@ -19,10 +23,72 @@ const DOUBLING_RUNNING: f32 = 64.0;
 /// The most attempts that a request is expected to need at one place, so that one where everything fails has an
 /// expected time at all.
 const MOST_RETRIES: f32 = 100.0;
-/// The share of a limit, or of a cache, that has to be left for it to leave a score alone.
-const SCARCE: f32 = 0.1;
+/// A limit, or the room of a cache, of which this part is left leaves a score alone: a tenth.
+const PLENTY: f32 = 10.0;
 /// What an unknown factor counts where no candidate's is known.
 const UNKNOWN: f32 = 0.5;
+
+/// How many candidates are looked at together.
+pub(super) const TOGETHER: usize = 4;
+
+/// Candidates that are looked at together.
+#[derive(Clone, Copy)]
+pub(super) struct Four<'a> {
+    pub(super) able: [&'a Able; TOGETHER],
+    pub(super) live: [&'a Live; TOGETHER],
+}
+
+impl Four<'_> {
+    #[inline(always)]
+    fn able(&self, number: impl Fn(&Able) -> f32) -> f32x4 {
+        f32x4::from(array::from_fn(|lane| number(self.able[lane])))
+    }
+
+    #[inline(always)]
+    fn live(&self, number: impl Fn(&Live) -> f32) -> f32x4 {
+        f32x4::from(array::from_fn(|lane| number(self.live[lane])))
+    }
+
+    #[inline(always)]
+    pub(super) fn running(&self) -> f32x4 {
+        self.live(|live| live.running as f32)
+    }
+
+    /// The share of attempts that succeed.
+    #[inline(always)]
+    fn good(&self) -> f32x4 {
+        share(f32x4::ONE - self.live(|live| live.error_rate))
+    }
+
+    /// The same, and never nothing: one over it is how many attempts one success takes.
+    #[inline(always)]
+    fn some(&self) -> f32x4 {
+        larger(self.good(), f32x4::splat(1.0 / MOST_RETRIES))
+    }
+
+    /// What a limit that is nearly used up, or a cache that is nearly full, leaves of a score: nothing where nothing is
+    /// left.
+    #[inline(always)]
+    fn room(&self) -> f32x4 {
+        let quota = share(self.live(|live| live.quota_left) * PLENTY);
+        let cache = share((f32x4::ONE - self.live(|live| live.cache_used)) * PLENTY);
+        quota.simd_lt(cache).select(quota, cache)
+    }
+
+    /// From the time per further token: 1 is at once.
+    #[inline(always)]
+    fn throughput(&self) -> f32x4 {
+        factor(f32x4::splat(HALF_THROUGHPUT_MS), time(self.live(further_ms)))
+    }
+}
+
+fn first_ms(live: &Live) -> f32 {
+    live.ttft.map_or(f32::NAN, |first| first.mean)
+}
+
+fn further_ms(live: &Live) -> f32 {
+    live.tpot.map_or(f32::NAN, |further| further.mean)
+}
 
 /// What a request is about, as far as its cost and time at a place depend on it.
 pub(super) struct Expected {
@@ -31,23 +97,21 @@ pub(super) struct Expected {
     answer_tokens: f32,
     /// The tokens of an answer after its first.
     further_tokens: f32,
-    /// One over the prompt's tokens, and over those of prompt and answer: a division takes longer than the rest of a
-    /// factor.
+    /// One over the prompt's tokens, and over those of prompt and answer.
     one_prompt_token: f32,
     one_token: f32,
 }
 
-/// The factors of one candidate, NaN where one is not known and 0 where it has no weight, and what load and errors
-/// leave.
+/// The factors of candidates, NaN where one is not known and 0 where it has no weight, and what load and errors leave.
 #[derive(Clone, Copy)]
-pub(super) struct Known {
-    pub(super) quality: f32,
-    pub(super) cost: f32,
-    pub(super) latency: f32,
-    pub(super) throughput: f32,
-    pub(super) cached_prefix: f32,
-    pub(super) locality: f32,
-    pub(super) load: f32,
+pub(super) struct Known<T = f32x4> {
+    pub(super) quality: T,
+    pub(super) cost: T,
+    pub(super) latency: T,
+    pub(super) throughput: T,
+    pub(super) cached_prefix: T,
+    pub(super) locality: T,
+    pub(super) load: T,
 }
 
 impl Expected {
@@ -61,99 +125,132 @@ impl Expected {
         }
     }
 
-    /// The factors that have a weight.
-    #[inline]
-    pub(super) fn known(&self, row: &Row, live: &Live, quality: f32, weights: &Prefer) -> Known {
-        let good = good(live);
-        // Where nothing fails, as almost always, one division less.
-        let waiting = if live.queued == 0 { 1.0 } else { HALF_QUEUE / (HALF_QUEUE + live.queued as f32) };
+    /// The factors that have a weight; `qualities` by row.
+    #[inline(always)]
+    pub(super) fn known(&self, four: &Four<'_>, qualities: &[f32], weights: &Prefer) -> Known {
+        let queued = four.live(|live| live.queued as f32);
+        let (half_queue, good) = (f32x4::splat(HALF_QUEUE), four.good());
+        let weighs = |weight: f32, factor: &dyn Fn() -> f32x4| if weight > 0.0 { factor() } else { f32x4::ZERO };
         Known {
-            quality,
-            cost: if weights.cost > 0.0 { self.cost(row, live) } else { 0.0 },
-            latency: if weights.latency > 0.0 { self.latency(live) } else { 0.0 },
-            throughput: if weights.throughput > 0.0 { throughput(live) } else { 0.0 },
-            cached_prefix: if weights.cached_prefix > 0.0 { self.cached_prefix(live) } else { 0.0 },
-            locality: if row.local { 1.0 } else { 0.0 },
+            quality: four.able(|able| qualities[able.row as usize]),
+            cost: weighs(weights.cost, &|| self.cost(four)),
+            latency: weighs(weights.latency, &|| self.latency(four)),
+            throughput: weighs(weights.throughput, &|| four.throughput()),
+            cached_prefix: weighs(weights.cached_prefix, &|| self.cached_prefix(four)),
+            locality: four.able(|able| f32::from(u8::from(able.local))),
             // Errors are squared, so that a backend which fails fast attracts nothing.
-            load: good * good * waiting * room(live),
+            load: good * good * (half_queue / (half_queue + queued)) * four.room(),
         }
     }
 
     /// The price: 1 is free. By the price per million tokens, so that a long request is as dear as a short one at the same
     /// prices.
-    #[inline]
-    fn cost(&self, row: &Row, live: &Live) -> f32 {
-        factor(HALF_COST_USD * some(live), self.micro_usd(row, live) * self.one_token)
+    #[inline(always)]
+    fn cost(&self, four: &Four<'_>) -> f32x4 {
+        factor(four.some() * HALF_COST_USD, self.micro_usd(four) * self.one_token)
     }
 
     /// The time: 1 is at once.
-    #[inline]
-    fn latency(&self, live: &Live) -> f32 {
-        factor(HALF_LATENCY_MS * some(live), self.once_ms(live))
+    #[inline(always)]
+    fn latency(&self, four: &Four<'_>) -> f32x4 {
+        factor(four.some() * HALF_LATENCY_MS, self.once_ms(four))
     }
 
-    #[inline]
-    fn cached_prefix(&self, live: &Live) -> f32 {
-        share(live.cached_prefix_tokens as f32 * self.one_prompt_token)
+    #[inline(always)]
+    fn cached_prefix(&self, four: &Four<'_>) -> f32x4 {
+        share(four.live(|live| live.cached_prefix_tokens as f32) * self.one_prompt_token)
     }
 
-    /// What the request is expected to cost there, in USD.
-    pub(super) fn usd(&self, row: &Row, live: &Live) -> Option<f32> {
-        let usd = self.micro_usd(row, live);
-        (!usd.is_nan()).then(|| usd * 1e-6 / some(live))
+    /// What the request is expected to cost there, in USD; NaN where a price is not known.
+    pub(super) fn usd(&self, four: &Four<'_>) -> f32x4 {
+        self.micro_usd(four) * 1e-6 / four.some()
     }
 
-    /// How long the whole answer is expected to take there, in milliseconds.
-    pub(super) fn ms(&self, live: &Live) -> Option<f32> {
-        let ms = self.once_ms(live);
-        (!ms.is_nan()).then(|| ms / some(live))
+    /// How long the whole answer is expected to take there, in milliseconds; NaN where that was not measured.
+    pub(super) fn ms(&self, four: &Four<'_>) -> f32x4 {
+        self.once_ms(four) / four.some()
     }
 
     /// What the request costs if nothing fails, in millionths of a USD.
-    #[inline]
-    fn micro_usd(&self, row: &Row, live: &Live) -> f32 {
-        let (Some(input), Some(output)) = (row.input_usd, row.output_usd) else { return f32::NAN };
-        let (usual, prefix) = (share(live.cached_share), self.cached_prefix(live));
-        let share = if prefix > usual { prefix } else { usual };
-        let input = input + (row.cached_usd.unwrap_or(input) - input) * share;
-        input * self.prompt_tokens + output * self.answer_tokens
+    #[inline(always)]
+    fn micro_usd(&self, four: &Four<'_>) -> f32x4 {
+        let cached = larger(self.cached_prefix(four), share(four.live(|live| live.cached_share)));
+        let input = four.able(|able| able.input_usd);
+        let input = input + (four.able(|able| able.cached_usd) - input) * cached;
+        input * self.prompt_tokens + four.able(|able| able.output_usd) * self.answer_tokens
     }
 
     /// How long the whole answer takes if nothing fails, in milliseconds.
-    #[inline]
-    fn once_ms(&self, live: &Live) -> f32 {
-        let Some(first) = live.ttft else { return f32::NAN };
-        let rest = match live.tpot {
-            // An answer of one token has no further one to wait for, and a place where all are such has no time for it.
-            _ if self.further_tokens <= 0.0 => 0.0,
-            Some(further) => further.mean * self.further_tokens,
-            None => f32::NAN,
+    #[inline(always)]
+    fn once_ms(&self, four: &Four<'_>) -> f32x4 {
+        let first = four.live(first_ms);
+        // An answer of one token has no further one to wait for, and a place where all are such has no time for it.
+        let rest = match self.further_tokens <= 0.0 {
+            true => f32x4::ZERO,
+            false => four.live(further_ms) * self.further_tokens,
         };
-        let waits = if live.queued == 0 { 0.0 } else { live.queued as f32 / live.running.max(1) as f32 };
-        time((first.mean + rest) * (1.0 + waits + live.running as f32 * (1.0 / DOUBLING_RUNNING)))
+        let running = four.running();
+        let waits = four.live(|live| live.queued as f32) / larger(running, f32x4::ONE);
+        time((first + rest) * (f32x4::ONE + waits + running * (1.0 / DOUBLING_RUNNING)))
     }
 }
 
 impl Known {
-    /// The weighted mean of the factors, times what load and errors leave. `scale` is one over the sum of the weights;
-    /// `spread` the share of the running requests that are not there.
-    #[inline]
-    pub(super) fn total(&self, weights: &Prefer, scale: f32, usual: &Known, spread: f32) -> f32 {
-        let or = |value: f32, usual: f32| if value.is_nan() { usual } else { value };
-        let sum = weights.quality * or(self.quality, usual.quality)
-            + weights.cost * or(self.cost, usual.cost)
-            + weights.latency * or(self.latency, usual.latency)
-            + weights.throughput * or(self.throughput, usual.throughput)
-            + weights.cached_prefix * self.cached_prefix
-            + weights.locality * self.locality
-            + weights.spread * spread;
+    /// The factors of one of them.
+    pub(super) fn lane(&self, lane: usize) -> Known<f32> {
+        let of = |four: f32x4| four.to_array()[lane];
+        Known {
+            quality: of(self.quality),
+            cost: of(self.cost),
+            latency: of(self.latency),
+            throughput: of(self.throughput),
+            cached_prefix: of(self.cached_prefix),
+            locality: of(self.locality),
+            load: of(self.load),
+        }
+    }
+
+    /// The factors by their weights, NaN where one is not known and is not in `usual` either. `spread` is the share of the
+    /// running requests that are not there.
+    #[inline(always)]
+    pub(super) fn sum(&self, weights: &Prefer, usual: &Known<f32>, spread: f32x4) -> f32x4 {
+        let or = |value: f32x4, usual: f32| value.is_nan().select(f32x4::splat(usual), value);
+        or(self.quality, usual.quality) * weights.quality
+            + or(self.cost, usual.cost) * weights.cost
+            + or(self.latency, usual.latency) * weights.latency
+            + or(self.throughput, usual.throughput) * weights.throughput
+            + self.cached_prefix * weights.cached_prefix
+            + self.locality * weights.locality
+            + spread * weights.spread
+    }
+
+    /// The scores: the weighted mean of the factors, times what load and errors leave. `scale` is one over the sum of the
+    /// weights.
+    #[inline(always)]
+    pub(super) fn total(&self, sum: f32x4, scale: f32) -> f32x4 {
         // The weights may add up to a little more than 1 in single precision.
         share(sum * scale) * self.load
     }
 }
 
+impl Known<f32> {
+    /// No factor is known that has a weight.
+    pub(super) fn unknown(weights: &Prefer) -> Self {
+        let nan = |weight: f32| if weight > 0.0 { f32::NAN } else { 0.0 };
+        Self {
+            quality: nan(weights.quality),
+            cost: nan(weights.cost),
+            latency: nan(weights.latency),
+            throughput: nan(weights.throughput),
+            cached_prefix: 0.0,
+            locality: 0.0,
+            load: 1.0,
+        }
+    }
+}
+
 /// The mean of the known factors of a plan's candidates.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 pub(super) struct Means {
     quality: Mean,
     cost: Mean,
@@ -161,23 +258,24 @@ pub(super) struct Means {
     throughput: Mean,
 }
 
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct Mean {
-    sum: f32,
-    count: f32,
+    sum: f32x4,
+    count: f32x4,
 }
 
 impl Means {
-    #[inline]
-    pub(super) fn add(&mut self, known: &Known) {
-        self.quality.add(known.quality);
-        self.cost.add(known.cost);
-        self.latency.add(known.latency);
-        self.throughput.add(known.throughput);
+    /// Adds those of the lanes that `counts` has all bits of.
+    #[inline(always)]
+    pub(super) fn add(&mut self, known: &Known, counts: f32x4) {
+        self.quality.add(known.quality, counts);
+        self.cost.add(known.cost, counts);
+        self.latency.add(known.latency, counts);
+        self.throughput.add(known.throughput, counts);
     }
 
     /// What an unknown factor counts as.
-    pub(super) fn usual(&self) -> Known {
+    pub(super) fn usual(&self) -> Known<f32> {
         let (quality, cost, latency) = (self.quality.usual(), self.cost.usual(), self.latency.usual());
         let throughput = self.throughput.usual();
         Known { quality, cost, latency, throughput, cached_prefix: 0.0, locality: 0.0, load: 1.0 }
@@ -185,62 +283,41 @@ impl Means {
 }
 
 impl Mean {
-    #[inline]
-    fn add(&mut self, value: f32) {
-        let known = !value.is_nan();
-        self.sum += if known { value } else { 0.0 };
-        self.count += if known { 1.0 } else { 0.0 };
+    #[inline(always)]
+    fn add(&mut self, value: f32x4, counts: f32x4) {
+        let counts = counts & !value.is_nan();
+        self.sum += value & counts;
+        self.count += f32x4::ONE & counts;
     }
 
     fn usual(&self) -> f32 {
-        if self.count > 0.0 { self.sum / self.count } else { UNKNOWN }
+        let count = self.count.reduce_add();
+        if count > 0.0 { self.sum.reduce_add() / count } else { UNKNOWN }
     }
 }
 
 /// A factor: one half where what is expected is `half`, and 1 where it is nothing.
-#[inline]
-fn factor(half: f32, expected: f32) -> f32 {
+#[inline(always)]
+fn factor(half: f32x4, expected: f32x4) -> f32x4 {
     half / (half + expected)
 }
 
-/// From the time per further token: 1 is at once.
-#[inline]
-fn throughput(live: &Live) -> f32 {
-    live.tpot.map_or(f32::NAN, |further| factor(HALF_THROUGHPUT_MS, time(further.mean)))
-}
-
-/// The share of attempts that succeed.
-#[inline]
-fn good(live: &Live) -> f32 {
-    share(1.0 - live.error_rate)
-}
-
-/// The same, and never nothing: one over it is how many attempts one success takes.
-#[inline]
-fn some(live: &Live) -> f32 {
-    let good = good(live);
-    if good > 1.0 / MOST_RETRIES { good } else { 1.0 / MOST_RETRIES }
-}
-
-/// What a limit that is nearly used up, or a cache that is nearly full, leaves of a score: nothing where nothing is left.
-#[inline]
-fn room(live: &Live) -> f32 {
-    if live.quota_left >= SCARCE && live.cache_used <= 1.0 - SCARCE {
-        return 1.0;
-    }
-    let (quota, cache) = (share(live.quota_left / SCARCE), share((1.0 - live.cache_used) / SCARCE));
-    if quota < cache { quota } else { cache }
-}
-
 /// A time in milliseconds; what is none is not known.
-#[inline]
-fn time(ms: f32) -> f32 {
-    if (0.0..f32::INFINITY).contains(&ms) { ms } else { f32::NAN }
+#[inline(always)]
+fn time(ms: f32x4) -> f32x4 {
+    let is_time = ms.simd_ge(f32x4::ZERO) & ms.simd_lt(f32x4::splat(f32::INFINITY));
+    is_time.select(ms, f32x4::splat(f32::NAN))
 }
 
-/// A number as a share; what is no number is none. Comparisons, as `clamp` would keep a NaN.
-#[inline]
-fn share(value: f32) -> f32 {
-    let value = if value > 0.0 { value } else { 0.0 };
-    if value < 1.0 { value } else { 1.0 }
+/// A number as a share; what is no number is none.
+#[inline(always)]
+fn share(value: f32x4) -> f32x4 {
+    let value = larger(value, f32x4::ZERO);
+    value.simd_lt(f32x4::ONE).select(value, f32x4::ONE)
+}
+
+/// The larger number; `least` where the other is no number.
+#[inline(always)]
+fn larger(value: f32x4, least: f32x4) -> f32x4 {
+    value.simd_gt(least).select(value, least)
 }

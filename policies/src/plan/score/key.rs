@@ -62,16 +62,23 @@ fn tie(draw: u64, at: usize) -> u64 {
 /// decides: the last resort has to be there however many come before it. Then the best of each place, since a request
 /// that failed at one place is tried at another. Then the best of the rest.
 pub(super) fn shorten(keys: &[Key], keep: usize, site: impl Fn(Key) -> usize) -> Vec<Key> {
-    let (first, rest) = keys.split_at(keep);
-    let mut best = first.to_vec();
+    let mut best = keys[..keep].to_vec();
     best.sort_unstable();
     let mut last = *best.iter().max_by_key(|key| (key.group(), Reverse(**key))).unwrap_or(&Key::NONE);
-    // Few keys get in, and most of them far down.
-    for &key in rest {
+    let mut best_of: Vec<Key> = Vec::new();
+    for (at, &key) in keys.iter().enumerate() {
+        let site = site(key);
+        if best_of.len() <= site {
+            best_of.resize(site + 1, Key::NONE);
+        }
+        // Few keys get in anywhere, and most of those far down.
+        if key < best_of[site] {
+            best_of[site] = key;
+        }
         if key.group() > last.group() || key.group() == last.group() && key < last {
             last = key;
         }
-        if key < best[keep - 1] {
+        if key < best[keep - 1] && at >= keep {
             let mut at = keep - 1;
             while at > 0 && key < best[at - 1] {
                 best[at] = best[at - 1];
@@ -79,14 +86,6 @@ pub(super) fn shorten(keys: &[Key], keep: usize, site: impl Fn(Key) -> usize) ->
             }
             best[at] = key;
         }
-    }
-    let mut best_of: Vec<Key> = Vec::new();
-    for &key in keys {
-        let site = site(key);
-        if best_of.len() <= site {
-            best_of.resize(site + 1, Key::NONE);
-        }
-        best_of[site] = best_of[site].min(key);
     }
     let mut kept = Vec::with_capacity(keep);
     kept.push(last);
