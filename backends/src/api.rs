@@ -7,6 +7,10 @@ pub enum Api {
     Chat,
     /// `POST /v1/completions`
     Completions,
+    /// `POST /v1/messages`, Anthropic's
+    Messages,
+    /// `POST /v1/responses`
+    Responses,
     /// `POST /v1/embeddings`
     Embeddings,
     /// `POST /v1/rerank`, in the shape of Cohere and Jina
@@ -31,6 +35,8 @@ impl Api {
         match self {
             Self::Chat => "/chat/completions",
             Self::Completions => "/completions",
+            Self::Messages => "/messages",
+            Self::Responses => "/responses",
             Self::Embeddings => "/embeddings",
             Self::Rerank => "/rerank",
             Self::Moderations => "/moderations",
@@ -45,9 +51,9 @@ impl Api {
     /// The request field that holds what it is about.
     pub fn input(self) -> &'static str {
         match self {
-            Self::Chat => "messages",
+            Self::Chat | Self::Messages => "messages",
             Self::Completions | Self::Images | Self::Tokenize => "prompt",
-            Self::Embeddings | Self::Moderations | Self::Speech => "input",
+            Self::Embeddings | Self::Moderations | Self::Speech | Self::Responses => "input",
             Self::Transcriptions => "file",
             Self::Rerank => "documents",
             Self::Detokenize => "tokens",
@@ -56,7 +62,7 @@ impl Api {
 
     /// Whether text is generated. Everything else is answered by one body.
     pub fn generates(self) -> bool {
-        matches!(self, Self::Chat | Self::Completions)
+        matches!(self, Self::Chat | Self::Completions | Self::Messages | Self::Responses)
     }
 
     /// Whether the answer may be something else than JSON: sound, or a transcript as subtitles.

@@ -125,8 +125,10 @@ pub struct Frame {
     pub usage: Option<Usage>,
     /// Whether it holds nothing but usage (`choices` is empty): the chunk that `include_usage` asks for.
     pub usage_only: bool,
-    /// Whether it is the `[DONE]` that ends a stream.
+    /// Whether it is the `[DONE]` that ends a stream, or what ends one in an API of the caller's own.
     pub done: bool,
+    /// Whether it is in the API of [`Request::own`](crate::Request::own), and goes out as it is.
+    pub own: bool,
     /// What the bytes are, where that is not JSON.
     pub content_type: Option<Box<str>>,
 }

@@ -14,6 +14,9 @@ pub struct Request {
     pub api: Api,
     /// The caller's bytes.
     pub payload: Payload,
+    /// The API that the caller speaks and its own bytes, where `api` and `payload` are a translation of them: for a place
+    /// that speaks it too.
+    pub own: Option<(Api, Payload)>,
     /// What to continue.
     pub input: Input,
     /// How to choose tokens.
@@ -52,6 +55,7 @@ impl Request {
             id: id.into(),
             api,
             payload,
+            own: None,
             input,
             sampling: Sampling::default(),
             max_tokens: None,

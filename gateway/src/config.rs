@@ -133,6 +133,8 @@ pub struct Deployment {
     pub shared_cache: bool,
     /// The adapter of the server's model that it is, as requests there name it.
     pub adapter: Option<String>,
+    /// The APIs that it speaks besides OpenAI's chat and completions.
+    pub speaks: Vec<backends::Api>,
 }
 
 /// Where a deployment runs.

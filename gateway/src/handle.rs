@@ -8,6 +8,7 @@ pub mod shadow;
 
 use std::sync::Arc;
 
+use backends::Event;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header, request::Parts};
 use hyper::body::Incoming;
@@ -157,7 +158,7 @@ impl Bare<'_> {
             shelf: shelf.as_ref(),
         };
         let work = Work { runtime: &runtime, plan: &plan, request: &request, told, facts: &facts };
-        let Answered { body, content_type, chosen } = answer(work, reserved, ticket, settlement).await?;
+        let Answered { body, content_type, chosen, passed } = answer(work, reserved, ticket, settlement).await?;
         let streamed = matches!(body, Body::Sse(_));
         let mut response = Response::new(body);
         let headers = response.headers_mut();
@@ -181,7 +182,9 @@ impl Bare<'_> {
             }
         }
         let mut left_out: Vec<&str> = chosen.leaves_out.iter().map(Capability::as_str).collect();
-        left_out.extend(decoded.left_out.iter().map(String::as_str));
+        if !passed {
+            left_out.extend(decoded.left_out.iter().map(String::as_str));
+        }
         if !left_out.is_empty() {
             let names = HeaderValue::from_str(&left_out.join(", "));
             headers.extend(names.ok().map(|names| (HeaderName::from_static("x-pointsman-left-out"), names)));
@@ -206,6 +209,8 @@ struct Answered<'a> {
     /// What a whole one is, where it is not JSON.
     content_type: Option<Box<str>>,
     chosen: &'a Candidate,
+    /// Whether the caller's own bytes went to it, and its own come back, though the API is not OpenAI's chat.
+    passed: bool,
 }
 
 /// Works through a plan whose decision is on its way to the disk.
@@ -241,17 +246,19 @@ async fn answer<'a>(
     let length = route.and_then(|route| runtime.lengths.of(route)).cloned();
     settlement.serves(deployed, committed.attempt, committed.first_token, request.stream, length);
     let told = Told { model: &chosen.model, ..told };
+    let own = |event: &Event| matches!(event, Event::Frame(frame) | Event::Whole(frame) if frame.own);
+    let passed = committed.head.iter().any(own);
     if request.stream {
         let writer = Writer::new(request, told);
         let deadlines = Deadlines { idle: committed.idle, total: committed.deadline };
         let answer = Answer { head: committed.head, rest: committed.rest, backend: committed.backend };
         let sse = SseBody::new(answer, writer, settlement, deadlines);
-        return Ok(Answered { body: Body::Sse(Box::new(sse)), content_type: None, chosen });
+        return Ok(Answered { body: Body::Sse(Box::new(sse)), content_type: None, chosen, passed });
     }
     match whole::assemble(committed.head, request, told, &mut settlement) {
         Ok(Whole { bytes, content_type }) => {
             settlement.completed();
-            Ok(Answered { body: Body::whole(bytes), content_type, chosen })
+            Ok(Answered { body: Body::whole(bytes), content_type, chosen, passed })
         }
         Err(error) => {
             let error = ApiError::exhausted(&error, &facts.model_asked, settlement.tried.len());

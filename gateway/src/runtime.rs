@@ -95,6 +95,7 @@ pub struct Deployed {
     target: Target,
     shared_cache: bool,
     adapter: Option<String>,
+    speaks: Vec<backends::Api>,
 }
 
 /// One loaded configuration, ready to serve.
@@ -146,6 +147,7 @@ impl Deployed {
             target: Target::Native { weights: Weights::BuiltIn, context_tokens: None },
             shared_cache: false,
             adapter: None,
+            speaks: Vec::new(),
         }
     }
 }
@@ -168,6 +170,7 @@ impl Runtime {
                 let same = old.target == deployment.target
                     && old.shared_cache == deployment.shared_cache
                     && old.adapter == deployment.adapter
+                    && old.speaks == deployment.speaks
                     && old.facts.weights == deployment.facts.weights;
                 // An engine that died is started anew. A place elsewhere is asked how it is all the time, and is told by that.
                 let died = || place.local && !place.backend.load(&Probe::default()).healthy;
@@ -193,6 +196,7 @@ impl Runtime {
                 target: deployment.target.clone(),
                 shared_cache: deployment.shared_cache,
                 adapter: deployment.adapter.clone(),
+                speaks: deployment.speaks.clone(),
             }));
         }
         let facts = config.deployments.iter().map(|deployment| deployment.facts.clone()).collect();
@@ -332,12 +336,14 @@ fn backend(
                 }
                 None => at_server(deployment, catalog, base_url, name, key.clone()),
             };
-            remote::backend(id, target, client).map_err(|error| failed(&error))
+            remote::backend(id, target.speaking(&deployment.speaks), client).map_err(|error| failed(&error))
         }
         Target::Fleet { replicas, key, name } => {
             let (deployment, catalog) = (deployment.clone(), Arc::clone(&config.catalog));
             let (key, name) = (key.clone(), name.clone());
-            let target = move |base_url: &str| at_server(&deployment, &catalog, base_url, &name, key.clone());
+            let target = move |base_url: &str| {
+                at_server(&deployment, &catalog, base_url, &name, key.clone()).speaking(&deployment.speaks)
+            };
             let fleet = remote::Fleet::new(id, replicas, target, client).map_err(|error| failed(&error))?;
             Ok(Arc::new(fleet))
         }

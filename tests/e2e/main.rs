@@ -17,6 +17,7 @@ mod licence;
 mod policy;
 mod proxy;
 mod readme;
+mod spoken;
 mod tasks;
 mod tools;
 mod zero_config;

@@ -32,6 +32,7 @@ mod fleet;
 mod gauge;
 mod moment;
 mod named;
+mod own;
 mod probe;
 #[cfg(any(test, fuzzing))]
 pub mod promises;

@@ -18,6 +18,7 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use crate::{
     chunk::{self, Read},
+    own::{Own, Said},
     report,
     sse::{self, BOM, Search},
 };
@@ -26,6 +27,8 @@ use crate::{
 #[derive(Debug)]
 pub struct Reader {
     api: Api,
+    /// For an API that is not read as OpenAI's chunks.
+    own: Option<Own>,
     usage: Arc<Convention>,
     /// The bits of [`Reader::finished`] that a whole answer has.
     wanted: u128,
@@ -73,6 +76,7 @@ impl Reader {
     pub fn new(api: Api, choices: usize, limit: usize, usage: Arc<Convention>) -> Self {
         Self {
             api,
+            own: Own::new(api),
             usage,
             wanted: u128::MAX >> (128 - choices.clamp(1, 128)),
             limit,
@@ -177,6 +181,7 @@ impl Reader {
                     shared.text_tokens = shared.text_tokens.saturating_add(frame.text_tokens);
                     shared.finished |= frame.finished;
                     shared.usage = frame.usage.or(shared.usage);
+                    shared.own |= frame.own;
                     continue;
                 }
                 Verdict::Skip if from == start => {
@@ -257,19 +262,22 @@ impl Reader {
             }
             return Verdict::Alone(Frame { done: true, ..Frame::default() });
         }
+        if let Some(own) = &mut self.own {
+            return match own.event(&data) {
+                Said::Part(frame) => self.part(frame),
+                Said::Error(json) => self.fail(json.as_bytes()),
+                Said::Other | Said::Bad if error => self.fail(&data),
+                Said::Other => Verdict::Keep(Frame { own: true, ..Frame::default() }),
+                Said::Bad => self.skip(&data),
+            };
+        }
         let chunk = match chunk::read(&data) {
             Read::Chunk(chunk) => chunk,
             Read::Other if error => return self.fail(&data),
             // Not of a shape we know, so nothing says that the caller would not want it.
             Read::Other => return Verdict::Keep(Frame { content: true, ..Frame::default() }),
             Read::Bad if error => return self.fail(&data),
-            Read::Bad => {
-                // Logged once a stream: a host may send any number of them.
-                if !std::mem::replace(&mut self.skipped, true) {
-                    tracing::warn!(bytes = data.len(), "an event that is no JSON was left out of a stream");
-                }
-                return Verdict::Skip;
-            }
+            Read::Bad => return self.skip(&data),
         };
         let choices = chunk.choices.unwrap_or_default();
         if error || chunk.is_error() {
@@ -285,6 +293,28 @@ impl Reader {
         let (content, text_tokens, finished) = (choices.content, choices.text_tokens, choices.finished != 0);
         let frame = Frame { content, text_tokens, finished, usage, usage_only, ..Frame::default() };
         if usage_only { Verdict::Alone(frame) } else { Verdict::Keep(frame) }
+    }
+
+    /// A part of an answer in an API of the caller's own, which ends with an event that the caller gets too.
+    fn part(&mut self, frame: Frame) -> Verdict {
+        self.finished |= u128::from(frame.finished);
+        if !frame.done {
+            return Verdict::Keep(frame);
+        }
+        self.give_up();
+        if self.finished == 0 {
+            let reason = "it ended without saying why the model stopped".into();
+            return Verdict::Fail(BackendError::BrokenStream { reason });
+        }
+        Verdict::Alone(frame)
+    }
+
+    fn skip(&mut self, data: &[u8]) -> Verdict {
+        // Logged once a stream: a host may send any number of them.
+        if !std::mem::replace(&mut self.skipped, true) {
+            tracing::warn!(bytes = data.len(), "an event that is no JSON was left out of a stream");
+        }
+        Verdict::Skip
     }
 
     fn fail(&mut self, data: &[u8]) -> Verdict {

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use backends::{Api, Backend, BackendError, BackendId, BoxFuture, EventStream, Input, Load, Probe, Request, Rewrite};
+use backends::{
+    Api, Backend, BackendError, BackendId, BoxFuture, EventStream, Input, Load, Payload, Probe, Request, Rewrite,
+};
 use bytes::Bytes;
 use catalog::Dialect;
 use futures_util::stream;
@@ -28,6 +30,9 @@ use crate::{
 };
 
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The version of the Messages API that is spoken: the only one that there is.
+const ANTHROPIC_VERSION: (HeaderName, HeaderValue) =
+    (HeaderName::from_static("anthropic-version"), HeaderValue::from_static("2023-06-01"));
 
 /// A model at a host or server that speaks the OpenAI-compatible dialect.
 #[derive(Debug)]
@@ -101,10 +106,13 @@ impl Remote {
         self.target.fits(request)?;
         let running = self.running.enter();
         let form = if request.stream { Form::Stream } else { Form::Whole };
-        let response = self.post(request, form)?.await.map_err(refusal::not_sent)?;
+        let own = self.own(request);
+        let api = own.map_or(request.api, |(api, _)| api);
+        let response = self.post(request, api, own.map(|(_, payload)| payload), form)?;
+        let response = response.await.map_err(refusal::not_sent)?;
         named::note(response.headers(), &self.checked.request_ids, &request.id);
-        if request.api.generates() {
-            return self.receive(response, form, request.api, request.answers(), running).await;
+        if api.generates() {
+            return self.receive(response, form, api, request.answers(), running).await;
         }
         if !response.status().is_success() {
             return Err(self.refused(response, request.api).await);
@@ -163,21 +171,31 @@ impl Remote {
         refusal::refused(response, api, &self.quota, self.target.rate_limits_inside.as_deref()).await
     }
 
+    /// What the caller wrote in its own API, where the place speaks that too. An adapter is named in OpenAI's APIs only.
+    fn own<'r>(&self, request: &'r Request) -> Option<(Api, &'r Payload)> {
+        let (api, payload) = request.own.as_ref()?;
+        let spoken = self.checked.others.iter().any(|(known, _)| known == api);
+        (spoken && self.target.adapter.is_none()).then_some((*api, payload))
+    }
+
+    /// Sends a request in `api`; `own` is what the caller wrote in it, where it is not the API of the request.
     fn post(
         &self,
         request: &Request,
+        api: Api,
+        own: Option<&Payload>,
         form: Form,
     ) -> Result<impl Future<Output = Result<Response<Incoming>, NotSent>>, BackendError> {
-        let uri = match request.api {
+        let uri = match api {
             Api::Chat => self.checked.chat.as_ref(),
             Api::Completions => self.checked.completions.as_ref(),
             other => self.checked.others.iter().find(|(api, _)| *api == other).map(|(_, uri)| uri),
         };
         let Some(uri) = uri else {
-            let reason = format!("the host has no `{}`", request.api.path());
-            return Err(BackendError::Unsupported { param: request.api.input(), reason });
+            let reason = format!("the host has no `{}`", api.path());
+            return Err(BackendError::Unsupported { param: api.input(), reason });
         };
-        let generates = request.api.generates();
+        let generates = api.generates();
         let to = Rewrite {
             model: &self.target.name,
             usage: request.stream && self.target.asks_usage,
@@ -189,15 +207,19 @@ impl Remote {
                 let (content_type, body) = form.written(to.model);
                 (HeaderValue::from_str(&content_type).ok(), body)
             }
+            _ if let Some(own) = own => (None, own.rewritten(&Rewrite { model: to.model, ..Rewrite::default() })),
             _ if generates => (None, renamed(request.payload.rewritten(&to), &self.target.renames)),
             _ => (None, task::body(request, &to, &self.target.tokens)?),
         };
-        let accepts = if request.api.answers_otherwise() { "*/*" } else { form.content_type() };
+        let accepts = if api.answers_otherwise() { "*/*" } else { form.content_type() };
         Ok(self.client.send(move || {
             let mut post = http::Request::new(Full::new(body.clone()));
             *post.method_mut() = Method::POST;
             post.uri_mut().clone_from(uri);
             *post.headers_mut() = self.headers(&request.id, accepts);
+            if api == Api::Messages {
+                post.headers_mut().insert(ANTHROPIC_VERSION.0, ANTHROPIC_VERSION.1);
+            }
             if let Some(content_type) = &content_type {
                 post.headers_mut().insert(header::CONTENT_TYPE, content_type.clone());
             }

@@ -283,6 +283,13 @@ impl Target {
 }
 
 impl Target {
+    /// The same, which speaks these APIs too, at their usual paths below the base address.
+    #[must_use]
+    pub fn speaking(mut self, apis: &[Api]) -> Self {
+        self.paths.others.extend(apis.iter().map(|api| (*api, api.path().to_owned())));
+        self
+    }
+
     /// The same for an adapter of the model there, named as requests name one at such a server.
     #[must_use]
     pub fn with_adapter(self, form: &Adapters, adapter: &str) -> Self {

@@ -5,6 +5,7 @@ use backends::{Api, BackendError, Convention, Event, Frame};
 use crate::{
     body::{Cut, Source, collect},
     chunk::{self, Read},
+    own::{Own, Said},
     report,
 };
 
@@ -20,6 +21,15 @@ pub(crate) async fn answer(
         Cut::TooLong => broken(format!("the answer is longer than {limit} bytes")),
         Cut::Broken(cause) => broken(format!("the connection broke before the answer was whole: {cause}")),
     })?;
+    if let Some(mut own) = Own::new(api) {
+        let frame = match own.body(&bytes) {
+            Said::Part(frame) => frame,
+            Said::Error(json) => return Err(report::inside(json.as_bytes(), api)),
+            Said::Other => return Err(broken(format!("the answer is none of `{}`", api.path()))),
+            Said::Bad => return Err(broken("the answer is no JSON".into())),
+        };
+        return Ok(Event::Whole(Frame { bytes, ..frame }));
+    }
     let chunk = match chunk::read(&bytes) {
         Read::Chunk(chunk) => chunk,
         Read::Other => return Err(broken("the answer is no JSON object with `choices`".into())),

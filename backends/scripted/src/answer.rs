@@ -4,6 +4,8 @@ use serde_json::{Value, json};
 
 use crate::ask::Ask;
 
+mod own;
+
 /// When every answer claims to have been made, so that answers can be compared.
 const CREATED: u64 = 1_700_000_000;
 
@@ -12,6 +14,15 @@ const CREATED: u64 = 1_700_000_000;
 pub(crate) enum Api {
     Chat,
     Completions,
+    /// Anthropic's.
+    Messages,
+    Responses,
+}
+
+impl Api {
+    fn is_own(self) -> bool {
+        matches!(self, Self::Messages | Self::Responses)
+    }
 }
 
 /// What an event of a stream is.
@@ -30,17 +41,25 @@ pub(crate) enum Kind {
 #[derive(Clone, Debug)]
 pub(crate) struct Event {
     pub(crate) kind: Kind,
+    /// Its name, in APIs whose events have one.
+    pub(crate) name: Option<String>,
     pub(crate) data: String,
 }
 
 impl Event {
     pub(crate) fn new(kind: Kind, data: impl ToString) -> Self {
-        Self { kind, data: data.to_string() }
+        Self { kind, name: None, data: data.to_string() }
     }
 
     pub(crate) fn done() -> Self {
         Self::new(Kind::Done, "[DONE]")
     }
+}
+
+/// What reports a failure in the place of an answer.
+pub(crate) fn failure(api: Api, code: Value) -> Value {
+    let message = "scripted failure";
+    if api.is_own() { own::error(api, message, code) } else { error(message, "server_error", code) }
 }
 
 /// A body that reports an error.
@@ -55,16 +74,19 @@ pub(crate) fn text(ask: &Ask) -> String {
 
 /// The body of an answer that is not streamed.
 pub(crate) fn whole(api: Api, ask: &Ask, chunks: usize, finish: Option<&str>) -> Value {
+    if api.is_own() {
+        return own::whole(api, ask, chunks, finish);
+    }
     let choices: Vec<Value> = (0..ask.choices())
         .map(|index| match (api, ask.tool()) {
             (Api::Completions, _) => json!({"index": index, "text": text(ask), "logprobs": null, "finish_reason": finish}),
-            (Api::Chat, None) => json!({
+            (_, None) => json!({
                 "index": index,
                 "message": {"role": "assistant", "content": text(ask), "refusal": null},
                 "logprobs": null,
                 "finish_reason": finish,
             }),
-            (Api::Chat, Some(tool)) => json!({
+            (_, Some(tool)) => json!({
                 "index": index,
                 "message": {"role": "assistant", "content": null, "refusal": null, "tool_calls": [call(tool, &arguments(ask))]},
                 "logprobs": null,
@@ -79,8 +101,11 @@ pub(crate) fn whole(api: Api, ask: &Ask, chunks: usize, finish: Option<&str>) ->
     })
 }
 
-/// The events of a streamed answer, `[DONE]` included.
+/// The events of a streamed answer, the last of all (`[DONE]`) included.
 pub(crate) fn events(api: Api, ask: &Ask, chunks: usize) -> Vec<Event> {
+    if api.is_own() {
+        return own::events(api, ask, chunks);
+    }
     let mut events = Vec::new();
     for index in 0..ask.choices() {
         match (api, ask.tool()) {
@@ -100,7 +125,7 @@ pub(crate) fn events(api: Api, ask: &Ask, chunks: usize) -> Vec<Event> {
                     json!({"index": index, "text": "", "logprobs": null, "finish_reason": "stop"}),
                 ));
             }
-            (Api::Chat, None) => {
+            (_, None) => {
                 events.push(delta(Kind::Role, ask, index, json!({"role": "assistant", "content": ""}), None));
                 events.extend(
                     split(&text(ask), chunks)
@@ -109,7 +134,7 @@ pub(crate) fn events(api: Api, ask: &Ask, chunks: usize) -> Vec<Event> {
                 );
                 events.push(delta(Kind::Finish, ask, index, json!({}), Some("stop")));
             }
-            (Api::Chat, Some(tool)) => {
+            (_, Some(tool)) => {
                 events.push(delta(Kind::Role, ask, index, json!({"role": "assistant", "content": null}), None));
                 let mut first = call(tool, "");
                 first["index"] = 0.into();
@@ -141,6 +166,7 @@ pub(crate) fn content(api: Api, ask: &Ask, text: &str) -> Event {
         Api::Completions => {
             chunk(Kind::Content, api, ask, json!({"index": 0, "text": text, "logprobs": null, "finish_reason": null}))
         }
+        Api::Messages | Api::Responses => own::content(api, ask, text),
     }
 }
 

@@ -18,6 +18,9 @@ pub(crate) struct Ask {
     messages: Vec<Turn>,
     #[serde(default)]
     prompt: Value,
+    /// Of the Responses API: a text, or items.
+    #[serde(default)]
+    input: Value,
     #[serde(default)]
     tools: Vec<Value>,
     #[serde(default)]
@@ -30,7 +33,7 @@ struct StreamOptions {
     include_usage: bool,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 struct Turn {
     #[serde(default)]
     role: String,
@@ -39,6 +42,10 @@ struct Turn {
 }
 
 impl Turn {
+    fn of(item: &Value) -> Self {
+        Self::deserialize(item).unwrap_or_default()
+    }
+
     fn text(&self) -> String {
         match &self.content {
             Value::String(text) => text.clone(),
@@ -69,9 +76,10 @@ impl Ask {
         if let Some(turn) = self.messages.iter().rev().find(|turn| turn.role == "user") {
             return turn.text();
         }
-        match &self.prompt {
-            Value::String(text) => text.clone(),
-            Value::Array(prompts) => prompts.first().and_then(Value::as_str).unwrap_or_default().to_owned(),
+        match (&self.prompt, &self.input) {
+            (Value::String(text), _) | (Value::Null, Value::String(text)) => text.clone(),
+            (Value::Null, Value::Array(items)) => items.last().map(Turn::of).unwrap_or_default().text(),
+            (Value::Array(prompts), _) => prompts.first().and_then(Value::as_str).unwrap_or_default().to_owned(),
             _ => String::new(),
         }
     }
@@ -86,15 +94,25 @@ impl Ask {
             }
             _ => 0,
         };
-        turns + prompts
+        let input = match &self.input {
+            Value::String(text) => text.split_whitespace().count(),
+            Value::Array(items) => items.iter().map(|item| Turn::of(item).text().split_whitespace().count()).sum(),
+            _ => 0,
+        };
+        turns + prompts + input
     }
 
     /// The function to call: the first one offered, once a user turn comes last.
     pub(crate) fn tool(&self) -> Option<&str> {
-        let user_is_last = self.messages.last().is_some_and(|turn| turn.role == "user");
+        let of_input = |items: &Vec<Value>| items.last().is_some_and(|item| item["role"] == "user");
+        let user_is_last = self.messages.last().is_some_and(|turn| turn.role == "user")
+            || self.input.is_string()
+            || self.input.as_array().is_some_and(of_input);
         if !user_is_last || self.tool_choice == "none" {
             return None;
         }
-        self.tools.first()?["function"]["name"].as_str()
+        let tool = self.tools.first()?;
+        // Anthropic's and the Responses API name it outside of `function`.
+        tool["function"]["name"].as_str().or_else(|| tool["name"].as_str())
     }
 }

@@ -206,7 +206,7 @@ where
     let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(socket), service).await;
 }
 
-const UNKNOWN_PATH: &str = "no such path; there are /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/rerank, \
+const UNKNOWN_PATH: &str = "no such path; there are /v1/chat/completions, /v1/completions, /v1/messages, /v1/responses, /v1/embeddings, /v1/rerank, \
                             /v1/moderations, /v1/images/generations, /tokenize, /detokenize and /v1/models";
 
 /// Ends a connection without a response.
@@ -268,6 +268,8 @@ impl State {
         let api = match (method, path.as_str()) {
             (Method::POST, "/v1/chat/completions") => Api::Chat,
             (Method::POST, "/v1/completions") => Api::Completions,
+            (Method::POST, "/v1/messages") => Api::Messages,
+            (Method::POST, "/v1/responses") => Api::Responses,
             (Method::GET, "/v1/models") => return Ok(sized(200, self.models().to_string().into(), open)),
             (Method::POST, path) => return self.task(path, &body, open).await,
             _ => return Ok(refuse(404, UNKNOWN_PATH, open)),
@@ -291,7 +293,7 @@ impl State {
     }
 
     async fn generate(&self, api: Api, body: &[u8], open: Open) -> Result<Response<Play>, HungUp> {
-        if let Some(prebuilt) = &self.prebuilt {
+        if let (Some(prebuilt), Api::Chat | Api::Completions) = (&self.prebuilt, api) {
             return Ok(prebuilt.reply(api, streamed(body), open));
         }
         let Ok(ask) = serde_json::from_slice::<Ask>(body) else {

@@ -51,8 +51,8 @@ impl Prebuilt {
             // What follows the text goes out with its last piece, as a host sends it.
             let (text, end): (Vec<_>, Vec<_>) = events.iter().partition(|event| matches!(event.kind, Kind::Content));
             let end: String =
-                end.iter().filter(|event| event.kind != Kind::Role).map(|event| framed(&event.data, "\n")).collect();
-            let mut pieces: Vec<String> = text.iter().map(|event| framed(&event.data, "\n")).collect();
+                end.iter().filter(|event| event.kind != Kind::Role).map(|event| framed(event, "\n")).collect();
+            let mut pieces: Vec<String> = text.iter().map(|event| framed(event, "\n")).collect();
             if let Some(last) = pieces.last_mut() {
                 last.push_str(&end);
             }
@@ -69,7 +69,7 @@ impl Prebuilt {
     pub(crate) fn reply(&self, api: Api, streamed: bool, open: Open) -> Response<Play> {
         let (whole, stream) = match api {
             Api::Chat => (&self.chat_whole, &self.chat_stream),
-            Api::Completions => (&self.completions_whole, &self.completions_stream),
+            _ => (&self.completions_whole, &self.completions_stream),
         };
         if streamed {
             return with_type("text/event-stream", Play::shared(stream.clone(), None, open));
@@ -163,8 +163,8 @@ fn whole(api: Api, ask: &Ask, fault: Option<Fault>, script: &Script, open: Open)
         _ => Some("stop"),
     };
     let body = match fault {
-        Some(Fault::ErrorEvent) => answer::error("scripted failure", "server_error", Value::Null).to_string(),
-        Some(Fault::ErrorFirst(code)) => answer::error("scripted failure", "server_error", code.into()).to_string(),
+        Some(Fault::ErrorEvent) => answer::failure(api, Value::Null).to_string(),
+        Some(Fault::ErrorFirst(code)) => answer::failure(api, code.into()).to_string(),
         Some(Fault::EmptyStream) => String::new(),
         _ => {
             let mut answer = answer::whole(api, ask, script.chunks, finish);
@@ -205,7 +205,7 @@ fn whole(api: Api, ask: &Ask, fault: Option<Fault>, script: &Script, open: Open)
 }
 
 fn stream(api: Api, ask: &Ask, fault: Option<Fault>, script: &Script, open: Open) -> Response<Play> {
-    let events = spoiled(answer::events(api, ask, script.chunks), fault);
+    let events = spoiled(api, answer::events(api, ask, script.chunks), fault);
     let line_end = match fault {
         Some(Fault::CrLf) => "\r\n",
         Some(Fault::Cr) => "\r",
@@ -214,10 +214,12 @@ fn stream(api: Api, ask: &Ask, fault: Option<Fault>, script: &Script, open: Open
     let mut frames: Vec<Bytes> = events
         .iter()
         .map(|event| match fault {
-            Some(Fault::Comments) => format!(": scripted comment\n\n{}", framed(&event.data, "\n")).into(),
+            Some(Fault::Comments) => format!(": scripted comment\n\n{}", framed(event, "\n")).into(),
             // `},` ends a member of an object, so what follows may stand on a line of its own.
-            Some(Fault::MultiLine) => framed(&event.data.replace("},", "},\n"), "\n").into(),
-            _ => framed(&event.data, line_end).into(),
+            Some(Fault::MultiLine) => {
+                framed(&Event { data: event.data.replace("},", "},\n"), ..event.clone() }, "\n").into()
+            }
+            _ => framed(event, line_end).into(),
         })
         .collect();
     match fault {
@@ -239,7 +241,7 @@ fn stream(api: Api, ask: &Ask, fault: Option<Fault>, script: &Script, open: Open
         }
         Some(Fault::StallAfter(n)) => then(paced(frames.into_iter().take(n), script.interval), [Step::Stall]),
         Some(Fault::Endless(ms)) => {
-            let content = framed(&answer::content(api, ask, &REFRAIN.repeat(256)).data, "\n");
+            let content = framed(&answer::content(api, ask, &REFRAIN.repeat(256)), "\n");
             vec![Step::Endless(content.into(), Duration::from_millis(ms))]
         }
         Some(Fault::OpenAfterDone) => then(paced(frames, script.interval), [Step::Stall]),
@@ -258,7 +260,7 @@ fn stream(api: Api, ask: &Ask, fault: Option<Fault>, script: &Script, open: Open
 }
 
 /// The events with a fault put in.
-fn spoiled(mut events: Vec<Event>, fault: Option<Fault>) -> Vec<Event> {
+fn spoiled(api: Api, mut events: Vec<Event>, fault: Option<Fault>) -> Vec<Event> {
     let after_content = events.iter().position(|event| event.kind == Kind::Content).map_or(0, |at| at + 1);
     match fault {
         Some(Fault::MalformedFrame) => events.insert(after_content, Event::new(Kind::Odd, "{\"choices\":[{\"delta\":")),
@@ -272,14 +274,11 @@ fn spoiled(mut events: Vec<Event>, fault: Option<Fault>) -> Vec<Event> {
         }
         Some(Fault::ErrorEvent) => {
             events.truncate(after_content);
-            events.push(Event::new(Kind::Odd, answer::error("scripted failure", "server_error", Value::Null)));
+            events.push(Event::new(Kind::Odd, answer::failure(api, Value::Null)));
             events.push(Event::done());
         }
         Some(Fault::ErrorFirst(code)) => {
-            events = vec![
-                Event::new(Kind::Odd, answer::error("scripted failure", "server_error", code.into())),
-                Event::done(),
-            ];
+            events = vec![Event::new(Kind::Odd, answer::failure(api, code.into())), Event::done()];
         }
         Some(Fault::EmptyStream) => events.clear(),
         Some(Fault::DuplicateUsage) => {
@@ -292,10 +291,11 @@ fn spoiled(mut events: Vec<Event>, fault: Option<Fault>) -> Vec<Event> {
     events
 }
 
-/// Data as a server-sent event.
-fn framed(data: &str, line_end: &str) -> String {
-    let lines: String = data.lines().map(|line| format!("data: {line}{line_end}")).collect();
-    lines + line_end
+/// A server-sent event.
+fn framed(event: &Event, line_end: &str) -> String {
+    let name = event.name.as_ref().map(|name| format!("event: {name}{line_end}"));
+    let lines = event.data.lines().map(|line| format!("data: {line}{line_end}"));
+    name.into_iter().chain(lines).chain([line_end.to_owned()]).collect()
 }
 
 fn paced(frames: impl IntoIterator<Item = Bytes>, interval: Duration) -> Vec<Step> {

@@ -4,6 +4,7 @@ mod replicas;
 
 use std::{collections::HashSet, ops::Range};
 
+use backends::Api;
 use catalog::{Adapters, Catalog, Host, Model, Price, Relation, Server};
 use policies::{Capability, Place};
 use remote::{BaseUrl, Replicas, Secret};
@@ -13,7 +14,7 @@ use super::{
     decode::Spanned,
     found::last_known,
     load::Reading,
-    raw::RawDeployment,
+    raw::{RawDeployment, RawSpoken},
     report::{Problem, list, nearest},
     weights,
     yaml::{Node, Value},
@@ -194,6 +195,9 @@ impl<'a> One<'a, '_> {
                     .hint(format!("add `key: \"${{{variable}}}\"`, or `key_file` with the file that holds it"));
             self.note(problem, self.at);
         }
+        if !host.openai_compatible() {
+            self.refuse("a host that has an API of its own", &[("speaks", raw.speaks.as_ref().map(|it| &it.at))]);
+        }
         let model = model?;
         // A row that the host no longer lists still knows its name there.
         let offer = offer(self.catalog, &host.id, &model.id).or_else(|| last_known(self.catalog, &host.id, &model.id));
@@ -291,6 +295,7 @@ impl<'a> One<'a, '_> {
                 ("key_file", raw.key_file.as_ref().map(|file| &file.at)),
                 ("base_url", raw.base_url.as_ref().map(|url| &url.at)),
                 ("adapter", raw.adapter.as_ref().map(|adapter| &adapter.at)),
+                ("speaks", raw.speaks.as_ref().map(|speaks| &speaks.at)),
                 ("replicas", raw.replicas.as_ref().map(|replicas| &replicas.at)),
             ],
         );
@@ -514,7 +519,13 @@ impl<'a> One<'a, '_> {
         let target = Target::Native { weights: Weights::BuiltIn, context_tokens: None };
         let max_concurrent = self.max_concurrent();
         let shared_cache = self.raw.shared_cache.as_ref().is_some_and(|shared| shared.value);
-        Deployment { facts, target, max_concurrent, shared_cache, adapter: None }
+        let spoken = self.raw.speaks.iter().flat_map(|speaks| &speaks.value);
+        let speaks = spoken.map(|api| match api {
+            RawSpoken::Messages => Api::Messages,
+            RawSpoken::Responses => Api::Responses,
+        });
+        let speaks = speaks.collect();
+        Deployment { facts, target, max_concurrent, shared_cache, adapter: None, speaks }
     }
 
     fn max_concurrent(&mut self) -> Option<u32> {

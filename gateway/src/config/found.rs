@@ -83,7 +83,14 @@ fn live(
                 key: Some(Secret::new(key)),
                 name: offer.name.clone(),
             };
-            Some(Deployment { facts, target, max_concurrent: None, shared_cache: false, adapter: None })
+            Some(Deployment {
+                facts,
+                target,
+                max_concurrent: None,
+                shared_cache: false,
+                adapter: None,
+                speaks: Vec::new(),
+            })
         })
         .collect();
     if deployments.is_empty() {

@@ -136,9 +136,25 @@ pub(super) struct RawDeployment {
     /// adapter's own row of the catalog.
     #[serde(default)]
     pub(super) adapter: Option<Spanned<String>>,
+    /// APIs beside OpenAI's chat and completions that it speaks itself. Their requests and answers are passed on byte by
+    /// byte; without, they are translated to the chat API and back. Default: none, as servers that have them differ in what
+    /// they take.
+    #[serde(default)]
+    pub(super) speaks: Option<Spanned<Vec<RawSpoken>>>,
     /// Price there. Default: what the host lists.
     #[serde(default)]
     pub(super) price: Option<RawPrice>,
+}
+
+/// An API that a host or server may speak besides.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "Spoken")]
+pub(super) enum RawSpoken {
+    /// Anthropic's, at /messages below `base_url`.
+    Messages,
+    /// OpenAI's Responses, at /responses.
+    Responses,
 }
 
 /// Servers that serve one model alike: exactly one of `urls`, `dns`, `file` and `kubernetes`. Each request goes to one of them.

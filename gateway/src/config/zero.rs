@@ -79,7 +79,8 @@ fn demo(catalog: &Catalog) -> Option<Deployment> {
     facts.quantization_bits = Some(DEMO_BITS);
     facts.context_tokens = model.context_tokens;
     let target = Target::Native { weights: Weights::BuiltIn, context_tokens: None };
-    let mut deployment = Deployment { facts, target, max_concurrent: None, shared_cache: false, adapter: None };
+    let mut deployment =
+        Deployment { facts, target, max_concurrent: None, shared_cache: false, adapter: None, speaks: Vec::new() };
     local(&mut deployment, model);
     Some(deployment)
 }

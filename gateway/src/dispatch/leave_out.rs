@@ -50,7 +50,8 @@ pub(super) fn without(request: &Arc<Request>, what: Capabilities) -> Arc<Request
             | Capability::Tokens => {}
         }
     }
-    Arc::new(Request { payload: request.payload.without(&fields), sampling, ..Request::clone(request) })
+    // What the caller wrote in another API holds them by other names: the translation alone is sent.
+    Arc::new(Request { payload: request.payload.without(&fields), own: None, sampling, ..Request::clone(request) })
 }
 
 #[cfg(test)]

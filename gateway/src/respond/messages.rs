@@ -333,6 +333,11 @@ pub fn error(error: &ApiError, request_id: &str) -> Vec<u8> {
     serde_json::to_vec(&fault(error, request_id)).expect("strings and numbers serialise")
 }
 
+/// The event that ends the stream of a whole answer.
+pub fn stop_event(out: &mut Vec<u8>) {
+    event(&Event::MessageStop, out);
+}
+
 /// The event of an error that ends a stream.
 pub fn error_event(error: &ApiError, request_id: &str, out: &mut Vec<u8>) {
     event(&fault(error, request_id), out);

@@ -216,8 +216,9 @@ impl Writer {
         }
     }
 
-    /// The event that ends an answer which broke off.
-    pub fn fail(&mut self, error: &ApiError, out: &mut Vec<u8>) {
+    /// The event that ends an answer which broke off; `begun`: its first events have gone out without this writer.
+    pub fn fail(&mut self, error: &ApiError, begun: bool, out: &mut Vec<u8>) {
+        self.begun |= begun;
         self.begin(out);
         self.tell("response.failed", State::Failed(error), out);
     }

@@ -138,10 +138,14 @@ impl SseBody {
                     settlement.text(frame.text_tokens);
                     frame.usage.into_iter().for_each(|usage| settlement.usage(usage));
                 }
-                if frame.done {
-                    self.complete(out);
-                } else if let Err(error) = self.writer.frame(frame, out) {
-                    self.fail(&error, out);
+                let done = frame.done;
+                if done && !frame.own {
+                    return self.complete(out);
+                }
+                match self.writer.frame(frame, out) {
+                    Ok(()) if done => self.complete(out),
+                    Ok(()) => {}
+                    Err(error) => self.fail(&error, out),
                 }
             }
             Event::Delta(delta) => {

@@ -38,6 +38,9 @@ pub fn assemble(
             Event::Whole(frame) | Event::Frame(frame) => {
                 settlement.text(frame.text_tokens);
                 frame.usage.into_iter().for_each(|usage| settlement.usage(usage));
+                if frame.own {
+                    return Ok(Whole { bytes: frame.bytes, content_type: None });
+                }
                 pieces::read(&frame.bytes, |piece| writer.take(piece))?;
             }
             Event::Delta(delta) => {

@@ -24,7 +24,14 @@ const DONE: &[u8] = b"data: [DONE]\n\n";
 
 /// See the module.
 #[derive(Debug)]
-pub enum Writer {
+pub struct Writer {
+    told: Telling,
+    /// Whether the upstream's own bytes go out, in an API that is not OpenAI's chat or completions.
+    passed: Option<Passed>,
+}
+
+#[derive(Debug)]
+enum Telling {
     /// In OpenAI's chat or completions API.
     OpenAi {
         /// Frames what is generated here.
@@ -36,6 +43,14 @@ pub enum Writer {
     Messages(Box<messages::Writer>),
     /// In the Responses API.
     Responses(Box<responses::Writer>),
+}
+
+/// How far an answer is whose bytes go out as they came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Passed {
+    Begun,
+    /// Its own end has gone out too.
+    Ended,
 }
 
 /// What an answer tells of itself.
@@ -59,40 +74,43 @@ impl Writer {
     /// For the answer to a request.
     pub fn new(request: &Request, told: Told<'_>) -> Self {
         let Told { manner, model, created, include_usage, prompt_tokens, shelf } = told;
-        match manner {
-            Manner::OpenAi => Self::OpenAi { framer: Framer::new(request, model, created), include_usage },
+        let told = match manner {
+            Manner::OpenAi => Telling::OpenAi { framer: Framer::new(request, model, created), include_usage },
             Manner::Messages { shows_reasoning } => {
-                Self::Messages(Box::new(messages::Writer::new(&request.id, model, prompt_tokens, *shows_reasoning)))
+                let writer = messages::Writer::new(&request.id, model, prompt_tokens, *shows_reasoning);
+                Telling::Messages(Box::new(writer))
             }
             Manner::Responses(echo) => {
                 let writer = responses::Writer::new(&request.id, model, created, Arc::clone(echo));
-                Self::Responses(Box::new(writer.kept_on(shelf.cloned())))
+                Telling::Responses(Box::new(writer.kept_on(shelf.cloned())))
             }
-        }
+        };
+        Self { told, passed: None }
     }
 
     /// The same for an answer that is told whole.
     pub(super) fn keeping(request: &Request, told: Told<'_>) -> Self {
-        match Self::new(request, told) {
-            Self::Messages(writer) => Self::Messages(Box::new(writer.keeping())),
+        let told = match Self::new(request, told).told {
+            Telling::Messages(writer) => Telling::Messages(Box::new(writer.keeping())),
             other => other,
-        }
+        };
+        Self { told, passed: None }
     }
 
     /// How many choices the answer has.
     pub fn choices(&self) -> usize {
-        match self {
-            Self::OpenAi { framer, .. } => framer.choices(),
-            Self::Messages(_) | Self::Responses(_) => 1,
+        match &self.told {
+            Telling::OpenAi { framer, .. } => framer.choices(),
+            Telling::Messages(_) | Telling::Responses(_) => 1,
         }
     }
 
     /// A piece of an answer that is read, in an API that is not the backend's.
     fn piece(&mut self, piece: Piece<'_>, out: &mut Vec<u8>) {
-        match self {
-            Self::OpenAi { .. } => {}
-            Self::Messages(writer) => writer.piece(piece, out),
-            Self::Responses(writer) => writer.piece(piece, out),
+        match &mut self.told {
+            Telling::OpenAi { .. } => {}
+            Telling::Messages(writer) => writer.piece(piece, out),
+            Telling::Responses(writer) => writer.piece(piece, out),
         }
     }
 
@@ -103,10 +121,10 @@ impl Writer {
 
     /// Token counts, likewise.
     pub(super) fn count(&mut self, usage: Usage) {
-        match self {
-            Self::OpenAi { .. } => {}
-            Self::Messages(writer) => writer.usage(usage),
-            Self::Responses(writer) => writer.usage(usage),
+        match &mut self.told {
+            Telling::OpenAi { .. } => {}
+            Telling::Messages(writer) => writer.usage(usage),
+            Telling::Responses(writer) => writer.usage(usage),
         }
     }
 
@@ -115,8 +133,13 @@ impl Writer {
     /// # Errors
     /// When it has to be read and cannot be.
     pub(super) fn frame(&mut self, frame: Frame, out: &mut Gathered) -> Result<(), BackendError> {
-        if let Self::OpenAi { include_usage, .. } = self {
-            if !frame.usage_only || *include_usage {
+        if frame.own {
+            self.passed = Some(if frame.done { Passed::Ended } else { Passed::Begun });
+            out.frame(frame.bytes);
+            return Ok(());
+        }
+        if let Telling::OpenAi { include_usage, .. } = self.told {
+            if !frame.usage_only || include_usage {
                 out.frame(frame.bytes);
             }
             return Ok(());
@@ -127,23 +150,23 @@ impl Writer {
 
     /// Text or parts of calls that were generated here.
     pub(super) fn delta(&mut self, delta: &Delta, out: &mut Vec<u8>) {
-        match self {
-            Self::OpenAi { framer, .. } => framer.delta(delta, out),
+        match &mut self.told {
+            Telling::OpenAi { framer, .. } => framer.delta(delta, out),
             _ => pieces::of_delta(delta, |piece| self.piece(piece, out)),
         }
     }
 
     /// The end of a choice that was generated here.
     pub(super) fn finish(&mut self, index: u32, reason: FinishReason, out: &mut Vec<u8>) {
-        match self {
-            Self::OpenAi { framer, .. } => framer.finish(index, reason, out),
+        match &mut self.told {
+            Telling::OpenAi { framer, .. } => framer.finish(index, reason, out),
             _ => self.piece(Piece::Finish { reason: reason.as_str().into(), stop_sequence: None }, out),
         }
     }
 
     /// The token counts of what was generated here; other APIs tell them at the end.
     pub(super) fn usage(&self, usage: Usage, out: &mut Vec<u8>) {
-        if let Self::OpenAi { framer, .. } = self {
+        if let Telling::OpenAi { framer, .. } = &self.told {
             framer.usage(usage, out);
         }
     }
@@ -151,46 +174,50 @@ impl Writer {
     /// The end of a whole answer. `usage`: what it took, as somebody counted or as it is estimated.
     pub(super) fn end(&mut self, usage: Option<Usage>, out: &mut Vec<u8>) {
         usage.into_iter().for_each(|usage| self.count(usage));
-        match self {
-            Self::OpenAi { .. } => out.extend_from_slice(DONE),
-            Self::Messages(writer) => writer.end(out),
-            Self::Responses(writer) => writer.end(out),
+        match (&mut self.told, self.passed) {
+            (_, Some(Passed::Ended)) => {}
+            (Telling::OpenAi { .. }, _) => out.extend_from_slice(DONE),
+            (Telling::Messages(_), Some(Passed::Begun)) => messages::stop_event(out),
+            (Telling::Messages(writer), None) => writer.end(out),
+            // Its end is in one with the reason for it, without which no answer is whole.
+            (Telling::Responses(_), Some(Passed::Begun)) => {}
+            (Telling::Responses(writer), None) => writer.end(out),
         }
     }
 
     /// The end of an answer that broke off.
     pub(super) fn error(&mut self, error: &ApiError, request_id: &str, out: &mut Vec<u8>) {
-        match self {
-            Self::OpenAi { .. } => {
+        match &mut self.told {
+            Telling::OpenAi { .. } => {
                 out.extend_from_slice(b"data: ");
                 out.extend_from_slice(&error.json(request_id));
                 out.extend_from_slice(b"\n\n");
                 out.extend_from_slice(DONE);
             }
-            Self::Messages(_) => messages::error_event(error, request_id, out),
-            Self::Responses(writer) => writer.fail(error, out),
+            Telling::Messages(_) => messages::error_event(error, request_id, out),
+            Telling::Responses(writer) => writer.fail(error, self.passed.is_some(), out),
         }
     }
 
     /// What keeps a silent stream open.
     pub(super) fn heartbeat(&mut self) -> Bytes {
-        match self {
-            Self::OpenAi { .. } => Bytes::from_static(b": keep-alive\n\n"),
-            Self::Messages(_) => Bytes::from_static(messages::PING),
-            Self::Responses(writer) => {
+        match &mut self.told {
+            Telling::Messages(_) => Bytes::from_static(messages::PING),
+            Telling::Responses(writer) if self.passed.is_none() => {
                 let mut out = Vec::new();
                 writer.heartbeat(&mut out);
                 out.into()
             }
+            _ => Bytes::from_static(b": keep-alive\n\n"),
         }
     }
 
     /// The whole answer, in an API that is not the backend's.
     pub(super) fn whole(self) -> Vec<u8> {
-        match self {
-            Self::OpenAi { .. } => Vec::new(),
-            Self::Messages(writer) => writer.whole(),
-            Self::Responses(writer) => writer.whole(),
+        match self.told {
+            Telling::OpenAi { .. } => Vec::new(),
+            Telling::Messages(writer) => writer.whole(),
+            Telling::Responses(writer) => writer.whole(),
         }
     }
 }

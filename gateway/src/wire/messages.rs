@@ -13,7 +13,8 @@
 //! | `output_config.format`, `output_format` | `response_format` |
 //! | `metadata.user_id` | `user` |
 //!
-//! Arguments and schemas keep their bytes. `cache_control`, `thinking`, `output_config.effort`, `context_management` and
+//! A deployment that speaks this API itself (`speaks`) gets the caller's own bytes. For all others: arguments and schemas keep
+//! their bytes. `cache_control`, `thinking`, `output_config.effort`, `context_management` and
 //! `service_tier` are hints to Anthropic's own service and are not passed on; whether `thinking` is asked for says whether
 //! the answer shows reasoning, and the effort that is left out is named to the caller. What would need that service (tools
 //! that run there, containers, MCP servers) is refused by its name. Fields that nobody knows are not passed on: they are of another API than the backend's.
@@ -21,7 +22,7 @@
 mod chat;
 mod content;
 
-use backends::Object;
+use backends::{Api, Object};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -149,12 +150,13 @@ pub(super) fn decode(id: &str, object: &Object<'_>, what: For) -> Result<Decoded
         return Err(ApiError::invalid("max_tokens".to_owned(), "`max_tokens` is missing; this API needs it"));
     }
     // Keys that could choose another model or place are refused here as in every API.
-    super::payload(object)?;
+    let payload = super::payload(object)?;
     let shows_reasoning = asked.thinking.as_ref().is_some_and(|thinking| thinking.r#type != "disabled");
     let metadata = asked.metadata.take();
     let effort = asked.output_config.as_ref().is_some_and(|config| config.effort.is_some());
     let left_out = if effort { vec!["output_config.effort".to_owned()] } else { Vec::new() };
-    let decoded = chat::of(asked, metadata.as_deref())?.decoded(id, ["stop", "stop_sequences"])?;
+    let mut decoded = chat::of(asked, metadata.as_deref())?.decoded(id, ["stop", "stop_sequences"])?;
+    decoded.request.own = Some((Api::Messages, payload));
     Ok(Decoded { metadata, manner: Manner::Messages { shows_reasoning }, left_out, ..decoded })
 }
 

@@ -10,6 +10,9 @@
 //! | `text.format` | `response_format` |
 //! | `max_output_tokens` | `max_tokens` |
 //!
+//! A deployment that speaks this API itself (`speaks`) gets the caller's own bytes where nothing is to be kept
+//! (`store: false`), it goes on from no earlier response, and no tool is left out.
+//!
 //! Tools that run at OpenAI (`web_search`, `namespace` and so on) are left out and named to the caller, as agents offer them
 //! whatever they talk to; a choice that forces one is refused. `reasoning.effort` is left out and named likewise.
 //! `reasoning.summary`, `include`, `truncation`, `service_tier`, `text.verbosity` and `prompt_cache_key` are hints to OpenAI's own service and are not passed on. A request that goes on from an earlier one
@@ -20,7 +23,7 @@ mod chat;
 
 use std::sync::Arc;
 
-use backends::Object;
+use backends::{Api, Object};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
@@ -223,7 +226,7 @@ pub(super) fn decode(id: &str, object: &Object<'_>, before: Option<&Before<'_>>)
     }
     let written: Written = super::parse(object)?;
     // Keys that could choose another model or place are refused here as in every API.
-    super::payload(object)?;
+    let payload = super::payload(object)?;
     let metadata = asked.metadata.take();
     let custom =
         asked.tools.iter().flatten().filter(|tool| tool.r#type == "custom").filter_map(|tool| tool.name.clone());
@@ -240,11 +243,15 @@ pub(super) fn decode(id: &str, object: &Object<'_>, before: Option<&Before<'_>>)
         kept,
     };
     let effort = asks_effort(echo.written.reasoning.as_deref());
+    let alone = asked.store == Some(false) && asked.previous_response_id.is_none();
     let (chat, mut left_out) = chat::of(asked)?;
+    // What is kept goes by ids of the gateway, and tools that run elsewhere are nothing that a policy has decided on.
+    let own = (alone && left_out.is_empty()).then_some((Api::Responses, payload));
     if effort {
         left_out.push("reasoning.effort".to_owned());
     }
-    let decoded = chat.decoded(id, ["max_tokens", "max_output_tokens"])?;
+    let mut decoded = chat.decoded(id, ["max_tokens", "max_output_tokens"])?;
+    decoded.request.own = own;
     Ok(Decoded { metadata, manner: Manner::Responses(Arc::new(echo)), left_out, ..decoded })
 }
 

@@ -200,7 +200,7 @@ fn an_answer_that_breaks_off_ends_as_failed_with_what_was_there() {
     let (mut writer, mut out) = (writer(Echo::default()), Vec::new());
     writer.piece(Piece::Text("half".into()), &mut out);
     writer.heartbeat(&mut out);
-    writer.fail(&ApiError::unavailable("x", "it broke"), &mut out);
+    writer.fail(&ApiError::unavailable("x", "it broke"), false, &mut out);
     let found = events(out);
     let [.., beat, last] = &found[..] else { panic!("{found:?}") };
     assert_eq!(beat["type"], "response.in_progress");

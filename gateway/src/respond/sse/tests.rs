@@ -53,11 +53,14 @@ fn body(events: EventStream, include_usage: bool) -> (SseBody, tempfile::TempDir
     let attempt = Arc::new(Stats::new(Epoch::start(), Arc::default())).begin(Size::of(1)).unwrap();
     let mut settlement = Settlement::new(ledger, "req_1".into(), Instant::now(), 5);
     settlement.serves(Arc::new(Deployed::for_tests("d", "m")), attempt, Duration::ZERO, true, None);
-    let request = request(include_usage);
-    let told = Told { manner: &Manner::OpenAi, model: "m", created: 7, include_usage, prompt_tokens: 5, shelf: None };
     let deadlines = Deadlines { idle: IDLE, total: Instant::now() + Duration::from_secs(300) };
     let answer = Answer { head: Vec::new(), rest: events, backend: Arc::new(Nobody) };
-    (SseBody::new(answer, Writer::new(&request, told), settlement, deadlines), folder)
+    (SseBody::new(answer, writer(&request(include_usage), include_usage), settlement, deadlines), folder)
+}
+
+fn writer(request: &Request, include_usage: bool) -> Writer {
+    let told = Told { manner: &Manner::OpenAi, model: "m", created: 7, include_usage, prompt_tokens: 5, shelf: None };
+    Writer::new(request, told)
 }
 
 async fn rest(body: &mut SseBody) -> String {
@@ -145,8 +148,7 @@ async fn silence_after_the_finish_reason_of_the_only_choice_takes_nothing_from_t
     assert_eq!(outcome(&folder)["status"], "completed");
 
     let (mut first_of_two, _folder) = body(stream::iter([frame(last, true)]).chain(stream::pending()).boxed(), false);
-    let Writer::OpenAi { framer, .. } = &mut first_of_two.writer else { unreachable!("a chat") };
-    *framer = crate::respond::Framer::new(&Request { choices: 2, ..request(false) }, "m", 7);
+    first_of_two.writer = writer(&Request { choices: 2, ..request(false) }, false);
     assert!(rest(&mut first_of_two).await.contains("backend.timeout"), "the other choice is missing");
 }
 
