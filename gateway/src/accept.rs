@@ -48,8 +48,9 @@ pub async fn serve<S, B>(listener: TcpListener, service: S, limits: Limits, stop
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
-    B: Body<Error = Infallible> + Send + 'static,
+    B: Body + Send + 'static,
     B::Data: Send,
+    B::Error: std::error::Error + Send + Sync,
 {
     let slots = Arc::new(Semaphore::new(limits.connections));
     let graceful = GracefulShutdown::new();
@@ -88,8 +89,9 @@ async fn connection<S, B>(stream: TcpStream, service: S, limits: Limits, watcher
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
-    B: Body<Error = Infallible> + Send + 'static,
+    B: Body + Send + 'static,
     B::Data: Send,
+    B::Error: std::error::Error + Send + Sync,
 {
     // A token is one small write; it must not wait for the next.
     let _ = stream.set_nodelay(true);

@@ -43,7 +43,8 @@ pub fn of(decoded: &Decoded, caller: &Grant, headers: &HeaderMap, config: &Confi
         arm: None,
         draw: 0,
         needs: decoded.needs,
-        stream: decoded.request.stream,
+        // Sound goes out as it comes, whatever the caller asked for.
+        stream: decoded.request.stream && decoded.request.api.generates(),
         headers: declared_headers(&config.facts, headers),
         metadata: declared_metadata(&config.facts, decoded),
     }

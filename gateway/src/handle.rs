@@ -162,15 +162,17 @@ impl Bare<'_> {
         let streamed = matches!(body, Body::Sse(_));
         let mut response = Response::new(body);
         let headers = response.headers_mut();
-        if streamed {
+        if streamed && request.api.generates() {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
-            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-            // nginx in front of us must not gather tokens.
-            headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
         } else {
             let written = content_type.and_then(|kind| HeaderValue::from_str(&kind).ok());
             headers
                 .insert(header::CONTENT_TYPE, written.unwrap_or_else(|| HeaderValue::from_static("application/json")));
+        }
+        if streamed {
+            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+            // nginx in front of us must not gather tokens.
+            headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
         }
         let deployed = &runtime.deployed[chosen.deployment];
         headers.insert("x-pointsman-deployment", deployed.id_header.clone());
@@ -206,7 +208,7 @@ struct Work<'a> {
 /// An answer, and who gives it.
 struct Answered<'a> {
     body: Body,
-    /// What a whole one is, where it is not JSON.
+    /// What it is, where it is neither JSON nor an event stream of ours.
     content_type: Option<Box<str>>,
     chosen: &'a Candidate,
     /// Whether the caller's own bytes went to it, and its own come back, though the API is not OpenAI's chat.
@@ -249,11 +251,15 @@ async fn answer<'a>(
     let own = |event: &Event| matches!(event, Event::Frame(frame) | Event::Whole(frame) if frame.own);
     let passed = committed.head.iter().any(own);
     if request.stream {
+        let content_type = committed.head.iter().find_map(|event| match event {
+            Event::Frame(frame) | Event::Whole(frame) => frame.content_type.clone(),
+            _ => None,
+        });
         let writer = Writer::new(request, told);
         let deadlines = Deadlines { idle: committed.idle, total: committed.deadline };
         let answer = Answer { head: committed.head, rest: committed.rest, backend: committed.backend };
         let sse = SseBody::new(answer, writer, settlement, deadlines);
-        return Ok(Answered { body: Body::Sse(Box::new(sse)), content_type: None, chosen, passed });
+        return Ok(Answered { body: Body::Sse(Box::new(sse)), content_type, chosen, passed });
     }
     match whole::assemble(committed.head, request, told, &mut settlement) {
         Ok(Whole { bytes, content_type }) => {

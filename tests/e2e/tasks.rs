@@ -181,6 +181,32 @@ async fn speech_comes_as_sound_and_sound_becomes_text_by_models_that_do_that() {
 }
 
 #[tokio::test]
+async fn sound_goes_out_as_it_comes_and_what_breaks_off_breaks_the_connection() {
+    let (gateway, host) = world("good", "ranker").await;
+    let body = json!({"model": "auto", "input": "a longer text than before", "voice": "alloy"});
+    let ask = || gateway.request("POST", "/v1/audio/speech").json(&body).send();
+
+    host.script_next(Fault::StallAfter(1));
+    let mut response = ask().await.unwrap();
+    assert_eq!(response.headers()["content-type"], "audio/mpeg");
+    let first = response.chunk().await.unwrap().unwrap();
+    assert!(!first.is_empty() && host.running() == 1, "the rest has not come yet");
+    drop(response);
+    host.until_running(0).await;
+
+    host.script_next(Fault::CutAfter(2));
+    let response = ask().await.unwrap();
+    assert_eq!(response.status(), 200);
+    assert!(response.bytes().await.is_err(), "half of a text is not a whole one");
+    let broken = tests::until(|| gateway.ledger().into_iter().find(|record| record["status"] == "broken")).await;
+    assert_eq!(broken["kind"], "outcome");
+
+    host.script_next(Fault::CutAfter(0));
+    let response = ask().await.unwrap();
+    assert_eq!(response.status(), 502, "nothing has been said yet, so it can be told");
+}
+
+#[tokio::test]
 async fn a_host_that_fails_is_replaced_as_for_a_chat() {
     let (gateway, host) = world("good", "ranker").await;
     host.script_next(Fault::Status(500, None));

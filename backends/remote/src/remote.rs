@@ -122,7 +122,12 @@ impl Remote {
             true => written(response.headers()),
             false => answered(response.headers(), Form::Whole).map(|_| None)?,
         };
-        let (request, limit) = (Arc::clone(request), self.target.limits.whole);
+        let limit = self.target.limits.whole;
+        let content_type = match content_type {
+            Some(kind) if request.stream => return Ok(task::pieces(response.into_body(), limit, kind, running)),
+            whole => whole,
+        };
+        let request = Arc::clone(request);
         let (usage, tokens) = (Arc::clone(&self.target.usage), self.target.tokens.clone());
         Ok(Box::pin(stream::once(async move {
             let told = (&*usage, &tokens, content_type);

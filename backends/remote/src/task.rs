@@ -10,14 +10,17 @@ mod embeddings;
 mod rerank;
 mod tokens;
 
-use backends::{Api, BackendError, Convention, Event, Frame, Input, Request, Rewrite, Usage};
+use backends::{Api, BackendError, Convention, Event, EventStream, Frame, Input, Request, Rewrite, Usage};
 use bytes::Bytes;
 use catalog::{Detokenize, Tokenize};
+use futures_util::stream;
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
 use crate::{
-    body::{Cut, Source, collect},
+    body::{Cut, Source, collect, next_data},
+    client::root,
+    gauge::Running,
     report,
 };
 
@@ -71,6 +74,38 @@ pub(crate) async fn answer(
         };
     }
     read(bytes, request, usage, tokens)
+}
+
+/// Sound, or a transcript that is told piece by piece: its bytes as they come.
+pub(crate) fn pieces(body: impl Source, limit: usize, content_type: Box<str>, running: Running) -> EventStream {
+    struct Reading<B> {
+        body: B,
+        content_type: Box<str>,
+        taken: usize,
+        _running: Running,
+    }
+    let reading = Reading { body, content_type, taken: 0, _running: running };
+    Box::pin(stream::unfold(Some(reading), move |reading| async move {
+        let mut reading = reading?;
+        let failed = |reason: String| Some((Err(broken(reason)), None));
+        match next_data(&mut reading.body).await {
+            Err(error) => failed(format!("the connection broke before the answer was whole: {}", root(&error))),
+            Ok(None) if reading.taken == 0 => failed("the answer is empty".to_owned()),
+            Ok(None) => {
+                let end = Frame { finished: true, done: true, ..Frame::default() };
+                Some((Ok(Event::Frame(end)), None))
+            }
+            Ok(Some(bytes)) => {
+                reading.taken += bytes.len();
+                if reading.taken > limit {
+                    return failed(format!("the answer is longer than {limit} bytes"));
+                }
+                let content_type = Some(reading.content_type.clone());
+                let frame = Frame { content: !bytes.is_empty(), bytes, content_type, ..Frame::default() };
+                Some((Ok(Event::Frame(frame)), Some(reading)))
+            }
+        }
+    }))
 }
 
 fn whole_frame(bytes: Bytes) -> Frame {

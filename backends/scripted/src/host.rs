@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use http_body_util::{BodyExt, Limited};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
@@ -33,7 +33,7 @@ use crate::{
     fault::Fault,
     gauge::{End, Gauge, Open, Progress},
     play::Play,
-    reply::{Prebuilt, Reply, reply, sized},
+    reply::{self, Prebuilt, Reply, reply, sized},
     script::Script,
     socket::{Line, Socket},
     task,
@@ -281,15 +281,18 @@ impl State {
     async fn task(&self, path: &str, body: &[u8], open: Open) -> Result<Response<Play>, HungUp> {
         let asked: Value = serde_json::from_slice(body).unwrap_or_default();
         let Some(answer) = task::answer(path, &asked) else { return Ok(refuse(404, UNKNOWN_PATH, open)) };
-        let faulty = asked["model"].as_str().is_some_and(|model| model.parse::<Fault>().is_ok());
-        if faulty || !locked(&self.next).is_empty() {
+        let fault = locked(&self.next).front().copied().or_else(|| asked["model"].as_str()?.parse().ok());
+        if path == "/v1/audio/speech"
+            && let None | Some(Fault::CutAfter(_) | Fault::StallAfter(_)) = fault
+        {
+            locked(&self.next).pop_front();
+            return Ok(reply::sound(&answer.to_string(), fault, &self.script, open));
+        }
+        let faulty = fault.is_some();
+        if faulty {
             return self.generate(Api::Chat, body, open).await;
         }
-        let mut response = sized(200, answer.to_string().into(), open);
-        if path == "/v1/audio/speech" {
-            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("audio/mpeg"));
-        }
-        Ok(response)
+        Ok(sized(200, answer.to_string().into(), open))
     }
 
     async fn generate(&self, api: Api, body: &[u8], open: Open) -> Result<Response<Play>, HungUp> {

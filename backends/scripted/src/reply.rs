@@ -134,6 +134,18 @@ pub(crate) fn sized(status: u16, body: Bytes, open: Open) -> Response<Play> {
     response
 }
 
+/// Sound, in four pieces.
+pub(crate) fn sound(bytes: &str, fault: Option<Fault>, script: &Script, open: Open) -> Response<Play> {
+    let bytes = bytes.as_bytes();
+    let pieces = bytes.chunks(bytes.len().div_ceil(4).max(1)).map(Bytes::copy_from_slice);
+    let steps = match fault {
+        Some(Fault::CutAfter(n)) => then(paced(pieces.take(n), script.interval), [Step::Flush, Step::Cut]),
+        Some(Fault::StallAfter(n)) => then(paced(pieces.take(n), script.interval), [Step::Stall]),
+        _ => paced(pieces, script.interval),
+    };
+    with_type("audio/mpeg", Play::new(steps, None, open))
+}
+
 fn refused(status: u16, retry_after: Option<RetryAfter>, open: Open) -> Response<Play> {
     let body = answer::error(&format!("scripted status {status}"), "scripted_error", Value::Null);
     let mut response = sized(status, body.to_string().into(), open);

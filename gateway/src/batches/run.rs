@@ -242,9 +242,11 @@ impl Asker {
         };
         let response = answered.unwrap_or_else(|error| error.response(self.api, request));
         let (head, body) = response.into_parts();
-        // It never fails.
-        let Ok(body) = body.collect().await;
-        (head.status, body.to_bytes())
+        match body.collect().await {
+            Ok(body) => (head.status, body.to_bytes()),
+            // Asked again: what broke off may not the next time.
+            Err(_) => (StatusCode::BAD_GATEWAY, Bytes::new()),
+        }
     }
 
     /// Who made the batch, if it may still ask.

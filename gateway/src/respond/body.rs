@@ -8,12 +8,12 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use std::convert::Infallible;
 use tokio::io::{AsyncRead as _, ReadBuf};
 
 use super::sse::SseBody;
 
-/// A response body. It never fails: what goes wrong mid-answer is told in the API's own terms.
+/// A response body. What goes wrong mid-answer is told in the API's own terms; where it has none, the body fails, which
+/// breaks the connection.
 #[derive(Debug)]
 pub enum Body {
     /// All bytes at once.
@@ -23,6 +23,11 @@ pub enum Body {
     /// What a file holds, piece by piece.
     File(FileBody),
 }
+
+/// An answer broke off, in bytes that have no word for it.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the answer broke off")]
+pub struct BrokenOff;
 
 /// A file that is sent. One that cannot be read to its end ends before the length that was announced, which a client
 /// notices.
@@ -72,14 +77,17 @@ impl Body {
 
 impl http_body::Body for Body {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = BrokenOff;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         match self.get_mut() {
             Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Self::File(file) => file.poll_piece(cx).map(|piece| piece.map(|piece| Ok(Frame::data(piece)))),
-            Self::Sse(sse) => sse.poll_bytes(cx).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Sse(sse) => match ready!(sse.poll_bytes(cx)) {
+                None if sse.is_cut() => Poll::Ready(Some(Err(BrokenOff))),
+                bytes => Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes)))),
+            },
         }
     }
 

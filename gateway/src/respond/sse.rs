@@ -4,6 +4,9 @@
 //! engine slot. Exactly one terminal comes, as the caller's API has it (`writer`): that of a whole answer, or that of a broken
 //! one.
 //!
+//! Sound goes this way too, though it is no event stream: nothing can be said in it, so one that breaks off breaks its
+//! connection, and a client knows that it has not all of it.
+//!
 //! Timers cost nothing a chunk: one sleep is armed for the nearest deadline, and when it fires it looks how long
 //! ago the last bytes were and is armed again. A silent stream gets a sign of life, so that proxies keep it open.
 
@@ -42,6 +45,8 @@ pub struct SseBody {
     /// A choice ended, so the answer may be called whole.
     finished: bool,
     ended: bool,
+    /// It broke off, and its bytes cannot say so.
+    cut: bool,
     timer: Pin<Box<Sleep>>,
     last_bytes: Instant,
     last_heartbeat: Instant,
@@ -80,12 +85,18 @@ impl SseBody {
             settlement: Some(settlement),
             finished: false,
             ended: false,
+            cut: false,
             timer: Box::pin(sleep_until((now + HEARTBEAT.min(deadlines.idle)).min(deadlines.total))),
             last_bytes: now,
             last_heartbeat: now,
             deadlines,
             _backend: answer.backend,
         }
+    }
+
+    /// Whether it broke off without a word for it, so that the connection has to tell.
+    pub fn is_cut(&self) -> bool {
+        self.cut
     }
 
     /// The next bytes to send; `None` after the terminal.
@@ -195,6 +206,7 @@ impl SseBody {
     /// The terminal of a broken answer: an error, and no finish reason that nobody gave.
     fn fail(&mut self, error: &BackendError, out: &mut Gathered) {
         self.ended = true;
+        self.cut = !self.writer.tells_errors();
         let id = self.settlement.as_ref().map(|settlement| settlement.request_id().to_owned()).unwrap_or_default();
         self.writer.error(&ApiError::broken_stream(error), &id, out.text());
         if let Some(settlement) = self.settlement.take() {
@@ -215,7 +227,7 @@ impl SseBody {
             if let Some(phase) = phase {
                 let mut out = Gathered::default();
                 self.late(phase, &mut out);
-                return Poll::Ready(Some(out.take()));
+                return Poll::Ready(Some(out.take()).filter(|bytes| !bytes.is_empty()));
             }
             let beat = self.last_bytes.max(self.last_heartbeat) + HEARTBEAT;
             let beats = now >= beat;
@@ -223,7 +235,10 @@ impl SseBody {
             self.timer.as_mut().reset(next_beat.min(self.last_bytes + self.deadlines.idle).min(self.deadlines.total));
             if beats {
                 self.last_heartbeat = now;
-                return Poll::Ready(Some(self.writer.heartbeat()));
+                let sign = self.writer.heartbeat();
+                if !sign.is_empty() {
+                    return Poll::Ready(Some(sign));
+                }
             }
         }
         Poll::Pending

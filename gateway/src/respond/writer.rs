@@ -43,6 +43,8 @@ enum Telling {
     Messages(Box<messages::Writer>),
     /// In the Responses API.
     Responses(Box<responses::Writer>),
+    /// Sound, or a transcript piece by piece: the upstream's bytes, in which nothing can be said.
+    Bytes,
 }
 
 /// How far an answer is whose bytes go out as they came.
@@ -75,6 +77,7 @@ impl Writer {
     pub fn new(request: &Request, told: Told<'_>) -> Self {
         let Told { manner, model, created, include_usage, prompt_tokens, shelf } = told;
         let told = match manner {
+            Manner::OpenAi if request.api.answers_otherwise() => Telling::Bytes,
             Manner::OpenAi => Telling::OpenAi { framer: Framer::new(request, model, created), include_usage },
             Manner::Messages { shows_reasoning } => {
                 let writer = messages::Writer::new(&request.id, model, prompt_tokens, *shows_reasoning);
@@ -101,14 +104,14 @@ impl Writer {
     pub fn choices(&self) -> usize {
         match &self.told {
             Telling::OpenAi { framer, .. } => framer.choices(),
-            Telling::Messages(_) | Telling::Responses(_) => 1,
+            Telling::Messages(_) | Telling::Responses(_) | Telling::Bytes => 1,
         }
     }
 
     /// A piece of an answer that is read, in an API that is not the backend's.
     fn piece(&mut self, piece: Piece<'_>, out: &mut Vec<u8>) {
         match &mut self.told {
-            Telling::OpenAi { .. } => {}
+            Telling::OpenAi { .. } | Telling::Bytes => {}
             Telling::Messages(writer) => writer.piece(piece, out),
             Telling::Responses(writer) => writer.piece(piece, out),
         }
@@ -122,7 +125,7 @@ impl Writer {
     /// Token counts, likewise.
     pub(super) fn count(&mut self, usage: Usage) {
         match &mut self.told {
-            Telling::OpenAi { .. } => {}
+            Telling::OpenAi { .. } | Telling::Bytes => {}
             Telling::Messages(writer) => writer.usage(usage),
             Telling::Responses(writer) => writer.usage(usage),
         }
@@ -138,11 +141,13 @@ impl Writer {
             out.frame(frame.bytes);
             return Ok(());
         }
-        if let Telling::OpenAi { include_usage, .. } = self.told {
-            if !frame.usage_only || include_usage {
+        match self.told {
+            Telling::OpenAi { include_usage: false, .. } if frame.usage_only => return Ok(()),
+            Telling::OpenAi { .. } | Telling::Bytes => {
                 out.frame(frame.bytes);
+                return Ok(());
             }
-            return Ok(());
+            Telling::Messages(_) | Telling::Responses(_) => {}
         }
         // A frame may hold several events.
         remote::sse_data(&frame.bytes).try_for_each(|data| pieces::read(&data, |piece| self.piece(piece, out.text())))
@@ -175,7 +180,7 @@ impl Writer {
     pub(super) fn end(&mut self, usage: Option<Usage>, out: &mut Vec<u8>) {
         usage.into_iter().for_each(|usage| self.count(usage));
         match (&mut self.told, self.passed) {
-            (_, Some(Passed::Ended)) => {}
+            (_, Some(Passed::Ended)) | (Telling::Bytes, _) => {}
             (Telling::OpenAi { .. }, _) => out.extend_from_slice(DONE),
             (Telling::Messages(_), Some(Passed::Begun)) => messages::stop_event(out),
             (Telling::Messages(writer), None) => writer.end(out),
@@ -194,14 +199,21 @@ impl Writer {
                 out.extend_from_slice(b"\n\n");
                 out.extend_from_slice(DONE);
             }
+            Telling::Bytes => {}
             Telling::Messages(_) => messages::error_event(error, request_id, out),
             Telling::Responses(writer) => writer.fail(error, self.passed.is_some(), out),
         }
     }
 
-    /// What keeps a silent stream open.
+    /// Whether an answer that broke off can say so.
+    pub(super) fn tells_errors(&self) -> bool {
+        !matches!(self.told, Telling::Bytes)
+    }
+
+    /// What keeps a silent stream open; nothing where nothing can be said.
     pub(super) fn heartbeat(&mut self) -> Bytes {
         match &mut self.told {
+            Telling::Bytes => Bytes::new(),
             Telling::Messages(_) => Bytes::from_static(messages::PING),
             Telling::Responses(writer) if self.passed.is_none() => {
                 let mut out = Vec::new();
@@ -215,7 +227,7 @@ impl Writer {
     /// The whole answer, in an API that is not the backend's.
     pub(super) fn whole(self) -> Vec<u8> {
         match self.told {
-            Telling::OpenAi { .. } => Vec::new(),
+            Telling::OpenAi { .. } | Telling::Bytes => Vec::new(),
             Telling::Messages(writer) => writer.whole(),
             Telling::Responses(writer) => writer.whole(),
         }

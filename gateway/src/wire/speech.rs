@@ -1,11 +1,11 @@
-//! `POST /v1/audio/speech`: the request. Voices, formats and the like stay in the bytes; the sound comes whole.
+//! `POST /v1/audio/speech`: the request. Voices, formats and the like stay in the bytes; the sound goes out as it comes.
 
 use backends::{Api, Input, Object};
 use policies::Task;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Decoded, fields::unknown, task};
+use super::{Decoded, task};
 use crate::respond::error::ApiError;
 
 #[derive(Deserialize, JsonSchema)]
@@ -13,17 +13,14 @@ use crate::respond::error::ApiError;
 pub(super) struct Speech {
     model: String,
     input: String,
-    #[serde(default)]
-    stream_format: Option<String>,
 }
 
 /// Reads the body of a request for speech.
 pub(super) fn decode(id: &str, object: &Object<'_>) -> Result<Decoded, ApiError> {
     let asked: Speech = super::parse(object)?;
     let payload = super::payload(object)?;
-    if let Some(format) = asked.stream_format.filter(|format| format != "audio") {
-        return Err(unknown("stream_format", &format, "`audio`: sound comes whole here"));
-    }
     let input = Input::Texts(vec![asked.input]);
-    Ok(task::decoded(id, (Api::Speech, Task::Speech), asked.model, payload, input, None))
+    let mut decoded = task::decoded(id, (Api::Speech, Task::Speech), asked.model, payload, input, None);
+    decoded.request.stream = true;
+    Ok(decoded)
 }

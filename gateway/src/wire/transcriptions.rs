@@ -34,15 +34,14 @@ pub async fn decode(id: &str, headers: &HeaderMap, body: Bytes) -> Result<Decode
             let message = format!("`{}` would choose a model or a place past the policies", clip(&field.name, 100));
             return Err(ApiError::invalid(field.name.clone(), message).hint("leave it out"));
         }
-        if field.name == "stream" && *field.content == *b"true" {
-            let message = "`stream`: a transcript comes whole here, not piece by piece";
-            return Err(ApiError::invalid("stream".to_owned(), message).hint("leave `stream` out"));
-        }
     }
     let payload = serde_json::json!({"model": model}).to_string();
     let payload = Payload::new(payload.into()).map_err(|_| missing("model"))?;
     let what = (Api::Transcriptions, Task::Transcriptions);
-    Ok(task::decoded(id, what, model, payload, Input::Form(form), None))
+    let stream = form.fields.iter().any(|field| field.name == "stream" && *field.content == *b"true");
+    let mut decoded = task::decoded(id, what, model, payload, Input::Form(form), None);
+    decoded.request.stream = stream;
+    Ok(decoded)
 }
 
 #[cfg(test)]
@@ -81,7 +80,6 @@ mod tests {
             (&[("model", "a")], "file"),
             (&[("model", "a"), ("model", "b"), ("file", "x")], "model"),
             (&[("model", "a"), ("file", "x"), ("api_base", "http://10.0.0.1")], "api_base"),
-            (&[("model", "a"), ("file", "x"), ("stream", "true")], "stream"),
         ] {
             assert_eq!(decoded(fields).await.unwrap_err().as_deref(), Some(param), "{fields:?}");
         }
