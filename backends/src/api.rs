@@ -27,6 +27,8 @@ pub enum Api {
     Tokenize,
     /// `POST /detokenize`, likewise
     Detokenize,
+    /// `GET /tokenizer_info`, likewise
+    TokenizerInfo,
 }
 
 impl Api {
@@ -45,6 +47,7 @@ impl Api {
             Self::Transcriptions => "/audio/transcriptions",
             Self::Tokenize => "/tokenize",
             Self::Detokenize => "/detokenize",
+            Self::TokenizerInfo => "/tokenizer_info",
         }
     }
 
@@ -57,6 +60,7 @@ impl Api {
             Self::Transcriptions => "file",
             Self::Rerank => "documents",
             Self::Detokenize => "tokens",
+            Self::TokenizerInfo => "model",
         }
     }
 

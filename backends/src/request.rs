@@ -83,7 +83,8 @@ impl Request {
             | Input::Texts(_)
             | Input::Form(_)
             | Input::Tokenize { .. }
-            | Input::Detokenize(_) => 1,
+            | Input::Detokenize(_)
+            | Input::TokenizerInfo => 1,
         }
     }
 }
@@ -135,6 +136,8 @@ pub enum Input {
     },
     /// Tokens whose text is asked for.
     Detokenize(Vec<u32>),
+    /// What the model's tokenizer is.
+    TokenizerInfo,
 }
 
 /// A prompt of the completions API.

@@ -178,6 +178,9 @@ pub struct ServerPaths {
     /// Text from sound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transcriptions: Option<String>,
+    /// What a model's tokenizer is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokenizer_info: Option<String>,
 }
 
 /// How a server is asked for the tokens of a text.

@@ -84,7 +84,7 @@ fn asked(input: &Input) -> Option<String> {
         Input::Rank { query, .. } => Some(query.clone()),
         Input::Texts(texts) => texts.first().cloned(),
         Input::Tokenize { text, .. } => Some(text.clone()),
-        Input::Detokenize(_) | Input::Form(_) => None,
+        Input::Detokenize(_) | Input::Form(_) | Input::TokenizerInfo => None,
     }
 }
 
@@ -125,7 +125,7 @@ pub fn prompt_tokens(input: &Input) -> u64 {
         }
         Input::Texts(texts) => texts.iter().map(|text| text_tokens(text)).max().unwrap_or(0),
         // Nothing is generated, so no window has to hold it.
-        Input::Tokenize { .. } | Input::Detokenize(_) | Input::Form(_) => 0,
+        Input::Tokenize { .. } | Input::Detokenize(_) | Input::Form(_) | Input::TokenizerInfo => 0,
     }
 }
 

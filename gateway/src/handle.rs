@@ -52,6 +52,25 @@ pub async fn ask(gateway: Arc<Gateway>, api: ClientApi, request: Request<Incomin
     response
 }
 
+/// `GET /tokenizer_info?model=NAME`: what a model's tokenizer is, as the place that serves it tells.
+pub async fn tokenizer_info(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response<Body> {
+    let (arrived, id, api) = (Instant::now(), request_id(), ClientApi::TokenizerInfo);
+    let (parts, _) = request.into_parts();
+    let told = async {
+        let runtime = gateway.runtime();
+        let caller = admit::admit(&runtime.config.access, &parts.headers)?;
+        let model = page::parameter(parts.uri.query().unwrap_or_default(), "model").ok_or_else(|| {
+            ApiError::invalid("model".to_owned(), "`model` is missing from the query")
+                .hint("for example `/tokenizer_info?model=NAME`; GET /v1/models lists the names")
+        })?;
+        let bytes = serde_json::json!({"model": model}).to_string().into();
+        Bare { runtime, api, headers: &parts.headers, caller, bytes, id: &id, arrived }.answered(&gateway).await
+    };
+    let mut response = told.await.unwrap_or_else(|error: ApiError| refused(error).response(api, &id));
+    stamp(response.headers_mut(), &id);
+    response
+}
+
 /// `POST /v1/messages/count_tokens` and `POST /v1/responses/input_tokens`: the tokens of a prompt, an estimate as plans are
 /// made with.
 pub async fn count_tokens(gateway: Arc<Gateway>, api: ClientApi, request: Request<Incoming>) -> Response<Body> {

@@ -68,7 +68,7 @@ const MODELS: &str = "Models and tokens";
 const STATE: &str = "State";
 
 /// Every path of the clients' listener.
-const ENDPOINTS: [Endpoint; 34] = [
+const ENDPOINTS: [Endpoint; 35] = [
     endpoint(
         ("post", "/v1/chat/completions"),
         TEXT,
@@ -237,6 +237,13 @@ const ENDPOINTS: [Endpoint; 34] = [
         "The text of tokens, likewise",
         Body::Json(ClientApi::Detokenize),
         Answer::Json("DetokenizeResponse"),
+    ),
+    endpoint(
+        ("get", "/tokenizer_info"),
+        MODELS,
+        "What the tokenizer of `?model=` is, in the words of a `tokenizer_config.json`",
+        Body::None,
+        Answer::Json("TokenizerInfo"),
     ),
     endpoint(("get", "/health"), STATE, "200: it runs", Body::None, Answer::Json("Health")),
     endpoint(("get", "/ready"), STATE, "200: it can serve; else 503", Body::None, Answer::Json("Ready")),

@@ -60,6 +60,7 @@ async fn clients(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response<
         (_, &Method::GET | &Method::HEAD) if path == "/v1/models" || path.starts_with("/v1/models/") => {
             models(&gateway, &request).unwrap_or_else(refuse)
         }
+        ("/tokenizer_info", &Method::GET) => handle::tokenizer_info(gateway, request).await,
         ("/openapi.json", &Method::GET | &Method::HEAD) => json_response(openapi::bytes()),
         ("/health", &Method::GET | &Method::HEAD) => admin::health(),
         ("/ready", &Method::GET | &Method::HEAD) => admin::ready(&gateway, false),
@@ -72,7 +73,7 @@ async fn clients(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response<
         }
         // Claude Code asks this before anything else.
         ("/", &Method::GET | &Method::HEAD) => admin::health(),
-        ("/health" | "/ready" | "/metrics" | "/openapi.json" | "/v1/models" | "/", _) => {
+        ("/health" | "/ready" | "/metrics" | "/openapi.json" | "/v1/models" | "/tokenizer_info" | "/", _) => {
             refuse(ApiError::method_not_allowed("GET"))
         }
         _ if handle::files::is_here(path) => handle::files::answer(&gateway, request).await.unwrap_or_else(refuse),

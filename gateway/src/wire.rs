@@ -92,6 +92,7 @@ pub fn decode(api: ClientApi, id: &str, bytes: Bytes) -> Result<Decoded, ApiErro
         ClientApi::Transcriptions => Err(ApiError::invalid(None, "sound comes as a form, not as JSON")),
         ClientApi::Tokenize => tokens::decode(id, object),
         ClientApi::Detokenize => tokens::decode_ids(id, object),
+        ClientApi::TokenizerInfo => tokens::decode_info(id, object),
     })
 }
 
@@ -111,7 +112,7 @@ pub fn schema(api: ClientApi, generator: &mut SchemaGenerator) -> Schema {
         ClientApi::Moderations => return generator.subschema_for::<moderations::Moderation>(),
         ClientApi::Images => return generator.subschema_for::<images::Picture>(),
         ClientApi::Speech => return generator.subschema_for::<speech::Speech>(),
-        ClientApi::Transcriptions => return json_schema!({"type": "object"}),
+        ClientApi::Transcriptions | ClientApi::TokenizerInfo => return json_schema!({"type": "object"}),
         ClientApi::Tokenize => {
             let turns = generator.subschema_for::<chat::Chat>();
             let text = generator.subschema_for::<tokens::Tokenize>();

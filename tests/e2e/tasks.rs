@@ -232,6 +232,14 @@ async fn tokens_are_told_by_the_engine_in_the_process_and_by_servers() {
     let turns = json!([{"role": "user", "content": "Which licence has Llama 3?"}]);
     let (status, chat) = gateway.post("/tokenize", &json!({"model": "pointsman-demo", "messages": turns})).await;
     assert!(status == 200 && chat["count"].as_u64() > told["count"].as_u64(), "with its template: {chat}");
+    let info = |query: &str| gateway.request("GET", &format!("/tokenizer_info{query}"));
+    let (status, told) = gateway.send(info("?model=pointsman-demo")).await;
+    assert_eq!((status, told["vocab_size"].as_u64().is_some_and(|size| size > 100)), (200, true), "{told}");
+    assert!(told["chat_template"].as_str().is_some_and(|template| template.contains("messages")), "{told}");
+    let (status, told) = gateway.send(info("?model=qwen3-8b")).await;
+    assert_eq!((status, &told["tokenizer_class"]), (200, &json!("Scripted")), "as the server tells it: {told}");
+    let (status, error) = gateway.send(info("")).await;
+    assert_eq!((status, &error["error"]["param"]), (400, &json!("model")), "{error}");
     let (status, error) = gateway.post("/detokenize", &json!({"model": "pointsman-demo", "tokens": [4_000_000]})).await;
     assert_eq!((status, &error["error"]["param"]), (400, &json!("tokens")), "{error}");
     let (status, told) = gateway.post("/tokenize", &json!({"model": "qwen3-8b", "prompt": "one two"})).await;

@@ -108,6 +108,11 @@ impl Template {
         Ok(Some(Self { environment, constants, knows_developer, calls }))
     }
 
+    /// Its text, as the file has it.
+    pub(crate) fn source(&self) -> String {
+        self.environment.get_template("chat").map(|template| template.source().to_owned()).unwrap_or_default()
+    }
+
     /// How the model writes tool calls, where the template can tell it of tools in a way that is known here.
     pub(crate) fn calls(&self) -> Option<&'static Format> {
         self.calls

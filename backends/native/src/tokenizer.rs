@@ -193,6 +193,24 @@ impl Tokenizer {
         self.vocabulary.is_end(id)
     }
 
+    /// What kind it is, in the words of GGUF: `llama` or `gpt2`.
+    pub fn kind(&self) -> &'static str {
+        match self.model {
+            Model::Spm(_) => "llama",
+            Model::Bpe(_) => "gpt2",
+        }
+    }
+
+    /// Whether a prompt begins with [`Tokenizer::bos`].
+    pub fn adds_bos(&self) -> bool {
+        self.add_bos
+    }
+
+    /// Whether a prompt ends with [`Tokenizer::eos`].
+    pub fn adds_eos(&self) -> bool {
+        self.add_eos
+    }
+
     /// The token that starts a text, if the model has one.
     pub fn bos(&self) -> Option<u32> {
         self.vocabulary.bos()

@@ -3,7 +3,10 @@
 use backends::{Api, BackendError, Event, Frame, Input, Request};
 use serde_json::{Value, json};
 
-use crate::{prepare::Speech, template::Chat};
+use crate::{
+    prepare::Speech,
+    template::{Chat, Template},
+};
 
 impl Speech {
     /// The answer to a request that generates nothing.
@@ -34,12 +37,29 @@ impl Speech {
                 let text = String::from_utf8_lossy(&bytes);
                 json!({"prompt": text, "text": text})
             }
+            (Input::TokenizerInfo, _) => self.tokenizer_info(),
             (_, api) => {
                 let reason = "this engine generates text".to_owned();
                 return Err(BackendError::Unsupported { param: api.input(), reason });
             }
         };
         Ok(Event::Whole(Frame { bytes: answer.to_string().into(), content: true, finished: true, ..Frame::default() }))
+    }
+
+    /// What the tokenizer is, in the words of a `tokenizer_config.json`.
+    fn tokenizer_info(&self) -> Value {
+        let tokenizer = &self.tokenizer;
+        let name = |id: Option<u32>| id.map(|id| String::from_utf8_lossy(tokenizer.spelling(id)).into_owned());
+        json!({
+            "tokenizer_class": tokenizer.kind(),
+            "vocab_size": tokenizer.len(),
+            "model_max_length": self.context,
+            "bos_token": name(tokenizer.bos()),
+            "eos_token": name(tokenizer.eos()),
+            "add_bos_token": tokenizer.adds_bos(),
+            "add_eos_token": tokenizer.adds_eos(),
+            "chat_template": self.template.as_ref().map(Template::source),
+        })
     }
 
     fn told(&self, tokens: &[u32]) -> Value {

@@ -219,7 +219,7 @@ impl Remote {
         let accepts = if api.answers_otherwise() { "*/*" } else { form.content_type() };
         Ok(self.client.send(move || {
             let mut post = http::Request::new(Full::new(body.clone()));
-            *post.method_mut() = Method::POST;
+            *post.method_mut() = if api == Api::TokenizerInfo { Method::GET } else { Method::POST };
             post.uri_mut().clone_from(uri);
             *post.headers_mut() = self.headers(&request.id, accepts);
             if api == Api::Messages {

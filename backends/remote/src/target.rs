@@ -265,6 +265,7 @@ impl Target {
                         (Api::Speech, &server.paths.speech),
                         (Api::Transcriptions, &server.paths.transcriptions),
                         (Api::Tokenize, &server.tokenize.as_ref().map(|how| how.path.clone())),
+                        (Api::TokenizerInfo, &server.paths.tokenizer_info),
                         (Api::Detokenize, &server.detokenize.as_ref().map(|how| how.path.clone())),
                     ],
                     below,

@@ -35,6 +35,7 @@ pub(crate) fn body(request: &Request, to: &Rewrite<'_>, tokens: &Tokens) -> Resu
             let reason = "the server tells the tokens of texts, not of conversations".to_owned();
             Err(BackendError::Unsupported { param: "messages", reason })
         }
+        (Input::TokenizerInfo, _) => Ok(Bytes::new()),
         (Input::Detokenize(ids), (_, Some(how))) => Ok(tokens::ask_text(how, to.model, ids)),
         _ => Ok(request.payload.rewritten(to)),
     }
@@ -133,6 +134,7 @@ fn read(bytes: Bytes, request: &Request, usage: &Convention, tokens: &Tokens) ->
         }
         (Input::Detokenize(_), (_, Some(how))) => (Some(tokens::text(&bytes, how)?), None),
         (_, (Some(how), _)) if request.api == Api::Tokenize => (Some(tokens::told(&bytes, how)?), None),
+        (Input::TokenizerInfo, _) if is_object => (None, None),
         _ if request.api == Api::Moderations && some(&outline.results) => (None, counted),
         _ if request.api == Api::Images && some(&outline.data) => (None, counted),
         _ if request.api == Api::Transcriptions && outline.text.is_some() => (None, counted),

@@ -270,6 +270,9 @@ impl State {
             (Method::POST, "/v1/completions") => Api::Completions,
             (Method::POST, "/v1/messages") => Api::Messages,
             (Method::POST, "/v1/responses") => Api::Responses,
+            (Method::GET, "/tokenizer_info") => {
+                return Ok(sized(200, Bytes::from_static(br#"{"tokenizer_class":"Scripted"}"#), open));
+            }
             (Method::GET, "/v1/models") => return Ok(sized(200, self.models().to_string().into(), open)),
             (Method::POST, path) => return self.task(path, &body, open).await,
             _ => return Ok(refuse(404, UNKNOWN_PATH, open)),

@@ -29,10 +29,12 @@ pub enum ClientApi {
     Tokenize,
     /// `POST /detokenize`, likewise
     Detokenize,
+    /// `GET /tokenizer_info`, likewise, with the model in its query
+    TokenizerInfo,
 }
 
 impl ClientApi {
-    /// The one that is spoken at a path, if one is.
+    /// The one whose requests are posted to a path, if one is.
     pub fn at(path: &str) -> Option<Self> {
         Some(match path {
             "/v1/chat/completions" => Self::Chat,
@@ -67,6 +69,7 @@ impl ClientApi {
             Self::Transcriptions => "transcriptions",
             Self::Tokenize => "tokenize",
             Self::Detokenize => "detokenize",
+            Self::TokenizerInfo => "tokenizer_info",
         }
     }
 
@@ -83,6 +86,7 @@ impl ClientApi {
             Self::Transcriptions => Api::Transcriptions,
             Self::Tokenize => Api::Tokenize,
             Self::Detokenize => Api::Detokenize,
+            Self::TokenizerInfo => Api::TokenizerInfo,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `POST /tokenize` and `POST /detokenize`, in the shape of vLLM: the requests.
+//! `POST /tokenize`, `POST /detokenize` and `GET /tokenizer_info`, in the shape of vLLM: the requests.
 
 use backends::{Api, Input, Object};
 use policies::Task;
@@ -20,6 +20,11 @@ pub(super) struct Tokenize {
     add_special_tokens: Option<bool>,
 }
 
+#[derive(Deserialize)]
+struct Info {
+    model: String,
+}
+
 #[derive(Deserialize, JsonSchema)]
 #[schemars(rename = "DetokenizeRequest")]
 pub(super) struct Detokenize {
@@ -39,6 +44,13 @@ pub(super) fn decode(id: &str, object: &Object<'_>) -> Result<Decoded, ApiError>
     let payload = super::payload(object)?;
     let input = Input::Tokenize { text: asked.prompt, special: asked.add_special_tokens.unwrap_or(true) };
     Ok(task::decoded(id, what, asked.model, payload, input, None))
+}
+
+/// A question for what a model's tokenizer is.
+pub(super) fn decode_info(id: &str, object: &Object<'_>) -> Result<Decoded, ApiError> {
+    let asked: Info = super::parse(object)?;
+    let payload = super::payload(object)?;
+    Ok(task::decoded(id, (Api::TokenizerInfo, Task::Tokens), asked.model, payload, Input::TokenizerInfo, None))
 }
 
 /// Reads the body of a request for the text of tokens.
