@@ -11,7 +11,7 @@ use crate::{Usage, text_tokens};
 /// [`Event::Whole`] when it is not, whose bytes are forwarded untouched.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// Text of a choice, or a part of a tool call.
+    /// Text of a choice, reasoning that led to it, or a part of a tool call.
     Delta(Delta),
     /// A choice ended.
     Finish {
@@ -28,28 +28,31 @@ pub enum Event {
     Whole(Frame),
 }
 
-/// What a choice gained, with the tokens it came from. Text comes before calls.
+/// What a choice gained, with the tokens it came from. Reasoning comes before text, and text before calls.
 #[derive(Clone, Debug, Default)]
 pub struct Delta {
     /// The choice.
     pub index: u32,
+    /// What the model wrote for itself before its answer, without the marks around it. Valid text, and mostly empty.
+    pub reasoning: String,
     /// Valid text; a code point split over tokens is held back until it is whole. May be empty.
     pub text: String,
     /// Parts of tool calls, in their order.
     pub calls: Vec<CallPart>,
-    /// One entry a token, when asked for.
+    /// One entry a token of the text, when asked for.
     pub logprobs: Vec<TokenLogprob>,
 }
 
 impl Delta {
     /// Whether it has nothing for the caller.
     pub fn is_empty(&self) -> bool {
-        self.text.is_empty() && self.logprobs.is_empty() && self.calls.is_empty()
+        self.reasoning.is_empty() && self.text.is_empty() && self.logprobs.is_empty() && self.calls.is_empty()
     }
 
     /// Tokens of the texts in it, as [`text_tokens`] has them.
     pub fn text_tokens(&self) -> u64 {
-        text_tokens(&self.text) + self.calls.iter().map(|call| text_tokens(&call.arguments)).sum::<u64>()
+        let calls = self.calls.iter().map(|call| text_tokens(&call.arguments));
+        text_tokens(&self.reasoning) + text_tokens(&self.text) + calls.sum::<u64>()
     }
 }
 
@@ -131,4 +134,16 @@ pub struct Frame {
     pub own: bool,
     /// What the bytes are, where that is not JSON.
     pub content_type: Option<Box<str>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasoning_is_something_for_the_caller_and_is_counted() {
+        let delta = Delta { reasoning: "The user greets.".into(), ..Delta::default() };
+        assert!(!delta.is_empty() && Delta::default().is_empty());
+        assert_eq!(delta.text_tokens(), text_tokens("The user greets."));
+    }
 }

@@ -20,6 +20,7 @@ use crate::{
     },
     grammar::{Constraint, Grammars, Source, json},
     prepare::{Speech, unsupported},
+    reasoning::Reasoning,
     template::Template,
 };
 
@@ -33,24 +34,40 @@ pub(crate) struct Kept {
     pub(crate) constraint: Option<Box<Constraint>>,
     /// How tool calls are read out of it, where tools are on offer.
     pub(crate) calls: Option<Box<Calls>>,
+    /// How reasoning is parted from it, where it may begin with some.
+    pub(crate) reasoning: Option<Box<Reasoning>>,
+    /// The control tokens that are marks of calls or reasoning, and so part of the text.
+    pub(crate) marks: Arc<[u32]>,
 }
 
 /// See [`Kept::calls`].
 #[derive(Clone, Debug)]
 pub(crate) struct Calls {
     pub(crate) parser: Parser,
-    /// The control tokens that are marks of calls.
-    pub(crate) marks: Arc<[u32]>,
     /// Whether an answer goes on after its first call.
     pub(crate) parallel: bool,
 }
 
 impl Speech {
-    /// What the answer to a request must be, and how calls are read out of it.
+    /// What the answer to a request must be, and how reasoning and calls are read out of it. `opened`: the prompt ends within
+    /// reasoning.
     ///
     /// # Errors
     /// [`BackendError::Unsupported`] for what cannot be kept to.
-    pub(crate) fn kept(&self, request: &Request) -> Result<Kept, BackendError> {
+    pub(crate) fn kept(&self, request: &Request, opened: bool) -> Result<Kept, BackendError> {
+        let mut kept = self.asked(request)?;
+        // Where a form is asked for it begins with the first token, or behind the block that the prompt has opened.
+        let may_begin_with_it = matches!(request.input, Input::Chat { .. }) && (opened || kept.constraint.is_none());
+        let marks = self.template.as_ref().and_then(Template::reasoning).filter(|_| may_begin_with_it);
+        if let Some(marks) = marks {
+            kept.reasoning = Some(Box::new(Reasoning::new(opened)));
+            kept.marks = kept.marks.iter().chain(marks.iter()).copied().collect();
+        }
+        Ok(kept)
+    }
+
+    /// The same, of an answer without reasoning.
+    fn asked(&self, request: &Request) -> Result<Kept, BackendError> {
         let shape = request.shape.as_ref();
         let functions = match &request.input {
             Input::Chat { .. } => functions(&request.tools)?,
@@ -58,7 +75,7 @@ impl Speech {
         };
         if functions.is_empty() {
             let constraint = shape.map(|shape| self.compile(&source(shape)?, shape.field)).transpose()?;
-            return Ok(Kept { constraint, calls: None });
+            return Ok(Kept { constraint, ..Kept::default() });
         }
         let Tools { choice, parallel, .. } = &request.tools;
         let format = self.template.as_ref().and_then(Template::calls).unwrap_or(NEUTRAL);
@@ -93,12 +110,9 @@ impl Speech {
         };
         let names = functions.into_iter().map(|function| function.name).collect();
         let parser = Parser::new(format, names, obliges(choice), shape.is_none() || obliges(choice));
-        let marks = (0..self.tokenizer.len() as u32).filter(|&id| {
-            let is = |mark: &str| !mark.is_empty() && mark.as_bytes() == self.tokenizer.spelling(id);
-            self.tokenizer.is_control(id) && (format.starts.iter().any(|mark| is(mark)) || is(format.end))
-        });
-        let calls = Calls { parser, marks: marks.collect(), parallel };
-        Ok(Kept { constraint, calls: Some(Box::new(calls)) })
+        let marks = self.tokenizer.controls(|name| format.marks().any(|mark| mark.as_bytes() == name)).collect();
+        let calls = Some(Box::new(Calls { parser, parallel }));
+        Ok(Kept { constraint, calls, marks, ..Kept::default() })
     }
 
     fn compile(&self, source: &Source, field: &'static str) -> Result<Box<Constraint>, BackendError> {

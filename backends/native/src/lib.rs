@@ -2,7 +2,7 @@
 //!
 //! From file to answer: [`gguf`] checks the file, [`tokenizer`] and [`template`] turn a conversation into tokens,
 //! [`model`] computes what may follow, `grammar` says what of that may stand in an answer of an asked form, [`sampler`]
-//! chooses, and `calls` takes tool calls out of the text. The scheduler thread behind [`Engine`] does this for several
+//! chooses, `reasoning` parts what the model writes for itself from its answer, and `calls` takes tool calls out of that. The scheduler thread behind [`Engine`] does this for several
 //! requests at once and sends the pieces as events. It reads the llama architecture.
 //!
 //! Knows nothing of HTTP, hosts, policies or licences (the licence named in a file is passed on as text).
@@ -15,6 +15,7 @@ mod grammar;
 pub mod model;
 mod output;
 mod prepare;
+mod reasoning;
 pub mod sampler;
 mod scheduler;
 pub mod template;

@@ -64,6 +64,8 @@ pub(crate) struct Echo {
 struct Prepared {
     tokens: Arc<[u32]>,
     echo: Option<Echo>,
+    /// Whether the answer begins within reasoning.
+    opens_reasoning: bool,
 }
 
 impl Speech {
@@ -80,7 +82,7 @@ impl Speech {
         }
         let sampling = Arc::new(request.sampling.clone());
         let seed = request.sampling.seed.unwrap_or_else(rand::random);
-        let kept = self.kept(request)?;
+        let kept = self.kept(request, prompts.first().is_some_and(|prompt| prompt.opens_reasoning))?;
         // Where the answer is made of calls there is no text that a stop sequence could end.
         let stops = if form::obliges(&request.tools.choice) { Vec::new() } else { request.stop.clone() };
         let stop: Arc<[String]> = stops.into();
@@ -130,14 +132,15 @@ impl Speech {
                 };
                 let kwargs = template_kwargs.as_deref();
                 let tools = tools.as_deref().filter(|_| request.tools.choice != ToolChoice::None);
-                let tokens = if template.calls().is_some() {
+                let written = if template.calls().is_some() {
                     template.encode(Chat { messages, tools, kwargs }, &self.tokenizer, self.context)?
                 } else {
                     let offered = if tools.is_some() { &*request.tools.offered } else { &[] };
                     let messages = neutral::conversation(messages, offered);
                     template.encode(Chat { messages: &messages, tools: None, kwargs }, &self.tokenizer, self.context)?
                 };
-                Ok(vec![self.prepared(tokens, "messages", None)?])
+                let prepared = self.prepared(written.tokens, "messages", None)?;
+                Ok(vec![Prepared { opens_reasoning: written.opens_reasoning, ..prepared }])
             }
             Input::Prompts(prompts) => prompts.iter().map(|prompt| self.prompt(prompt, request.echo)).collect(),
             _ => unsupported(request.api.input(), "there is nothing to go on from"),
@@ -191,7 +194,7 @@ impl Speech {
             tokens.push(start);
             echo = echo.map(|echo| Echo { added: 1, ..echo });
         }
-        Ok(Prepared { tokens: tokens.into(), echo })
+        Ok(Prepared { tokens: tokens.into(), echo, opens_reasoning: false })
     }
 
     /// Room for the answer; an error where there is none for even one token of it.

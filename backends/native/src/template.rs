@@ -17,7 +17,7 @@ mod guard;
 #[cfg(test)]
 mod tests;
 
-use std::io;
+use std::{io, sync::Arc};
 
 use backends::{BackendError, Message, Part};
 use minijinja::{Environment, Error as JinjaError, Value, syntax::SyntaxConfig, value::ValueKind};
@@ -25,6 +25,7 @@ use minijinja::{Environment, Error as JinjaError, Value, syntax::SyntaxConfig, v
 use crate::{
     calls::Format,
     gguf::{self, File},
+    reasoning,
     tokenizer::Tokenizer,
 };
 
@@ -42,6 +43,7 @@ pub struct Template {
     constants: [(&'static str, Value); 3],
     knows_developer: bool,
     calls: Option<&'static Format>,
+    reasoning: Option<Arc<[u32]>>,
 }
 
 impl std::fmt::Debug for Template {
@@ -79,6 +81,15 @@ pub struct Chat<'a> {
     pub kwargs: Option<&'a str>,
 }
 
+/// A conversation as the model reads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Its tokens, up to where the assistant's answer begins.
+    pub tokens: Vec<u32>,
+    /// Whether the answer begins within reasoning that the template has opened.
+    pub opens_reasoning: bool,
+}
+
 impl Template {
     /// Reads the template of a model file, if it has one.
     ///
@@ -105,7 +116,9 @@ impl Template {
             ("add_generation_prompt", true.into()),
         ];
         let (knows_developer, calls) = (source.contains("developer"), Format::of(source));
-        Ok(Some(Self { environment, constants, knows_developer, calls }))
+        let is_mark = |name: &[u8]| [reasoning::OPEN, reasoning::CLOSE].iter().any(|mark| mark.as_bytes() == name);
+        let reasoning = reasoning::is_known_to(source).then(|| tokenizer.controls(is_mark).collect());
+        Ok(Some(Self { environment, constants, knows_developer, calls, reasoning }))
     }
 
     /// Its text, as the file has it.
@@ -118,12 +131,17 @@ impl Template {
         self.calls
     }
 
-    /// The tokens of a conversation, up to where the assistant's answer begins.
+    /// Those of the marks around reasoning that are control tokens, where the model writes reasoning.
+    pub(crate) fn reasoning(&self) -> Option<&Arc<[u32]>> {
+        self.reasoning.as_ref()
+    }
+
+    /// Writes a conversation, up to where the assistant's answer begins.
     ///
     /// # Errors
     /// [`BackendError::Unsupported`] where the template refuses the conversation or something in it is not
     /// text, [`BackendError::PromptTooLong`] where it cannot fit `limit` tokens.
-    pub fn encode(&self, chat: Chat<'_>, tokenizer: &Tokenizer, limit: usize) -> Result<Vec<u32>, BackendError> {
+    pub fn encode(&self, chat: Chat<'_>, tokenizer: &Tokenizer, limit: usize) -> Result<Written, BackendError> {
         let turns = chat.messages.iter().map(|message| self.turn(message)).collect::<Result<Vec<_>, _>>()?;
         let tools = chat.tools.map(|text| parse("tools", text)).transpose()?.unwrap_or_default();
         let kwargs = match chat.kwargs.map(|text| parse("chat_template_kwargs", text)).transpose()? {
@@ -144,7 +162,9 @@ impl Template {
         let Some(text) = render(&template, context, &guard, most)? else {
             return Err(BackendError::PromptTooLong { got: limit + 1, limit });
         };
-        Ok(tokenizer.encode_markup(&text, |char| guard.restore(char)))
+        // Stand-ins are in place: where the mark is a token of its own, no caller can have written it.
+        let opens_reasoning = self.reasoning.is_some() && reasoning::is_opened_by(&text);
+        Ok(Written { tokens: tokenizer.encode_markup(&text, |char| guard.restore(char)), opens_reasoning })
     }
 
     fn turn(&self, message: &Message) -> Result<Turn, BackendError> {

@@ -183,6 +183,11 @@ impl Tokenizer {
         self.vocabulary.kind(id) == Some(TokenType::Control)
     }
 
+    /// The control tokens with a name that is looked for.
+    pub(crate) fn controls(&self, named: impl Fn(&[u8]) -> bool) -> impl Iterator<Item = u32> {
+        (0..self.len() as u32).filter(move |&id| self.is_control(id) && named(self.spelling(id)))
+    }
+
     /// Whether a token is a piece of text: no control token, and none that stands for what is unknown or unused.
     pub fn is_text(&self, id: u32) -> bool {
         matches!(self.vocabulary.kind(id), Some(TokenType::Normal | TokenType::UserDefined | TokenType::Byte))

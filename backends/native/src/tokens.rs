@@ -25,7 +25,7 @@ impl Speech {
                     param: "messages",
                     reason: "the model file has no chat template".to_owned(),
                 })?;
-                self.told(&template.encode(chat, &self.tokenizer, self.context)?)
+                self.told(&template.encode(chat, &self.tokenizer, self.context)?.tokens)
             }
             (Input::Detokenize(ids), _) => {
                 let known = self.tokenizer.len();

@@ -30,8 +30,7 @@ pub(crate) fn grammar(
     tokenizer: &Tokenizer,
 ) -> Result<Source, (usize, String)> {
     let mark = |text: &str| {
-        let control = (0..tokenizer.len() as u32)
-            .find(|&id| tokenizer.is_control(id) && !text.is_empty() && tokenizer.spelling(id) == text.as_bytes());
+        let control = tokenizer.controls(|name| !text.is_empty() && name == text.as_bytes()).next();
         control.map_or_else(|| quoted(text), |id| format!("<[{id}]>"))
     };
     let (start, end) = (mark(format.starts[0]), mark(format.end));

@@ -106,6 +106,11 @@ impl Format {
         FORMATS.iter().find(|format| format.seen.iter().all(has) && !format.unseen.iter().any(has))
     }
 
+    /// The marks that calls are written with.
+    pub(crate) fn marks(&self) -> impl Iterator<Item = &'static str> {
+        self.starts.iter().copied().chain([self.end]).filter(|mark| !mark.is_empty())
+    }
+
     /// What a call of this function begins with, up to its arguments, as models write it.
     pub(crate) fn opening(&self, function: &str) -> String {
         format!("{{\"name\": {}, \"{}\": ", serde_json::Value::from(function), self.arguments)

@@ -13,6 +13,8 @@ use std::{borrow::Cow, sync::Arc};
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
+use crate::reasoning::overlap;
+
 use super::Format;
 
 /// A part of an answer.
@@ -276,11 +278,6 @@ fn say(text: &str, out: &mut Vec<Part>) {
         Some(Part::Text(said)) => said.push_str(text),
         _ => out.push(Part::Text(text.to_owned())),
     }
-}
-
-/// Length of the longest end of `text` that `mark` begins with, but for the whole of it.
-fn overlap(text: &str, mark: &str) -> usize {
-    mark.char_indices().map(|(end, _)| end).filter(|&end| end > 0 && text.ends_with(&mark[..end])).max().unwrap_or(0)
 }
 
 /// A call as models write it, by either name of its arguments.

@@ -1,6 +1,7 @@
 //! The whole engine over small random models: requests in, events out.
 
 mod forms;
+mod reasoning;
 
 use std::{
     collections::HashMap,

@@ -103,6 +103,11 @@ impl Open {
         self.usage.completion_tokens += 1;
     }
 
+    /// Says of a generated token that it was reasoning.
+    pub(super) fn reasoned(&mut self) {
+        self.usage.reasoning_tokens += 1;
+    }
+
     /// Ends a choice, and with the last one the request.
     pub(super) fn finish(&mut self, index: u32, reason: FinishReason) {
         self.send(Event::Finish { index, reason });

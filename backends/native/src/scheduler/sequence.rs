@@ -1,5 +1,5 @@
 //! One choice under way: first its prompt is computed, then token after token is drawn, by a grammar where there is one,
-//! and what may leave of the text leaves as text or as parts of tool calls.
+//! and what may leave of the text leaves as reasoning, as text or as parts of tool calls.
 
 use std::time::Instant;
 
@@ -7,9 +7,11 @@ use backends::{Alternative, CallPart, Delta, Event, FinishReason, TokenLogprob};
 
 use crate::{
     calls::Part,
+    grammar::Constraint,
     model::Token,
     output::{Output, Piece},
     prepare::Choice,
+    reasoning::{Parts, Reasoning},
     sampler::{Sampler, logprobs},
     tokenizer::Tokenizer,
 };
@@ -33,6 +35,8 @@ pub(super) struct Sequence {
     output: Output,
     /// Log-probabilities of the prompt so far, for an echo.
     prompt_logprobs: Vec<TokenLogprob>,
+    /// Log-probabilities of what may still turn out to begin reasoning.
+    undecided: Vec<TokenLogprob>,
 }
 
 /// Where a grammar of a caller's would take more work for a token than is given to it.
@@ -61,9 +65,10 @@ impl Sequence {
                 choice.stop.to_vec(),
                 tokenizer,
                 choice.prompt.last().copied(),
-                choice.kept.calls.as_ref().map(|calls| calls.marks.clone()).unwrap_or_default(),
+                choice.kept.marks.clone(),
             ),
             prompt_logprobs: Vec::new(),
+            undecided: Vec::new(),
             choice,
         }
     }
@@ -149,7 +154,8 @@ impl Sequence {
     }
 
     fn draw(&mut self, logits: &[f32], tokenizer: &Tokenizer, request: &mut Open) -> Result<Next, &'static str> {
-        let id = self.choose(logits)?;
+        let reasons = self.reasons();
+        let id = self.choose(logits, tokenizer)?;
         self.next = id;
         self.drawn += 1;
         request.generated();
@@ -157,13 +163,16 @@ impl Sequence {
             return Ok(self.end(FinishReason::Stop, request));
         }
         let whole = match &mut self.choice.kept.constraint {
-            None => false,
-            Some(constraint) => constraint.accept(id).map_err(|_| TOO_MUCH)?,
+            Some(constraint) if !reasons => constraint.accept(id).map_err(|_| TOO_MUCH)?,
+            _ => false,
         };
         let logprob = self.choice.logprobs.map(|_| self.logprob(logits, id, tokenizer));
         let piece = self.output.push(id, logprob, tokenizer);
         let stopped = piece.stopped;
         self.send(piece, request);
+        if reasons || self.reasons() {
+            request.reasoned();
+        }
         if stopped {
             return Ok(self.close(FinishReason::Stop, request));
         }
@@ -178,13 +187,27 @@ impl Sequence {
         Ok(Next::More)
     }
 
+    /// Whether reasoning has begun and not ended.
+    fn reasons(&self) -> bool {
+        self.choice.kept.reasoning.as_deref().is_some_and(Reasoning::is_inside)
+    }
+
     /// The next token.
-    fn choose(&mut self, logits: &[f32]) -> Result<u32, &'static str> {
-        let Some(constraint) = &mut self.choice.kept.constraint else {
-            return self.sampler.sample(logits).ok_or("the model gave no usable logits");
+    fn choose(&mut self, logits: &[f32], tokenizer: &Tokenizer) -> Result<u32, &'static str> {
+        let reasons = self.reasons();
+        let chosen = match &mut self.choice.kept.constraint {
+            None => self.sampler.sample(logits),
+            // Reasoning is free, but for that the answer has to follow.
+            Some(_) if reasons => self.sampler.sample_among(logits, |id| !tokenizer.is_end(id)),
+            Some(constraint) => return Self::choose_of(constraint, &mut self.sampler, logits),
         };
+        chosen.ok_or("the model gave no usable logits")
+    }
+
+    /// The next token of a grammar.
+    fn choose_of(constraint: &mut Constraint, sampler: &mut Sampler, logits: &[f32]) -> Result<u32, &'static str> {
         let allowed = constraint.allowed().map_err(|_| TOO_MUCH)?.ok_or("the answer went on behind its end")?;
-        let chosen = self.sampler.sample_among(logits, |id| allowed.has(id));
+        let chosen = sampler.sample_among(logits, |id| allowed.has(id));
         chosen.ok_or("of the tokens that the form of the answer allows none can be drawn")
     }
 
@@ -195,16 +218,21 @@ impl Sequence {
         self.close(reason, request)
     }
 
-    /// Ends the choice: what was held back as the beginning of a call is text now.
+    /// Ends the choice: what was held back as the beginning of reasoning or of a call is text now.
     fn close(&mut self, reason: FinishReason, request: &mut Open) -> Next {
         let mut reason = reason;
+        if let Some(reasoning) = &mut self.choice.kept.reasoning {
+            let parts = reasoning.finish();
+            let logprobs = std::mem::take(&mut self.undecided);
+            self.send_answer(parts, logprobs, request);
+        }
         if let Some(calls) = &mut self.choice.kept.calls {
             let mut parts = Vec::new();
             calls.parser.finish(&mut parts);
             if reason == FinishReason::Stop && calls.parser.calls() > 0 {
                 reason = FinishReason::ToolCalls;
             }
-            self.send_parts(parts, Vec::new(), request);
+            self.send_parts(String::new(), parts, Vec::new(), request);
         }
         request.finish(self.choice.index, reason);
         Next::Over
@@ -212,24 +240,42 @@ impl Sequence {
 
     fn send(&mut self, piece: Piece, request: &mut Open) {
         let Piece { text, mut logprobs, .. } = piece;
+        let Some(reasoning) = &mut self.choice.kept.reasoning else {
+            return self.send_answer(Parts { answer: text, ..Parts::default() }, logprobs, request);
+        };
+        let was_inside = reasoning.is_inside();
+        let mut parts = reasoning.push(&text);
+        // They are told of the answer alone.
+        self.undecided.append(&mut logprobs);
+        if reasoning.is_in_answer() && !was_inside {
+            logprobs = std::mem::take(&mut self.undecided);
+        } else if !reasoning.is_undecided() {
+            self.undecided.clear();
+        }
+        if was_inside && self.choice.kept.constraint.is_some() {
+            // The form begins with a token of its own. What stands behind the mark within the mark's last token is lost.
+            parts.answer.clear();
+        }
+        self.send_answer(parts, logprobs, request);
+    }
+
+    fn send_answer(&mut self, parts: Parts, mut logprobs: Vec<TokenLogprob>, request: &mut Open) {
+        let Parts { reasoning, answer } = parts;
         let Some(calls) = &mut self.choice.kept.calls else {
-            if !text.is_empty() || !logprobs.is_empty() {
-                request.send(Event::Delta(Delta { index: self.choice.index, text, logprobs, ..Delta::default() }));
-            }
-            return;
+            return self.send_parts(reasoning, vec![Part::Text(answer)], logprobs, request);
         };
         let mut parts = Vec::new();
-        calls.parser.push(&text, &mut parts);
+        calls.parser.push(&answer, &mut parts);
         // They are told of the text alone.
         if !calls.parser.is_in_text() || parts.iter().any(|part| !matches!(part, Part::Text(_))) {
             logprobs.clear();
         }
-        self.send_parts(parts, logprobs, request);
+        self.send_parts(reasoning, parts, logprobs, request);
     }
 
-    fn send_parts(&self, parts: Vec<Part>, logprobs: Vec<TokenLogprob>, request: &mut Open) {
+    fn send_parts(&self, reasoning: String, parts: Vec<Part>, logprobs: Vec<TokenLogprob>, request: &mut Open) {
         let new = || Delta { index: self.choice.index, ..Delta::default() };
-        let mut delta = Delta { logprobs, ..new() };
+        let mut delta = Delta { reasoning, logprobs, ..new() };
         for part in parts {
             match part {
                 // In a delta the text comes before the calls.
@@ -248,7 +294,7 @@ impl Sequence {
                 },
             }
         }
-        if !delta.text.is_empty() || !delta.logprobs.is_empty() || !delta.calls.is_empty() {
+        if !delta.is_empty() {
             request.send(Event::Delta(delta));
         }
     }

@@ -1,5 +1,7 @@
 //! The loop over a model that does what a test tells it, one step at a time.
 
+mod reasoning;
+
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
     sync::mpsc::{Receiver, Sender, channel},

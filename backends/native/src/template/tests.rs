@@ -38,7 +38,7 @@ fn chat(messages: &[Message]) -> Chat<'_> {
 /// The prompt as text, control tokens by name, and the number of control tokens.
 fn prompt(template: &str, chat: Chat<'_>) -> Result<(String, usize), BackendError> {
     let (tokenizer, template) = model(template);
-    let ids = template.encode(chat, &tokenizer, 100_000)?;
+    let ids = template.encode(chat, &tokenizer, 100_000)?.tokens;
     let bytes: Vec<u8> = ids.iter().flat_map(|&id| tokenizer.spelling(id)).copied().collect();
     let controls = ids.iter().filter(|&&id| tokenizer.is_control(id)).count();
     Ok((String::from_utf8(bytes).unwrap(), controls))
@@ -136,6 +136,26 @@ fn kwargs_reach_the_template_and_cannot_replace_the_conversation() {
     assert_eq!(kwargs(r#"{"enable_thinking": false, "messages": []}"#).unwrap().0, "<s> False 1");
     assert!(matches!(kwargs("[]"), Err(BackendError::Unsupported { param: "chat_template_kwargs", .. })));
     assert!(matches!(kwargs("{"), Err(BackendError::Unsupported { param: "chat_template_kwargs", .. })));
+}
+
+/// How Qwen 3.5 and others open the block, or write an empty one where the caller wants none.
+const THINKS: &str = "{{ messages[0].content }}{% if enable_thinking is defined and enable_thinking is false %}\
+    {{ '<think>\n\n</think>\n\n' }}{% else %}{{ '<think>\n' }}{% endif %}";
+
+#[test]
+fn a_template_that_opens_reasoning_says_so_unless_the_caller_turned_it_off() {
+    let opens = |template: &str, text: &str, kwargs| {
+        let (tokenizer, template) = model(template);
+        let chat = Chat { messages: &[say("user", text)], tools: None, kwargs };
+        template.encode(chat, &tokenizer, 100_000).unwrap().opens_reasoning
+    };
+    assert!(opens(THINKS, "x", None));
+    assert!(opens(THINKS, "x", Some(r#"{"enable_thinking": true}"#)));
+    assert!(!opens(THINKS, "x", Some(r#"{"enable_thinking": false}"#)));
+    // The caller's own words open nothing: here `<` is in control tokens, and so it is guarded.
+    assert!(!opens("{{ messages[0].content.split('</think>')[-1] }}", "<think>", None));
+    let (_, template) = model("{{ messages[0].content }}");
+    assert!(template.reasoning().is_none() && model(THINKS).1.reasoning().is_some());
 }
 
 #[test]

@@ -25,7 +25,7 @@ fn speaking(words: &str, seed: u64) -> Engine {
     load(writer.finish(), Options { threads: Some(1), ..Options::default() }).unwrap()
 }
 
-fn json_of(schema: &Value) -> Option<Shape> {
+pub(super) fn json_of(schema: &Value) -> Option<Shape> {
     Some(Shape { field: "response_format", form: Form::JsonSchema { schema: schema.to_string(), strict: true } })
 }
 
