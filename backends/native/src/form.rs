@@ -13,11 +13,7 @@ use std::sync::Arc;
 use backends::{BackendError, Form, Input, Request, Shape, Tool, ToolChoice, Tools};
 
 use crate::{
-    calls::{
-        Parser,
-        forced::{self, Function},
-        format::NEUTRAL,
-    },
+    calls::{Function, Parser, forced, format::NEUTRAL},
     grammar::{Constraint, Grammars, Source, json},
     prepare::{Speech, unsupported},
     reasoning::Reasoning,
@@ -108,9 +104,8 @@ impl Speech {
             }
             (_, None) => None,
         };
-        let names = functions.into_iter().map(|function| function.name).collect();
-        let parser = Parser::new(format, names, obliges(choice), shape.is_none() || obliges(choice));
-        let marks = self.tokenizer.controls(|name| format.marks().any(|mark| mark.as_bytes() == name)).collect();
+        let parser = Parser::new(format, functions.into(), obliges(choice), shape.is_none() || obliges(choice));
+        let marks = self.tokenizer.controls(|name| format.tokens().any(|mark| mark.as_bytes() == name)).collect();
         let calls = Some(Box::new(Calls { parser, parallel }));
         Ok(Kept { constraint, calls, marks, ..Kept::default() })
     }

@@ -26,7 +26,7 @@ mod tokens;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
-/// What the reader of tool calls promises of any text, for its tests and its fuzz target.
+/// What the readers of tool calls and reasoning promise of any text, for their tests and their fuzz target.
 #[cfg(any(test, fuzzing))]
 pub use calls::promises;
 

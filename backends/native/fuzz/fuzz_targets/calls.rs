@@ -1,4 +1,4 @@
-//! Any answer, cut anywhere, reads as the whole, and no call is invented.
+//! Any answer, cut anywhere, reads as the whole: no call is invented, and no text is lost with reasoning.
 
 #![no_main]
 
@@ -6,6 +6,8 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     let [first, rest @ ..] = bytes else { return };
-    let (family, sure, size) = (usize::from(first & 3), first & 4 != 0, usize::from(first >> 3));
-    native::promises::any_cut_reads_as_the_whole(family, sure, size, &String::from_utf8_lossy(rest));
+    let (family, sure, size) = (usize::from(first & 7), first & 8 != 0, usize::from(first >> 4));
+    let answer = String::from_utf8_lossy(rest);
+    native::promises::any_cut_reads_as_the_whole(family, sure, size, &answer);
+    native::promises::any_cut_parts_reasoning_as_the_whole(sure, size, &answer);
 });

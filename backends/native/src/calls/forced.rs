@@ -1,21 +1,14 @@
 //! The grammar of an answer that must be tool calls, or calls or a JSON document.
 //!
-//! The calls are written exactly as the family of the model writes them, so the parser reads them as any others, and the
-//! arguments are of the tools' own schemas: what comes out is valid, whatever the model is.
+//! The calls are written as the family of the model writes them, but for families that write arguments as bare text: those get
+//! the JSON that most others write. So the parser reads them as any others, and the arguments are of the tools' own schemas:
+//! what comes out is valid, whatever the model is.
 
 use crate::{
-    calls::Format,
+    calls::{Format, Function, format::Several},
     grammar::{Source, json},
     tokenizer::Tokenizer,
 };
-
-/// A function that may be called, with the schema of its arguments.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Function {
-    pub(crate) name: String,
-    /// JSON text; `None` where it takes none.
-    pub(crate) parameters: Option<String>,
-}
 
 /// The grammar of at least one call of one of these functions, and of several where `parallel`; or of `otherwise`, a JSON
 /// schema, where that is given.
@@ -33,10 +26,10 @@ pub(crate) fn grammar(
         let control = tokenizer.controls(|name| !text.is_empty() && name == text.as_bytes()).next();
         control.map_or_else(|| quoted(text), |id| format!("<[{id}]>"))
     };
-    let (start, end) = (mark(format.starts[0]), mark(format.end));
+    let (start, end) = (mark(format.marks[0].start), mark(format.marks[0].end));
     let (lead, tail, between) = (quoted(format.lead), quoted(format.tail), quoted(format.between));
     let answer = if otherwise.is_some() { "calls | document" } else { "calls" };
-    let calls = match (format.list, parallel) {
+    let calls = match (format.marks[0].several == Several::List, parallel) {
         (true, true) => format!("{start} {lead} \"[\" call ({between} call)* \"]\" {tail} {end}"),
         (true, false) => format!("{start} {lead} \"[\" call \"]\" {tail} {end}"),
         (false, true) => format!("marked ({between} marked)*\nmarked: {start} {lead} call {tail} {end}"),
@@ -46,8 +39,9 @@ pub(crate) fn grammar(
     let mut text = format!("start: {answer}\ncalls: {calls}\ncall: {}\n", names.join(" | "));
     for (place, function) in functions.iter().enumerate() {
         let schema = arguments(function.parameters.as_deref()).map_err(|reason| (place, reason))?;
-        let opening = quoted(&format.opening(&function.name));
-        text += &format!("call_{place}: {opening} args_{place} \"}}\"\nargs_{place}: %json {schema}\n");
+        let (opening, then) = format.opening(&function.name);
+        let (opening, then, closing) = (quoted(&opening), mark(then), quoted(format.closing()));
+        text += &format!("call_{place}: {opening} {then} args_{place} {closing}\nargs_{place}: %json {schema}\n");
     }
     if let Some(schema) = otherwise {
         text += &format!("document: %json {schema}\n");

@@ -1,21 +1,22 @@
 //! Takes an answer apart into text and tool calls, while it is written.
 //!
 //! Text leaves at once, but for an end of it that a mark may begin with. What stands behind a mark is a call if it is whole
-//! JSON with the name of a function that was offered and an object of arguments; anything else leaves as text, mark and all,
-//! so no call is ever invented. Where a grammar vouches for the calls their arguments leave as they come, else once the call
+//! (`crate::calls::body` reads it), with the name of a function that was offered and an object of arguments; anything else
+//! leaves as text, mark and all, so no call is ever invented. Where a grammar vouches for the calls their arguments leave as they come, else once the call
 //! is whole. However the answer is cut into pieces, what leaves adds up to the same.
 
 #[cfg(test)]
 mod tests;
 
-use std::{borrow::Cow, sync::Arc};
-
-use serde::{Deserialize, de::IgnoredAny};
-use serde_json::value::RawValue;
+use std::sync::Arc;
 
 use crate::reasoning::overlap;
 
-use super::Format;
+use super::{
+    Format, Function,
+    body::{Body, Call, Found, Scan},
+    format::{Marks, Several},
+};
 
 /// A part of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,8 +33,10 @@ pub(crate) enum Part {
 #[derive(Clone, Debug)]
 pub(crate) struct Parser {
     format: &'static Format,
+    /// Those that the latest call is between.
+    marks: &'static Marks,
     /// The functions on offer.
-    names: Arc<[String]>,
+    functions: Arc<[Function]>,
     /// Whether calls are made as [`Format::opening`] says, with arguments that are sure to be whole: a grammar sees to it.
     sure: bool,
     /// Whether a call may begin anywhere, and not only where the answer does.
@@ -50,7 +53,7 @@ enum State {
     /// In text. `blank`: nothing but blanks has come of it, since the answer began or a call ended.
     Text { blank: bool },
     /// Where a call must stand. `before` leaves as text if none does. `listed`: within a list.
-    Call { before: String, listed: bool, seen: Scan },
+    Call { before: String, listed: bool, body: Option<Body> },
     /// In arguments that leave as they come.
     Arguments { listed: bool, seen: Scan },
     /// Behind those: the call ends.
@@ -72,8 +75,9 @@ enum Step {
 
 impl Parser {
     /// A reader of an answer.
-    pub(crate) fn new(format: &'static Format, names: Arc<[String]>, sure: bool, anywhere: bool) -> Self {
-        Self { format, names, sure, anywhere, held: String::new(), state: State::Text { blank: true }, calls: 0 }
+    pub(crate) fn new(format: &'static Format, functions: Arc<[Function]>, sure: bool, anywhere: bool) -> Self {
+        let (state, marks) = (State::Text { blank: true }, &format.marks[0]);
+        Self { format, marks, functions, sure, anywhere, held: String::new(), state, calls: 0 }
     }
 
     /// Takes more of the answer; `out` gets what may leave.
@@ -111,20 +115,20 @@ impl Parser {
     fn step(&mut self, out: &mut Vec<Part>) -> Step {
         match std::mem::replace(&mut self.state, State::Ending) {
             State::Text { blank } => self.text(blank, out),
-            State::Call { before, listed, seen } => self.call(before, listed, seen, out),
+            State::Call { before, listed, body } => self.call(before, listed, body, out),
             State::Arguments { listed, seen } => self.arguments(listed, seen, out),
             State::Closing { listed } => {
                 self.skip_blanks();
                 if self.held.is_empty() {
                     return self.wait(State::Closing { listed });
                 }
-                self.take("}");
+                self.take(self.format.closing());
                 self.go(State::Behind { listed })
             }
             State::Behind { listed } => self.behind(listed),
             State::Ending => {
                 self.skip_blanks();
-                let end = self.format.end;
+                let end = self.marks.end;
                 if self.held.len() < end.len() && end.starts_with(&*self.held) {
                     return self.wait(State::Ending);
                 }
@@ -135,27 +139,30 @@ impl Parser {
     }
 
     fn text(&mut self, blank: bool, out: &mut Vec<Part>) -> Step {
-        let Format { starts, list, .. } = self.format;
         let blanks = self.held.len() - self.held.trim_start().len();
         if blank && blanks == self.held.len() {
             return self.wait(State::Text { blank });
         }
-        let opening = if *list { '[' } else { '{' };
-        if blank && starts.contains(&"") && self.held[blanks..].starts_with(opening) {
-            return self.enter(blanks);
+        let all = self.format.marks;
+        let opens = |marks: &Marks| {
+            marks.start.is_empty()
+                && self.held[blanks..].starts_with(if marks.several == Several::List { '[' } else { '{' })
+        };
+        if let Some(marks) = all.iter().find(|marks| blank && opens(marks)) {
+            return self.enter(marks, blanks);
         }
         let here = |at: usize| self.anywhere || blank && at <= blanks;
-        let marks = || starts.iter().filter(|mark| !mark.is_empty());
-        let found = marks().filter_map(|mark| self.held.find(mark).map(|at| (at, mark.len()))).min();
-        if let Some((at, len)) = found.filter(|(at, _)| here(*at)) {
+        let named = || all.iter().filter(|marks| !marks.start.is_empty());
+        let found = named().filter_map(|marks| Some((self.held.find(marks.start)?, marks)));
+        if let Some((at, marks)) = found.min_by_key(|(at, _)| *at).filter(|(at, _)| here(*at)) {
             if !(blank && at <= blanks) {
                 let said: String = self.held.drain(..at).collect();
                 self.say_text(blank, &said, out);
-                return self.enter(len);
+                return self.enter(marks, marks.start.len());
             }
-            return self.enter(at + len);
+            return self.enter(marks, at + marks.start.len());
         }
-        let maybe = marks().map(|mark| overlap(&self.held, mark)).max().unwrap_or(0);
+        let maybe = named().map(|marks| overlap(&self.held, marks.start)).max().unwrap_or(0);
         let len = if here(self.held.len() - maybe) { self.held.len() - maybe } else { self.held.len() };
         if len == 0 || blank && len <= blanks {
             return self.wait(State::Text { blank });
@@ -166,45 +173,53 @@ impl Parser {
     }
 
     /// Goes on where a call must stand, behind a mark that ends at `end`.
-    fn enter(&mut self, end: usize) -> Step {
+    fn enter(&mut self, marks: &'static Marks, end: usize) -> Step {
+        self.marks = marks;
         let before: String = self.held.drain(..end).collect();
-        self.go(State::Call { before, listed: false, seen: Scan::default() })
+        self.go(State::Call { before, listed: false, body: None })
     }
 
-    fn call(&mut self, mut before: String, listed: bool, mut seen: Scan, out: &mut Vec<Part>) -> Step {
-        let at = self.held.len() - self.held.trim_start().len();
-        let opens_list = self.format.list && !listed;
-        match self.held[at..].chars().next() {
-            None => return self.wait(State::Call { before, listed, seen }),
-            Some('[') if opens_list => {
-                before.extend(self.held.drain(..=at));
-                return self.go(State::Call { before, listed: true, seen });
+    fn call(&mut self, mut before: String, listed: bool, body: Option<Body>, out: &mut Vec<Part>) -> Step {
+        if body.is_none() {
+            let blanks = self.held.len() - self.held.trim_start().len();
+            before.extend(self.held.drain(..blanks));
+        }
+        let Some(first) = self.held.chars().next() else { return self.wait(State::Call { before, listed, body }) };
+        if self.marks.several == Several::List && !listed {
+            if first != '[' {
+                return self.no_call(&before, out);
             }
-            Some('{') if !opens_list => {}
-            Some(_) => return self.no_call(&before, out),
+            before.extend(self.held.drain(..1));
+            return self.go(State::Call { before, listed: true, body });
         }
         if self.sure {
-            let written = &self.held[at..];
-            let openings = || self.names.iter().map(|name| (name, self.format.opening(name)));
-            if let Some((name, opening)) = openings().find(|(_, opening)| written.starts_with(&**opening)) {
+            let opening = |function: &Function| {
+                let (opening, then) = self.format.opening(&function.name);
+                (function.name.clone(), opening + then)
+            };
+            let openings: Vec<_> = self.functions.iter().map(opening).collect();
+            if let Some((name, opening)) = openings.iter().find(|(_, opening)| self.held.starts_with(opening)) {
                 out.push(Part::Begins(self.calls, name.clone()));
                 self.calls += 1;
-                self.held.drain(..at + opening.len());
+                self.held.drain(..opening.len());
                 return self.go(State::Arguments { listed, seen: Scan::default() });
             }
-            if openings().any(|(_, opening)| opening.starts_with(written)) {
-                return self.wait(State::Call { before, listed, seen });
+            if openings.iter().any(|(_, opening)| opening.starts_with(&*self.held)) {
+                return self.wait(State::Call { before, listed, body });
             }
         }
-        let Some(end) = seen.end(&self.held) else { return self.wait(State::Call { before, listed, seen }) };
-        let Some((name, arguments)) = read(&self.held[at..end]).filter(|(name, _)| self.names.contains(name)) else {
-            return self.no_call(&before, out);
-        };
-        out.push(Part::Begins(self.calls, name));
-        out.push(Part::Arguments(self.calls, arguments));
-        self.calls += 1;
-        self.held.drain(..end);
-        self.go(State::Behind { listed })
+        let mut body = body.unwrap_or_else(|| Body::new(self.marks.writing, first));
+        match body.read(&self.held, &self.functions) {
+            Found::Wait => self.wait(State::Call { before, listed, body: Some(body) }),
+            Found::Nothing => self.no_call(&before, out),
+            Found::Call(Call { end, name, arguments }) => {
+                out.push(Part::Begins(self.calls, name));
+                out.push(Part::Arguments(self.calls, arguments));
+                self.calls += 1;
+                self.held.drain(..end);
+                self.go(State::Behind { listed })
+            }
+        }
     }
 
     /// What looked like the beginning of a call is text, and what follows is read anew.
@@ -221,6 +236,7 @@ impl Parser {
             out.push(Part::Arguments(self.calls - 1, part));
         }
         match end {
+            Some(_) if self.format.closing().is_empty() => self.go(State::Behind { listed }),
             Some(_) => self.go(State::Closing { listed }),
             None => self.wait(State::Arguments { listed, seen }),
         }
@@ -228,12 +244,16 @@ impl Parser {
 
     fn behind(&mut self, listed: bool) -> Step {
         self.skip_blanks();
+        let Marks { end, several, .. } = self.marks;
+        let lines = *several == Several::Lines;
         let between = if listed { "," } else { self.format.between.trim() };
-        if self.held.is_empty() && (listed || self.format.end.is_empty()) {
+        if self.held.is_empty() && (listed || lines || end.is_empty()) {
             return self.wait(State::Behind { listed });
         }
-        if !between.is_empty() && self.take(between) {
-            return self.go(State::Call { before: String::new(), listed, seen: Scan::default() });
+        if !between.is_empty() && self.take(between)
+            || lines && !self.held.starts_with(end) && !end.starts_with(&*self.held)
+        {
+            return self.go(State::Call { before: String::new(), listed, body: None });
         }
         if listed && !self.take("]") {
             return self.go(State::Text { blank: true });
@@ -277,61 +297,5 @@ fn say(text: &str, out: &mut Vec<Part>) {
         _ if text.is_empty() => {}
         Some(Part::Text(said)) => said.push_str(text),
         _ => out.push(Part::Text(text.to_owned())),
-    }
-}
-
-/// A call as models write it, by either name of its arguments.
-#[derive(Deserialize)]
-struct Written<'a> {
-    #[serde(borrow)]
-    name: Cow<'a, str>,
-    #[serde(borrow, default, alias = "parameters")]
-    arguments: Option<&'a RawValue>,
-}
-
-/// The function and the arguments of a call, if it is one.
-fn read(json: &str) -> Option<(String, String)> {
-    let Written { name, arguments } = serde_json::from_str(json).ok()?;
-    let arguments = match arguments.map(RawValue::get) {
-        None | Some("null") => "{}".to_owned(),
-        // Some models write them as the text that they become.
-        Some(text) if text.starts_with('"') => serde_json::from_str(text).ok()?,
-        Some(text) => text.to_owned(),
-    };
-    let object = arguments.trim_start().starts_with('{') && serde_json::from_str::<IgnoredAny>(&arguments).is_ok();
-    object.then(|| (name.into_owned(), arguments))
-}
-
-/// Looks for the end of a JSON object or array in a text that comes piece by piece.
-#[derive(Clone, Debug, Default)]
-struct Scan {
-    /// How much of the text has been looked at.
-    at: usize,
-    depth: usize,
-    in_string: bool,
-    escaped: bool,
-}
-
-impl Scan {
-    /// Where the value ends, if it does.
-    fn end(&mut self, text: &str) -> Option<usize> {
-        for (at, byte) in text.bytes().enumerate().skip(self.at) {
-            self.at = at + 1;
-            match byte {
-                _ if self.escaped => self.escaped = false,
-                b'\\' if self.in_string => self.escaped = true,
-                b'"' => self.in_string = !self.in_string,
-                _ if self.in_string => {}
-                b'{' | b'[' => self.depth += 1,
-                b'}' | b']' => {
-                    self.depth = self.depth.saturating_sub(1);
-                    if self.depth == 0 {
-                        return Some(self.at);
-                    }
-                }
-                _ => {}
-            }
-        }
-        None
     }
 }

@@ -1,8 +1,10 @@
-//! What the reader of tool calls promises of any text.
+//! What the readers of tool calls and of reasoning promise of any text.
 
 use std::sync::Arc;
 
-use super::{Format, Parser, Part, format};
+use crate::reasoning::{CLOSE, OPEN, Parts, Reasoning};
+
+use super::{Format, Function, Parser, Part, format};
 
 /// An answer by a model of some family, in pieces of `size` characters, reads as the whole answer does; each call is of a
 /// function that was offered, and its arguments are an object unless a grammar should have seen to it.
@@ -18,6 +20,29 @@ pub fn any_cut_reads_as_the_whole(family: usize, sure: bool, size: usize, answer
     }
 }
 
+/// The same of reasoning and the answer behind it: nothing is lost but marks and blanks.
+pub fn any_cut_parts_reasoning_as_the_whole(opened: bool, size: usize, answer: &str) {
+    let whole = parted(opened, usize::MAX, answer);
+    assert_eq!(parted(opened, size.max(1), answer), whole);
+    let bare = |text: &str| text.chars().filter(|char| !char.is_whitespace()).count();
+    let lost = bare(answer) - bare(&whole.reasoning) - bare(&whole.answer);
+    assert!([0, OPEN.len(), CLOSE.len(), OPEN.len() + CLOSE.len()].contains(&lost), "{whole:?}");
+}
+
+/// What of an answer is reasoning.
+pub(crate) fn parted(opened: bool, size: usize, answer: &str) -> Parts {
+    let mut reasoning = Reasoning::new(opened);
+    let mut whole = Parts::default();
+    let mut add = |parts: Parts| {
+        whole.reasoning += &parts.reasoning;
+        whole.answer += &parts.answer;
+    };
+    let chars: Vec<char> = answer.chars().collect();
+    chars.chunks(size).for_each(|piece| add(reasoning.push(&piece.iter().collect::<String>())));
+    add(reasoning.finish());
+    whole
+}
+
 /// What an answer says, and the calls in it.
 pub(super) fn parsed(
     format: &'static Format,
@@ -25,8 +50,17 @@ pub(super) fn parsed(
     size: usize,
     answer: &str,
 ) -> (String, Vec<(String, String)>) {
-    let names: Arc<[String]> = ["get_weather", "f"].map(str::to_owned).into();
-    read(Parser::new(format, names, sure, true), size, answer)
+    read(Parser::new(format, functions(), sure, true), size, answer)
+}
+
+/// The functions on offer.
+pub(crate) fn functions() -> Arc<[Function]> {
+    let weather = r#"{"properties": {"city": {"type": "string"}, "days": {"type": "integer"}}}"#;
+    let function = |name: &str, parameters: Option<&str>| Function {
+        name: name.to_owned(),
+        parameters: parameters.map(str::to_owned),
+    };
+    [function("get_weather", Some(weather)), function("f", None)].into()
 }
 
 /// The same by this parser.

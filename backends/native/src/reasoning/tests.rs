@@ -2,26 +2,15 @@
 
 use proptest::prelude::*;
 
-use super::*;
+use crate::calls::promises;
 
-/// Reasoning and answer of a text that comes in pieces of so many characters.
-fn read(opened: bool, size: usize, text: &str) -> (String, String) {
-    let mut reasoning = Reasoning::new(opened);
-    let chars: Vec<char> = text.chars().collect();
-    let mut whole = Parts::default();
-    let mut add = |parts: Parts| {
-        whole.reasoning += &parts.reasoning;
-        whole.answer += &parts.answer;
-    };
-    chars.chunks(size).for_each(|piece| add(reasoning.push(&piece.iter().collect::<String>())));
-    add(reasoning.finish());
-    (whole.reasoning, whole.answer)
-}
+use super::*;
 
 #[track_caller]
 fn check(opened: bool, text: &str, reasoning: &str, answer: &str) {
     for size in [1, 2, 3, 5, 8, usize::MAX] {
-        assert_eq!(read(opened, size, text), (reasoning.to_owned(), answer.to_owned()), "{text:?} by {size}");
+        let Parts { reasoning: thought, answer: said } = promises::parted(opened, size, text);
+        assert_eq!((&*thought, &*said), (reasoning, answer), "{text:?} by {size}");
     }
 }
 
@@ -94,13 +83,6 @@ proptest! {
         size in 1..9usize,
         opened: bool,
     ) {
-        let text = pieces.concat();
-        let (reasoning, answer) = read(opened, usize::MAX, &text);
-        prop_assert_eq!(read(opened, size, &text), (reasoning.clone(), answer.clone()));
-        let bare = |text: &str| text.replace(char::is_whitespace, "");
-        let marks = |text: &str| text.matches(OPEN).count() + text.matches(CLOSE).count();
-        let lost = bare(&text).len() - bare(&reasoning).len() - bare(&answer).len();
-        prop_assert!([0, OPEN.len(), CLOSE.len(), OPEN.len() + CLOSE.len()].contains(&lost));
-        prop_assert!(marks(&text) - marks(&reasoning) - marks(&answer) <= 2);
+        promises::any_cut_parts_reasoning_as_the_whole(opened, size, &pieces.concat());
     }
 }

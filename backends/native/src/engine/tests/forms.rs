@@ -8,10 +8,13 @@ use crate::testing::Meta;
 use super::*;
 
 /// Templates that the families are known by, with a place for what they are told.
-const FAMILIES: [(&str, &str); 5] = [
+const FAMILIES: [(&str, &str); 8] = [
     ("neutral", ""),
     ("hermes", "{{ tools }}<tool_call> \"arguments\""),
+    ("qwen-coder", "{{ tools }}<tool_call> <function="),
+    ("glm", "{{ tools }}<tool_call> <arg_key>"),
     ("mistral", "{{ tools }}[TOOL_CALLS]"),
+    ("mistral-args", "{{ tools }}[TOOL_CALLS][ARGS]"),
     ("phi", "{{ tools }}<|tool_call|>"),
     ("llama", "{{ tools }}<|python_tag|> \"parameters\""),
 ];
@@ -142,6 +145,27 @@ async fn a_call_that_is_asked_for_comes_whole_and_of_the_tools_schema_in_every_f
                 assert!(choice == ToolChoice::Required || calls[0].0 == "a \"count\"");
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn marks_that_are_control_tokens_are_written_as_those_and_read_as_marks() {
+    let marks = ["<tool_call>", "</tool_call>", "[TOOL_CALLS]", "[ARGS]", "<|tool_call|>", "<|/tool_call|>"];
+    for (family, template) in FAMILIES {
+        let mut writer = Llama { context: 4_096, ..Llama::default() }.writer();
+        let Some(Meta::Texts(mut words)) = writer.get("tokenizer.ggml.tokens").cloned() else { unreachable!() };
+        let Some(Meta::I32s(mut kinds)) = writer.get("tokenizer.ggml.token_type").cloned() else { unreachable!() };
+        // In place of words of several letters, which come behind the control tokens and the 256 bytes.
+        for (place, mark) in (259..).zip(marks) {
+            (words[place], kinds[place]) = (mark.to_owned(), 3);
+        }
+        writer.set("tokenizer.ggml.tokens", Meta::Texts(words)).set("tokenizer.ggml.token_type", Meta::I32s(kinds));
+        writer.set("tokenizer.chat_template", Meta::Text(format!("{template}{{{{ messages[0].content }}}}")));
+        let engine = load(writer.finish(), Options { threads: Some(1), ..Options::default() }).unwrap();
+        let tools = Tools { parallel: false, ..tools(ToolChoice::Required) };
+        let (text, calls, finish, _) = called(&engine, with_tools(tools.clone())).await;
+        assert_eq!((&*text, calls.len(), finish), ("", 1, FinishReason::ToolCalls), "{family}");
+        check(&tools, &calls[0]);
     }
 }
 

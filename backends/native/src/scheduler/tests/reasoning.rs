@@ -1,7 +1,7 @@
 //! Reasoning parted from the answer on its way from tokens to events, over a model that writes what a test says.
 
 use crate::{
-    calls::{Parser, format},
+    calls::{Parser, format, promises},
     form::{Calls, Kept},
     grammar::{Grammars, Source},
     reasoning::Reasoning,
@@ -120,7 +120,7 @@ async fn an_answer_that_never_leaves_its_reasoning_is_all_reasoning() {
 async fn a_call_within_reasoning_is_none_and_one_behind_it_is() {
     let call = r#"<tool_call>{"name": "f", "arguments": {}}</tool_call>"#;
     let kept = |_: &Tokenizer| {
-        let parser = Parser::new(format::NEUTRAL, ["f".to_owned()].into(), false, true);
+        let parser = Parser::new(format::NEUTRAL, promises::functions(), false, true);
         Kept { calls: Some(Box::new(Calls { parser, parallel: true })), ..reasons(true) }
     };
     let (came, finish) = answer(call, kept).await;
