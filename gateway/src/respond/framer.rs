@@ -46,6 +46,10 @@ impl Framer {
     /// Appends the chunk or chunks of a piece of text, or of a part of a call.
     pub fn delta(&mut self, delta: &Delta, out: &mut Vec<u8>) {
         self.open(delta.index, out);
+        if !delta.reasoning.is_empty() {
+            let said = DeltaOut { reasoning: Reasoning::of(&delta.reasoning), ..DeltaOut::default() };
+            self.chunk(delta.index, said, None, None, out);
+        }
         if !delta.text.is_empty() || !delta.logprobs.is_empty() {
             let said = DeltaOut { content: Some(&delta.text), ..DeltaOut::default() };
             self.chunk(delta.index, said, self.logprobs(delta.index, &delta.logprobs), None, out);
@@ -83,6 +87,7 @@ impl Framer {
                     role: "assistant",
                     // A turn of calls alone says nothing.
                     content: Some(&*choice.text).filter(|text| !text.is_empty() || choice.calls.is_empty()),
+                    reasoning: Reasoning::of(&choice.reasoning),
                     refusal: None,
                     tool_calls: choice.calls.iter().map(CallOut::whole).collect(),
                 }),
@@ -164,6 +169,8 @@ impl Framer {
 /// One choice of a whole answer.
 #[derive(Debug, Default, Clone)]
 pub struct Choice {
+    /// What the model wrote for itself before its text.
+    pub reasoning: String,
     /// Its text.
     pub text: String,
     /// Its tool calls.
@@ -185,6 +192,7 @@ pub struct Call {
 impl Choice {
     /// Takes what it gained.
     pub fn take(&mut self, delta: Delta) {
+        self.reasoning.push_str(&delta.reasoning);
         self.text.push_str(&delta.text);
         self.logprobs.extend(delta.logprobs);
         for part in delta.calls {
@@ -237,9 +245,24 @@ fn reason<S: Serializer>(reason: &Option<FinishReason>, serializer: S) -> Result
 struct MessageOut<'a> {
     role: &'static str,
     content: Option<&'a str>,
+    #[serde(flatten)]
+    reasoning: Option<Reasoning<'a>>,
     refusal: Option<()>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tool_calls: Vec<CallOut<'a>>,
+}
+
+/// Reasoning under both names that clients look for: DeepSeek's and that of vLLM and OpenRouter.
+#[derive(Clone, Copy, Serialize)]
+struct Reasoning<'a> {
+    reasoning_content: &'a str,
+    reasoning: &'a str,
+}
+
+impl<'a> Reasoning<'a> {
+    fn of(text: &'a str) -> Option<Self> {
+        (!text.is_empty()).then_some(Self { reasoning_content: text, reasoning: text })
+    }
 }
 
 #[derive(Default, Serialize)]
@@ -248,6 +271,8 @@ struct DeltaOut<'a> {
     role: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     content: Option<&'a str>,
+    #[serde(flatten)]
+    reasoning: Option<Reasoning<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     refusal: Option<()>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -406,5 +431,40 @@ impl Serialize for ChatToken<'_> {
         chat_alternative(&mut map, &self.0.chosen)?;
         map.serialize_entry("top_logprobs", &self.0.top.iter().map(Rival).collect::<Vec<_>>())?;
         map.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use backends::{Input, Payload};
+    use serde_json::Value;
+
+    use super::*;
+
+    fn framer() -> Framer {
+        let payload = Payload::new(br#"{"model":"m"}"#[..].into()).unwrap();
+        let input = Input::Chat { messages: Vec::new(), tools: None, template_kwargs: None };
+        Framer::new(&backends::Request::new("r", Api::Chat, payload, input), "m", 7)
+    }
+
+    #[test]
+    fn reasoning_goes_out_before_the_text_under_both_of_its_names() {
+        let delta = Delta { reasoning: "hm".to_owned(), text: "yes".to_owned(), ..Delta::default() };
+        let mut out = Vec::new();
+        framer().delta(&delta, &mut out);
+        let out = String::from_utf8(out).unwrap();
+        let chunks = out.split_terminator("\n\n").map(|event| event.strip_prefix("data: ").unwrap());
+        let deltas: Vec<Value> =
+            chunks.map(|chunk| serde_json::from_str::<Value>(chunk).unwrap()["choices"][0]["delta"].clone()).collect();
+        assert_eq!(deltas[1], serde_json::json!({"reasoning_content": "hm", "reasoning": "hm"}));
+        assert_eq!(deltas[2], serde_json::json!({"content": "yes"}));
+
+        let mut choice = Choice::default();
+        choice.take(delta);
+        let whole: Value = serde_json::from_slice(&framer().whole(&[choice], Usage::default())).unwrap();
+        let message = &whole["choices"][0]["message"];
+        assert_eq!((&message["reasoning_content"], &message["content"]), (&"hm".into(), &"yes".into()));
+        let plain: Value = serde_json::from_slice(&framer().whole(&[Choice::default()], Usage::default())).unwrap();
+        assert_eq!(plain["choices"][0]["message"].as_object().unwrap().len(), 3, "role, content, refusal: {plain}");
     }
 }

@@ -141,6 +141,9 @@ pub fn of_delta<'a>(delta: &'a Delta, mut each: impl FnMut(Piece<'a>)) {
     if delta.index != 0 {
         return;
     }
+    if !delta.reasoning.is_empty() {
+        each(Piece::Reasoning(delta.reasoning.as_str().into()));
+    }
     if !delta.text.is_empty() {
         each(Piece::Text(delta.text.as_str().into()));
     }
