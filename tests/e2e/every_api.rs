@@ -99,8 +99,10 @@ async fn a_body_that_comes_byte_by_byte_is_the_same_as_one_that_comes_whole() {
         for byte in head.bytes().chain(body.bytes()) {
             stream.write_all(&[byte]).await.unwrap();
         }
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        // Sound comes in pieces, whose lengths may stand within a character.
+        let answer = String::from_utf8_lossy(&answer);
         assert!(answer.starts_with(&format!("HTTP/1.1 {}", good(path))), "{path}: {answer}");
         assert_eq!(host.requests().last().unwrap().body, whole, "{path}");
         if good(path) == 200 && path != "/detokenize" {
