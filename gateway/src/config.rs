@@ -30,7 +30,7 @@ mod zero;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 
 use catalog::Catalog;
 use policies::PolicySet;
@@ -209,6 +209,17 @@ pub type Teams = BTreeMap<String, Team>;
 pub struct Team {
     /// The contexts that the team's keys may be made for.
     pub contexts: Vec<String>,
+    /// How much it may ask for.
+    pub limits: TeamLimits,
+}
+
+/// How much a team may ask of a gateway; no bound where there is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TeamLimits {
+    /// Requests a minute.
+    pub requests_per_minute: Option<NonZeroU32>,
+    /// Requests at a time.
+    pub concurrent: Option<NonZeroU32>,
 }
 
 /// The values of a request that are facts because the configuration declares them.

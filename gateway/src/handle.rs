@@ -139,6 +139,7 @@ impl Bare<'_> {
     /// What its caller is told instead of an answer.
     pub async fn answered(self, gateway: &Arc<Gateway>) -> Result<Response<Body>, ApiError> {
         let Self { runtime, api, headers: asked_with, caller, bytes, id, arrived } = self;
+        let pass = runtime.quotas.enter(caller.team.as_deref()).map_err(refused)?;
         let shelf = (api == ClientApi::Responses).then(|| runtime.kept.shelf(caller.team.as_ref())).flatten();
         let decoded = match api {
             ClientApi::Transcriptions => wire::transcriptions::decode(id, asked_with, bytes).await,
@@ -167,7 +168,10 @@ impl Bare<'_> {
             let (of, caller, facts) = (id.to_owned(), caller.clone(), facts.clone());
             Mirrored { gateway, runtime, api, of, caller, facts, plan: *shadow, request }.send();
         }
-        let settlement = Settlement::new(gateway.ledger.clone(), id.to_owned(), arrived, facts.prompt_tokens);
+        let mut quota_left = HeaderMap::new();
+        pass.tell(api, &mut quota_left);
+        let settlement =
+            Settlement::new(gateway.ledger.clone(), id.to_owned(), arrived, facts.prompt_tokens).holding(pass);
         let told = Told {
             manner: &decoded.manner,
             model: "",
@@ -181,6 +185,7 @@ impl Bare<'_> {
         let streamed = matches!(body, Body::Sse(_));
         let mut response = Response::new(body);
         let headers = response.headers_mut();
+        headers.extend(quota_left);
         if streamed && request.api.generates() {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
         } else {

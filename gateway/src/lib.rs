@@ -40,6 +40,7 @@ pub mod kept;
 pub mod keys;
 pub mod observe;
 pub mod openapi;
+pub mod quota;
 pub mod respond;
 pub mod route;
 pub mod runtime;

@@ -30,6 +30,7 @@ use crate::{
     handle::shadow,
     kept,
     observe::{self, Series},
+    quota::Quotas,
     respond::error::ApiError,
     route::waiting::Waiting,
     settle,
@@ -117,6 +118,8 @@ pub struct Runtime {
     pub waiting: Arc<Waiting>,
     /// What attempts beyond the first are paid from.
     pub retries: Arc<Retries>,
+    /// What is left to each team.
+    pub quotas: Quotas,
     /// Answers that callers may go on from.
     pub kept: Arc<kept::Store>,
     /// Those of all statistics.
@@ -214,6 +217,7 @@ impl Runtime {
             .map(|previous| Arc::clone(&previous.kept))
             .filter(|kept| kept.bounds() == config.limits.responses)
             .unwrap_or_else(|| Arc::new(kept::Store::new(config.limits.responses)));
+        let quotas = Quotas::new(&config.teams, previous.map(|previous| &previous.quotas));
         let lengths = Lengths::new(routes, previous.map(|previous| &previous.lengths));
         Ok(Self {
             config,
@@ -224,6 +228,7 @@ impl Runtime {
             lengths,
             waiting: Arc::new(Waiting::new(Arc::clone(&vacancy))),
             retries,
+            quotas,
             kept,
             epoch,
             vacancy,

@@ -28,6 +28,7 @@ use crate::{
     },
     keys::Grant,
     observe,
+    quota::Pass,
     respond::error::ApiError,
     runtime::{Deployed, Runtime},
     wire::ClientApi,
@@ -214,6 +215,8 @@ pub struct Settlement {
     estimate: Usage,
     finish: Option<&'static str>,
     recorded: bool,
+    /// Its team's place, until the answer ends.
+    _pass: Pass,
 }
 
 /// The attempt that answers.
@@ -241,7 +244,15 @@ impl Settlement {
             estimate: Usage { prompt_tokens, ..Usage::default() },
             finish: None,
             recorded: false,
+            _pass: Pass::default(),
         }
+    }
+
+    /// The same, which keeps the place that the request was given until the answer ends.
+    #[must_use]
+    pub fn holding(mut self, pass: Pass) -> Self {
+        self._pass = pass;
+        self
     }
 
     /// The request's id.

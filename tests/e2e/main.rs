@@ -16,6 +16,7 @@ mod kept;
 mod licence;
 mod policy;
 mod proxy;
+mod quotas;
 mod readme;
 mod spoken;
 mod tasks;

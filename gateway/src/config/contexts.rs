@@ -1,11 +1,11 @@
 //! Entities, contexts and teams: who uses models, and for what.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc};
 
 use catalog::Use;
 
 use super::{
-    Context, Contexts, Team, Teams,
+    Context, Contexts, Team, TeamLimits, Teams,
     decode::Spanned,
     load::Reading,
     raw::Raw,
@@ -71,9 +71,25 @@ pub(super) fn teams(reading: &mut Reading<'_>, raw: &Raw, tree: &Node) -> Teams 
             }
         }
         let contexts = team.contexts.iter().map(|context| context.value.clone()).collect();
-        teams.insert(name.clone(), Team { contexts });
+        let limits = TeamLimits {
+            requests_per_minute: bound(reading, "requests_per_minute", team.limits.requests_per_minute.as_ref()),
+            concurrent: bound(reading, "concurrent", team.limits.concurrent.as_ref()),
+        };
+        teams.insert(name.clone(), Team { contexts, limits });
     }
     teams
+}
+
+/// A bound on requests, if it is one.
+fn bound(reading: &mut Reading<'_>, key: &str, written: Option<&Spanned<u64>>) -> Option<NonZeroU32> {
+    const MOST: u64 = 1_000_000;
+    let written = written?;
+    if (1..=MOST).contains(&written.value) {
+        return u32::try_from(written.value).ok().and_then(NonZeroU32::new);
+    }
+    let problem = Problem::error("out-of-range", format!("`{key}` is not a number of requests"));
+    reading.note(problem.label(format!("expected 1 to {MOST}; leave it out for no bound")), written.at.clone());
+    None
 }
 
 /// Letters, digits, `.`, `_` and `-`: what fits a header, a metric label and a file name alike.

@@ -293,6 +293,23 @@ pub(super) struct RawContext {
 pub(super) struct RawTeam {
     /// Contexts that the team's keys may be made for.
     pub(super) contexts: Vec<Spanned<String>>,
+    /// How much it may ask of this gateway, with all its keys together. Default: no bound.
+    #[serde(default)]
+    pub(super) limits: RawTeamLimits,
+}
+
+/// How much a team may ask for.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename = "`limits` of a team", deny_unknown_fields)]
+#[schemars(rename = "TeamLimits")]
+pub(super) struct RawTeamLimits {
+    /// Requests a minute: 1 to 1000000. That many may come at once after a silent minute, and then one each time that one of
+    /// them has drained.
+    #[serde(default)]
+    pub(super) requests_per_minute: Option<Spanned<u64>>,
+    /// Requests that run at a time, from their first byte to the last of their answers: 1 to 1000000.
+    #[serde(default)]
+    pub(super) concurrent: Option<Spanned<u64>>,
 }
 
 /// Values of a request that policies may match by name.

@@ -146,6 +146,16 @@ impl ApiError {
         .hint("send less, or raise `limits.body_bytes` in the configuration")
     }
 
+    /// 429: the caller's team has used up what it may, and may come back after this time.
+    pub fn limited(message: impl Into<String>, wait: Duration) -> Self {
+        Self {
+            retry_after: Some(wait),
+            should_retry: Some(true),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", "team_limit_reached", message)
+        }
+        .hint("wait as long as `retry-after` says, or ask your platform team for more")
+    }
+
     /// 503: nothing can serve this now.
     pub fn unavailable(code: &'static str, message: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", code, message)
