@@ -7,6 +7,7 @@
 //! | 1 | [`accept`] | a connection is taken, within limits of count, time and header size |
 //! | 2 | [`wire`] | the body is read within its bound and decoded; its bytes are kept |
 //! | 3 | [`admit`] | the key says who asks: team, context, and so the use |
+//! | | [`quota`] | a team that asks for more than it may is told when to come back |
 //! | 4 | [`facts`] | what the request is: language, size, what it needs |
 //! | 5 | [`route`] | facts and snapshot -> [`policies::plan`] -> candidates, each with its licence decision |
 //! | 6 | [`settle`] | the decision goes to the ledger; no byte is answered before it is durable |

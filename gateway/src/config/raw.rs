@@ -307,7 +307,7 @@ pub(super) struct RawTeamLimits {
     /// them has drained.
     #[serde(default)]
     pub(super) requests_per_minute: Option<Spanned<u64>>,
-    /// Requests that run at a time, from their first byte to the last of their answers: 1 to 1000000.
+    /// Requests that run at a time, from when their bodies have been read to the last byte of their answers: 1 to 1000000.
     #[serde(default)]
     pub(super) concurrent: Option<Spanned<u64>>,
 }

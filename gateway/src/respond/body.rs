@@ -24,6 +24,14 @@ pub enum Body {
     File(FileBody),
 }
 
+/// Bytes of a piece. A connection copies what it writes into a buffer that it keeps, which so stays small.
+pub(super) const PIECE: usize = 64 << 10;
+
+/// The next piece of what is to be sent.
+pub(super) fn piece_of(bytes: &mut Bytes) -> Bytes {
+    if bytes.len() <= PIECE { std::mem::take(bytes) } else { bytes.split_to(PIECE) }
+}
+
 /// An answer broke off, in bytes that have no word for it.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the answer broke off")]
@@ -38,9 +46,6 @@ pub struct FileBody {
 }
 
 impl FileBody {
-    /// Bytes of a piece.
-    const PIECE: usize = 64 << 10;
-
     /// What an open file holds.
     ///
     /// # Errors
@@ -51,7 +56,7 @@ impl FileBody {
     }
 
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        let mut piece = vec![0; Self::PIECE.min(usize::try_from(self.left).unwrap_or(Self::PIECE))];
+        let mut piece = vec![0; PIECE.min(usize::try_from(self.left).unwrap_or(PIECE))];
         let mut read = ReadBuf::new(&mut piece);
         let outcome = ready!(Pin::new(&mut self.file).poll_read(cx, &mut read));
         let length = read.filled().len();
@@ -82,7 +87,7 @@ impl http_body::Body for Body {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         match self.get_mut() {
             Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
-            Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(piece_of(bytes))))),
             Self::File(file) => file.poll_piece(cx).map(|piece| piece.map(|piece| Ok(Frame::data(piece)))),
             Self::Sse(sse) => match ready!(sse.poll_bytes(cx)) {
                 None if sse.is_cut() => Poll::Ready(Some(Err(BrokenOff))),
@@ -101,5 +106,28 @@ impl http_body::Body for Body {
             Self::File(file) => SizeHint::with_exact(file.left),
             Self::Sse(_) => SizeHint::default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_large_answer_is_handed_on_in_pieces_that_are_all_of_it() {
+        let all: Vec<u8> = (0..200_000_u32).map(|n| n as u8).collect();
+        let mut body = Body::whole(all.clone());
+        assert_eq!(http_body::Body::size_hint(&body).exact(), Some(200_000));
+        let mut lengths = Vec::new();
+        let mut seen = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let data = frame.unwrap().into_data().unwrap();
+            lengths.push(data.len());
+            seen.extend_from_slice(&data);
+        }
+        assert_eq!(lengths, [PIECE, PIECE, PIECE, 200_000 - 3 * PIECE]);
+        assert_eq!(seen, all);
     }
 }

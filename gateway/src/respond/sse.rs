@@ -15,7 +15,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -24,7 +24,7 @@ use bytes::{Bytes, BytesMut};
 use serde::Serialize;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::{Writer, error::ApiError};
+use super::{Writer, body::piece_of, error::ApiError};
 use crate::settle::Settlement;
 
 #[cfg(test)]
@@ -45,6 +45,8 @@ pub struct SseBody {
     /// A choice ended, so the answer may be called whole.
     finished: bool,
     ended: bool,
+    /// What of the bytes that were gathered has not been sent: an event may be of some megabytes.
+    rest: Bytes,
     /// It broke off, and its bytes cannot say so.
     cut: bool,
     timer: Pin<Box<Sleep>>,
@@ -85,6 +87,7 @@ impl SseBody {
             settlement: Some(settlement),
             finished: false,
             ended: false,
+            rest: Bytes::new(),
             cut: false,
             timer: Box::pin(sleep_until((now + HEARTBEAT.min(deadlines.idle)).min(deadlines.total))),
             last_bytes: now,
@@ -101,6 +104,16 @@ impl SseBody {
 
     /// The next bytes to send; `None` after the terminal.
     pub fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if self.rest.is_empty() {
+            match ready!(self.poll_gathered(cx)) {
+                Some(bytes) => self.rest = bytes,
+                None => return Poll::Ready(None),
+            }
+        }
+        Poll::Ready(Some(piece_of(&mut self.rest)))
+    }
+
+    fn poll_gathered(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         if self.ended {
             return Poll::Ready(None);
         }

@@ -7,10 +7,10 @@
 //! data: ...
 //! ```
 //!
-//! The first line says the status, the API (`completions`, `prediction` or any other word for chat), the number of choices,
-//! which host it is, the limit in bytes, how the connection ends (`broken` or any other word), and the lengths of the pieces
-//! in which the body comes. Headers follow, then a blank line and the body. A word that cannot be read means what it is in
-//! this example.
+//! The first line says the status, the API (`completions`, `messages`, `responses`, `prediction` or any other word for chat),
+//! the number of choices, which host it is, the limit in bytes, how the connection ends (`broken` or any other word), and the
+//! lengths of the pieces in which the body comes. Headers follow, then a blank line and the body. A word that cannot be read
+//! means what it is in this example.
 
 #![allow(dead_code, reason = "each target uses its part")]
 
@@ -40,7 +40,12 @@ pub fn read(input: &[u8], stream: bool) -> Input {
     let status = number(&mut words, 200);
     let api = words.next().unwrap_or_default();
     let asked = Asked {
-        api: if api == "completions" { Api::Completions } else { Api::Chat },
+        api: match api {
+            "completions" => Api::Completions,
+            "messages" => Api::Messages,
+            "responses" => Api::Responses,
+            _ => Api::Chat,
+        },
         stream,
         choices: number(&mut words, 1),
         host: number(&mut words, 9),

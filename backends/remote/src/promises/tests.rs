@@ -227,6 +227,31 @@ fn without_line_ends(outcome: Outcome) -> Outcome {
     Outcome { events, error: outcome.error.map(|_| String::new()), ..outcome }
 }
 
+/// Data of events of the Messages and of the Responses API, good and bad.
+const OWN: [&str; 16] = [
+    r#"{"type":"message_start","message":{"usage":{"input_tokens":5,"cache_read_input_tokens":2,"output_tokens":1}}}"#,
+    r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#,
+    r#"{"type":"content_block_start","index":1,"content_block":{"type":"tool_use","id":"t","name":"f","input":{}}}"#,
+    r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"日本 é😀"}}"#,
+    r#"{"type":"ping"}"#,
+    r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":7}}"#,
+    r#"{"type":"message_stop"}"#,
+    r#"{"type":"response.created","response":{"id":"r","usage":null}}"#,
+    r#"{"type":"response.output_text.delta","delta":"日本 é😀"}"#,
+    r#"{"type":"response.completed","response":{"usage":{"input_tokens":5,"output_tokens":7}}}"#,
+    r#"{"type":"response.failed","response":{"error":{"code":"server_error","message":"x"}}}"#,
+    r#"{"type":"error","error":{"type":"overloaded_error","message":"x"}}"#,
+    r#"{"type":"response.completed","response":7}"#,
+    r#"{"type":"message_delta","delta":[]}"#,
+    r#"{"type":"content_block_del"#,
+    "[1]",
+];
+
+/// The name that an event of these data goes by.
+fn name(data: &str) -> &str {
+    data.strip_prefix(r#"{"type":""#).and_then(|rest| rest.split('"').next()).unwrap_or("odd")
+}
+
 proptest! {
     #[test]
     fn any_chunking_of_a_stream_gives_the_same_events(
@@ -374,13 +399,35 @@ proptest! {
     }
 
     #[test]
+    fn a_stream_in_an_api_of_the_callers_own_ends_once_too_however_it_is_chunked_and_cut(
+        said in vec(select(OWN.to_vec()), 0..14),
+        api in select(vec![Api::Messages, Api::Responses]),
+        lengths in lengths(),
+        cut in any::<prop::sample::Index>(),
+        broken in any::<bool>(),
+    ) {
+        let events: Vec<String> =
+            said.iter().map(|data| format!("event: {}\ndata: {data}\n\n", name(data))).collect();
+        let stream = events.concat().into_bytes();
+        let asked = asked(api, 1);
+        let at_once = received(&answer(&stream, &[], false), asked);
+        prop_assert_eq!(&received(&answer(&stream, &lengths, false), asked), &at_once);
+        // A message ends with its last event, a response with the one that says why.
+        let last = if api == Api::Messages { "message_stop" } else { "response.completed" };
+        let ended = said.iter().position(|data| name(data) == last);
+        prop_assert!(!at_once.done || ended.is_some());
+        received(&answer(&stream[..cut.index(stream.len() + 1)], &lengths, broken), asked);
+    }
+
+    #[test]
     fn any_bytes_are_an_answer_or_an_error(
         body in vec(any::<u8>(), 0..400),
         lengths in lengths(),
         stream in any::<bool>(),
         host in any::<usize>(),
+        api in select(vec![Api::Chat, Api::Completions, Api::Messages, Api::Responses]),
     ) {
-        let asked = Asked { host, stream, ..asked(Api::Chat, 1) };
+        let asked = Asked { host, stream, ..asked(api, 1) };
         let kind = if stream { "text/event-stream" } else { "application/json" };
         let headers = [(header::CONTENT_TYPE, kind.parse().unwrap())].into_iter().collect();
         received(&Answer { headers, ..answer(&body, &lengths, false) }, asked);
