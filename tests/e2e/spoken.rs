@@ -5,7 +5,7 @@ use reqwest::{
     header::{HeaderMap, HeaderValue},
 };
 use scripted::{Fault, Host, Script};
-use serde_json::{Value, json};
+use serde_json::json;
 use tests::Pointsman;
 
 use crate::pointsman;
@@ -44,10 +44,6 @@ async fn through(gateway: &Pointsman, path: &str, body: &str) -> (u16, HeaderMap
     (response.status().as_u16(), response.headers().clone(), response.text().await.unwrap())
 }
 
-async fn outcome(gateway: &Pointsman) -> Value {
-    tests::until(|| gateway.ledger().into_iter().rev().find(|record| record["kind"] == "outcome")).await
-}
-
 #[tokio::test]
 async fn requests_and_answers_of_an_api_that_both_sides_speak_pass_byte_for_byte() {
     let (gateway, host) = world("qwen3-32b").await;
@@ -81,8 +77,8 @@ async fn a_model_that_goes_by_another_name_there_is_all_that_changes() {
 async fn what_the_host_counts_in_its_own_way_is_recorded_in_ours() {
     let (gateway, _host) = world("qwen3-32b").await;
     for stream in ["false", "true"] {
-        through(&gateway, "/v1/messages", &MESSAGES.replace("STREAM", stream)).await;
-        let usage = outcome(&gateway).await;
+        let (_, headers, _) = through(&gateway, "/v1/messages", &MESSAGES.replace("STREAM", stream)).await;
+        let usage = gateway.outcome(headers["x-request-id"].to_str().unwrap()).await;
         // Three words were asked; three tokens came from a cache, which Anthropic counts beside them.
         let (prompt, cached) = (usage["prompt_tokens"].as_u64().unwrap(), usage["cached_tokens"].as_u64().unwrap());
         assert_eq!((prompt, cached), (6, 3), "{usage}");
@@ -109,7 +105,7 @@ async fn a_stream_that_breaks_ends_with_one_error_in_the_callers_api() {
     {
         for fault in ["fault-cut-after-6", "fault-error-event"] {
             let (gateway, _host) = world(fault).await;
-            let (status, _, answer) = through(&gateway, path, &body.replace("STREAM", "true")).await;
+            let (status, headers, answer) = through(&gateway, path, &body.replace("STREAM", "true")).await;
             assert_eq!(status, 200, "{answer}");
             let events: Vec<&str> = answer.split_terminator("\n\n").collect();
             let terminals = events.iter().filter(|event| event.starts_with(last.trim_end())).count();
@@ -118,7 +114,8 @@ async fn a_stream_that_breaks_ends_with_one_error_in_the_callers_api() {
                 events.iter().filter(|event| event.contains("\"response.created\"")).count() as u8,
                 u8::from(path == "/v1/responses")
             );
-            assert_eq!(outcome(&gateway).await["status"], "broken", "{fault}");
+            let outcome = gateway.outcome(headers["x-request-id"].to_str().unwrap()).await;
+            assert_eq!(outcome["status"], "broken", "{fault}");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{error::Error, pin::Pin};
 
+use backends::BackendError;
 use bytes::{Bytes, BytesMut};
 use futures_util::future::poll_fn;
 use http_body::Body;
@@ -20,6 +21,17 @@ pub(crate) enum Cut {
     TooLong,
     /// The connection broke.
     Broken(String),
+}
+
+impl Cut {
+    /// The error for an answer that may have `limit` bytes.
+    pub(crate) fn of_answer(self, limit: usize) -> BackendError {
+        let reason = match self {
+            Self::TooLong => format!("the answer is longer than {limit} bytes"),
+            Self::Broken(cause) => format!("the connection broke before the answer was whole: {cause}"),
+        };
+        BackendError::BrokenStream { reason }
+    }
 }
 
 /// The bytes of a body; the buffer that they came in if there is but one.

@@ -215,11 +215,11 @@ impl<'de> Deserialize<'de> for Held {
     }
 }
 
-/// What reading a text as a chunk gave.
+/// What reading a text as an object gave.
 #[derive(Debug)]
-pub(crate) enum Read<'a> {
-    /// A chunk.
-    Chunk(Chunk<'a>),
+pub(crate) enum Read<T> {
+    /// The object.
+    Object(T),
     /// Good JSON of another shape.
     Other,
     /// No JSON.
@@ -227,9 +227,14 @@ pub(crate) enum Read<'a> {
 }
 
 /// Reads the data of an event, or a body.
-pub(crate) fn read(json: &[u8]) -> Read<'_> {
+pub(crate) fn read(json: &[u8]) -> Read<Chunk<'_>> {
+    object(json)
+}
+
+/// Reads JSON as an object with the fields of `T`.
+pub(crate) fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Read<T> {
     match serde_json::from_slice(json) {
-        Ok(chunk) if starts_object(json) => Read::Chunk(chunk),
+        Ok(object) if starts_object(json) => Read::Object(object),
         Ok(_) => Read::Other,
         Err(_) if serde_json::from_slice::<IgnoredAny>(json).is_ok() => Read::Other,
         Err(_) => Read::Bad,
@@ -254,7 +259,7 @@ mod tests {
 
     fn chunk(json: &str) -> Chunk<'_> {
         match read(json.as_bytes()) {
-            Read::Chunk(chunk) => chunk,
+            Read::Object(chunk) => chunk,
             other => panic!("{json}: {other:?}"),
         }
     }

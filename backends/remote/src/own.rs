@@ -9,6 +9,8 @@ use backends::{Api, Convention, Frame, Usage, text_tokens};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::chunk::{self, Read};
+
 /// An answer under way.
 #[derive(Debug)]
 pub(crate) struct Own {
@@ -196,10 +198,11 @@ impl Item<'_> {
 }
 
 fn read(json: &[u8]) -> Result<Fields<'_>, Said<'_>> {
-    serde_json::from_slice(json).map_err(|_| match serde_json::from_slice::<serde::de::IgnoredAny>(json) {
-        Ok(_) => Said::Other,
-        Err(_) => Said::Bad,
-    })
+    match chunk::object(json) {
+        Read::Object(fields) => Ok(fields),
+        Read::Other => Err(Said::Other),
+        Read::Bad => Err(Said::Bad),
+    }
 }
 
 fn error(json: &[u8]) -> Said<'_> {

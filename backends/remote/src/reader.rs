@@ -272,7 +272,7 @@ impl Reader {
             };
         }
         let chunk = match chunk::read(&data) {
-            Read::Chunk(chunk) => chunk,
+            Read::Object(chunk) => chunk,
             Read::Other if error => return self.fail(&data),
             // Not of a shape we know, so nothing says that the caller would not want it.
             Read::Other => return Verdict::Keep(Frame { content: true, ..Frame::default() }),

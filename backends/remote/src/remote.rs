@@ -313,7 +313,7 @@ impl Form {
 async fn error_body(body: impl Source, api: Api) -> BackendError {
     let body = refusal::words(body).await;
     match crate::chunk::read(&body) {
-        crate::chunk::Read::Chunk(chunk) if chunk.is_error() => report::inside(&body, api),
+        crate::chunk::Read::Object(chunk) if chunk.is_error() => report::inside(&body, api),
         _ => BackendError::BrokenStream { reason: "asked for a stream, the host sent a whole answer".into() },
     }
 }

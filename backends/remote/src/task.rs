@@ -63,10 +63,7 @@ pub(crate) async fn answer(
     request: &Request,
     (usage, tokens, content_type): (&Convention, &Tokens, Option<Box<str>>),
 ) -> Result<Event, BackendError> {
-    let bytes = collect(body, limit).await.map_err(|error| match error {
-        Cut::TooLong => broken(format!("the answer is longer than {limit} bytes")),
-        Cut::Broken(cause) => broken(format!("the connection broke before the answer was whole: {cause}")),
-    })?;
+    let bytes = collect(body, limit).await.map_err(|cut| cut.of_answer(limit))?;
     if let Some(content_type) = content_type {
         // Sound, subtitles: nothing to be read in it.
         return match bytes.is_empty() {
@@ -88,10 +85,10 @@ pub(crate) fn pieces(body: impl Source, limit: usize, content_type: Box<str>, ru
     let reading = Reading { body, content_type, taken: 0, _running: running };
     Box::pin(stream::unfold(Some(reading), move |reading| async move {
         let mut reading = reading?;
-        let failed = |reason: String| Some((Err(broken(reason)), None));
+        let failed = |error| Some((Err(error), None));
         match next_data(&mut reading.body).await {
-            Err(error) => failed(format!("the connection broke before the answer was whole: {}", root(&error))),
-            Ok(None) if reading.taken == 0 => failed("the answer is empty".to_owned()),
+            Err(error) => failed(Cut::Broken(root(&error)).of_answer(limit)),
+            Ok(None) if reading.taken == 0 => failed(broken("the answer is empty")),
             Ok(None) => {
                 let end = Frame { finished: true, done: true, ..Frame::default() };
                 Some((Ok(Event::Frame(end)), None))
@@ -99,7 +96,7 @@ pub(crate) fn pieces(body: impl Source, limit: usize, content_type: Box<str>, ru
             Ok(Some(bytes)) => {
                 reading.taken += bytes.len();
                 if reading.taken > limit {
-                    return failed(format!("the answer is longer than {limit} bytes"));
+                    return failed(Cut::TooLong.of_answer(limit));
                 }
                 let content_type = Some(reading.content_type.clone());
                 let frame = Frame { content: !bytes.is_empty(), bytes, content_type, ..Frame::default() };

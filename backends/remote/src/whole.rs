@@ -3,7 +3,7 @@
 use backends::{Api, BackendError, Convention, Event, Frame};
 
 use crate::{
-    body::{Cut, Source, collect},
+    body::{Source, collect},
     chunk::{self, Read},
     own::{Own, Said},
     report,
@@ -17,10 +17,7 @@ pub(crate) async fn answer(
     usage: &Convention,
 ) -> Result<Event, BackendError> {
     let broken = |reason: String| BackendError::BrokenStream { reason };
-    let bytes = collect(body, limit).await.map_err(|error| match error {
-        Cut::TooLong => broken(format!("the answer is longer than {limit} bytes")),
-        Cut::Broken(cause) => broken(format!("the connection broke before the answer was whole: {cause}")),
-    })?;
+    let bytes = collect(body, limit).await.map_err(|cut| cut.of_answer(limit))?;
     if let Some(mut own) = Own::new(api) {
         let frame = match own.body(&bytes) {
             Said::Part(frame) => frame,
@@ -31,7 +28,7 @@ pub(crate) async fn answer(
         return Ok(Event::Whole(Frame { bytes, ..frame }));
     }
     let chunk = match chunk::read(&bytes) {
-        Read::Chunk(chunk) => chunk,
+        Read::Object(chunk) => chunk,
         Read::Other => return Err(broken("the answer is no JSON object with `choices`".into())),
         Read::Bad => return Err(broken("the answer is no JSON".into())),
     };

@@ -291,8 +291,7 @@ impl State {
             locked(&self.next).pop_front();
             return Ok(reply::sound(&answer.to_string(), fault, &self.script, open));
         }
-        let faulty = fault.is_some();
-        if faulty {
+        if fault.is_some() {
             return self.generate(Api::Chat, body, open).await;
         }
         Ok(sized(200, answer.to_string().into(), open))

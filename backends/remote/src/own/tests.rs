@@ -70,7 +70,13 @@ fn a_whole_answer_tells_the_same_and_an_error_is_none() {
     ] {
         assert!(matches!(Own::new(api).unwrap().body(error.as_bytes()), Said::Error(_)), "{error}");
     }
-    for (api, other) in [(Api::Messages, r#"{"choices":[]}"#), (Api::Responses, "[1]"), (Api::Messages, r#""x""#)] {
+    let fields = r#"["message",null,null,null,null,null,null,null,"end_turn",[],null]"#;
+    for (api, other) in [
+        (Api::Messages, fields),
+        (Api::Messages, r#"{"choices":[]}"#),
+        (Api::Responses, "[1]"),
+        (Api::Messages, r#""x""#),
+    ] {
         assert!(matches!(Own::new(api).unwrap().body(other.as_bytes()), Said::Other), "{other}");
     }
     assert!(matches!(Own::new(Api::Messages).unwrap().body(b"<html>"), Said::Bad));
