@@ -1,4 +1,4 @@
-//! Health, readiness, metrics and reload.
+//! Health, readiness, metrics, quotas and reload.
 //!
 //! Healthy means that the process answers. Ready means that it can serve: the ledger takes decisions and some
 //! deployment takes requests. A remote host that is down makes the gateway no less ready.
@@ -48,6 +48,11 @@ pub fn metrics(gateway: &Gateway) -> Response<Body> {
         .headers_mut()
         .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
     response
+}
+
+/// `GET /quotas`: what is left of each, and what was spent.
+pub fn quotas(gateway: &Gateway) -> Response<Body> {
+    json_response(json!({"quotas": gateway.runtime().quotas.status()}).to_string().into())
 }
 
 /// `POST /reload`: loads the configuration again; the answer holds the report when it was refused.

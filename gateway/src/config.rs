@@ -17,6 +17,7 @@ mod found;
 mod hidden;
 mod limits;
 mod load;
+mod quotas;
 mod raw;
 pub(crate) mod report;
 mod schema;
@@ -30,11 +31,13 @@ mod zero;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use catalog::Catalog;
 use policies::PolicySet;
 use remote::{Replicas, Secret};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 pub(crate) use self::load::{BUILT_IN, default_policies, of_catalog};
 pub use self::{
@@ -72,6 +75,10 @@ pub struct Config {
     pub contexts: Contexts,
     /// The teams, by name.
     pub teams: Teams,
+    /// What requests may take together.
+    pub quotas: Vec<Quota>,
+    /// Where the gateway tells that a budget runs out.
+    pub webhook: Option<Webhook>,
     /// The values of a request that policies may match by name.
     pub facts: DeclaredFacts,
     /// Who is let in.
@@ -116,6 +123,8 @@ pub struct Limits {
     pub drain_timeout: Duration,
     /// Bytes of the files of each team; takes effect at a start.
     pub files_bytes: u64,
+    /// Bytes of answers that are kept to be given again.
+    pub answers_bytes: u64,
     /// What is kept of the answers of the Responses API.
     pub responses: crate::kept::Bounds,
 }
@@ -209,17 +218,97 @@ pub type Teams = BTreeMap<String, Team>;
 pub struct Team {
     /// The contexts that the team's keys may be made for.
     pub contexts: Vec<String>,
-    /// How much it may ask for.
-    pub limits: TeamLimits,
 }
 
-/// How much a team may ask of a gateway; no bound where there is none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TeamLimits {
+/// A bound on what some requests may take together.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Quota {
+    /// Its name, of which there is one.
+    pub name: String,
+    /// Whether it is the `limits` and the `budget` of a team, whose name it has.
+    pub of_team: bool,
+    /// The requests that it counts.
+    pub matches: QuotaMatch,
+    /// What each has a quota of its own by, each once.
+    pub per: Vec<Dimension>,
     /// Requests a minute.
-    pub requests_per_minute: Option<NonZeroU32>,
-    /// Requests at a time.
-    pub concurrent: Option<NonZeroU32>,
+    pub requests_per_minute: Option<u64>,
+    /// Tokens of prompts and answers a minute.
+    pub tokens_per_minute: Option<u64>,
+    /// Tokens of prompts a minute.
+    pub input_tokens_per_minute: Option<u64>,
+    /// Tokens of answers a minute.
+    pub output_tokens_per_minute: Option<u64>,
+    /// Requests that run at a time.
+    pub concurrent: Option<u32>,
+    /// Requests that wait at a time.
+    pub queued: Option<u32>,
+    /// What may be spent in periods of time.
+    pub budgets: Vec<Budget>,
+}
+
+/// The requests that a quota counts: those that fit every list that is not empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QuotaMatch {
+    /// Of these teams.
+    pub teams: Vec<String>,
+    /// With these keys.
+    pub keys: Vec<String>,
+    /// In these contexts.
+    pub contexts: Vec<String>,
+    /// On these routes.
+    pub routes: Vec<String>,
+    /// Served by these models.
+    pub models: Vec<String>,
+}
+
+/// What requests differ by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema)]
+#[serde(rename = "a dimension", rename_all = "lowercase")]
+#[schemars(rename = "Dimension")]
+pub enum Dimension {
+    /// The caller's team.
+    Team,
+    /// The caller's key.
+    Key,
+    /// The caller's context.
+    Context,
+    /// The route that the policies chose.
+    Route,
+    /// The model that serves.
+    Model,
+}
+
+/// What may be spent in a period of time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Budget {
+    /// The period.
+    pub every: Every,
+    /// In USD.
+    pub usd: f64,
+    /// The share that is told once it is spent.
+    pub warn_at: f64,
+}
+
+/// A period of a budget, in UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Every {
+    /// A day.
+    Day,
+    /// A week, from Monday.
+    Week,
+    /// A month.
+    Month,
+}
+
+/// An address that is told of what happens to budgets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Webhook {
+    /// The address.
+    pub url: String,
+    /// What messages are signed with.
+    pub secret: Secret,
 }
 
 /// The values of a request that are facts because the configuration declares them.

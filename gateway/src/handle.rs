@@ -22,11 +22,13 @@ use tokio::time::Instant;
 use self::shadow::Mirrored;
 use crate::{
     admit,
+    answers::{self, Found, Kept, Leave, Wishes},
     dispatch::{self, Reserved, stats::Size},
     facts,
     kept::{Items, Shelf},
     keys::{self, Grant},
     observe,
+    quota::{Foreseen, Pass},
     respond::{
         Told, Writer,
         body::Body,
@@ -139,8 +141,9 @@ impl Bare<'_> {
     /// What its caller is told instead of an answer.
     pub async fn answered(self, gateway: &Arc<Gateway>) -> Result<Response<Body>, ApiError> {
         let Self { runtime, api, headers: asked_with, caller, bytes, id, arrived } = self;
-        let pass = runtime.quotas.enter(caller.team.as_deref()).map_err(refused)?;
+        let mut pass = runtime.quotas.enter(&caller).map_err(refused)?;
         let shelf = (api == ClientApi::Responses).then(|| runtime.kept.shelf(caller.team.as_ref())).flatten();
+        let body = bytes.clone();
         let decoded = match api {
             ClientApi::Transcriptions => wire::transcriptions::decode(id, asked_with, bytes).await,
             api => decode_from(shelf.clone(), api, id, bytes).await,
@@ -148,13 +151,44 @@ impl Bare<'_> {
         let decoded = decoded.map_err(refused)?;
 
         let mut facts = facts::of(&decoded, &caller, asked_with, &runtime.config);
-        let Planned { mut plan, reserved } = route::planned(&runtime, &mut facts).await;
+        pass.foresee(Foreseen::of(&decoded.request, facts.prompt_tokens)).map_err(refused)?;
+        let Planned { mut plan, mut reserved } = route::planned(&runtime, &mut facts, || pass.queue()).await;
         let refusal = route::refusal(&plan, &facts);
         // A name that nobody knows concerns no licence; all other refusals are decisions to prove.
         if let (Some(refusal), Verdict::UnknownModel { .. }) = (&refusal, &plan.verdict) {
             return Err(refused(refusal.clone()));
         }
-        let asked = Asked { api, id, shadow_of: None, caller: &caller, facts: &facts };
+        if refusal.is_none() {
+            match runtime.quotas.planned(&mut pass, &caller, &mut plan, &runtime.facts).await {
+                Ok(false) => {}
+                // The place was at one that has nothing left.
+                Ok(true) => reserved = None,
+                Err(error) => {
+                    pass.refused();
+                    return Err(refused(error));
+                }
+            }
+        }
+        let mut leave = None;
+        if refusal.is_none() {
+            let route = [plan.route.as_deref(), plan.arm.as_deref()];
+            let (config, decoded) = (runtime.config.digest.as_str(), &decoded);
+            let same = answers::Asked { caller: &caller, config, route, api, decoded, body: &body };
+            match given_before(&runtime, &plan, &same, asked_with, &mut reserved).await {
+                Some(Found::Again(kept)) => {
+                    let settlement =
+                        Settlement::new(gateway.ledger.clone(), id.to_owned(), arrived, facts.prompt_tokens);
+                    let asked = (api, id, &caller, &facts);
+                    let again = Again { runtime: &runtime, plan, kept: &kept, asked, left_out: &decoded.left_out };
+                    return again.answered(gateway, settlement, pass).await;
+                }
+                Some(Found::Asked(asked)) => leave = Some(asked),
+                // Nobody has answered in all that time.
+                Some(Found::Running(_)) | None => {}
+            }
+        }
+        drop(body);
+        let asked = Asked { api, id, shadow_of: None, answer_of: None, caller: &caller, facts: &facts };
         let ticket = settle::decide(&gateway.ledger, &runtime, &asked, &plan)?;
         if let Some(refusal) = refusal {
             settle::durable(ticket).await?;
@@ -180,14 +214,18 @@ impl Bare<'_> {
             prompt_tokens: facts.prompt_tokens,
             shelf: shelf.as_ref(),
         };
-        let work = Work { runtime: &runtime, plan: &plan, request: &request, told, facts: &facts };
+        let missed = leave.is_some();
+        let work = Work { runtime: &runtime, plan: &plan, request: &request, told, facts: &facts, leave };
         let Answered { body, content_type, chosen, passed } = answer(work, reserved, ticket, settlement).await?;
         let streamed = matches!(body, Body::Sse(_));
         let mut response = Response::new(body);
         let headers = response.headers_mut();
         headers.extend(quota_left);
+        if missed {
+            headers.insert(CACHE, HeaderValue::from_static("miss"));
+        }
         if streamed && request.api.generates() {
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(EVENTS));
         } else {
             let written = content_type.and_then(|kind| HeaderValue::from_str(&kind).ok());
             headers
@@ -198,23 +236,109 @@ impl Bare<'_> {
             // nginx in front of us must not gather tokens.
             headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
         }
-        let deployed = &runtime.deployed[chosen.deployment];
-        headers.insert("x-pointsman-deployment", deployed.id_header.clone());
-        headers.insert("x-pointsman-model", deployed.model_header.clone());
-        headers.insert("x-pointsman-policy", runtime.policy_header.clone());
-        for (name, value) in [("x-pointsman-route", &plan.route), ("x-pointsman-arm", &plan.arm)] {
-            if let Some(value) = value.as_deref().and_then(|value| HeaderValue::from_str(value).ok()) {
-                headers.insert(name, value);
+        told_chosen(headers, &runtime, &plan, chosen);
+        told_left_out(headers, chosen, &decoded.left_out, passed);
+        Ok(response)
+    }
+}
+
+/// What a stream of events is.
+const EVENTS: &str = "text/event-stream; charset=utf-8";
+
+/// Whether an answer was given before (`hit`) or may be given again (`miss`).
+const CACHE: HeaderName = HeaderName::from_static("x-pointsman-cache");
+
+/// Says who serves, and by which policy.
+fn told_chosen(headers: &mut HeaderMap, runtime: &Runtime, plan: &Plan, chosen: &Candidate) {
+    let deployed = &runtime.deployed[chosen.deployment];
+    headers.insert("x-pointsman-deployment", deployed.id_header.clone());
+    headers.insert("x-pointsman-model", deployed.model_header.clone());
+    headers.insert("x-pointsman-policy", runtime.policy_header.clone());
+    for (name, value) in [("x-pointsman-route", &plan.route), ("x-pointsman-arm", &plan.arm)] {
+        if let Some(value) = value.as_deref().and_then(|value| HeaderValue::from_str(value).ok()) {
+            headers.insert(name, value);
+        }
+    }
+}
+
+/// Says what of a request was not passed on: what the deployment lacks, and what no translation has.
+fn told_left_out(headers: &mut HeaderMap, chosen: &Candidate, untranslated: &[String], passed: bool) {
+    let mut left_out: Vec<&str> = chosen.leaves_out.iter().map(Capability::as_str).collect();
+    if !passed {
+        left_out.extend(untranslated.iter().map(String::as_str));
+    }
+    if !left_out.is_empty() {
+        let names = HeaderValue::from_str(&left_out.join(", "));
+        headers.extend(names.ok().map(|names| (HeaderName::from_static("x-pointsman-left-out"), names)));
+    }
+}
+
+/// The answer to the same request, or the leave to keep this one's; `None` where none is given again. A request that waits for
+/// another's answer holds no place meanwhile, and waits no longer than its own may take.
+async fn given_before(
+    runtime: &Runtime,
+    plan: &Plan,
+    asked: &answers::Asked<'_>,
+    headers: &HeaderMap,
+    reserved: &mut Option<Reserved>,
+) -> Option<Found> {
+    let reuse = plan.reuse?;
+    let key = answers::key(reuse, asked)?;
+    let control = headers.get(header::CACHE_CONTROL).and_then(|control| control.to_str().ok());
+    let wishes = Wishes::of(control);
+    let end = Instant::now() + plan.attempts.deadlines.total;
+    let serves = |kept: &Kept| {
+        plan.candidates.iter().any(|candidate| *runtime.deployed[candidate.deployment].facts.id == *kept.deployment)
+    };
+    loop {
+        match runtime.answers.find(key, reuse, wishes, serves) {
+            Found::Running(mut waits) => {
+                *reserved = None;
+                if tokio::time::timeout_at(end, waits.changed()).await.is_err() {
+                    return Some(Found::Running(waits));
+                }
             }
+            found => return Some(found),
         }
-        let mut left_out: Vec<&str> = chosen.leaves_out.iter().map(Capability::as_str).collect();
-        if !passed {
-            left_out.extend(decoded.left_out.iter().map(String::as_str));
+    }
+}
+
+/// A request that gets an answer of before.
+struct Again<'a> {
+    runtime: &'a Runtime,
+    plan: Plan,
+    kept: &'a Kept,
+    asked: (ClientApi, &'a str, &'a Grant, &'a Facts),
+    /// What no translation has.
+    left_out: &'a [String],
+}
+
+impl Again<'_> {
+    /// Records the decision that lets it have the answer, and gives it.
+    async fn answered(self, gateway: &Gateway, settlement: Settlement, pass: Pass) -> Result<Response<Body>, ApiError> {
+        let Self { runtime, mut plan, kept, asked: (api, id, caller, facts), left_out } = self;
+        let gave = |candidate: &Candidate| *runtime.deployed[candidate.deployment].facts.id == *kept.deployment;
+        plan.candidates.retain(gave);
+        let asked = Asked { api, id, shadow_of: None, answer_of: Some(&kept.request), caller, facts };
+        let ticket = settle::decide(&gateway.ledger, runtime, &asked, &plan)?;
+        let mut headers = HeaderMap::new();
+        pass.tell(api, &mut headers);
+        let settlement = settlement.holding(pass);
+        if let Err(error) = settle::durable(ticket).await {
+            settlement.failed(error.status.as_u16(), &error.code);
+            return Err(error);
         }
-        if !left_out.is_empty() {
-            let names = HeaderValue::from_str(&left_out.join(", "));
-            headers.extend(names.ok().map(|names| (HeaderName::from_static("x-pointsman-left-out"), names)));
-        }
+        let chosen = &plan.candidates[0];
+        observe::answered_again();
+        settlement.again(Arc::clone(&runtime.deployed[chosen.deployment]), kept);
+        told_chosen(&mut headers, runtime, &plan, chosen);
+        told_left_out(&mut headers, chosen, left_out, kept.passed);
+        headers.insert(CACHE, HeaderValue::from_static("hit"));
+        headers.insert(header::AGE, kept.age().into());
+        let kind = kept.content_type.as_deref().and_then(|kind| HeaderValue::from_str(kind).ok());
+        headers.insert(header::CONTENT_TYPE, kind.unwrap_or_else(|| HeaderValue::from_static("application/json")));
+        let mut response = Response::new(Body::whole(kept.bytes.clone()));
+        *response.headers_mut() = headers;
         Ok(response)
     }
 }
@@ -227,6 +351,8 @@ struct Work<'a> {
     /// How the answer is told, but for the model that gives it.
     told: Told<'a>,
     facts: &'a Facts,
+    /// To keep the answer, where it may be given again.
+    leave: Option<Leave>,
 }
 
 /// An answer, and who gives it.
@@ -246,7 +372,7 @@ async fn answer<'a>(
     ticket: Ticket,
     mut settlement: Settlement,
 ) -> Result<Answered<'a>, ApiError> {
-    let Work { runtime, plan, request, told, facts } = work;
+    let Work { runtime, plan, request, told, facts, leave } = work;
     let size = Size::of(facts.prompt_tokens);
     let work = dispatch::Work { plan, places: &runtime.places, request, size, retries: &runtime.retries };
     let dispatched = dispatch::dispatch(work, reserved, &mut settlement.tried).await;
@@ -270,6 +396,10 @@ async fn answer<'a>(
     let deployed = Arc::clone(&runtime.deployed[chosen.deployment]);
     let route = plan.route.as_deref().filter(|_| request.api.generates());
     let length = route.and_then(|route| runtime.lengths.of(route)).cloned();
+    let record = |content_type: &Option<Box<str>>, passed: bool| {
+        let (request, deployment) = (&request.id, &runtime.deployed[chosen.deployment].facts.id);
+        leave.map(|leave| leave.record(request, deployment, content_type.clone(), passed))
+    };
     settlement.serves(deployed, committed.attempt, committed.first_token, request.stream, length);
     let told = Told { model: &chosen.model, ..told };
     let own = |event: &Event| matches!(event, Event::Frame(frame) | Event::Whole(frame) if frame.own);
@@ -282,11 +412,17 @@ async fn answer<'a>(
         let writer = Writer::new(request, told);
         let deadlines = Deadlines { idle: committed.idle, total: committed.deadline };
         let answer = Answer { head: committed.head, rest: committed.rest, backend: committed.backend };
-        let sse = SseBody::new(answer, writer, settlement, deadlines);
+        let events = request.api.generates().then(|| EVENTS.into());
+        let recorder = record(&events.or_else(|| content_type.clone()), passed);
+        let sse = SseBody::new(answer, writer, settlement, deadlines).recorded(recorder);
         return Ok(Answered { body: Body::Sse(Box::new(sse)), content_type, chosen, passed });
     }
     match whole::assemble(committed.head, request, told, &mut settlement) {
         Ok(Whole { bytes, content_type }) => {
+            if let Some(mut recorder) = record(&content_type, passed) {
+                recorder.take(&bytes);
+                recorder.keep(settlement.counted(), settlement.finished());
+            }
             settlement.completed();
             Ok(Answered { body: Body::whole(bytes), content_type, chosen, passed })
         }

@@ -7,9 +7,10 @@
 //! | 1 | [`accept`] | a connection is taken, within limits of count, time and header size |
 //! | 2 | [`wire`] | the body is read within its bound and decoded; its bytes are kept |
 //! | 3 | [`admit`] | the key says who asks: team, context, and so the use |
-//! | | [`quota`] | a team that asks for more than it may is told when to come back |
+//! | | [`quota`] | who asks for more than they may, or has spent what they may, is told when to come back |
 //! | 4 | [`facts`] | what the request is: language, size, what it needs |
 //! | 5 | [`route`] | facts and snapshot -> [`policies::plan`] -> candidates, each with its licence decision |
+//! | | [`answers`] | where the route says so, the same request gets the answer of before |
 //! | 6 | [`settle`] | the decision goes to the ledger; no byte is answered before it is durable |
 //! | 7 | [`dispatch`] | candidates are tried in order until one commits |
 //! | 8 | [`respond`] | the answer is framed: whole, streamed, or an error |
@@ -30,6 +31,7 @@
 pub mod accept;
 pub mod admin;
 pub mod admit;
+pub mod answers;
 pub mod batches;
 pub mod cli;
 pub mod config;

@@ -10,6 +10,8 @@ use std::{io::IsTerminal as _, sync::Once};
 use metrics::{Counter, Histogram, counter, describe_counter, describe_gauge, describe_histogram, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
+use crate::quota::Status;
+
 const DURATION: &str = "gen_ai_server_request_duration_seconds";
 const FIRST_TOKEN: &str = "gen_ai_server_time_to_first_token_seconds";
 const TOKENS: &str = "gen_ai_client_token_usage_total";
@@ -23,6 +25,10 @@ const RELOADS: &str = "pointsman_reloads_total";
 const WAITING: &str = "pointsman_waiting_requests";
 const ALERTS: &str = "pointsman_policy_alerts_total";
 const MIRRORED: &str = "pointsman_mirrored_requests_total";
+
+const AGAIN: &str = "pointsman_answers_given_again_total";
+const BUDGET: &str = "pointsman_budget_usd";
+const SPENT: &str = "pointsman_spent_usd";
 
 /// Upper bounds of the latency histograms, in seconds.
 const SECONDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
@@ -54,6 +60,9 @@ pub fn install_metrics() -> Result<PrometheusHandle, metrics_exporter_prometheus
     describe_gauge!(remote::ENDPOINTS, "Endpoints of a deployment with replicas");
     describe_gauge!(remote::EJECTED, "Those of them that keep failing and are left out for a while");
     describe_counter!(remote::DISCOVERY_FAILURES, "Looks for the replicas of a deployment that came to nothing");
+    describe_counter!(AGAIN, "Requests that got the answer that another one was given before");
+    describe_gauge!(BUDGET, "What may be spent in the current period, by quota, whose it is, and period");
+    describe_gauge!(SPENT, "What was spent of it, requests that run included");
     describe_gauge!("pointsman_ledger_healthy", "1 while the ledger takes records, else 0");
     Ok(handle)
 }
@@ -177,6 +186,22 @@ pub fn mirrored(result: &'static str) {
 /// A configuration was loaded again, or was not.
 pub fn reloaded(ok: bool) {
     counter!(RELOADS, "result" => if ok { "ok" } else { "rejected" }).increment(1);
+}
+
+/// A request got the answer of another.
+pub fn answered_again() {
+    counter!(AGAIN).increment(1);
+}
+
+/// What was spent of the budgets of a quota.
+pub fn quota(status: &Status) {
+    for spending in &status.budgets {
+        let quota = if status.of_team { format!("team {}", status.quota) } else { status.quota.clone() };
+        let labels =
+            [("quota", quota), ("subject", status.subject.clone()), ("every", spending.every.as_str().to_owned())];
+        metrics::gauge!(BUDGET, &labels).set(spending.budget_usd);
+        metrics::gauge!(SPENT, &labels).set(spending.spent_usd);
+    }
 }
 
 /// The ledger takes records, or does not.

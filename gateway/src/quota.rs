@@ -1,138 +1,315 @@
-//! How much a team may ask of this gateway: requests a minute, and how many run at a time.
+//! How much may be asked for and spent: by team, key, context, route and model, a minute or at a time, a day, week or month.
 //!
-//! Requests fill a bucket that empties evenly (GCRA, by `governor`): a team that was silent for a minute may send a minute's
-//! worth at once, and then one each time that one has drained. What runs is counted from here to the last byte of the answer.
-//! A request that is refused counts in neither, and no model, host or ledger hears of it. Each gateway counts for itself.
+//! A request takes what it may need before it runs - its tokens as they are estimated, the most that its answer may have, the
+//! price of both at the dearest place that may serve it - all or nothing, and what it took in the end is put right when its
+//! answer ends: what was not used is given back, what was used beyond is owed. So limits hold exactly, however many ask at once;
+//! what can exceed them is only what one request takes beyond what was foreseen (a prompt longer than its estimate, an answer
+//! without `max_tokens`), and nothing more is let in until that has drained. A request that is refused counts nowhere,
+//! and no model, host or ledger hears of it. Each gateway counts for itself.
 //!
-//! Checked before a body is decoded: two atomic operations where a team has limits, none where it has not. Knows nothing of
-//! tokens, money or models.
+//! | step | when | what is taken |
+//! |---|---|---|
+//! | [`Quotas::enter`] | before the body is decoded | a request, a place among those that run |
+//! | [`Pass::foresee`] | once it is decoded | tokens |
+//! | [`Quotas::planned`] | once it is planned | money; and all of the above where a quota depends on the route or the model |
+//! | [`Pass::settle`] | when the answer ends | the difference |
+//!
+//! Rates are atomic numbers ([`bucket`]), budgets are behind a lock each that is held for some instructions, and kept over
+//! restarts ([`book`]). No disk and no network is waited for but as `book` says. Knows nothing of HTTP beyond a refusal.
+
+pub mod alert;
+pub mod book;
+mod bucket;
+mod held;
+mod meters;
+mod period;
+mod status;
 
 use std::{
-    collections::HashMap,
-    num::NonZeroU32,
-    sync::Arc,
-    time::{Duration, SystemTime},
+    collections::{HashMap, HashSet},
+    io,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError, RwLock},
+    time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
-use governor::{
-    Quota, RateLimiter,
-    clock::{Clock, DefaultClock},
-    middleware::StateInformationMiddleware,
-    state::{InMemoryState, NotKeyed},
-};
-use http::{HeaderMap, HeaderName, HeaderValue};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use policies::Plan;
+use tokio::sync::mpsc;
 
+use self::{alert::Alert, book::Book, bucket::Nanos, held::Held, meters::Meters};
+pub use self::{
+    held::{Foreseen, Pass},
+    status::Status,
+};
 use crate::{
-    config::{TeamLimits, Teams},
+    config::{Dimension, Quota},
+    keys::Grant,
     respond::error::ApiError,
-    wire::ClientApi,
+    settle,
 };
 
-type Rate = RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>;
+/// The most that a quota tells apart; more are told when some of them have nothing left to remember.
+const MOST_SUBJECTS: usize = 65_536;
+/// Alerts that wait to be told.
+const ALERTS: usize = 256;
 
-/// What is left to each team that has limits.
-#[derive(Debug, Default)]
-pub struct Quotas(HashMap<String, Arc<TeamQuota>>);
-
+/// All quotas of a configuration, and what is left of them.
 #[derive(Debug)]
-struct TeamQuota {
-    limits: TeamLimits,
-    rate: Option<(NonZeroU32, Rate)>,
-    running: Option<Arc<Semaphore>>,
+pub struct Quotas {
+    /// Those that count requests of a team.
+    by_team: HashMap<String, Vec<Arc<Counted>>>,
+    /// Those that count requests of all.
+    of_all: Vec<Arc<Counted>>,
+    kept: Arc<Kept>,
 }
 
-/// A request that was let in. Kept until its answer ends.
-#[derive(Debug, Default)]
-pub struct Pass {
-    /// Of the requests a minute: how many there are, and how many are left.
-    requests: Option<(u32, u32)>,
-    _running: Option<OwnedSemaphorePermit>,
+/// What outlives a reload.
+#[derive(Debug)]
+struct Kept {
+    book: Arc<Book>,
+    alerts: mpsc::Sender<Alert>,
+    /// Until somebody tells them.
+    told: Mutex<Option<mpsc::Receiver<Alert>>>,
+}
+
+/// A quota, and what is left of it to each that it tells apart.
+#[derive(Debug)]
+struct Counted {
+    quota: Arc<Quota>,
+    /// By who they are; under the empty name where it tells nobody apart.
+    each: RwLock<HashMap<String, Arc<Meters>>>,
+    kept: Arc<Kept>,
 }
 
 impl Quotas {
-    /// Those of a configuration. A team whose limits did not change keeps what it has left, and what runs counts on.
-    pub fn new(teams: &Teams, previous: Option<&Self>) -> Self {
-        let quota = |(name, limits): (&String, TeamLimits)| {
-            let kept = previous.and_then(|previous| previous.0.get(name)).filter(|kept| kept.limits == limits);
-            (name.clone(), kept.map_or_else(|| Arc::new(TeamQuota::new(limits)), Arc::clone))
-        };
-        let limited = |(name, team): (_, &crate::config::Team)| {
-            (team.limits != TeamLimits::default()).then_some((name, team.limits))
-        };
-        Self(teams.iter().filter_map(limited).map(quota).collect())
-    }
-
-    /// Lets a request of a team in.
+    /// Those of a configuration, with budgets kept in `data_dir`. What did not change keeps what it has left, what was spent
+    /// is kept whatever changes, and what runs counts on.
     ///
     /// # Errors
-    /// A 429 with the time to wait, when the team has used up what it may.
-    pub fn enter(&self, team: Option<&str>) -> Result<Pass, ApiError> {
-        let Some(quota) = team.and_then(|team| self.0.get(team)) else { return Ok(Pass::default()) };
-        quota.enter(team.unwrap_or_default())
-    }
-}
-
-impl TeamQuota {
-    fn new(limits: TeamLimits) -> Self {
-        let rate = limits.requests_per_minute.map(|most| {
-            (most, RateLimiter::direct(Quota::per_minute(most)).with_middleware::<StateInformationMiddleware>())
-        });
-        let running = limits.concurrent.map(|most| Arc::new(Semaphore::new(most.get() as usize)));
-        Self { limits, rate, running }
-    }
-
-    fn enter(&self, team: &str) -> Result<Pass, ApiError> {
-        // First, as a place that is not used is given back, and a request that is counted is not.
-        let running = match &self.running {
-            Some(running) => {
-                let most = self.limits.concurrent.map_or(0, NonZeroU32::get);
-                let full = || format!("{most} requests of team `{team}` run, and it may have no more at a time");
-                Some(Arc::clone(running).try_acquire_owned().map_err(|_| ApiError::limited(full(), SOON))?)
+    /// When it cannot be read what was spent before this start.
+    pub fn new(quotas: &[Quota], data_dir: &Path, previous: Option<&Self>) -> io::Result<Self> {
+        let kept = match previous {
+            Some(previous) => Arc::clone(&previous.kept),
+            None => {
+                let (alerts, told) = mpsc::channel(ALERTS);
+                let book = Arc::new(Book::open(data_dir.join("budgets.json"))?);
+                Arc::new(Kept { book, alerts, told: Mutex::new(Some(told)) })
             }
-            None => None,
         };
-        let requests = match &self.rate {
-            Some((most, rate)) => {
-                let state = rate.check().map_err(|until| {
-                    let wait = until.wait_time_from(DefaultClock::default().now());
-                    ApiError::limited(format!("team `{team}` may send {most} requests a minute"), wait)
-                })?;
-                Some((most.get(), state.remaining_burst_capacity()))
+        let mut all = Self { by_team: HashMap::new(), of_all: Vec::new(), kept };
+        for quota in quotas {
+            let before =
+                previous.and_then(|previous| previous.counted().find(|before| *before.quota == *quota).cloned());
+            let counted = before.unwrap_or_else(|| {
+                let kept = Arc::clone(&all.kept);
+                Arc::new(Counted { quota: Arc::new(quota.clone()), each: RwLock::default(), kept })
+            });
+            if quota.matches.teams.is_empty() {
+                all.of_all.push(Arc::clone(&counted));
             }
-            None => None,
-        };
-        Ok(Pass { requests, _running: running })
+            for team in quota.matches.teams.iter().collect::<HashSet<_>>() {
+                all.by_team.entry(team.clone()).or_default().push(Arc::clone(&counted));
+            }
+        }
+        Ok(all)
     }
-}
 
-/// When somebody may come back where all places are taken: when one is free nobody knows.
-const SOON: Duration = Duration::from_secs(1);
+    /// Lets a request in.
+    ///
+    /// # Errors
+    /// A 429 with the time to wait, when as much was asked for as may be.
+    pub fn enter(&self, who: &Grant) -> Result<Pass, ApiError> {
+        let mut pass = Pass::default();
+        for counted in self.of(who).filter(|counted| !counted.quota.needs_plan()) {
+            let held = Held::new(counted.meters(who, "", "")?, None);
+            pass.hold(held).enter()?;
+        }
+        Ok(pass)
+    }
 
-impl Pass {
-    /// Says how many requests are left, by the names that clients of the API look for.
-    pub fn tell(&self, api: ClientApi, headers: &mut HeaderMap) {
-        let Some((most, left)) = self.requests else { return };
-        let full_in = Duration::from_secs(60).mul_f64(f64::from(most.saturating_sub(left)) / f64::from(most));
-        let (names, reset) = match api {
-            ClientApi::Messages => {
-                (ANTHROPIC, humantime::format_rfc3339_seconds(SystemTime::now() + full_in).to_string())
+    /// Lets a planned request in: takes what its quotas depend on a plan for, and what it may cost. Candidates whose model has
+    /// nothing left are taken out of the plan; whether the first one was.
+    ///
+    /// # Errors
+    /// A 429 when nothing is left for any of them.
+    pub async fn planned(
+        &self,
+        pass: &mut Pass,
+        who: &Grant,
+        plan: &mut Plan,
+        deployments: &[policies::Deployment],
+    ) -> Result<bool, ApiError> {
+        let depends = self.of(who).any(|counted| counted.quota.needs_plan());
+        if !depends && !pass.spends() {
+            return Ok(false);
+        }
+        let first = plan.candidates.first().map(|candidate| candidate.deployment);
+        let route = plan.route.clone().unwrap_or_default();
+        let foreseen = pass.foreseen;
+        for counted in self.of(who).filter(|counted| counted.quota.needs_plan() && counted.quota.is_on(&route)) {
+            let quota = &counted.quota;
+            if !quota.tells_models() {
+                pass.hold(Held::new(counted.meters(who, &route, "")?, None)).take_all(&foreseen)?;
+                continue;
             }
-            _ => (OPENAI, format!("{:.3}s", full_in.as_secs_f64())),
+            let mut refused = None;
+            let mut models: Vec<Arc<str>> = Vec::new();
+            for candidate in &plan.candidates {
+                if !models.contains(&candidate.model) && quota.serves(&candidate.model) {
+                    models.push(Arc::clone(&candidate.model));
+                }
+            }
+            for model in models {
+                let mut held = Held::new(counted.meters(who, &route, &model)?, Some(model.as_ref().into()));
+                match held.take_all(&foreseen) {
+                    Ok(()) => {
+                        pass.hold(held);
+                    }
+                    Err(error) => {
+                        held.give_back_all();
+                        plan.candidates.retain(|candidate| candidate.model != model);
+                        refused.get_or_insert(error);
+                    }
+                }
+            }
+            if let Some(error) = refused.filter(|_| plan.candidates.is_empty()) {
+                return Err(error);
+            }
+        }
+        // The dearest place decides: whoever answers in the end costs no more.
+        let usage = foreseen.usage();
+        let dearest = |model: Option<&str>| {
+            let of = plan.candidates.iter().filter(|candidate| model.is_none_or(|model| *candidate.model == *model));
+            of.filter_map(|candidate| settle::cost(&deployments[candidate.deployment], &usage)).fold(0.0, f64::max)
         };
-        for (name, value) in names.into_iter().zip([most.to_string(), left.to_string(), reset]) {
-            headers.extend(HeaderValue::from_str(&value).ok().map(|value| (name, value)));
+        let mut refused = None;
+        let mut without: Vec<Box<str>> = Vec::new();
+        for held in &mut pass.held {
+            let cost = dearest(held.model());
+            if let Err(error) = held.set_aside(cost, &self.kept.book).await {
+                match held.model() {
+                    Some(model) => without.push(model.into()),
+                    None => return Err(error),
+                }
+                refused.get_or_insert(error);
+            }
+        }
+        plan.candidates.retain(|candidate| !without.iter().any(|model| **model == *candidate.model));
+        match refused {
+            Some(error) if plan.candidates.is_empty() => Err(error),
+            _ => Ok(plan.candidates.first().map(|candidate| candidate.deployment) != first),
         }
     }
+
+    /// The quotas that may count requests of somebody.
+    fn of<'a>(&'a self, who: &'a Grant) -> impl Iterator<Item = &'a Arc<Counted>> {
+        let of_team = who.team.as_deref().and_then(|team| self.by_team.get(team));
+        of_team.into_iter().flatten().chain(&self.of_all).filter(|counted| counted.quota.counts(who))
+    }
+
+    /// Each quota once.
+    fn counted(&self) -> impl Iterator<Item = &Arc<Counted>> {
+        let mut seen = HashSet::new();
+        self.by_team.values().flatten().chain(&self.of_all).filter(move |counted| seen.insert(Arc::as_ptr(counted)))
+    }
+
+    /// How they stand.
+    pub fn status(&self) -> Vec<Status> {
+        let now = (nanos_now(), unix_now());
+        let mut all: Vec<Status> = self.counted().flat_map(|counted| counted.status(now)).collect();
+        all.sort_by(|one, other| (&one.quota, &one.subject).cmp(&(&other.quota, &other.subject)));
+        all
+    }
+
+    /// What was spent, on disk.
+    pub fn book(&self) -> &Arc<Book> {
+        &self.kept.book
+    }
+
+    /// The alerts from now on; `None` where somebody has them.
+    pub fn alerts(&self) -> Option<mpsc::Receiver<Alert>> {
+        self.kept.told.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
-const OPENAI: [HeaderName; 3] = [
-    HeaderName::from_static("x-ratelimit-limit-requests"),
-    HeaderName::from_static("x-ratelimit-remaining-requests"),
-    HeaderName::from_static("x-ratelimit-reset-requests"),
-];
-const ANTHROPIC: [HeaderName; 3] = [
-    HeaderName::from_static("anthropic-ratelimit-requests-limit"),
-    HeaderName::from_static("anthropic-ratelimit-requests-remaining"),
-    HeaderName::from_static("anthropic-ratelimit-requests-reset"),
-];
+impl Counted {
+    /// What is left to whoever asks, on a route and for a model where it tells those apart.
+    fn meters(&self, who: &Grant, route: &str, model: &str) -> Result<Arc<Meters>, ApiError> {
+        let subject = self.subject(who, route, model);
+        if let Some(meters) = self.each.read().unwrap_or_else(PoisonError::into_inner).get(&subject) {
+            return Ok(Arc::clone(meters));
+        }
+        let mut each = self.each.write().unwrap_or_else(PoisonError::into_inner);
+        if each.len() >= MOST_SUBJECTS {
+            let now = nanos_now();
+            each.retain(|_, meters| Arc::strong_count(meters) > 1 || !meters.is_idle(now));
+        }
+        let full = || {
+            ApiError::unavailable("quota_full", format!("quota `{}` tells too many callers apart", self.quota.name))
+                .hint("the operator has to take `per` out of the quota, or `key` out of its `per`")
+        };
+        if each.len() >= MOST_SUBJECTS {
+            return Err(full());
+        }
+        let meters = Meters::new(&self.quota, &subject, &self.kept.book, &self.kept.alerts).ok_or_else(full)?;
+        Ok(Arc::clone(each.entry(subject).or_insert_with(|| Arc::new(meters))))
+    }
+
+    /// Who is counted apart from others: empty where nobody is.
+    fn subject(&self, who: &Grant, route: &str, model: &str) -> String {
+        let mut subject = String::new();
+        for dimension in &self.quota.per {
+            let (name, value) = match dimension {
+                Dimension::Team => ("team", who.team.as_deref().unwrap_or("-")),
+                Dimension::Key => ("key", who.key.as_deref().unwrap_or("-")),
+                Dimension::Context => ("context", who.context.name.as_str()),
+                Dimension::Route => ("route", route),
+                Dimension::Model => ("model", model),
+            };
+            if !subject.is_empty() {
+                subject.push_str(", ");
+            }
+            subject.push_str(name);
+            subject.push(' ');
+            subject.push_str(value);
+        }
+        subject
+    }
+
+    fn status(&self, now: (Nanos, i64)) -> Vec<Status> {
+        let each = self.each.read().unwrap_or_else(PoisonError::into_inner);
+        each.iter().map(|(subject, meters)| meters.status(subject, now)).collect()
+    }
+}
+
+impl Quota {
+    /// Whether it counts requests of somebody, as far as that can be told without a plan.
+    fn counts(&self, who: &Grant) -> bool {
+        let fits = |list: &[String], value: Option<&str>| {
+            list.is_empty() || value.is_some_and(|value| list.iter().any(|one| one == value))
+        };
+        let of = &self.matches;
+        fits(&of.teams, who.team.as_deref())
+            && fits(&of.keys, who.key.as_deref())
+            && fits(&of.contexts, Some(&who.context.name))
+    }
+
+    fn is_on(&self, route: &str) -> bool {
+        self.matches.routes.is_empty() || self.matches.routes.iter().any(|one| one == route)
+    }
+
+    fn serves(&self, model: &str) -> bool {
+        self.matches.models.is_empty() || self.matches.models.iter().any(|one| one == model)
+    }
+}
+
+/// The time by which buckets drain.
+fn nanos_now() -> Nanos {
+    static EPOCH: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
+    EPOCH.elapsed().as_nanos() as Nanos
+}
+
+/// The time by which budgets begin anew, in seconds since 1970.
+fn unix_now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
+}

@@ -28,8 +28,9 @@ pub struct Planned {
     pub reserved: Option<Reserved>,
 }
 
-/// The plan for a request when it is its turn, with the place that it is given.
-pub async fn planned(runtime: &Runtime, facts: &mut Facts) -> Planned {
+/// The plan for a request when it is its turn, with the place that it is given. Where it has to wait, it holds the leave
+/// that `may_wait` gives it, and waits for nothing without.
+pub async fn planned<L>(runtime: &Runtime, facts: &mut Facts, may_wait: impl FnOnce() -> Option<L>) -> Planned {
     let plan = plan(runtime, facts);
     let first = match runtime.waiting.has_line(plan.route.as_deref()) {
         // What is free is for those that came before.
@@ -37,7 +38,7 @@ pub async fn planned(runtime: &Runtime, facts: &mut Facts) -> Planned {
         false => placed(runtime, facts, plan),
     };
     let team = facts.team.as_deref().unwrap_or_default();
-    runtime.waiting.in_turn(first, team, || placed(runtime, facts, plan_again(runtime, facts))).await
+    runtime.waiting.in_turn(first, team, may_wait, || placed(runtime, facts, plan_again(runtime, facts))).await
 }
 
 /// Takes the place that a plan chose, or what a new plan chooses if it is taken.

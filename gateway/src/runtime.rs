@@ -5,7 +5,7 @@
 //! did not change are carried over: a policy edit loads no model again.
 
 use std::{
-    io::Read,
+    io::{self, Read},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -20,6 +20,7 @@ use policies::{Live, Snapshot};
 use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
+    answers::Answers,
     batches::Batches,
     config::{self, Config, Environment, Overrides, Target, Weights},
     dispatch::{
@@ -118,8 +119,10 @@ pub struct Runtime {
     pub waiting: Arc<Waiting>,
     /// What attempts beyond the first are paid from.
     pub retries: Arc<Retries>,
-    /// What is left to each team.
+    /// What may be asked for and spent, and what is left of it.
     pub quotas: Quotas,
+    /// Answers that are given again.
+    pub answers: Arc<Answers>,
     /// Answers that callers may go on from.
     pub kept: Arc<kept::Store>,
     /// Those of all statistics.
@@ -128,14 +131,23 @@ pub struct Runtime {
     models: Vec<Model>,
 }
 
-/// A deployment could not be started.
+/// A configuration could not be started.
 #[derive(Debug, thiserror::Error)]
-#[error("deployment `{deployment}` cannot be started: {reason}")]
-pub struct StartError {
-    /// Its id.
-    pub deployment: String,
-    /// What failed.
-    pub reason: String,
+pub enum StartError {
+    /// A deployment could not be.
+    #[error("deployment `{deployment}` cannot be started: {reason}")]
+    Deployment {
+        /// Its id.
+        deployment: String,
+        /// What failed.
+        reason: String,
+    },
+    /// It is not known what was spent.
+    #[error(
+        "`budgets.json` in the data folder, which says what was spent of the budgets, cannot be read ({0}); put it right, or \
+         move it away to begin with nothing spent"
+    )]
+    Spent(io::Error),
 }
 
 #[cfg(test)]
@@ -217,7 +229,12 @@ impl Runtime {
             .map(|previous| Arc::clone(&previous.kept))
             .filter(|kept| kept.bounds() == config.limits.responses)
             .unwrap_or_else(|| Arc::new(kept::Store::new(config.limits.responses)));
-        let quotas = Quotas::new(&config.teams, previous.map(|previous| &previous.quotas));
+        let quotas = Quotas::new(&config.quotas, &config.data_dir, previous.map(|previous| &previous.quotas));
+        let quotas = quotas.map_err(StartError::Spent)?;
+        let answers = previous
+            .map(|previous| Arc::clone(&previous.answers))
+            .filter(|answers| answers.bytes() == config.limits.answers_bytes)
+            .unwrap_or_else(|| Arc::new(Answers::new(config.limits.answers_bytes)));
         let lengths = Lengths::new(routes, previous.map(|previous| &previous.lengths));
         Ok(Self {
             config,
@@ -229,6 +246,7 @@ impl Runtime {
             waiting: Arc::new(Waiting::new(Arc::clone(&vacancy))),
             retries,
             quotas,
+            answers,
             kept,
             epoch,
             vacancy,
@@ -315,7 +333,7 @@ fn backend(
     client: &remote::Client,
 ) -> Result<Arc<dyn Backend>, StartError> {
     let id = BackendId::new(deployment.facts.id.as_str());
-    let failed = |error: &(dyn std::error::Error + 'static)| StartError {
+    let failed = |error: &(dyn std::error::Error + 'static)| StartError::Deployment {
         deployment: deployment.facts.id.clone(),
         reason: chain(error),
     };
@@ -386,7 +404,7 @@ fn says_what_it_is(
 ) -> Result<(), StartError> {
     let facts = &deployment.facts;
     let Some(model) = catalog.served_from(&facts.model, facts.weights.as_ref()) else { return Ok(()) };
-    let failed = |reason| StartError { deployment: facts.id.clone(), reason };
+    let failed = |reason| StartError::Deployment { deployment: facts.id.clone(), reason };
     let card = match weights {
         Weights::BuiltIn => None,
         Weights::File(file) => card_beside(file).map_err(failed)?,
@@ -439,6 +457,11 @@ impl Gateway {
             client,
             reloading: tokio::sync::Mutex::default(),
         }
+    }
+
+    /// What speaks to other hosts.
+    pub fn client(&self) -> &remote::Client {
+        &self.client
     }
 
     /// The configuration that serves now.

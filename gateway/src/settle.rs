@@ -22,6 +22,7 @@ use tokio::time::Instant;
 
 use self::record::{AskedRecord, CandidateRecord, Decision, Outcome, RuleRecord, UseRecord};
 use crate::{
+    answers::Kept,
     dispatch::{
         Tried,
         stats::{Attempt, Length},
@@ -43,6 +44,8 @@ pub struct Asked<'a> {
     pub id: &'a str,
     /// The id of the request that it mirrors.
     pub shadow_of: Option<&'a str>,
+    /// The id of the request whose answer it gets.
+    pub answer_of: Option<&'a str>,
     /// Who asks.
     pub caller: &'a Grant,
     /// What policies saw of it.
@@ -64,7 +67,7 @@ pub fn decide(ledger: &Ledger, runtime: &Runtime, asked: &Asked<'_>, plan: &Plan
 
 /// What the ledger says of a plan: enough to make it again.
 fn decision<'a>(runtime: &'a Runtime, asked: &Asked<'a>, plan: &'a Plan) -> Decision<'a> {
-    let Asked { api, id, shadow_of, caller, facts } = *asked;
+    let Asked { api, id, shadow_of, answer_of, caller, facts } = *asked;
     let mut rejected = std::collections::BTreeMap::new();
     for candidate in plan.rejected() {
         *rejected.entry(candidate.code().into()).or_insert(0) += 1;
@@ -89,6 +92,7 @@ fn decision<'a>(runtime: &'a Runtime, asked: &Asked<'a>, plan: &'a Plan) -> Deci
         time: decided_ms(facts),
         request: id.into(),
         shadow_of: shadow_of.map(Into::into),
+        answer_of: answer_of.map(Into::into),
         api: api.as_str().into(),
         team: caller.team.as_deref().map(Into::into),
         key: caller.key.as_deref().map(Into::into),
@@ -214,9 +218,11 @@ pub struct Settlement {
     /// Tokens of the prompt and of the answer so far, for an answer whose tokens nobody counts.
     estimate: Usage,
     finish: Option<&'static str>,
+    /// The request whose answer it got.
+    answer_of: Option<Box<str>>,
     recorded: bool,
-    /// Its team's place, until the answer ends.
-    _pass: Pass,
+    /// What it took of its quotas, until the answer ends.
+    pass: Pass,
 }
 
 /// The attempt that answers.
@@ -243,15 +249,16 @@ impl Settlement {
             usage: None,
             estimate: Usage { prompt_tokens, ..Usage::default() },
             finish: None,
+            answer_of: None,
             recorded: false,
-            _pass: Pass::default(),
+            pass: Pass::default(),
         }
     }
 
-    /// The same, which keeps the place that the request was given until the answer ends.
+    /// The same, which keeps what the request took of its quotas until the answer ends, and puts it right then.
     #[must_use]
     pub fn holding(mut self, pass: Pass) -> Self {
-        self._pass = pass;
+        self.pass = pass;
         self
     }
 
@@ -314,6 +321,19 @@ impl Settlement {
         self.record("completed", 200, None);
     }
 
+    /// It gets an answer that a deployment has given to another request.
+    pub fn again(mut self, deployed: Arc<Deployed>, kept: &Kept) {
+        self.served =
+            Some(Served { deployed, first_token: Duration::ZERO, streamed: false, attempt: None, length: None });
+        (self.usage, self.finish, self.answer_of) = (kept.usage, kept.finish, Some(kept.request.clone()));
+        self.record("completed", 200, None);
+    }
+
+    /// The last finish reason, where it is known.
+    pub fn finished(&self) -> Option<&'static str> {
+        self.finish
+    }
+
     /// The answer broke off after its first byte.
     pub fn broken(mut self, error: &BackendError) {
         if let Some(served) = &mut self.served {
@@ -335,13 +355,18 @@ impl Settlement {
         observe::ended(status);
         let served = self.served.as_ref();
         let facts = served.map(|served| &served.deployed.facts);
-        let tokens = self.tokens();
+        let again = self.answer_of.is_some();
+        let tokens = self.tokens().map(|(usage, by)| (usage, if again { "cache" } else { by }));
         // What the host asks for is what is paid, whatever its price list says.
         let cost = facts.zip(tokens).and_then(|(facts, (usage, by))| {
             let listed = || Some((cost(facts, &usage)?, if by == "estimate" { by } else { "price" }));
             usage.cost_usd.map(|usd| (usd, "host")).or_else(listed)
         });
+        // Nobody was asked for it.
+        let cost = if again { Some((0.0, "cache")) } else { cost };
         let usage = tokens.map(|(usage, _)| usage);
+        let taken = usage.filter(|_| !again);
+        self.pass.settle(taken.as_ref(), cost.map(|(usd, _)| usd), facts.map(|facts| facts.model.as_str()));
         let outcome = Outcome {
             v: 1,
             kind: "outcome",
@@ -351,6 +376,7 @@ impl Settlement {
             http,
             deployment: facts.map(|facts| facts.id.as_str()),
             model: facts.map(|facts| facts.model.as_str()),
+            answer_of: self.answer_of.as_deref(),
             tried: &self.tried,
             error,
             finish: self.finish,

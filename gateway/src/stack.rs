@@ -98,12 +98,13 @@ async fn admins(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response<B
         ("/health" | "/", &Method::GET | &Method::HEAD) => admin::health(),
         ("/ready", &Method::GET | &Method::HEAD) => admin::ready(&gateway, true),
         ("/metrics", &Method::GET) => admin::metrics(&gateway),
+        ("/quotas", &Method::GET) => admin::quotas(&gateway),
         ("/reload", &Method::POST) => admin::reload(&gateway).await,
         ("/reload", _) => refuse(ApiError::method_not_allowed("POST")),
-        ("/health" | "/ready" | "/metrics" | "/", _) => refuse(ApiError::method_not_allowed("GET")),
+        ("/health" | "/ready" | "/metrics" | "/quotas" | "/", _) => refuse(ApiError::method_not_allowed("GET")),
         (path, _) => refuse(
             ApiError::not_found("unknown_path", format!("no path `{}` here", clip(path, 100)))
-                .hint("the admin listener serves /health, /ready, /metrics and POST /reload"),
+                .hint("the admin listener serves /health, /ready, /metrics, /quotas and POST /reload"),
         ),
     }
 }

@@ -90,6 +90,16 @@ pub struct Queue {
     pub max: u32,
 }
 
+/// How answers are given again to the same request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Reuse {
+    /// For how long.
+    #[serde(serialize_with = "millis")]
+    pub ttl: Duration,
+    /// Also where the model draws its tokens, so that it would say something else.
+    pub sampled: bool,
+}
+
 impl Attempts {
     /// What holds for a candidate of a group, or of none.
     pub fn of(&self, group: Option<u8>) -> (FailureClasses, &Deadlines) {

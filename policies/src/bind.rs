@@ -79,6 +79,7 @@ impl<'a> Binder<'a> {
             spare: self.spare(&[&entries], &Require::default()),
             degraded: None,
             queue: None,
+            reuse: None,
             split: None,
             shadow: None,
             listed: Listed { entries: entries.into(), out: Arc::default() },
@@ -130,6 +131,7 @@ impl<'a> Binder<'a> {
                 OnNone::Queue(queue) => Some(queue),
                 OnNone::Refuse | OnNone::DegradeTo(_) => None,
             },
+            reuse: text.reuse,
             shadow: text.shadow.as_ref().map(|shadow| {
                 let listed = self.listed(&[&shadow.candidates], &text.require, &[]);
                 Box::new(Shadow { share: shadow.share, listed })

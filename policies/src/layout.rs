@@ -12,7 +12,7 @@ use std::{fmt, ops::Range};
 use crate::yaml::{self, Node, Value};
 
 /// The order of the keys of a route.
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 13] = [
     "name",
     "match",
     "suffixes",
@@ -24,6 +24,7 @@ const KEYS: [&str; 12] = [
     "shadow",
     "attempts",
     "on_none",
+    "reuse",
     "tests",
 ];
 /// The lists whose items stand apart.

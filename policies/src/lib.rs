@@ -63,7 +63,7 @@ mod unmet;
 mod window;
 mod yaml;
 
-pub use attempts::{Attempts, Deadlines, FailureClass, FailureClasses, Group, HedgeAfter, Queue};
+pub use attempts::{Attempts, Deadlines, FailureClass, FailureClasses, Group, HedgeAfter, Queue, Reuse};
 pub use cases::{TestResult, run_tests};
 pub use cells::{Caller, Cell, Cells, Example, MAX_CELLS, Only, TooManyCells, every_caller, every_use};
 pub use claim::{Claim, ClaimError, GRAMMAR};

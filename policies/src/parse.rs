@@ -29,7 +29,7 @@ const MAX_ROUTES: usize = 10_000;
 const MAX_ALIASES: usize = 10_000;
 
 /// The keys of a route.
-const ROUTE: [&str; 12] = [
+const ROUTE: [&str; 13] = [
     "name",
     "match",
     "require",
@@ -40,6 +40,7 @@ const ROUTE: [&str; 12] = [
     "shadow",
     "attempts",
     "on_none",
+    "reuse",
     "suffixes",
     "tests",
 ];
@@ -108,6 +109,7 @@ impl Reader<'_> {
         let (prefer, quality_by) = fields.get("prefer").map(|n| self.prefer(n)).unwrap_or_default();
         let (attempts, groups) = fields.get("attempts").map(|n| self.attempts(n)).unwrap_or_default();
         let on_none = fields.get("on_none").map(|n| self.on_none(n)).unwrap_or_default();
+        let reuse = fields.get("reuse").and_then(|n| self.reuse(n));
         let suffixes = fields.get("suffixes").and_then(|n| self.word(n, "a value of `suffixes`", &Suffixes::WORDS));
         if let Some(node) = fields.get("tests") {
             text.cases.extend(cases::parse(self, node, source));
@@ -129,6 +131,7 @@ impl Reader<'_> {
             split,
             shadow,
             on_none,
+            reuse,
             attempts,
             groups,
             suffixes,

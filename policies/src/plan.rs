@@ -14,7 +14,7 @@ use std::sync::Arc;
 use catalog::{Decision, Outcome, Owed};
 
 use crate::{
-    AskedAs, Attempts, Capabilities, Capability, Facts, Live, Queue, Snapshot,
+    AskedAs, Attempts, Capabilities, Capability, Facts, Live, Queue, Reuse, Snapshot,
     eligible::{Able, Allowed, Eligible},
     route::Prefer,
     set::{Alert, Entry, Found, Route, Shadow},
@@ -50,6 +50,8 @@ pub struct Plan {
     pub verdict: Verdict,
     /// Where nobody is available now: how long the request may wait for somebody.
     pub waits: Option<Queue>,
+    /// How the answer may be given again to the same request; never where it is `None`.
+    pub reuse: Option<Reuse>,
     /// Who else gets the request, where it is mirrored: a plan of its own, of one candidate at most and without another
     /// shadow. Its answer is thrown away.
     pub shadow: Option<Box<Plan>>,
@@ -237,6 +239,7 @@ impl Plan {
             attempts: route.map_or_else(Attempts::default, |route| route.attempts.clone()),
             verdict,
             waits: None,
+            reuse: None,
             shadow: None,
             alerts: found.alerts.clone(),
             barred: Arc::default(),
@@ -315,6 +318,7 @@ pub(crate) fn plan_whole(facts: &Facts, snapshot: &Snapshot<'_>, keep: usize) ->
         attempts: route.attempts.clone(),
         verdict: Verdict::Serve,
         waits: None,
+        reuse: route.reuse,
         shadow,
         alerts: found.alerts,
         barred: asking.barred,

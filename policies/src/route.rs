@@ -10,7 +10,7 @@ use std::{
 use catalog::{Owed, Tier};
 
 use crate::{
-    Attempts, Capabilities, Capability, ConditionError, Facts, Group, Needs, Queue,
+    Attempts, Capabilities, Capability, ConditionError, Facts, Group, Needs, Queue, Reuse,
     condition::{Condition, Fact, TextFact, Uses},
     quality::QualityBy,
     read::Spanned,
@@ -38,6 +38,7 @@ pub(crate) struct RouteText {
     pub(crate) split: Option<SplitText>,
     pub(crate) shadow: Option<ShadowText>,
     pub(crate) on_none: OnNone,
+    pub(crate) reuse: Option<Reuse>,
     /// Without its groups, which [`RouteText::groups`] are not bound to deployments yet.
     pub(crate) attempts: Attempts,
     pub(crate) groups: Vec<GroupText>,

@@ -57,6 +57,7 @@ fn route() -> Value {
             ("shadow", shadow(), "A share of the requests is sent to somebody else too, whose answer is thrown away."),
             ("attempts", attempts(), "How often, how long, and after which failures the next candidate is tried."),
             ("on_none", on_none(), "What becomes of a request that no candidate may serve."),
+            ("reuse", reuse(), "Answers are given again to the same request of the same team."),
             ("suffixes", suffixes(), "Whether `:cheap`, `:fast` and `:quality` behind a name are taken."),
             ("tests", list(json!({"$ref": "#/$defs/test"})), "Requests, and what has to come of them."),
         ],
@@ -288,6 +289,18 @@ fn on_none() -> Value {
         &[],
     );
     either(words(["refuse"]), other)
+}
+
+fn reuse() -> Value {
+    let sampled = json!({"type": "boolean"});
+    object(
+        "`reuse`",
+        vec![
+            ("ttl", duration(), "For how long."),
+            ("sampled", sampled, "Also answers whose tokens were drawn: false if left out."),
+        ],
+        &["ttl"],
+    )
 }
 
 fn test() -> Value {

@@ -8,7 +8,7 @@ use std::{collections::HashMap, sync::Arc};
 use catalog::Catalog;
 
 use crate::{
-    Attempts, Capabilities, ConditionError, Facts, Queue, Suffix,
+    Attempts, Capabilities, ConditionError, Facts, Queue, Reuse, Suffix,
     condition::{Fact, TextFact},
     eligible::Memo,
     naming::{Alias, Name},
@@ -66,6 +66,8 @@ pub(crate) struct Route {
     pub(crate) degraded: Option<Box<Listed>>,
     /// How long a request waits where no candidate is available now.
     pub(crate) queue: Option<Queue>,
+    /// How its answers are given again; absent: never.
+    pub(crate) reuse: Option<Reuse>,
     pub(crate) shadow: Option<Box<Shadow>>,
 }
 

@@ -1,9 +1,11 @@
 //! End to end: a real gateway process, real sockets, real files.
 
+mod again;
 mod apis;
 mod backtest;
 mod bad_input;
 mod batches;
+mod budgets;
 mod crash;
 mod every_api;
 mod fairness;

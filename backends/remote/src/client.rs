@@ -6,7 +6,7 @@
 use std::{error::Error, io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode, header::CONTENT_TYPE};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::{
@@ -19,11 +19,15 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject},
 };
 use rustls_platform_verifier::Verifier;
+use tokio::time::timeout;
 
 use crate::{connector::Connector, proxy::Proxies};
 
 /// A request that got no response.
 pub(crate) type NotSent = legacy::Error;
+
+/// How long a message may take that is for no model.
+const POSTED: Duration = Duration::from_secs(30);
 
 /// How often a request is sent again that a host has left untouched.
 const AGAIN: usize = 2;
@@ -118,6 +122,28 @@ impl Client {
         match &self.roots {
             Ok(()) => Ok(()),
             Err(reason) => Err(reason),
+        }
+    }
+
+    /// Posts JSON to an address that is no model's; the status of the answer. Redirects are not followed.
+    ///
+    /// # Errors
+    /// Why there is none, within half a minute.
+    pub async fn post_json(&self, url: &str, headers: &[(&str, &str)], body: Bytes) -> Result<StatusCode, String> {
+        let make = || {
+            let mut request = Request::post(url).header(CONTENT_TYPE, "application/json");
+            for (name, value) in headers {
+                request = request.header(*name, *value);
+            }
+            request.body(Full::new(body.clone()))
+        };
+        // What is good once is good again.
+        make().map_err(|error| error.to_string())?;
+        let sent = self.send(|| make().unwrap_or_default());
+        match timeout(POSTED, sent).await {
+            Ok(Ok(response)) => Ok(response.status()),
+            Ok(Err(error)) => Err(root(&error)),
+            Err(_) => Err(format!("there was no answer within {} s", POSTED.as_secs())),
         }
     }
 

@@ -11,6 +11,7 @@ use crate::{
     accept::{self, Limits},
     config::{self, Access, Overrides, Target, Weights},
     observe,
+    quota::{self, book::Book},
     runtime::{Gateway, Runtime, Source, UPKEEP},
     stack,
 };
@@ -47,14 +48,15 @@ pub fn run(args: Serve) -> anyhow::Result<()> {
         eprintln!("{}", warnings.render(false).trim_end());
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let ledger = runtime.block_on(serve(source, config))?;
+    let (ledger, spent) = runtime.block_on(serve(source, config))?;
     // Requests that outlived the drain end here and record it, before the ledger closes.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    spent.close().context("what was spent could not be written; the next start takes for spent what was set aside")?;
     ledger.close().context("the ledger could not be closed cleanly")
 }
 
-/// Serves until told to stop; the ledger is still open then.
-async fn serve(source: Source, config: config::Config) -> anyhow::Result<Ledger> {
+/// Serves until told to stop; the ledger and the book of what was spent are still open then.
+async fn serve(source: Source, config: config::Config) -> anyhow::Result<(Ledger, Arc<Book>)> {
     let metrics = observe::install_metrics()?;
     let client = remote::Client::new(&remote::ClientOptions {
         proxies: remote::Proxies::environment(),
@@ -76,6 +78,11 @@ async fn serve(source: Source, config: config::Config) -> anyhow::Result<Ledger>
 
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(upkeep(Arc::clone(&gateway)));
+    let quotas = &gateway.runtime().quotas;
+    tokio::spawn(Arc::clone(quotas.book()).keep());
+    if let Some(alerts) = quotas.alerts() {
+        tokio::spawn(quota::alert::tell_all(Arc::clone(&gateway), alerts));
+    }
     match gateway.batches.resume(&gateway) {
         Ok(0) => {}
         Ok(resumed) => tracing::info!(resumed, "batches go on where they were"),
@@ -102,7 +109,7 @@ async fn serve(source: Source, config: config::Config) -> anyhow::Result<Ledger>
         accept::serve(listener, clients, limits, when(stopped.clone())),
         accept::serve(admin, admins, limits, when(stopped))
     );
-    Ok(gateway.ledger.clone())
+    Ok((gateway.ledger.clone(), Arc::clone(gateway.runtime().quotas.book())))
 }
 
 async fn bind(address: std::net::SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
@@ -177,6 +184,7 @@ async fn upkeep(gateway: Arc<Gateway>) {
     loop {
         every.tick().await;
         gateway.metrics.run_upkeep();
+        gateway.runtime().quotas.status().iter().for_each(observe::quota);
         observe::ledger_healthy(gateway.ledger.status().failure.is_none());
     }
 }

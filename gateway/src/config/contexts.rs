@@ -1,11 +1,11 @@
 //! Entities, contexts and teams: who uses models, and for what.
 
-use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use catalog::Use;
 
 use super::{
-    Context, Contexts, Team, TeamLimits, Teams,
+    Context, Contexts, Team, Teams,
     decode::Spanned,
     load::Reading,
     raw::Raw,
@@ -71,25 +71,9 @@ pub(super) fn teams(reading: &mut Reading<'_>, raw: &Raw, tree: &Node) -> Teams 
             }
         }
         let contexts = team.contexts.iter().map(|context| context.value.clone()).collect();
-        let limits = TeamLimits {
-            requests_per_minute: bound(reading, "requests_per_minute", team.limits.requests_per_minute.as_ref()),
-            concurrent: bound(reading, "concurrent", team.limits.concurrent.as_ref()),
-        };
-        teams.insert(name.clone(), Team { contexts, limits });
+        teams.insert(name.clone(), Team { contexts });
     }
     teams
-}
-
-/// A bound on requests, if it is one.
-fn bound(reading: &mut Reading<'_>, key: &str, written: Option<&Spanned<u64>>) -> Option<NonZeroU32> {
-    const MOST: u64 = 1_000_000;
-    let written = written?;
-    if (1..=MOST).contains(&written.value) {
-        return u32::try_from(written.value).ok().and_then(NonZeroU32::new);
-    }
-    let problem = Problem::error("out-of-range", format!("`{key}` is not a number of requests"));
-    reading.note(problem.label(format!("expected 1 to {MOST}; leave it out for no bound")), written.at.clone());
-    None
 }
 
 /// Letters, digits, `.`, `_` and `-`: what fits a header, a metric label and a file name alike.
@@ -97,12 +81,12 @@ pub(crate) fn is_name(name: &str) -> bool {
     (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
 }
 
-fn bad_name(what: &str, name: &str) -> Problem {
+pub(super) fn bad_name(what: &str, name: &str) -> Problem {
     Problem::error("bad-name", format!("`{}` cannot be the name of a {what}", name.escape_debug()))
         .hint("up to 64 letters, digits, `.`, `_` and `-`")
 }
 
-fn unknown(reading: &mut Reading<'_>, what: &str, key: &str, written: &Spanned<String>, known: &[&str]) {
+pub(super) fn unknown(reading: &mut Reading<'_>, what: &str, key: &str, written: &Spanned<String>, known: &[&str]) {
     let problem = Problem::error("unknown-name", format!("there is no {what} {}", written.shown()));
     let hint = match nearest(&written.value, known.iter().copied()) {
         Some(near) if !written.from_environment => format!("did you mean `{near}`?"),
@@ -128,11 +112,11 @@ fn country(reading: &mut Reading<'_>, code: &Spanned<String>) -> Option<String> 
 }
 
 /// The names under a key as they are written, those with problems included.
-fn names<'a>(tree: &'a Node, key: &str) -> Vec<&'a str> {
+pub(super) fn names<'a>(tree: &'a Node, key: &str) -> Vec<&'a str> {
     tree.get(key).into_iter().flat_map(Node::entries).map(|entry| entry.key.as_str()).collect()
 }
 
-fn key_at(tree: &Node, section: &str, key: &str) -> std::ops::Range<usize> {
+pub(super) fn key_at(tree: &Node, section: &str, key: &str) -> std::ops::Range<usize> {
     let entries = tree.get(section).map(Node::entries).unwrap_or_default();
     entries.iter().find(|entry| entry.key == key).map_or(0..0, |entry| entry.key_at.clone())
 }

@@ -20,6 +20,7 @@ impl Default for Limits {
             connections: 10_000,
             drain_timeout: Duration::from_secs(30),
             files_bytes: 1 << 30,
+            answers_bytes: 64 << 20,
             responses: Bounds { kept_for: Duration::from_secs(3_600), bytes_per_team: 16 << 20 },
         }
     }
@@ -40,6 +41,8 @@ pub(super) fn check(reading: &mut Reading<'_>, raw: &RawLimits) -> Option<Limits
     let kept = bound("responses_bytes", kept, default.responses.bytes_per_team, 0, 1 << 40);
     let files = raw.files_bytes.as_ref().map(|bytes| bytes.map(|bytes| bytes.0));
     let files_bytes = bound("files_bytes", files, default.files_bytes, 0, 1 << 50);
+    let answers = raw.answers_bytes.as_ref().map(|bytes| bytes.map(|bytes| bytes.0));
+    let answers_bytes = bound("answers_bytes", answers, default.answers_bytes, 0, 1 << 40);
     let connections = bound("connections", raw.connections.clone(), default.connections as u64, 1, 1_000_000);
     Some(Limits {
         body_bytes: body_bytes?,
@@ -48,6 +51,7 @@ pub(super) fn check(reading: &mut Reading<'_>, raw: &RawLimits) -> Option<Limits
         connections: connections? as usize,
         drain_timeout: raw.drain_timeout.as_ref().map_or(default.drain_timeout, |span| span.value.0),
         files_bytes: files_bytes?,
+        answers_bytes: answers_bytes?,
         responses: Bounds {
             kept_for: raw.responses_kept_for.as_ref().map_or(default.responses.kept_for, |span| span.value.0),
             bytes_per_team: kept?,

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use super::{
     Access, Config, Contexts, Environment, Overrides, Teams, Watched, contexts, declared,
     decode::{self, Spanned},
-    deployments, environment, found, limits,
+    deployments, environment, found, limits, quotas,
     raw::Raw,
     report::{Problem, Problems},
     source::Source,
@@ -203,6 +203,9 @@ impl<'a> Reading<'a> {
         if let Some(policies) = &policies {
             declared::unused(&mut self, &raw, policies);
         }
+        let known = quotas::Known { access: access.as_ref(), policies: policies.as_ref(), catalog: &catalog };
+        let quotas = quotas::check(&mut self, &raw, &tree, &known);
+        let webhook = quotas::webhook(&mut self, raw.webhook.as_ref());
 
         Some(Config {
             file: Some(self.file),
@@ -215,6 +218,8 @@ impl<'a> Reading<'a> {
             not_live,
             contexts,
             teams,
+            quotas,
+            webhook,
             facts,
             access: access?,
             catalog,

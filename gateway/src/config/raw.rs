@@ -11,6 +11,7 @@ use serde::{
 };
 
 use super::{
+    Dimension,
     decode::Spanned,
     units::{Bytes, Span},
 };
@@ -51,6 +52,12 @@ pub(super) struct Raw {
     /// Teams, by name.
     #[serde(default)]
     pub(super) teams: BTreeMap<String, RawTeam>,
+    /// Bounds on what requests may take together, beside the `limits` and the `budget` of a team.
+    #[serde(default)]
+    pub(super) quotas: Vec<Spanned<RawQuota>>,
+    /// Where the gateway tells that a budget runs out.
+    #[serde(default)]
+    pub(super) webhook: Option<Spanned<RawWebhook>>,
     /// Values of a request that policies may match by name.
     #[serde(default)]
     pub(super) facts: Option<RawFacts>,
@@ -295,21 +302,110 @@ pub(super) struct RawTeam {
     pub(super) contexts: Vec<Spanned<String>>,
     /// How much it may ask of this gateway, with all its keys together. Default: no bound.
     #[serde(default)]
-    pub(super) limits: RawTeamLimits,
+    pub(super) limits: RawQuotaLimits,
+    /// How much it may spend, with all its keys together. Default: no bound.
+    #[serde(default)]
+    pub(super) budget: RawBudget,
 }
 
-/// How much a team may ask for.
+/// A bound on what some requests may take together.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename = "a quota", deny_unknown_fields)]
+#[schemars(rename = "Quota")]
+pub(super) struct RawQuota {
+    /// Its name: refusals, metrics and reports tell it.
+    pub(super) name: Spanned<String>,
+    /// The requests that it counts. Default: all.
+    #[serde(default)]
+    pub(super) r#match: RawQuotaMatch,
+    /// What each has a quota of its own by. Default: nothing, so all that it counts share one.
+    #[serde(default)]
+    pub(super) per: Vec<Dimension>,
+    /// How much may be asked for.
+    #[serde(default)]
+    pub(super) limits: RawQuotaLimits,
+    /// How much may be spent.
+    #[serde(default)]
+    pub(super) budget: RawBudget,
+}
+
+/// The requests that a quota counts: those that fit every list that is given.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename = "`limits` of a team", deny_unknown_fields)]
-#[schemars(rename = "TeamLimits")]
-pub(super) struct RawTeamLimits {
-    /// Requests a minute: 1 to 1000000. That many may come at once after a silent minute, and then one each time that one of
-    /// them has drained.
+#[serde(rename = "`match` of a quota", deny_unknown_fields)]
+#[schemars(rename = "QuotaMatch")]
+pub(super) struct RawQuotaMatch {
+    /// Of these teams.
+    #[serde(default)]
+    pub(super) team: Vec<Spanned<String>>,
+    /// With these keys, by their ids.
+    #[serde(default)]
+    pub(super) key: Vec<Spanned<String>>,
+    /// In these contexts.
+    #[serde(default)]
+    pub(super) context: Vec<Spanned<String>>,
+    /// On these routes of the policies.
+    #[serde(default)]
+    pub(super) route: Vec<Spanned<String>>,
+    /// Served by these models, whatever name was asked for.
+    #[serde(default)]
+    pub(super) model: Vec<Spanned<String>>,
+}
+
+/// How much may be asked for; what is left out has no bound.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename = "`limits`", deny_unknown_fields)]
+#[schemars(rename = "QuotaLimits")]
+pub(super) struct RawQuotaLimits {
+    /// Requests a minute. That many may come at once after a silent minute, and then one each time that one of them has
+    /// drained.
     #[serde(default)]
     pub(super) requests_per_minute: Option<Spanned<u64>>,
-    /// Requests that run at a time, from when their bodies have been read to the last byte of their answers: 1 to 1000000.
+    /// Tokens a minute, of prompts and answers together.
+    #[serde(default)]
+    pub(super) tokens_per_minute: Option<Spanned<u64>>,
+    /// Tokens of prompts a minute.
+    #[serde(default)]
+    pub(super) input_tokens_per_minute: Option<Spanned<u64>>,
+    /// Tokens of answers a minute.
+    #[serde(default)]
+    pub(super) output_tokens_per_minute: Option<Spanned<u64>>,
+    /// Requests that run at a time, from when their bodies have been read to the last byte of their answers.
     #[serde(default)]
     pub(super) concurrent: Option<Spanned<u64>>,
+    /// Requests that wait at a time for a deployment to be available, where a route lets them. 0: none waits.
+    #[serde(default)]
+    pub(super) queued: Option<Spanned<u64>>,
+}
+
+/// How much may be spent at hosts, in USD; what is left out has no bound. Days, weeks (from Monday) and months are those of
+/// UTC.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename = "`budget`", deny_unknown_fields)]
+#[schemars(rename = "Budget")]
+pub(super) struct RawBudget {
+    /// A day.
+    #[serde(default)]
+    pub(super) usd_per_day: Option<Spanned<f64>>,
+    /// A week.
+    #[serde(default)]
+    pub(super) usd_per_week: Option<Spanned<f64>>,
+    /// A month.
+    #[serde(default)]
+    pub(super) usd_per_month: Option<Spanned<f64>>,
+    /// The share that, once spent, is told to the log, the metrics and the webhook: more than 0, less than 1. Default: 0.8.
+    #[serde(default)]
+    pub(super) warn_at: Option<Spanned<f64>>,
+}
+
+/// An address that is told of what happens to budgets.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename = "`webhook`", deny_unknown_fields)]
+#[schemars(rename = "Webhook")]
+pub(super) struct RawWebhook {
+    /// The address, as `https://...`; `http` only on this machine.
+    pub(super) url: Spanned<String>,
+    /// What messages are signed with: at least 16 bytes, from the environment.
+    pub(super) secret: Spanned<String>,
 }
 
 /// Values of a request that policies may match by name.
@@ -361,6 +457,9 @@ pub(super) struct RawLimits {
     /// Largest total of the files of each team, those that its batches write included; at a start. Default: 1GiB.
     #[serde(default)]
     pub(super) files_bytes: Option<Spanned<Bytes>>,
+    /// Bytes of all answers that are kept to be given again, where a route says `reuse`; 0 keeps none. Default: 64MiB.
+    #[serde(default)]
+    pub(super) answers_bytes: Option<Spanned<Bytes>>,
     /// How long answers of the Responses API are kept in memory, for callers who go on from them. Default: 1h.
     #[serde(default)]
     pub(super) responses_kept_for: Option<Spanned<Span>>,

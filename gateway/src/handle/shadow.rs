@@ -56,7 +56,7 @@ impl Mirrored {
     async fn run(self, _room: OwnedSemaphorePermit) {
         let Self { gateway, runtime, api, of, caller, facts, plan, request } = self;
         let id = format!("{of}-shadow");
-        let asked = Asked { api, id: &id, shadow_of: Some(&of), caller: &caller, facts: &facts };
+        let asked = Asked { api, id: &id, shadow_of: Some(&of), answer_of: None, caller: &caller, facts: &facts };
         // A ledger that takes no record was reported where it failed, and nothing is sent that is not recorded.
         let Ok(ticket) = settle::decide(&gateway.ledger, &runtime, &asked, &plan) else { return };
         if plan.verdict != Verdict::Serve {
@@ -74,7 +74,7 @@ impl Mirrored {
             prompt_tokens: facts.prompt_tokens,
             shelf: None,
         };
-        let work = Work { runtime: &runtime, plan: &plan, request: &request, told, facts: &facts };
+        let work = Work { runtime: &runtime, plan: &plan, request: &request, told, facts: &facts, leave: None };
         if let Ok(Answered { body: Body::Sse(mut stream), .. }) = answer(work, None, ticket, settlement).await {
             while std::future::poll_fn(|cx| stream.poll_bytes(cx)).await.is_some() {}
         }

@@ -146,14 +146,23 @@ impl ApiError {
         .hint("send less, or raise `limits.body_bytes` in the configuration")
     }
 
-    /// 429: the caller's team has used up what it may, and may come back after this time.
+    /// 429: as much was asked for as may be, and the caller may come back after this time. The code is OpenAI's.
     pub fn limited(message: impl Into<String>, wait: Duration) -> Self {
         Self {
             retry_after: Some(wait),
             should_retry: Some(true),
-            ..Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", "team_limit_reached", message)
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", "rate_limit_exceeded", message)
         }
         .hint("wait as long as `retry-after` says, or ask your platform team for more")
+    }
+
+    /// 429: a budget is used up, and trying again soon is of no use. The code is OpenAI's.
+    pub fn out_of_budget(message: impl Into<String>) -> Self {
+        Self {
+            should_retry: Some(false),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, "insufficient_quota", "insufficient_quota", message)
+        }
+        .hint("ask your platform team for a larger budget, or wait until it begins anew")
     }
 
     /// 503: nothing can serve this now.

@@ -19,13 +19,13 @@ use std::{
     time::Duration,
 };
 
-use backends::{Backend, BackendError, Event, EventStream, Phase};
+use backends::{Backend, BackendError, Event, EventStream, Phase, Usage};
 use bytes::{Bytes, BytesMut};
 use serde::Serialize;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{Writer, body::piece_of, error::ApiError};
-use crate::settle::Settlement;
+use crate::{answers::Recorder, settle::Settlement};
 
 #[cfg(test)]
 mod tests;
@@ -42,6 +42,10 @@ pub struct SseBody {
     head: std::vec::IntoIter<Event>,
     writer: Writer,
     settlement: Option<Settlement>,
+    /// Keeps what goes out, to be given again.
+    recorder: Option<Recorder>,
+    /// What it took, once it is whole.
+    counted: Option<(Option<Usage>, Option<&'static str>)>,
     /// A choice ended, so the answer may be called whole.
     finished: bool,
     ended: bool,
@@ -85,6 +89,8 @@ impl SseBody {
             head: answer.head.into_iter(),
             writer,
             settlement: Some(settlement),
+            recorder: None,
+            counted: None,
             finished: false,
             ended: false,
             rest: Bytes::new(),
@@ -95,6 +101,13 @@ impl SseBody {
             deadlines,
             _backend: answer.backend,
         }
+    }
+
+    /// The same, which is kept as it goes out.
+    #[must_use]
+    pub fn recorded(mut self, recorder: Option<Recorder>) -> Self {
+        self.recorder = recorder;
+        self
     }
 
     /// Whether it broke off without a word for it, so that the connection has to tell.
@@ -130,9 +143,15 @@ impl SseBody {
         }
         if gathered.len() > 0 {
             self.last_bytes = Instant::now();
-            return Poll::Ready(Some(gathered.take()));
+            let bytes = gathered.take();
+            if let Some(recorder) = &mut self.recorder {
+                recorder.take(&bytes);
+                self.record();
+            }
+            return Poll::Ready(Some(bytes));
         }
         if self.ended {
+            self.record();
             return Poll::Ready(None);
         }
         self.poll_timer(cx)
@@ -203,7 +222,18 @@ impl SseBody {
         let counted = self.settlement.as_ref().and_then(Settlement::counted);
         self.writer.end(counted, out.text());
         if let Some(settlement) = self.settlement.take() {
+            self.counted = Some((counted, settlement.finished()));
             settlement.completed();
+        }
+    }
+
+    /// Keeps the answer, if it is whole. One that broke off is nobody's.
+    fn record(&mut self) {
+        if !self.ended {
+            return;
+        }
+        if let (Some(recorder), Some((usage, finish))) = (self.recorder.take(), self.counted) {
+            recorder.keep(usage, finish);
         }
     }
 

@@ -84,17 +84,19 @@ impl Waiting {
     }
 
     /// `planned` if it has its place or can never have one; else the first of `again` that has, or the last before its time
-    /// is over.
-    pub async fn in_turn(
+    /// is over. It is not waited for without the leave of `may_wait`, which is held meanwhile.
+    pub async fn in_turn<L>(
         self: &Arc<Self>,
         mut planned: Planned,
         team: &str,
+        may_wait: impl FnOnce() -> Option<L>,
         mut again: impl FnMut() -> Planned,
     ) -> Planned {
         let Planned { plan, reserved } = &planned;
         if reserved.is_some() || plan.waits.is_none() && plan.verdict != Verdict::Serve {
             return planned;
         }
+        let Some(_leave) = may_wait() else { return planned };
         let place = plan.route.clone().and_then(|route| self.enter(route, team, plan.waits));
         let Some((queue, mut place)) = place else { return planned };
         self.vacancy.tell();
@@ -269,8 +271,13 @@ mod tests {
                 true => Planned { plan: self.plan(self.healthy), reserved: None },
                 false => self.planned(self.healthy),
             };
-            self.waiting.in_turn(first, team, || self.planned(self.healthy)).await
+            self.waiting.in_turn(first, team, free, || self.planned(self.healthy)).await
         }
+    }
+
+    /// Leave to wait.
+    fn free() -> Option<()> {
+        Some(())
     }
 
     /// Until nothing more happens at this moment.
@@ -299,7 +306,8 @@ mod tests {
     async fn one_that_waits_for_health_looks_again_every_now_and_then() {
         let bed = Bed::new(1, "{wait: 2s, max: 5}");
         let (begun, recovers) = (Instant::now(), Instant::now() + Duration::from_millis(720));
-        let served = bed.waiting.in_turn(bed.planned(false), "a", || bed.planned(Instant::now() >= recovers)).await;
+        let served =
+            bed.waiting.in_turn(bed.planned(false), "a", free, || bed.planned(Instant::now() >= recovers)).await;
         assert_eq!(served.plan.verdict, Verdict::Serve);
         assert!(begun.elapsed() <= Duration::from_millis(720) + ASKS_AGAIN + REST, "{:?}", begun.elapsed());
     }
@@ -380,7 +388,7 @@ mod tests {
     async fn one_that_cannot_be_served_does_not_keep_up_those_behind_it() {
         let bed = Bed::new(2, "{wait: 60s, max: 100}");
         let (one, other) = (bed.take(), bed.take());
-        let never = bed.waiting.in_turn(bed.planned(false), "a", || bed.planned(false));
+        let never = bed.waiting.in_turn(bed.planned(false), "a", free, || bed.planned(false));
         let mut never = Box::pin(never);
         assert!(futures_util::poll!(never.as_mut()).is_pending());
         let mut behind = Box::pin(bed.ask("a"));

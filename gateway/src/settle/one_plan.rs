@@ -183,7 +183,7 @@ fn request(random: &mut StdRng, config: &Config) -> (Grant, ClientApi, Value, He
 
 /// The record of a plan, written and read again, and planned again.
 fn replayed(runtime: &Runtime, api: ClientApi, caller: &Grant, facts: &Facts, plan: &Plan) -> Plan {
-    let asked = Asked { api, id: "r", shadow_of: None, caller, facts };
+    let asked = Asked { api, id: "r", shadow_of: None, answer_of: None, caller, facts };
     let line = serde_json::to_string(&decision(runtime, &asked, plan)).unwrap();
     let record: Decision<'_> = serde_json::from_str(&line).unwrap();
     let again = replay::facts(&record).unwrap();

@@ -24,6 +24,9 @@ pub struct Decision<'a> {
     /// The id of the request that this one mirrors; its answer is thrown away.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub shadow_of: Option<Cow<'a, str>>,
+    /// The id of the request whose answer it gets, where it gets one that was given before.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub answer_of: Option<Cow<'a, str>>,
     /// The client API.
     pub api: Cow<'a, str>,
     /// Who asked; `None` where no key is needed.
@@ -181,6 +184,9 @@ pub struct Outcome<'a> {
     pub deployment: Option<&'a str>,
     /// The model that served it.
     pub model: Option<&'a str>,
+    /// The request that the answer was given to first, where it was given before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer_of: Option<&'a str>,
     /// The attempts, in order.
     pub tried: &'a [Tried],
     /// The error's code, if it did not end well.
@@ -193,12 +199,14 @@ pub struct Outcome<'a> {
     pub completion_tokens: Option<u64>,
     /// Prompt tokens from a cache, likewise.
     pub cached_tokens: Option<u64>,
-    /// Whose count that is: `backend`, or `estimate` where the one that answered counted nothing, or broke off before.
+    /// Whose count that is: `backend`, or `estimate` where the one that answered counted nothing, or broke off before;
+    /// `cache` where it is that of an answer that was given before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokens_by: Option<&'static str>,
     /// What it cost; `None` where neither the host says it nor a price and the tokens are known.
     pub cost_usd: Option<f64>,
-    /// Whose word that is: `host`; `price` for the deployment's listed prices; `estimate` for these and estimated tokens.
+    /// Whose word that is: `host`; `price` for the deployment's listed prices; `estimate` for these and estimated tokens;
+    /// `cache` for nothing, as nobody was asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cost_by: Option<&'static str>,
     /// Milliseconds to the first content of a streamed answer.

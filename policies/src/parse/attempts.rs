@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    Attempts, Deadlines, FailureClasses, Group, HedgeAfter, Queue,
+    Attempts, Deadlines, FailureClasses, Group, HedgeAfter, Queue, Reuse,
     attempts::MOST_AGAIN,
     diag::Code,
     plan::MAX_CANDIDATES,
@@ -55,6 +55,14 @@ impl Reader<'_> {
         });
         let max = fields.get("max").and_then(|n| self.whole(n, "a number of requests", 1..=MOST_WAITING));
         Some(Queue { wait: wait?, max: max.map_or(WAITING, |max| max as u32) })
+    }
+
+    /// `reuse`: for how long answers are given again, and which.
+    pub(super) fn reuse(&mut self, node: &Node) -> Option<Reuse> {
+        let fields = self.fields(node, "`reuse`", &["ttl", "sampled"])?;
+        let ttl = self.required(&fields, "ttl").and_then(|n| self.duration(n, "a time to keep answers"));
+        let sampled = fields.get("sampled").and_then(|n| self.truth(n, "a value of `sampled`"));
+        Some(Reuse { ttl: ttl?, sampled: sampled.unwrap_or(false) })
     }
 
     pub(super) fn attempts(&mut self, node: &Node) -> (Attempts, Vec<GroupText>) {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::{Plan, Reason, Verdict};
-use crate::{AskedAs, Attempts, Queue, Snapshot, set::Alert};
+use crate::{AskedAs, Attempts, Queue, Reuse, Snapshot, set::Alert};
 
 /// A plan with every name written out.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -37,6 +37,9 @@ pub struct PlanReport {
     /// How long the request may wait for somebody, where nobody is available now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waits: Option<Queue>,
+    /// How the answer may be given again to the same request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reuse: Option<Reuse>,
     /// Who else gets the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shadow: Option<Box<ShadowReport>>,
@@ -156,6 +159,7 @@ impl Plan {
         PlanReport {
             arm,
             waits: self.waits,
+            reuse: self.reuse,
             alerts: self.alerts.iter().map(AlertReport::from).collect(),
             shadow: mirrored
                 .map(|(plan, shadow)| Box::new(ShadowReport { share: shadow.share, plan: plan.report(snapshot) })),
@@ -216,6 +220,10 @@ impl PlanReport {
         let _ = writeln!(text, "verdict  {}", self.verdict);
         if !self.why.is_empty() {
             let _ = writeln!(text, "why      {}", self.why);
+        }
+        if let Some(Reuse { ttl, sampled }) = self.reuse {
+            let which = if sampled { "all answers are" } else { "answers without a draw are" };
+            let _ = writeln!(text, "reuse    {which} given again for {} s", ttl.as_secs());
         }
         if let Some(Queue { wait, .. }) = self.waits {
             let _ = writeln!(text, "waits    up to {} ms for one that is available", wait.as_millis());

@@ -176,6 +176,19 @@ fn a_request_waits_only_where_somebody_may_serve_and_is_not_available() {
 }
 
 #[test]
+fn a_plan_says_whether_its_answer_may_be_given_again() {
+    let world = World::new(
+        "  - {name: r, match: {model: auto}, candidates: [qwen3-8b], reuse: {ttl: 10m}}\n  \
+         - {name: s, match: {model: chat}, candidates: [qwen3-8b], reuse: {ttl: 1h, sampled: true}}\n",
+        vec![local("qwen3-8b")],
+    );
+    let reuse = |model: &str| world.plan(&asks(model)).reuse.map(|reuse| (reuse.ttl.as_secs(), reuse.sampled));
+    assert_eq!((reuse("auto"), reuse("chat"), reuse("qwen3-8b")), (Some((600, false)), Some((3_600, true)), None));
+    let shown = world.plan(&asks("auto")).explain(&world.snapshot());
+    assert!(shown.contains("reuse    answers without a draw are given again for 600 s"), "{shown}");
+}
+
+#[test]
 fn a_preset_stands_for_the_models_of_its_row_in_the_rows_order() {
     let row = Guide::builtin().scenario("korean").expect("a row of the matrix");
     let mut models: Vec<&str> = Vec::new();

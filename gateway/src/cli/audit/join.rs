@@ -180,6 +180,7 @@ pub(in crate::cli) mod tests {
             http: 200,
             deployment: Some("b"),
             model: Some("m"),
+            answer_of: None,
             tried: &[],
             error: None,
             finish: None,

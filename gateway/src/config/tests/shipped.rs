@@ -44,8 +44,11 @@ fn the_shipped_configuration_loads_with_every_setting_on() {
     // A build without the feature refuses what asks Kubernetes.
     let possible = |line: &&str| cfg!(feature = "kubernetes") || !line.contains("replicas: {kubernetes:");
     let lines: Vec<_> = everything.lines().filter(possible).collect();
-    let files = Files::new([("pointsman.yaml", &*lines.join("\n")), ("keys.yaml", "keys: []")])
-        .environment([("GROQ_API_KEY", "k"), ("GROQ_BASE_URL", "http://127.0.0.1:1/v1")]);
+    let files = Files::new([("pointsman.yaml", &*lines.join("\n")), ("keys.yaml", "keys: []")]).environment([
+        ("GROQ_API_KEY", "k"),
+        ("GROQ_BASE_URL", "http://127.0.0.1:1/v1"),
+        ("POINTSMAN_WEBHOOK_SECRET", "0123456789abcdef"),
+    ]);
     for folder in ["models", "secrets", "examples", "policies"] {
         fs::create_dir(files.path().join(folder)).unwrap();
     }
@@ -83,6 +86,9 @@ fn the_shipped_configuration_loads_with_every_setting_on() {
     assert_eq!(deployment("local-small").facts.context_tokens, Some(8192));
     assert!(config.deployments.iter().any(|d| d.facts.id.starts_with("groq/")), "`discover` is on");
     assert_eq!(config.teams["science"].contexts, ["lab", "office"]);
+    let quotas: Vec<_> = config.quotas.iter().map(|quota| (quota.name.as_str(), quota.of_team)).collect();
+    assert_eq!(quotas, [("support", true), ("each-key", false), ("large", false), ("by-name", false)]);
+    assert!(config.webhook.is_some());
 }
 
 #[test]
