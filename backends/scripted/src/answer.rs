@@ -206,7 +206,7 @@ fn usage(ask: &Ask, chunks: usize) -> Value {
     let (prompt, completion) = (ask.prompt_tokens(), chunks * ask.choices() as usize);
     json!({
         "prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion,
-        "prompt_tokens_details": {"cached_tokens": 0},
+        "prompt_tokens_details": {"cached_tokens": ask.cached},
     })
 }
 

@@ -25,6 +25,9 @@ pub(crate) struct Ask {
     tools: Vec<Value>,
     #[serde(default)]
     tool_choice: Value,
+    /// How many of its tokens the host's cache had.
+    #[serde(skip)]
+    pub(crate) cached: usize,
 }
 
 #[derive(Debug, Deserialize)]
@@ -82,6 +85,11 @@ impl Ask {
             (Value::Array(prompts), _) => prompts.first().and_then(Value::as_str).unwrap_or_default().to_owned(),
             _ => String::new(),
         }
+    }
+
+    /// The texts of the turns of a chat, or of a prompt, in order.
+    pub(crate) fn texts(&self) -> Vec<String> {
+        self.messages.iter().map(Turn::text).chain(self.prompt.as_str().map(str::to_owned)).collect()
     }
 
     /// A prompt size that depends on the prompt alone: its words.

@@ -33,6 +33,7 @@ use crate::{
     fault::Fault,
     gauge::{End, Gauge, Open, Progress},
     play::Play,
+    prompt_cache::PromptCache,
     reply::{self, Prebuilt, Reply, reply, sized},
     script::Script,
     socket::{Line, Socket},
@@ -74,6 +75,7 @@ pub(crate) struct State {
     prebuilt: Option<Prebuilt>,
     requests: Mutex<VecDeque<(Recorded, Arc<Progress>)>>,
     next: Mutex<VecDeque<Fault>>,
+    prompts: Mutex<PromptCache>,
     /// Requests refused so far of each burst under way.
     bursts: Mutex<HashMap<(u8, u16), u8>>,
     gauge: Gauge,
@@ -228,6 +230,7 @@ impl State {
             script,
             requests: Mutex::default(),
             next: Mutex::default(),
+            prompts: Mutex::default(),
             bursts: Mutex::default(),
             gauge: Gauge::new(),
             connections: AtomicUsize::new(0),
@@ -301,7 +304,7 @@ impl State {
         if let (Some(prebuilt), Api::Chat | Api::Completions) = (&self.prebuilt, api) {
             return Ok(prebuilt.reply(api, streamed(body), open));
         }
-        let Ok(ask) = serde_json::from_slice::<Ask>(body) else {
+        let Ok(mut ask) = serde_json::from_slice::<Ask>(body) else {
             return Ok(refuse(400, "the request body is no JSON object of the expected fields", open));
         };
         let fault = locked(&self.next).pop_front().or_else(|| ask.model.parse().ok());
@@ -311,6 +314,13 @@ impl State {
             }
             other => other,
         };
+        if fault.is_none() && self.script.cached_blocks > 0 {
+            ask.cached = {
+                let texts = ask.texts();
+                let words: Vec<&str> = texts.iter().flat_map(|text| text.split_whitespace()).collect();
+                locked(&self.prompts).take(&words, self.script.cached_blocks)
+            };
+        }
         match reply(api, &ask, fault, &self.script, open) {
             Reply::Response(delay, response) => {
                 if !delay.is_zero() {

@@ -16,6 +16,9 @@ pub struct Script {
     /// For benchmarks: answers are built once and sent to everyone, whatever was asked; faults by model name
     /// do not work.
     pub fast: bool,
+    /// How many blocks of 16 words its cache of prompts keeps; answers then tell how much of the prompt was cached. 0 is no
+    /// cache.
+    pub cached_blocks: usize,
 }
 
 impl Script {
@@ -28,6 +31,13 @@ impl Script {
 impl Default for Script {
     /// Four pieces without pause, the last 1,024 requests kept.
     fn default() -> Self {
-        Self { chunks: 4, interval: Duration::ZERO, models: vec!["scripted".into()], record: 1024, fast: false }
+        Self {
+            chunks: 4,
+            interval: Duration::ZERO,
+            models: vec!["scripted".into()],
+            record: 1024,
+            fast: false,
+            cached_blocks: 0,
+        }
     }
 }

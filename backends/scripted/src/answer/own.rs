@@ -134,7 +134,7 @@ fn item(ask: &Ask) -> Value {
 fn response(ask: &Ask, status: &str, output: Vec<Value>, chunks: Option<usize>) -> Value {
     let prompt = ask.prompt_tokens();
     let usage = chunks.map(|chunks| {
-        json!({"input_tokens": prompt, "input_tokens_details": {"cached_tokens": 0}, "output_tokens": chunks,
+        json!({"input_tokens": prompt, "input_tokens_details": {"cached_tokens": ask.cached}, "output_tokens": chunks,
             "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": prompt + chunks})
     });
     json!({
