@@ -1,8 +1,9 @@
 //! What a place is where a model can run, and what passes between it and the gateway.
 //!
 //! Holds the [`Backend`] trait, the [`Request`] that goes in, the [`Event`]s that come out, [`Usage`],
-//! [`BackendError`] and the [`Breaker`] that leaves a place alone which keeps failing. It does no I/O and knows no engine, no host and no HTTP: an in-process engine and a
-//! remote host look the same from here.
+//! [`BackendError`], the [`Breaker`] that leaves a place alone which keeps failing, and the [`Prefixes`] that places were
+//! sent. It does no I/O and knows no engine, no host and no HTTP: an in-process engine and a remote host look the same
+//! from here.
 
 #![forbid(unsafe_code)]
 
@@ -15,6 +16,7 @@ mod load;
 mod multipart;
 mod object;
 mod payload;
+mod prefix;
 mod request;
 mod usage;
 
@@ -31,6 +33,7 @@ pub use load::{Load, Probe};
 pub use multipart::{Field, MultipartForm};
 pub use object::Object;
 pub use payload::{Payload, PayloadError, Rewrite, chooses};
+pub use prefix::{Asker, Chain, PlaceId, Prefix, Prefixes, conversation, digest, is_crowded};
 pub use request::{Input, Message, Part, Prompt, Request, Sampling, ToolUse};
 pub use usage::{Convention, Count, Counting, Usage, text_tokens};
 

@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
+use crate::Prefix;
+
 /// What is asked of a backend before it is chosen.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Probe<'a> {
     /// The canonical prompt tokens, for a backend that can match them with its cache; empty if not known.
     pub tokens: &'a [u32],
+    /// Which places were sent how much of the prompt before; `None` if not known.
+    pub prefix: Option<&'a Prefix>,
 }
 
 /// A backend's state now. Read without waiting, so it may be a moment old.
@@ -18,8 +22,8 @@ pub struct Load {
     pub running: u32,
     /// Requests that wait for a slot.
     pub queued: u32,
-    /// Leading tokens of the probe that need no prefill; zero when not known.
-    pub cached_prefix: u32,
+    /// Leading tokens of the probe that need no prefill; `None` when not known.
+    pub cached_prefix: Option<u32>,
     /// How full its cache of keys and values is, 0 to 1, where it says.
     pub cache_used: Option<f32>,
     /// How long it takes nothing more, by its own word: a limit is used up. It may be healthy all the same.
@@ -34,7 +38,7 @@ impl Load {
         healthy: true,
         running: 0,
         queued: 0,
-        cached_prefix: 0,
+        cached_prefix: None,
         cache_used: None,
         throttled_for: None,
         quota_left: None,

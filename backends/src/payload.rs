@@ -17,6 +17,7 @@ pub struct Payload {
     model: Range<usize>,
     stream_options: Option<Range<usize>>,
     cache_salt: Option<Range<usize>>,
+    prompt_cache_key: Option<Range<usize>>,
 }
 
 /// What a place is told otherwise than the caller wrote it.
@@ -94,11 +95,19 @@ impl Payload {
     pub fn of(object: &Object<'_>) -> Result<Self, PayloadError> {
         let bytes = object.bytes();
         let (mut model, mut stream_options, mut cache_salt) = (None, None, None);
+        let mut prompt_cache_key = None;
         for (key, value) in object.entries() {
+            let start = value.get().as_ptr() as usize - bytes.as_ptr() as usize;
+            let range = start..start + value.get().len();
             let (place, name) = match key {
                 "model" => (&mut model, "model"),
                 "stream_options" => (&mut stream_options, "stream_options"),
                 "cache_salt" => (&mut cache_salt, "cache_salt"),
+                // Read and never replaced, so it may stand there as it likes.
+                "prompt_cache_key" => {
+                    prompt_cache_key = Some(range);
+                    continue;
+                }
                 other => {
                     let like = |known: &&&str| known.eq_ignore_ascii_case(other);
                     if let Some(key) = OURS.iter().find(|ours| **ours != other && like(ours)) {
@@ -110,18 +119,22 @@ impl Payload {
                     continue;
                 }
             };
-            let start = value.get().as_ptr() as usize - bytes.as_ptr() as usize;
-            if place.replace(start..start + value.get().len()).is_some() {
+            if place.replace(range).is_some() {
                 return Err(PayloadError::Shape(serde_json::Error::duplicate_field(name)));
             }
         }
         let model = model.ok_or_else(|| PayloadError::Shape(serde_json::Error::missing_field("model")))?;
-        Ok(Self { bytes: bytes.clone(), model, stream_options, cache_salt })
+        Ok(Self { bytes: bytes.clone(), model, stream_options, cache_salt, prompt_cache_key })
     }
 
     /// The bytes as the caller sent them.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
+    }
+
+    /// What the caller says that prompts with one prefix have in common, where it is a text.
+    pub fn prompt_cache_key(&self) -> Option<String> {
+        serde_json::from_slice(&self.bytes[self.prompt_cache_key.clone()?]).ok()
     }
 
     /// The body with what a place wants otherwise. All other bytes stay as they are; with nothing to change it is the
@@ -224,6 +237,23 @@ mod tests {
     fn without(body: &str, names: &[&str]) -> String {
         let payload = Payload::new(Bytes::copy_from_slice(body.as_bytes())).unwrap().without(names);
         String::from_utf8(payload.bytes().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn the_callers_cache_key_is_read_and_never_changed() {
+        let key = |body: &str| {
+            let payload = Payload::new(Bytes::copy_from_slice(body.as_bytes())).unwrap();
+            let to = Rewrite { model: "m", ..Rewrite::default() };
+            assert_eq!(payload.rewritten(&to), body);
+            payload.prompt_cache_key()
+        };
+        assert_eq!(key(r#"{"prompt_cache_key":"a\nb","model":"m"}"#).as_deref(), Some("a\nb"));
+        assert_eq!(key(r#"{"model":"m","prompt_cache_key":"a","prompt_cache_key":"b"}"#).as_deref(), Some("b"));
+        for none in
+            [r#"{"model":"m"}"#, r#"{"model":"m","prompt_cache_key":null}"#, r#"{"model":"m","prompt_cache_key":7}"#]
+        {
+            assert_eq!(key(none), None);
+        }
     }
 
     #[test]

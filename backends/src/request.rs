@@ -1,6 +1,8 @@
 //! A request as the gateway hands it to a backend: what the caller asked for, decoded once.
 
-use crate::{Api, MultipartForm, Payload, Shape, Tools};
+use std::sync::Arc;
+
+use crate::{Api, MultipartForm, Payload, Prefix, Shape, Tools};
 
 /// One request for a generation.
 ///
@@ -46,6 +48,10 @@ pub struct Request {
     /// What a server's cache of prefixes is split by: prompts with the same salt may share it. `None` where nobody need be
     /// kept apart.
     pub cache_salt: Option<String>,
+    /// Which places were sent how much of it before; `None` where nothing can be known of that.
+    pub prefix: Option<Arc<Prefix>>,
+    /// A name for the conversation that it belongs to, for hosts that keep one where its prompts are cached.
+    pub session: Option<String>,
 }
 
 impl Request {
@@ -70,6 +76,8 @@ impl Request {
             tools: Tools::default(),
             shape: None,
             cache_salt: None,
+            prefix: None,
+            session: None,
         }
     }
 
@@ -181,8 +189,13 @@ impl Message {
 pub enum Part {
     /// Text.
     Text(String),
-    /// Something that is not text, by the `type` the caller gave (`image_url`, `input_audio`, `file`, ...).
-    Other(String),
+    /// Something that is not text.
+    Other {
+        /// The `type` that the caller gave (`image_url`, `input_audio`, `file`, ...).
+        kind: String,
+        /// A hash of what it holds, so that one picture is not taken for another.
+        digest: u64,
+    },
 }
 
 /// A tool call in the conversation so far.

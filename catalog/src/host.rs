@@ -45,6 +45,12 @@ pub struct Host {
     /// Request headers of its own, and what each is for.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub extra_headers: BTreeMap<String, String>,
+    /// The one of them by which it keeps the requests of a session where their prompts are cached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_header: Option<String>,
+    /// How long it keeps the cached prefix of a prompt that is not asked for again, where it says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix_cache_seconds: Option<u32>,
     /// When a stream carries usage.
     pub stream_usage: StreamUsage,
     /// Where an answer counts tokens and cost.

@@ -18,7 +18,7 @@ pub fn ready(gateway: &Gateway, names: bool) -> Response<Body> {
     let ledger = gateway.ledger.status();
     let runtime = gateway.runtime();
     // Health is the same for prompts of every size.
-    let healthy: Vec<bool> = runtime.live(Size::of(0)).iter().map(|live| live.healthy).collect();
+    let healthy: Vec<bool> = runtime.live(Size::of(0), None).iter().map(|live| live.healthy).collect();
     let ok = ledger.failure.is_none() && healthy.contains(&true);
     let deployments: serde_json::Map<_, _> = runtime
         .deployed

@@ -18,7 +18,7 @@ pub(crate) mod tests;
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
-use backends::{Backend, BackendError, Class, Event, EventStream, Fault, Phase, Request};
+use backends::{Backend, BackendError, Class, Event, EventStream, Fault, Phase, Probe, Request};
 use futures_util::future::{Either, select};
 use policies::{FailureClass, HedgeAfter, Plan};
 use serde::Serialize;
@@ -202,6 +202,13 @@ fn place_of(work: Work<'_>, candidate: usize) -> &Place {
     &work.places[work.plan.candidates[candidate].deployment]
 }
 
+/// The share of a request's prompt that a place was sent before.
+fn cached_share(place: &Place, request: &Request) -> f32 {
+    let Some(prefix) = request.prefix.as_deref().filter(|prefix| !prefix.is_new()) else { return 0.0 };
+    let load = place.backend.load(&Probe { prefix: Some(prefix), ..Probe::default() });
+    load.cached_prefix.unwrap_or(0) as f32 / prefix.tokens().max(1) as f32
+}
+
 impl<'a, 't> Run<'a, 't> {
     fn new(work: Work<'a>, reserved: Option<Reserved>, tried: &'t mut Vec<Tried>) -> Self {
         let attempts = &work.plan.attempts;
@@ -274,6 +281,7 @@ impl<'a, 't> Run<'a, 't> {
             _ => place.stats.begin(self.work.size)?,
         };
         self.sent += u32::from(!place.local);
+        let attempt = attempt.expecting(cached_share(place, self.work.request));
         Some(Begun { candidate, work: self.work, attempt })
     }
 

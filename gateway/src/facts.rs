@@ -5,6 +5,7 @@
 //! script are told only where a policy asks for them, because telling them costs more than the rest of the decision.
 
 pub mod language;
+pub mod prefix;
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -102,7 +103,7 @@ pub fn prompt_tokens(input: &Input) -> u64 {
                         .iter()
                         .map(|part| match part {
                             Part::Text(text) => text_tokens(text),
-                            Part::Other(_) => 0,
+                            Part::Other { .. } => 0,
                         })
                         .sum();
                     let calls: u64 = message.tool_calls.iter().map(|call| text_tokens(&call.arguments)).sum();

@@ -152,7 +152,9 @@ impl Bare<'_> {
 
         let mut facts = facts::of(&decoded, &caller, asked_with, &runtime.config);
         pass.foresee(Foreseen::of(&decoded.request, facts.prompt_tokens)).map_err(refused)?;
-        let Planned { mut plan, mut reserved } = route::planned(&runtime, &mut facts, || pass.queue()).await;
+        let (prefix, session) = facts::prefix::of(&runtime, &decoded.request, &caller, asked_with, facts.prompt_tokens);
+        let planned = route::planned(&runtime, &mut facts, prefix.as_deref(), || pass.queue());
+        let Planned { mut plan, mut reserved } = planned.await;
         let refusal = route::refusal(&plan, &facts);
         // A name that nobody knows concerns no licence; all other refusals are decisions to prove.
         if let (Some(refusal), Verdict::UnknownModel { .. }) = (&refusal, &plan.verdict) {
@@ -196,7 +198,7 @@ impl Bare<'_> {
         }
 
         let cache_salt = caller.team.as_deref().map(cache_salt);
-        let request = Arc::new(backends::Request { cache_salt, ..decoded.request });
+        let request = Arc::new(backends::Request { cache_salt, prefix, session, ..decoded.request });
         if let Some(shadow) = plan.shadow.take() {
             let (gateway, runtime, request) = (Arc::clone(gateway), Arc::clone(&runtime), Arc::clone(&request));
             let (of, caller, facts) = (id.to_owned(), caller.clone(), facts.clone());

@@ -8,7 +8,7 @@
 //! | 2 | [`wire`] | the body is read within its bound and decoded; its bytes are kept |
 //! | 3 | [`admit`] | the key says who asks: team, context, and so the use |
 //! | | [`quota`] | who asks for more than they may, or has spent what they may, is told when to come back |
-//! | 4 | [`facts`] | what the request is: language, size, what it needs |
+//! | 4 | [`facts`] | what the request is: language, size, what it needs, which places have its prompt cached |
 //! | 5 | [`route`] | facts and snapshot -> [`policies::plan`] -> candidates, each with its licence decision |
 //! | | [`answers`] | where the route says so, the same request gets the answer of before |
 //! | 6 | [`settle`] | the decision goes to the ledger; no byte is answered before it is durable |

@@ -3,10 +3,13 @@
 //! The plan itself is [`policies::plan`], a pure function; `explain` and policy tests call the same one. Here it
 //! is only given what the process knows at this moment, and its verdict put into the caller's words.
 
+#[cfg(test)]
+mod affinity;
 pub mod waiting;
 
 use std::time::Duration;
 
+use backends::Prefix;
 use policies::{Facts, Plan, Verdict};
 use serde_json::json;
 
@@ -28,44 +31,50 @@ pub struct Planned {
     pub reserved: Option<Reserved>,
 }
 
-/// The plan for a request when it is its turn, with the place that it is given. Where it has to wait, it holds the leave
-/// that `may_wait` gives it, and waits for nothing without.
-pub async fn planned<L>(runtime: &Runtime, facts: &mut Facts, may_wait: impl FnOnce() -> Option<L>) -> Planned {
-    let plan = plan(runtime, facts);
+/// The plan for a request when it is its turn, with the place that it is given. `prefix` tells which places were sent its
+/// prompt before. Where it has to wait, it holds the leave that `may_wait` gives it, and waits for nothing without.
+pub async fn planned<L>(
+    runtime: &Runtime,
+    facts: &mut Facts,
+    prefix: Option<&Prefix>,
+    may_wait: impl FnOnce() -> Option<L>,
+) -> Planned {
+    let plan = plan(runtime, facts, prefix);
     let first = match runtime.waiting.has_line(plan.route.as_deref()) {
         // What is free is for those that came before.
         true => Planned { plan, reserved: None },
-        false => placed(runtime, facts, plan),
+        false => placed(runtime, facts, prefix, plan),
     };
     let team = facts.team.as_deref().unwrap_or_default();
-    runtime.waiting.in_turn(first, team, may_wait, || placed(runtime, facts, plan_again(runtime, facts))).await
+    let again = || placed(runtime, facts, prefix, plan_again(runtime, facts, prefix));
+    runtime.waiting.in_turn(first, team, may_wait, again).await
 }
 
 /// Takes the place that a plan chose, or what a new plan chooses if it is taken.
-fn placed(runtime: &Runtime, facts: &Facts, mut plan: Plan) -> Planned {
+fn placed(runtime: &Runtime, facts: &Facts, prefix: Option<&Prefix>, mut plan: Plan) -> Planned {
     let mut again = 1..TRIES;
     loop {
         let reserved = dispatch::reserve(&plan, &runtime.places, Size::of(facts.prompt_tokens));
         if reserved.is_some() || plan.verdict != Verdict::Serve || again.next().is_none() {
             return Planned { plan, reserved };
         }
-        plan = plan_again(runtime, facts);
+        plan = plan_again(runtime, facts, prefix);
     }
 }
 
 /// The plan for a request, now. Completes its facts with what only a running gateway has: the usual length of answers
 /// on its route, and a random number.
-pub fn plan(runtime: &Runtime, facts: &mut Facts) -> Plan {
+pub fn plan(runtime: &Runtime, facts: &mut Facts, prefix: Option<&Prefix>) -> Plan {
     let route = runtime.config.policies.route_name(&runtime.config.catalog, facts);
     facts.answer_tokens = route.and_then(|route| runtime.lengths.of(route)?.mean());
     // 53 bits, which every reader of a record reads alike; 0 would be none.
     facts.draw = (rand::random::<u64>() >> 11).max(1);
-    plan_again(runtime, facts)
+    plan_again(runtime, facts, prefix)
 }
 
 /// The plan for facts that have all that, as things are now.
-pub fn plan_again(runtime: &Runtime, facts: &Facts) -> Plan {
-    let live = runtime.live(Size::of(facts.prompt_tokens));
+pub fn plan_again(runtime: &Runtime, facts: &Facts, prefix: Option<&Prefix>) -> Plan {
+    let live = runtime.live(Size::of(facts.prompt_tokens), prefix);
     policies::plan(facts, &runtime.snapshot(&live))
 }
 

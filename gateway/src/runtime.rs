@@ -4,6 +4,8 @@
 //! flight. A reload that fails leaves the last good runtime in place. Engines and statistics of deployments that
 //! did not change are carried over: a policy edit loads no model again.
 
+mod crowds;
+
 use std::{
     io::{self, Read},
     path::{Path, PathBuf},
@@ -12,7 +14,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use backends::{Backend, BackendId, Probe};
+use backends::{Backend, BackendId, Prefix, Prefixes, Probe};
 use http::HeaderValue;
 use ledger::Ledger;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -37,6 +39,8 @@ use crate::{
     settle,
     wire::models::Model,
 };
+
+use self::crowds::Crowds;
 
 /// The weights of the demo model.
 const DEMO: &[u8] = include_bytes!("../../config/models/pointsman-demo.gguf");
@@ -123,11 +127,16 @@ pub struct Runtime {
     pub quotas: Quotas,
     /// Answers that are given again.
     pub answers: Arc<Answers>,
+    /// Which places were sent which prompts.
+    pub prefixes: Arc<Prefixes>,
+    /// Whether some host wants to be told which conversation a request belongs to.
+    pub names_sessions: bool,
     /// Answers that callers may go on from.
     pub kept: Arc<kept::Store>,
     /// Those of all statistics.
     epoch: Epoch,
     vacancy: Arc<Vacancy>,
+    crowds: Crowds,
     models: Vec<Model>,
 }
 
@@ -235,6 +244,12 @@ impl Runtime {
             .map(|previous| Arc::clone(&previous.answers))
             .filter(|answers| answers.bytes() == config.limits.answers_bytes)
             .unwrap_or_else(|| Arc::new(Answers::new(config.limits.answers_bytes)));
+        let prefixes = previous.map_or_else(
+            || Arc::new(Prefixes::new(rand::random(), std::time::Instant::now())),
+            |previous| Arc::clone(&previous.prefixes),
+        );
+        let crowds = Crowds::of(&config.deployments);
+        let names_sessions = config.deployments.iter().any(|deployment| names_sessions(deployment, &config.catalog));
         let lengths = Lengths::new(routes, previous.map(|previous| &previous.lengths));
         Ok(Self {
             config,
@@ -247,17 +262,26 @@ impl Runtime {
             retries,
             quotas,
             answers,
+            prefixes,
+            names_sessions,
             kept,
             epoch,
             vacancy,
+            crowds,
             models,
         })
     }
 
-    /// How the deployments are now for a prompt of this size, in their order.
-    pub fn live(&self, size: Size) -> Vec<Live> {
+    /// How the deployments are now for a prompt of this size, in their order; `prefix` tells who was sent it before.
+    pub fn live(&self, size: Size, prefix: Option<&Prefix>) -> Vec<Live> {
         let now_ms = self.epoch.ms(Instant::now());
-        self.places.iter().map(|place| place.stats.live(now_ms, place.backend.load(&Probe::default()), size)).collect()
+        let probe = Probe { prefix, ..Probe::default() };
+        let of = |place: &Place| place.stats.live(now_ms, place.backend.load(&probe), size);
+        let mut live: Vec<Live> = self.places.iter().map(of).collect();
+        if prefix.is_some_and(|prefix| !prefix.is_new()) {
+            self.crowds.bound(&mut live);
+        }
+        live
     }
 
     /// What a plan is made of.
@@ -314,6 +338,12 @@ fn models(config: &Config) -> Vec<Model> {
         });
     }
     models
+}
+
+/// Whether a deployment is at a host that keeps a session where its prompts are cached.
+fn names_sessions(deployment: &config::Deployment, catalog: &catalog::Catalog) -> bool {
+    let Target::Remote { host: Some(host), .. } = &deployment.target else { return false };
+    catalog.host(host).is_some_and(|host| host.session_header.is_some())
 }
 
 /// What fails together with a deployment.

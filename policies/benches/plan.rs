@@ -88,6 +88,7 @@ fn bench(c: &mut Criterion) {
             tpot: Some(Spread::always(5.0 + (n % 31) as f32)),
             error_rate: (n % 10) as f32 / 100.0,
             cached_share: (n % 4) as f32 / 10.0,
+            cached_prefix_tokens: Some(if n % 50 == 0 { 600 } else { 0 }),
             ..Live::default()
         })
         .collect();

@@ -469,8 +469,10 @@ pub struct Live {
     /// The share of recent prompt tokens that it reported as cached, 0 to 1; 0 where it reported nothing, so that an
     /// expected price is never too low.
     pub cached_share: f32,
-    /// Tokens of this request's prompt that are cached there.
-    pub cached_prefix_tokens: u32,
+    /// Tokens of this request's prompt that are cached there, about. `None` where nothing can be known of that: then the
+    /// share that is usually cached is expected. Where it is known, that share does not count, also where nothing is
+    /// cached: else a place that never saw a conversation would look as cheap as the one that holds it.
+    pub cached_prefix_tokens: Option<u32>,
     /// For how long it takes nothing more by its own word, because a limit is used up, in milliseconds; 0 where it takes
     /// requests.
     pub throttled_ms: u32,
@@ -511,7 +513,7 @@ impl Live {
         tpot: None,
         error_rate: 0.0,
         cached_share: 0.0,
-        cached_prefix_tokens: 0,
+        cached_prefix_tokens: None,
         throttled_ms: 0,
         full: false,
         quota_left: 1.0,

@@ -1,5 +1,6 @@
 //! End to end: a real gateway process, real sockets, real files.
 
+mod affinity;
 mod again;
 mod apis;
 mod backtest;

@@ -173,7 +173,7 @@ impl Template {
             return unsupported("messages", reason);
         }
         if let Some(kind) =
-            message.content.iter().find_map(|p| if let Part::Other(kind) = p { Some(kind) } else { None })
+            message.content.iter().find_map(|p| if let Part::Other { kind, .. } = p { Some(kind) } else { None })
         {
             return unsupported("messages", format!("content of type `{}`; this model reads text only", short(kind)));
         }

@@ -1,6 +1,9 @@
 //! Several endpoints that serve one model under one deployment, as one [`Backend`].
 //!
-//! **Choice.** Of two endpoints drawn at random the one with the lower load takes the request (queued first, then
+//! **Affinity.** A request goes to the endpoint that has most of its prompt cached, as far as is known, unless that is
+//! too little or the endpoint is busier than the others: see `affinity`.
+//!
+//! **Choice.** Else of two endpoints drawn at random the one with the lower load takes the request (queued first, then
 //! running: "the power of two choices"). Only endpoints that are healthy, not throttled and not ejected are drawn; where
 //! there is none, the best of the others, since the gateway has decided to send.
 //!
@@ -22,9 +25,8 @@
 //!
 //! **Membership.** Endpoints come and go while serving (`discovery`). One that stays keeps all that is known of it; one
 //! that has gone takes nothing new, and what runs there ends in its own time.
-//!
-//! Knows nothing of prompts: requests that share a prefix may go to different endpoints.
 
+mod affinity;
 mod endpoint;
 mod roster;
 mod trial;
@@ -89,7 +91,7 @@ impl Backend for Fleet {
     fn generate(&self, request: Arc<Request>) -> BoxFuture<'_, Result<EventStream, BackendError>> {
         Box::pin(async move {
             self.roster.known().await;
-            let Some((endpoint, pass)) = self.roster.choose() else {
+            let Some((endpoint, pass)) = self.roster.choose(request.prefix.as_deref(), &mut rand::rng()) else {
                 return Err(BackendError::Connect("no endpoint is known".into()));
             };
             let outcome = trial::send(&self.roster, &endpoint, pass, Arc::clone(&request)).await;

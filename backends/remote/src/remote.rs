@@ -1,9 +1,10 @@
 //! One model at one place, as a [`Backend`]: sends the request, judges the response's head, hands its body on.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use backends::{
-    Api, Backend, BackendError, BackendId, BoxFuture, EventStream, Input, Load, Payload, Probe, Request, Rewrite,
+    Api, Backend, BackendError, BackendId, BoxFuture, EventStream, Input, Load, Payload, PlaceId, Probe, Request,
+    Rewrite,
 };
 use bytes::Bytes;
 use catalog::Dialect;
@@ -38,6 +39,8 @@ const ANTHROPIC_VERSION: (HeaderName, HeaderValue) =
 #[derive(Debug)]
 pub struct Remote {
     id: BackendId,
+    /// Whose cache of prefixes its answers fill.
+    place: PlaceId,
     client: Client,
     target: Target,
     checked: Checked,
@@ -86,7 +89,16 @@ impl Remote {
             let asked = Arc::clone(&asked);
             async move { asked.get(question).await }
         });
-        Ok(Self { id, client: client.clone(), target, checked, running: Gauge::default(), quota, prober })
+        Ok(Self {
+            id,
+            place: PlaceId::fresh(),
+            client: client.clone(),
+            target,
+            checked,
+            running: Gauge::default(),
+            quota,
+            prober,
+        })
     }
 
     /// Asks the place for its list of models: whether it can be reached and takes the key. Generates nothing.
@@ -112,7 +124,11 @@ impl Remote {
         let response = response.await.map_err(refusal::not_sent)?;
         named::note(response.headers(), &self.checked.request_ids, &request.id);
         if api.generates() {
-            return self.receive(response, form, api, request.answers(), running).await;
+            let answered = self.receive(response, form, api, request.answers(), running).await;
+            if let (Ok(_), Some(prefix), Some(keeps)) = (&answered, &request.prefix, self.target.keeps_prefix) {
+                prefix.served_by(self.place, keeps, Instant::now());
+            }
+            return answered;
         }
         if !response.status().is_success() {
             return Err(self.refused(response, request.api).await);
@@ -221,7 +237,7 @@ impl Remote {
             let mut post = http::Request::new(Full::new(body.clone()));
             *post.method_mut() = if api == Api::TokenizerInfo { Method::GET } else { Method::POST };
             post.uri_mut().clone_from(uri);
-            *post.headers_mut() = self.headers(&request.id, accepts);
+            *post.headers_mut() = self.headers(request, accepts);
             if api == Api::Messages {
                 post.headers_mut().insert(ANTHROPIC_VERSION.0, ANTHROPIC_VERSION.1);
             }
@@ -232,14 +248,19 @@ impl Remote {
         }))
     }
 
-    fn headers(&self, id: &str, accepts: &'static str) -> HeaderMap {
+    fn headers(&self, request: &Request, accepts: &'static str) -> HeaderMap {
         let fixed = &self.checked.headers;
-        // Room for the two below and the two of the HTTP library.
-        let mut headers = HeaderMap::with_capacity(fixed.len() + 4);
+        // Room for the three below and the two of the HTTP library.
+        let mut headers = HeaderMap::with_capacity(fixed.len() + 5);
         headers.extend(fixed.iter().map(|(name, value)| (name.clone(), value.clone())));
         headers.insert(header::ACCEPT, HeaderValue::from_static(accepts));
-        if let Ok(id) = HeaderValue::from_str(id) {
+        if let Ok(id) = HeaderValue::from_str(&request.id) {
             headers.insert(REQUEST_ID, id);
+        }
+        if let (Some(name), Some(session)) = (&self.checked.session_header, &request.session)
+            && let Ok(session) = HeaderValue::from_str(session)
+        {
+            headers.insert(name, session);
         }
         headers
     }
@@ -250,19 +271,21 @@ impl Backend for Remote {
         &self.id
     }
 
-    /// Health, queue and cache are those of the last probe; a place that has none is healthy, as whether it answers
-    /// well shows in its answers, which the gateway counts.
-    fn load(&self, _: &Probe<'_>) -> Load {
+    /// Health, queue and use of the cache are those of the last probe; a place that has none is healthy, as whether it
+    /// answers well shows in its answers, which the gateway counts. What it has cached of a prompt is what it was sent.
+    fn load(&self, probe: &Probe<'_>) -> Load {
         let (quota, probed, ours) = (self.quota.standing(), self.prober.state(), self.running.now());
         Load {
             healthy: probed.healthy(),
             // Others use it too; and what we have just sent, the last probe has not seen.
             running: probed.running().map_or(ours, |all| all.max(ours)),
             queued: probed.queued().unwrap_or(0),
+            cached_prefix: probe
+                .prefix
+                .map(|prefix| self.target.keeps_prefix.map_or(0, |_| prefix.tokens_at(self.place))),
             cache_used: probed.cache_used(),
             throttled_for: quota.closed,
             quota_left: quota.left,
-            ..Load::IDLE
         }
     }
 

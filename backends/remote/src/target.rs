@@ -18,6 +18,13 @@ const REQUEST_IDS: [HeaderName; 2] = [HeaderName::from_static("x-request-id"), H
 /// How often a host is asked for its list of models: they come and go over days, and lists are long.
 const HOST_LISTING: Duration = Duration::from_secs(600);
 
+/// How long a host is taken to keep a prefix that says nothing of it: what Anthropic and OpenAI say of theirs at the least.
+const HOST_KEEPS: Duration = Duration::from_secs(300);
+
+/// How long a server of one's own is taken to keep a prefix: until it needs the room, which nobody tells. Where that is
+/// sooner, its answers report fewer cached tokens than expected, and less is expected of it.
+const SERVER_KEEPS: Duration = Duration::from_secs(3600);
+
 /// A model at a host or server.
 #[derive(Clone, Debug)]
 pub struct Target {
@@ -47,6 +54,10 @@ pub struct Target {
     pub asks_usage: bool,
     /// Whether it is told whose prompts may share its cache of prefixes (`cache_salt`).
     pub salts_cache: bool,
+    /// How long it keeps the prefix of a prompt that is not asked for again; `None` where it keeps none.
+    pub keeps_prefix: Option<Duration>,
+    /// The header by which it keeps the requests of a session where their prompts are cached.
+    pub session_header: Option<String>,
     /// The names by which it counts tokens and cost.
     pub usage: Arc<Convention>,
     /// Parameters that the place refuses or ignores. A request that depends on one is not sent there.
@@ -183,6 +194,8 @@ impl Target {
             headers: Vec::new(),
             keep_alive: true,
             asks_usage: true,
+            keeps_prefix: Some(SERVER_KEEPS),
+            session_header: None,
             usage: Convention::openai(),
             lacks: Vec::new(),
             paths: Paths::default(),
@@ -223,6 +236,10 @@ impl Target {
             request_id_header: host.request_id_header.clone(),
             // A host that sends usage in every stream need not have its caller's bytes changed.
             asks_usage: matches!(host.stream_usage, StreamUsage::OnRequest | StreamUsage::Upstream),
+            keeps_prefix: Some(
+                host.prefix_cache_seconds.map_or(HOST_KEEPS, |seconds| Duration::from_secs(seconds.into())),
+            ),
+            session_header: host.session_header.clone(),
             usage: convention(&host.usage),
             lacks: Parameter::named(&host.unsupported),
             renames: host.renames.iter().map(|(ours, theirs)| (ours.clone(), theirs.clone())).collect(),
@@ -275,6 +292,7 @@ impl Target {
             tokens: (server.tokenize.clone(), server.detokenize.clone()),
             keep_alive: server.keep_alive != Some(false),
             asks_usage: server.include_usage != Some(false),
+            keeps_prefix: (server.prefix_cache != Some(false)).then_some(SERVER_KEEPS),
             usage: convention(&server.usage),
             lacks: Parameter::named(&server.unsupported),
             salts_cache: server.cache_salt,
@@ -386,6 +404,7 @@ pub(crate) struct Checked {
     pub(crate) health: Option<Uri>,
     pub(crate) metrics: Option<Uri>,
     pub(crate) headers: HeaderMap,
+    pub(crate) session_header: Option<HeaderName>,
     /// The response headers in which it may name a request, the best first.
     pub(crate) request_ids: Vec<HeaderName>,
 }
@@ -426,6 +445,7 @@ impl Target {
             completions: below(&self.paths.completions)?,
             models: below(&self.paths.models)?,
             headers: self.all_headers()?,
+            session_header: self.session_header.as_deref().and_then(|name| name.parse().ok()),
         })
     }
 

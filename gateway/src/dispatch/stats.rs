@@ -1,6 +1,6 @@
 //! What the gateway learns about a deployment from the answers it gives: how long they take by size of the prompt, how
-//! many fail, how much of a prompt it had cached, how many requests it bears at a time (`ceiling`), and whether to leave it
-//! alone for a while ([`Breaker`]).
+//! many fail, how much of a prompt it had cached and whether that was expected (`hits`), how many requests it bears at a
+//! time (`ceiling`), and whether to leave it alone for a while ([`Breaker`]).
 //!
 //! Old samples fade, each kind in its own way: latencies (`histogram`), means (`decayed`), failures (`errors`). A failure
 //! is the backend's own; a caller's mistake or a cancelled request counts neither way.
@@ -14,6 +14,7 @@ mod ceiling;
 mod decayed;
 mod errors;
 mod histogram;
+mod hits;
 mod latencies;
 mod lengths;
 mod size;
@@ -36,7 +37,7 @@ use backends::{Breaker, Load, Pass, Usage};
 use policies::{Live, Spread};
 use tokio::time::Instant;
 
-use self::{attempt::Running, ceiling::Ceiling, decayed::Mean, errors::Errors, latencies::Latencies};
+use self::{attempt::Running, ceiling::Ceiling, decayed::Mean, errors::Errors, hits::Hits, latencies::Latencies};
 
 pub use self::{
     attempt::Attempt,
@@ -61,6 +62,8 @@ pub struct Stats {
     /// Of the prompts of whole answers: their tokens, and how many of these were cached.
     prompt_tokens: Mean,
     cached_tokens: Mean,
+    /// Of the part of a prompt that was expected to be cached, what was.
+    hits: Hits,
     latencies: Latencies,
 }
 
@@ -98,6 +101,7 @@ impl Stats {
             errors: Errors::default(),
             prompt_tokens: Mean::default(),
             cached_tokens: Mean::default(),
+            hits: Hits::default(),
             latencies: Latencies::default(),
         }
     }
@@ -116,7 +120,7 @@ impl Stats {
             tpot,
             error_rate: self.errors.rate(now_ms),
             cached_share: self.cached_share(),
-            cached_prefix_tokens: load.cached_prefix,
+            cached_prefix_tokens: load.cached_prefix.map(|tokens| (tokens as f32 * self.hits.rate()) as u32),
             throttled_ms: load.throttled_for.map_or(0, |time| (time.as_millis() as u32).max(1)),
             full: running >= self.ceiling.of(now_ms),
             quota_left: load.quota_left.unwrap_or(1.0),
@@ -148,7 +152,9 @@ impl Stats {
         self.ceiling.refused(self.running.load(Relaxed), self.epoch.ms(now));
     }
 
-    fn succeeded(&self, usage: Usage, now: Instant) {
+    /// An answer is whole, of whose prompt a share was expected to be cached.
+    fn succeeded(&self, usage: Usage, expected: f32, now: Instant) {
+        self.hits.add(expected, &usage);
         if usage.prompt_tokens > 0 {
             self.prompt_tokens.add(usage.prompt_tokens as f32);
             self.cached_tokens.add(usage.cached_tokens.min(usage.prompt_tokens) as f32);

@@ -1,8 +1,13 @@
 //! `POST /v1/chat/completions`: the request.
 
+use std::fmt;
+
 use backends::{Api, Input, Message, Object, Part, Request, ToolUse};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error as _, MapAccess, Visitor},
+};
 use serde_json::value::RawValue;
 
 use super::{
@@ -67,13 +72,55 @@ struct Function {
     arguments: String,
 }
 
-/// A part of a content array. Only text is read; what else it holds stays in the payload.
-#[derive(Deserialize, JsonSchema)]
+/// A part of a content array. Only text is read; of what else it holds, which stays in the payload, a hash.
+#[derive(JsonSchema)]
 #[schemars(rename = "ChatContentPart")]
 pub(super) struct WirePart {
     r#type: String,
     #[serde(default)]
     text: Option<String>,
+    #[schemars(skip)]
+    digest: u64,
+}
+
+impl<'de> Deserialize<'de> for WirePart {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(field_identifier, rename_all = "lowercase")]
+        enum Key {
+            Type,
+            Text,
+            #[serde(other)]
+            Other,
+        }
+
+        struct Members;
+
+        impl<'de> Visitor<'de> for Members {
+            type Value = WirePart;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a content part, an object with a `type`")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<WirePart, A::Error> {
+                let (mut kind, mut text, mut others) = (None, None, Vec::new());
+                while let Some(key) = members.next_key()? {
+                    match key {
+                        Key::Type if kind.is_some() => return Err(A::Error::duplicate_field("type")),
+                        Key::Text if text.is_some() => return Err(A::Error::duplicate_field("text")),
+                        Key::Type => kind = Some(members.next_value()?),
+                        Key::Text => text = Some(members.next_value::<Option<String>>()?),
+                        Key::Other => others.push(members.next_value::<&RawValue>()?.get().as_bytes()),
+                    }
+                }
+                let kind = kind.ok_or_else(|| A::Error::missing_field("type"))?;
+                Ok(WirePart { r#type: kind, text: text.flatten(), digest: backends::digest(others) })
+            }
+        }
+
+        deserializer.deserialize_map(Members)
+    }
 }
 
 /// Reads the body of a chat request.
@@ -92,7 +139,7 @@ pub(super) fn decode(id: &str, object: &Object<'_>) -> Result<Decoded, ApiError>
         messages
             .iter()
             .flat_map(|message| &message.content)
-            .any(|part| matches!(part, Part::Other(other) if other.contains(kind)))
+            .any(|part| matches!(part, Part::Other { kind: other, .. } if other.contains(kind)))
     };
     let needs = policies::Needs {
         tools: !asked.offered.is_empty(),
@@ -179,7 +226,7 @@ impl Entry for Part {
         match part.text {
             // `refusal` and `thinking` parts carry their text under other keys.
             Some(text) => Self::Text(text),
-            None => Self::Other(part.r#type),
+            None => Self::Other { kind: part.r#type, digest: part.digest },
         }
     }
 }
@@ -215,6 +262,19 @@ mod tests {
 "]
         );
         assert!(decoded.request.stream && decoded.request.include_usage);
+    }
+
+    #[test]
+    fn two_pictures_are_two_parts_however_alike_their_wrapping_is() {
+        let part = |held: &str| {
+            let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":[{held}]}}]}}"#);
+            let Input::Chat { messages, .. } = decoded(&body).request.input else { panic!("a chat") };
+            messages[0].content[0].clone()
+        };
+        let one = part(r#"{"type":"image_url","image_url":{"url":"data:1"}}"#);
+        assert_eq!(one, part(r#"{"image_url":{"url":"data:1"},"type":"image_url"}"#));
+        assert_ne!(one, part(r#"{"type":"image_url","image_url":{"url":"data:2"}}"#));
+        assert_eq!(part(r#"{"type":"text","text":"x","cache_control":{}}"#), Part::Text("x".into()));
     }
 
     #[test]

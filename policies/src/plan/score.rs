@@ -64,11 +64,12 @@ pub struct Score {
     pub spread: Factor,
     /// What waiting requests, recent errors and limits that are nearly used up leave of the score.
     pub load: f32,
-    /// What the request is expected to cost there, in USD: prompt tokens at their price, the share of them that is
-    /// usually cached at the price of those, an answer of the route's usual length, and all of it for each attempt that is
+    /// What the request is expected to cost there, in USD: prompt tokens at their price, those that are cached, or else the
+    /// share of them that usually is, at the price of those, an answer of the route's usual length, and all of it for each attempt that is
     /// expected to fail.
     pub expected_usd: Option<f32>,
-    /// How long the whole answer is expected to take, in milliseconds: time to the first token and time per further token
+    /// How long the whole answer is expected to take, in milliseconds: time to the first token, less where more of the
+    /// prompt is cached than usual, and time per further token
     /// of an answer of the route's usual length, longer by those that wait and run there, and by failing attempts.
     pub expected_ms: Option<f32>,
     /// It was put first to hear of it again: its score alone did not put it there.

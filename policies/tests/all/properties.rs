@@ -79,7 +79,7 @@ fn live() -> impl Strategy<Value = Live> {
     let limits = (prop_oneof![3 => Just(0u32), 1 => any::<u32>()], any::<bool>(), share(), share());
     (
         (any::<bool>(), any::<bool>(), any::<u32>(), any::<u32>()),
-        (spread(), spread(), share(), share(), any::<u32>()),
+        (spread(), spread(), share(), share(), option::of(any::<u32>())),
         limits,
     )
         .prop_map(|(state, measured, limits)| {

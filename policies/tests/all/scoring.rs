@@ -47,7 +47,9 @@ fn an_expected_price_counts_the_usual_answer_the_cached_share_and_failing_attemp
     let id = world.deployments[0].id.clone();
     world.live(&id).cached_share = 0.5;
     near(usd(&world, Some(50.0), None), 500.0 + 500.0 * 0.1 + 200.0);
-    world.live(&id).cached_prefix_tokens = 900;
+    world.live(&id).cached_prefix_tokens = Some(0);
+    near(usd(&world, Some(50.0), None), 1_000.0 + 200.0);
+    world.live(&id).cached_prefix_tokens = Some(900);
     near(usd(&world, Some(50.0), None), 100.0 + 900.0 * 0.1 + 200.0);
     world.live(&id).error_rate = 0.2;
     near(usd(&world, Some(50.0), None), 390.0 / 0.8);
@@ -70,6 +72,39 @@ fn an_expected_time_counts_every_token_of_the_usual_answer_the_queue_and_failing
     *world.live("d0") = Live { tpot: None, ..measured(200.0, 10.0) };
     assert_eq!(ms(&world, 101.0), None, "a time per token that is not known is not read as none");
     assert_eq!(ms(&world, 1.0), Some(200.0), "and an answer of one token has no need of it");
+}
+
+#[test]
+fn a_long_prompt_is_expected_sooner_where_more_of_it_is_cached_than_usual_and_later_where_less_is() {
+    let mut world = alike(1);
+    let ms = |world: &World, prompt_tokens| {
+        let facts = Facts { prompt_tokens, answer_tokens: Some(1.0), ..asks("auto") };
+        world.plan(&facts).candidates[0].made_of.expected_ms.unwrap().round()
+    };
+    let mut with = |cached_share, cached_prefix_tokens, prompt_tokens| {
+        *world.live("d0") = Live { cached_share, cached_prefix_tokens, ..measured(200.0, 10.0) };
+        ms(&world, prompt_tokens)
+    };
+    // Half of the time of 4,000 tokens is their reading.
+    assert_eq!(with(0.0, Some(4_000), 4_000), 100.0);
+    assert_eq!(with(0.0, Some(0), 4_000), 200.0);
+    assert_eq!(with(1.0, Some(0), 4_000), 400.0);
+    assert_eq!(with(0.5, Some(2_000), 4_000), 200.0);
+    assert_eq!(with(0.5, None, 4_000), 200.0, "nothing is known of this prompt: what was measured holds");
+    assert_eq!(with(0.0, Some(10), 10), 200.0, "a short prompt is read in no time");
+}
+
+#[test]
+fn of_places_that_are_alike_the_one_that_holds_the_prompt_is_first_whatever_is_usually_cached_elsewhere() {
+    let mut world = alike(4);
+    for id in ["d0", "d1", "d3"] {
+        *world.live(id) = Live { cached_share: 0.9, cached_prefix_tokens: Some(0), ..measured(200.0, 10.0) };
+    }
+    *world.live("d2") = Live { cached_share: 0.1, cached_prefix_tokens: Some(3_000), ..measured(200.0, 10.0) };
+    for draw in 1..50 {
+        let plan = world.plan(&Facts { prompt_tokens: 4_000, draw, ..asks("auto") });
+        assert_eq!(plan.candidates[0].deployment, 2);
+    }
 }
 
 #[test]

@@ -161,7 +161,7 @@ fn a_template_that_opens_reasoning_says_so_unless_the_caller_turned_it_off() {
 #[test]
 fn media_in_a_turn_is_refused_by_its_type() {
     let mut turn = say("user", "what is this?");
-    turn.content.push(Part::Other("image_url".into()));
+    turn.content.push(Part::Other { kind: "image_url".into(), digest: 0 });
     let error = prompt(FULL, chat(&[turn])).unwrap_err().to_string();
     assert_eq!(error, "`messages`: content of type `image_url`; this model reads text only");
 }

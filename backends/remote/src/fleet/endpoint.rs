@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use backends::{Backend, Breaker, Probe};
+use backends::{Backend, Breaker, Prefix, Probe};
 
 /// One endpoint. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -27,6 +27,8 @@ pub(super) struct Standing<'e> {
     pub(super) against: u8,
     /// Requests that wait there, then those that run.
     pub(super) busy: (u32, u32),
+    /// Tokens of the prompt that it has cached, about.
+    pub(super) cached: u32,
 }
 
 impl Endpoint {
@@ -48,13 +50,15 @@ impl Endpoint {
         !self.record.breaker.is_closed()
     }
 
-    pub(super) fn standing(&self) -> Standing<'_> {
-        let load = self.backend.load(&Probe::default());
+    /// How it is for a request with this prefix, if any.
+    pub(super) fn standing(&self, prefix: Option<&Prefix>) -> Standing<'_> {
+        let load = self.backend.load(&Probe { prefix, ..Probe::default() });
         let weight = |is: bool, weight: u8| if is { weight } else { 0 };
         let against = weight(self.is_ejected(), Standing::EJECTED)
             + weight(load.throttled_for.is_some(), Standing::THROTTLED)
             + weight(!load.healthy, Standing::UNWELL);
-        Standing { endpoint: self, against, busy: (load.queued, load.running) }
+        let cached = load.cached_prefix.unwrap_or(0);
+        Standing { endpoint: self, against, busy: (load.queued, load.running), cached }
     }
 }
 

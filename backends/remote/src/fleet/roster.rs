@@ -7,12 +7,15 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use backends::{Backend, BackendId, Load, Pass, Probe};
+use backends::{Backend, BackendId, Load, Pass, Prefix, Probe};
 use metrics::{Gauge, gauge};
-use rand::{Rng as _, seq::IteratorRandom as _};
+use rand::{Rng, seq::IteratorRandom as _};
 use tokio::{sync::watch, time::Instant};
 
-use super::endpoint::{Endpoint, Record, Standing};
+use super::{
+    affinity,
+    endpoint::{Endpoint, Record, Standing},
+};
 use crate::TargetError;
 
 /// Endpoints that a fleet has.
@@ -88,7 +91,7 @@ impl Roster {
         }
         change.removed = before.len() + change.added - now.len();
         if change != Change::default() {
-            let now: Vec<Endpoint> = now.into_values().collect();
+            let now: Vec<Endpoint> = addresses.iter().filter_map(|address| now.remove(&**address)).collect();
             // Of fewer endpoints fewer may be ejected.
             for endpoint in now.iter().filter(|endpoint| endpoint.is_ejected()).skip(now.len() / 2) {
                 endpoint.record.breaker.succeeded();
@@ -116,8 +119,9 @@ impl Roster {
         self.endpoints.load().len()
     }
 
-    /// The endpoint for the next request: one whose rest is over and that has to be tried, or the less busy one of two.
-    pub(super) fn choose(&self) -> Option<(Endpoint, Pass)> {
+    /// The endpoint for the next request: one whose rest is over and that has to be tried, the one that has its prompt
+    /// cached, or the less busy one of two.
+    pub(super) fn choose(&self, prefix: Option<&Prefix>, random: &mut impl Rng) -> Option<(Endpoint, Pass)> {
         let endpoints = self.endpoints.load();
         if let [only] = endpoints.as_slice() {
             return Some((only.clone(), Pass::Usual));
@@ -126,29 +130,33 @@ impl Roster {
         // Asked last, as whoever gets this leave has to use it.
         let is_due = |endpoint: &&Endpoint| {
             endpoint.is_ejected()
-                && endpoint.standing().against == Standing::EJECTED
+                && endpoint.standing(None).against == Standing::EJECTED
                 && endpoint.record.breaker.pass(now_ms) == Some(Pass::Probe)
         };
         if let Some(endpoint) = endpoints.iter().find(is_due) {
             return Some((endpoint.clone(), Pass::Probe));
         }
+        let known = prefix.filter(|prefix| !prefix.is_new() && !random.random_ratio(1, affinity::EXPLORED_ONE_IN));
+        if let Some(holder) = known.and_then(|prefix| affinity::holder(&endpoints, prefix, random)) {
+            return Some(usual(holder));
+        }
         if endpoints.len() > 1 {
             // Mostly all are well, and two draws are enough.
-            let mut random = rand::rng();
             let first = random.random_range(0..endpoints.len());
             let second = (first + random.random_range(1..endpoints.len())) % endpoints.len();
-            let (first, second) = (endpoints[first].standing(), endpoints[second].standing());
+            let (first, second) = (endpoints[first].standing(None), endpoints[second].standing(None));
             if first.against == 0 && second.against == 0 {
                 return Some(usual(if second.busy < first.busy { second } else { first }));
             }
         }
-        best(endpoints.iter().map(Endpoint::standing).collect())
+        best(endpoints.iter().map(|endpoint| endpoint.standing(None)).collect(), random)
     }
 
     /// The endpoint for a request that could not be sent to this one. Never a probe: it has met one failure already.
     pub(super) fn other_than(&self, endpoint: &Endpoint) -> Option<(Endpoint, Pass)> {
         let endpoints = self.endpoints.load();
-        best(endpoints.iter().filter(|other| !other.is(endpoint)).map(Endpoint::standing).collect())
+        let others = endpoints.iter().filter(|other| !other.is(endpoint));
+        best(others.map(|other| other.standing(None)).collect(), &mut rand::rng())
     }
 
     /// See [`Fleet`](super::Fleet).
@@ -159,10 +167,9 @@ impl Roster {
         }
         let mut all = Load { healthy: false, ..Load::IDLE };
         let (mut open, mut caches, mut cache_sum) = (false, 0_u32, 0.0);
-        for one in endpoints.iter().map(|endpoint| endpoint.backend.load(probe)) {
+        for one in endpoints.iter().map(|endpoint| endpoint.backend.load(&Probe::default())) {
             all.running = all.running.saturating_add(one.running);
             all.queued = all.queued.saturating_add(one.queued);
-            all.cached_prefix = all.cached_prefix.max(one.cached_prefix);
             if let Some(used) = one.cache_used {
                 (caches, cache_sum) = (caches + 1, cache_sum + used);
             }
@@ -179,6 +186,10 @@ impl Roster {
         if open {
             all.throttled_for = None;
         }
+        all.cached_prefix = probe.prefix.map(|prefix| {
+            let holder = || affinity::holder(&endpoints, prefix, &mut rand::rng());
+            (!prefix.is_new()).then(holder).flatten().map_or(0, |holder| holder.cached)
+        });
         all.cache_used = (caches > 0).then(|| cache_sum / caches as f32);
         all
     }
@@ -228,10 +239,9 @@ impl Roster {
 }
 
 /// Of two of those with the least against them, the less busy one.
-fn best(standings: Vec<Standing<'_>>) -> Option<(Endpoint, Pass)> {
+fn best(standings: Vec<Standing<'_>>, random: &mut impl Rng) -> Option<(Endpoint, Pass)> {
     let least = standings.iter().map(|standing| standing.against).min()?;
-    let mut random = rand::rng();
-    let two = standings.into_iter().filter(|standing| standing.against == least).choose_multiple(&mut random, 2);
+    let two = standings.into_iter().filter(|standing| standing.against == least).choose_multiple(random, 2);
     two.into_iter().min_by_key(|standing| (standing.busy, random.random::<u32>())).map(usual)
 }
 

@@ -48,7 +48,7 @@ fn chat(messages: &[Message], input: &mut Map<String, Value>) -> Result<(), Back
     let mut system = Vec::new();
     let mut turns = Vec::new();
     for message in messages {
-        if message.content.iter().any(|part| matches!(part, Part::Other(_))) {
+        if message.content.iter().any(|part| matches!(part, Part::Other { .. })) {
             return Err(unsupported("messages", "the host takes text only"));
         }
         match message.role.as_str() {

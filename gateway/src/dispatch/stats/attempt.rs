@@ -37,11 +37,19 @@ pub struct Attempt {
     started: Instant,
     first: Option<Instant>,
     pass: Pass,
+    /// The share of the prompt that is expected to be cached.
+    cached: f32,
 }
 
 impl Attempt {
     pub(super) fn new(running: Running, size: Size, started: Instant, pass: Pass) -> Self {
-        Self { running, size, started, first: None, pass }
+        Self { running, size, started, first: None, pass, cached: 0.0 }
+    }
+
+    /// The same, where this share of the prompt is expected to be cached.
+    #[must_use]
+    pub fn expecting(self, cached: f32) -> Self {
+        Self { cached, ..self }
     }
 
     fn stats(&self) -> &Stats {
@@ -79,7 +87,7 @@ impl Attempt {
             let stats = self.stats();
             stats.latencies.add(self.size, ms(first - self.started), tpot, stats.epoch.ms(now));
         }
-        self.stats().succeeded(usage, now);
+        self.stats().succeeded(usage, self.cached, now);
     }
 
     /// The attempt failed.

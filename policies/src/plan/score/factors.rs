@@ -20,6 +20,9 @@ const HALF_QUEUE: f32 = 8.0;
 /// A request is taken to last twice as long beside this many others. An assumption, on the low side: what is measured
 /// has the usual load in it already, and this only keeps a herd from one place until its measures show it.
 const DOUBLING_RUNNING: f32 = 64.0;
+/// The tokens of a prompt that take half of the time to its first token to read, where none is cached. An assumption, on
+/// the low side of what hosts say a cached prompt saves.
+const HALF_PREFILL_TOKENS: f32 = 4_000.0;
 /// The most attempts that a request is expected to need at one place, so that one where everything fails has an
 /// expected time at all.
 const MOST_RETRIES: f32 = 100.0;
@@ -100,6 +103,8 @@ pub(super) struct Expected {
     /// One over the prompt's tokens, and over those of prompt and answer.
     one_prompt_token: f32,
     one_token: f32,
+    /// The part of the time to the first token that reading the prompt takes where none is cached.
+    prefill: f32,
 }
 
 /// The factors of candidates, NaN where one is not known and 0 where it has no weight, and what load and errors leave.
@@ -122,6 +127,7 @@ impl Expected {
             further_tokens: (answer_tokens - 1.0).max(0.0),
             one_prompt_token: 1.0 / prompt_tokens.max(1.0),
             one_token: 1.0 / (prompt_tokens + answer_tokens).max(1.0),
+            prefill: prompt_tokens / (prompt_tokens + HALF_PREFILL_TOKENS),
         }
     }
 
@@ -156,9 +162,19 @@ impl Expected {
         factor(four.some() * HALF_LATENCY_MS, self.once_ms(four))
     }
 
+    /// The share of the prompt that is known to be cached.
     #[inline(always)]
     fn cached_prefix(&self, four: &Four<'_>) -> f32x4 {
-        share(four.live(|live| live.cached_prefix_tokens as f32) * self.one_prompt_token)
+        share(four.live(|live| live.cached_prefix_tokens.map_or(0.0, |tokens| tokens as f32 * self.one_prompt_token)))
+    }
+
+    /// The share of the prompt that is expected to be cached: what is known of it, else what is usual there.
+    #[inline(always)]
+    fn cached(&self, four: &Four<'_>) -> f32x4 {
+        share(four.live(|live| match live.cached_prefix_tokens {
+            Some(tokens) => tokens as f32 * self.one_prompt_token,
+            None => live.cached_share,
+        }))
     }
 
     /// What the request is expected to cost there, in USD; NaN where a price is not known.
@@ -174,7 +190,7 @@ impl Expected {
     /// What the request costs if nothing fails, in millionths of a USD.
     #[inline(always)]
     fn micro_usd(&self, four: &Four<'_>) -> f32x4 {
-        let cached = larger(self.cached_prefix(four), share(four.live(|live| live.cached_share)));
+        let cached = self.cached(four);
         let input = four.able(|able| able.input_usd);
         let input = input + (four.able(|able| able.cached_usd) - input) * cached;
         input * self.prompt_tokens + four.able(|able| able.output_usd) * self.answer_tokens
@@ -183,7 +199,10 @@ impl Expected {
     /// How long the whole answer takes if nothing fails, in milliseconds.
     #[inline(always)]
     fn once_ms(&self, four: &Four<'_>) -> f32x4 {
-        let first = four.live(first_ms);
+        // What was measured is the time with as much cached as usual.
+        let usual = share(four.live(|live| live.cached_share));
+        let first =
+            four.live(first_ms) * (f32x4::ONE - self.cached(four) * self.prefill) / (f32x4::ONE - usual * self.prefill);
         // An answer of one token has no further one to wait for, and a place where all are such has no time for it.
         let rest = match self.further_tokens <= 0.0 {
             true => f32x4::ZERO,
