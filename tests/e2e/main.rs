@@ -15,6 +15,7 @@ mod golden;
 mod handling;
 mod hosts;
 mod kept;
+mod keys;
 mod licence;
 mod policy;
 mod proxy;
