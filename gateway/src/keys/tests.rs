@@ -179,7 +179,7 @@ fn a_rotated_key_and_the_one_in_its_place_are_both_good_until_the_overlap_is_ove
     );
     assert_eq!(new.expires.as_deref(), Some("1970-01-02T01:23:20Z"), "as long as the old one was made for");
     let keys = keys(&folder);
-    let grant = |key: &NewKey, seconds| keys.verify(key.token.expose(), at(seconds)).map(Grant::clone);
+    let grant = |key: &NewKey, seconds| keys.verify(key.token.expose(), at(seconds)).cloned();
     let (before, after) = (grant(&old, 5_001).unwrap(), grant(&new, 5_001).unwrap());
     assert_eq!((&before.team, &before.scope, &before.endpoints), (&after.team, &after.scope, &after.endpoints));
     assert!(after.scope.is_some() && !after.reaches(Endpoint::Embeddings));
