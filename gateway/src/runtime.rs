@@ -515,7 +515,10 @@ impl Gateway {
             {
                 tracing::warn!("`listen`, `admin` and `data_dir` changed; they take effect at the next start");
             }
-            Runtime::start(config, &client, Some(&before)).map(Some).map_err(|error| error.to_string())
+            Runtime::start(config, &client, Some(&before)).map(Some).map_err(|error| {
+                heed_revocations(&before.config);
+                error.to_string()
+            })
         })
         .await
         .unwrap_or_else(|error| Err(format!("loading failed: {error}")));

@@ -68,8 +68,8 @@ enum Command {
     },
     /// Make a key in the place of another and show it, this once; the old one is over after the overlap
     ///
-    /// The new one has the team, the context and the scope of the old one, and lasts as long as that was made for. Routes that
-    /// match the old one by its id have to name the new one too.
+    /// The new one has the team, the context and the scope of the old one, and lasts as long as that was made for. Routes and
+    /// quotas that match the old one by its id have to name the new one too.
     Rotate {
         /// Id of the old key, as `pointsman keys list` prints it
         id: String,
@@ -153,7 +153,7 @@ fn show(as_json: bool, new: &NewKey, wanted: &Wanted<'_>, replaces: Option<&List
     if let Some(old) = replaces {
         let over = old.expires.as_deref().unwrap_or_default();
         eprintln!(
-            "key `{}` is good until {over}; routes that match it by its id have to name `{}` too",
+            "key `{}` is good until {over}; routes and quotas that match it by its id have to name `{}` too",
             old.id, new.id
         );
     }
