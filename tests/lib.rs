@@ -212,6 +212,16 @@ impl Pointsman {
         (self.process, self.banner) = (process, banner);
     }
 
+    /// Asks it to stop, waits for its end, and starts it again in the same folder.
+    pub fn stop_and_restart(&mut self) {
+        let asked = Command::new("kill").arg(self.pid().to_string()).status().expect("a `kill`");
+        assert!(asked.success() && self.process.wait().expect("it ends").success(), "it stops in good order");
+        let (process, banner) = spawn(&self.builder);
+        self.client = address(&banner, "clients");
+        self.admin = address(&banner, "admin");
+        (self.process, self.banner) = (process, banner);
+    }
+
     /// Replaces a file of its folder at once, as an editor would, and loads the configuration again.
     pub async fn reload_with(&self, name: &str, text: &str) -> (u16, Value) {
         let mut new = tempfile::NamedTempFile::new_in(self.folder()).expect("a file");

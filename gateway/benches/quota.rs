@@ -18,7 +18,7 @@ use policies::Reuse;
 fn caller() -> Grant {
     let use_ = Arc::new(Use::new(Purpose::Revenue, Exposure::Public));
     let context = Arc::new(Context { name: "desk".into(), entity: None, use_ });
-    Grant { key: Some("k123456789abc".into()), team: Some("desk".into()), context }
+    Grant::unbound(Some("k123456789abc".into()), Some("desk".into()), context)
 }
 
 /// A chat of about a kilobyte.

@@ -1,27 +1,110 @@
 //! Who asks, and may they.
 //!
-//! A key comes in `Authorization: Bearer` or `x-api-key`, never in the address. It says the team and the context,
+//! A key, or a token of a trusted issuer, comes in `Authorization: Bearer` or `x-api-key`, never in the address. It says the team and the context,
 //! and the context says the use that licences are decided for: nothing in a request can change that. A key that is
-//! missing, unknown, expired or revoked is refused, whatever else the request holds. Knows nothing of bodies.
+//! missing, unknown, expired or revoked is refused, whatever else the request holds, and so is one for an endpoint that it
+//! is not bound to. Knows nothing of bodies; models and routes are the plan's to hold.
 
-use std::{net::IpAddr, time::SystemTime};
+use std::{
+    net::IpAddr,
+    time::{Duration, SystemTime},
+};
 
 use http::{HeaderMap, header};
 
-use crate::{config::Access, keys::Grant, respond::error::ApiError};
+use crate::{
+    config::Access,
+    keys::{Endpoint, Grant},
+    respond::error::ApiError,
+    runtime::Runtime,
+    tokens::TokenError,
+};
 
 /// The caller of a request with these headers.
 ///
 /// # Errors
 /// A 401; its message holds nothing of what was presented.
-pub fn admit(access: &Access, headers: &HeaderMap) -> Result<Grant, ApiError> {
-    match access {
+pub fn admit(runtime: &Runtime, headers: &HeaderMap) -> Result<Grant, ApiError> {
+    match &runtime.config.access {
         Access::Open(grant) => from_this_machine(headers).map(|()| grant.clone()),
-        Access::Keys(keys) => keys.verify(presented(headers)?, SystemTime::now()).cloned().map_err(|error| {
-            ApiError::unauthorized(error.code(), error.to_string()).hint("ask your platform team for a key")
-        }),
+        Access::Keys(keys) => {
+            let (presented, now) = (presented(headers)?, SystemTime::now());
+            if runtime.tokens.judge(presented) {
+                return runtime.tokens.verify(presented, now).map_err(|error| no_token(&error));
+            }
+            keys.verify(presented, now).cloned().map_err(|error| {
+                ApiError::unauthorized(error.code(), error.to_string()).hint("ask your platform team for a key")
+            })
+        }
     }
 }
+
+/// How the bearer of a token is told why it is refused.
+fn no_token(error: &TokenError) -> ApiError {
+    /// An issuer's keys are there, or there again, after about so long.
+    const SOON: Duration = Duration::from_secs(1);
+    let (code, message) = (error.code(), error.to_string());
+    match error {
+        // The next one may be good: SDKs come back by themselves.
+        TokenError::NoKeys { .. } | TokenError::UnknownKey { asked: true } => {
+            ApiError { retry_after: Some(SOON), should_retry: Some(true), ..ApiError::unavailable(code, message) }
+                .hint("the issuer's keys are being asked for; retry in a few seconds")
+        }
+        TokenError::NoTeam => ApiError::forbidden(code, message)
+            .hint("ask your platform team for a rule of `tokens` that one of your token's claims fits"),
+        TokenError::Expired | TokenError::NotYet => {
+            ApiError::unauthorized(code, message).hint("get a new token from your issuer")
+        }
+        TokenError::Audience => ApiError::unauthorized(code, message)
+            .hint("ask your issuer for a token whose `aud` is one of those that this gateway is configured with"),
+        _ => {
+            ApiError::unauthorized(code, message).hint("get a token from an issuer that this gateway trusts, or a key")
+        }
+    }
+}
+
+/// Whether what a caller came with may be asked for again later, as work that outlives a request needs: a key, and not a
+/// token, which nobody could check again once it is over.
+///
+/// # Errors
+/// A 403 that says so.
+pub fn lasts(runtime: &Runtime, caller: &Grant) -> Result<(), ApiError> {
+    match (&runtime.config.access, &caller.key) {
+        (Access::Keys(keys), Some(key)) if keys.of_id(key, SystemTime::now()).is_err() => {
+            Err(ApiError::forbidden("key_required", "a batch outlives a token, so it needs a key")
+                .hint("make the batch with a key: `pointsman keys new --endpoint batches --endpoint files ...`"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The caller of a request to an endpoint, whose key is good for that endpoint.
+///
+/// # Errors
+/// A 401, or a 403 that says what the key is good for.
+pub fn admit_to(runtime: &Runtime, headers: &HeaderMap, endpoint: Endpoint) -> Result<Grant, ApiError> {
+    let caller = admit(runtime, headers)?;
+    reaches(&caller, endpoint).map(|()| caller)
+}
+
+/// Whether a caller's key is good for an endpoint.
+///
+/// # Errors
+/// A 403 that says what it is good for.
+pub fn reaches(caller: &Grant, endpoint: Endpoint) -> Result<(), ApiError> {
+    if caller.reaches(endpoint) {
+        return Ok(());
+    }
+    let own = caller.endpoints.as_deref().unwrap_or_default();
+    let own: Vec<String> = own.iter().map(|endpoint| format!("`{}`", endpoint.as_str())).collect();
+    let message =
+        format!("this key is not good for the endpoint `{}`; it is good for {}", endpoint.as_str(), own.join(", "));
+    Err(ApiError::forbidden(OUT_OF_SCOPE, message)
+        .hint(format!("ask your platform team for a key with `--endpoint {}`", endpoint.as_str())))
+}
+
+/// The code of what a caller's key is bound not to reach.
+pub const OUT_OF_SCOPE: &str = "key_scope";
 
 /// Refuses what a page in a browser on this machine could send where no key is asked for: a request for another
 /// host's name (a name that was made to point here), or from a page of another origin.

@@ -319,7 +319,7 @@ mod tests {
     fn caller(team: &str, context: &str) -> Grant {
         let use_ = Arc::new(Use::new(Purpose::Research, Exposure::Internal));
         let context = Context { name: context.to_owned(), entity: None, use_ };
-        Grant { key: None, team: Some(team.into()), context: Arc::new(context) }
+        Grant::unbound(None, Some(team.into()), Arc::new(context))
     }
 
     fn decoded(body: &str) -> (Decoded, Bytes) {

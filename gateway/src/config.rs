@@ -22,6 +22,7 @@ mod raw;
 pub(crate) mod report;
 mod schema;
 pub(crate) mod source;
+mod tokens;
 mod units;
 mod watch;
 pub(crate) mod weights;
@@ -34,7 +35,7 @@ mod tests;
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use catalog::Catalog;
-use policies::PolicySet;
+use policies::{PolicySet, Scope};
 use remote::{Replicas, Secret};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -49,7 +50,7 @@ pub use self::{
 };
 use crate::{
     dispatch::RetryBudget,
-    keys::{Grant, Keys},
+    keys::{Endpoint, Grant, Keys},
 };
 
 /// A whole configuration, checked: a listener may be bound and an engine started on the strength of it.
@@ -83,6 +84,10 @@ pub struct Config {
     pub facts: DeclaredFacts,
     /// Who is let in.
     pub access: Access,
+    /// Whose tokens let their bearers in as well.
+    pub issuers: Vec<Issuer>,
+    /// The keys file, if one is named.
+    pub keys_file: Option<PathBuf>,
     /// The built-in catalog with the company's own entries over it.
     pub catalog: Arc<Catalog>,
     /// The compiled policies.
@@ -309,6 +314,40 @@ pub struct Webhook {
     pub url: String,
     /// What messages are signed with.
     pub secret: Secret,
+}
+
+/// An issuer of signed tokens.
+#[derive(Clone, Debug)]
+pub struct Issuer {
+    /// Its name, as it stands in its tokens.
+    pub name: String,
+    /// The host of that address: what its subjects are recorded under.
+    pub host: String,
+    /// Names of this gateway, one of which a token has to be for.
+    pub audience: Vec<String>,
+    /// Where its keys are; by discovery without.
+    pub keys_at: Option<String>,
+    /// How its tokens may be signed: by public keys alone.
+    pub algorithms: Vec<jsonwebtoken::Algorithm>,
+    /// How far its clock and ours may be apart.
+    pub leeway: Duration,
+    /// Who its bearers are; the first that fits.
+    pub rules: Vec<TokenRule>,
+}
+
+/// What gives the bearer of a token its team and context.
+#[derive(Clone, Debug)]
+pub struct TokenRule {
+    /// A claim, and what it has to hold; every token without.
+    pub needs: Option<(String, String)>,
+    /// The team.
+    pub team: Arc<str>,
+    /// The context.
+    pub context: Arc<Context>,
+    /// The only models and routes that it may reach.
+    pub scope: Option<Arc<Scope>>,
+    /// The only endpoints, likewise.
+    pub endpoints: Option<Arc<[Endpoint]>>,
 }
 
 /// The values of a request that are facts because the configuration declares them.

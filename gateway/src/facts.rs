@@ -31,6 +31,7 @@ pub fn of(decoded: &Decoded, caller: &Grant, headers: &HeaderMap, config: &Confi
     Facts {
         team: team.map(str::to_owned),
         key: caller.key.as_deref().map(str::to_owned),
+        scope: caller.scope.clone(),
         context: Some(caller.context.name.clone()),
         use_: Arc::clone(&caller.context.use_),
         today: catalog::Date::of_unix_ms(now),

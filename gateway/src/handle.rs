@@ -26,7 +26,7 @@ use crate::{
     dispatch::{self, Reserved, stats::Size},
     facts,
     kept::{Items, Shelf},
-    keys::{self, Grant},
+    keys::{self, Endpoint, Grant},
     observe,
     quota::{Foreseen, Pass},
     respond::{
@@ -60,7 +60,7 @@ pub async fn tokenizer_info(gateway: Arc<Gateway>, request: Request<Incoming>) -
     let (parts, _) = request.into_parts();
     let told = async {
         let runtime = gateway.runtime();
-        let caller = admit::admit(&runtime.config.access, &parts.headers)?;
+        let caller = admit::admit_to(&runtime, &parts.headers, api.into())?;
         let model = page::parameter(parts.uri.query().unwrap_or_default(), "model").ok_or_else(|| {
             ApiError::invalid("model".to_owned(), "`model` is missing from the query")
                 .hint("for example `/tokenizer_info?model=NAME`; GET /v1/models lists the names")
@@ -80,7 +80,7 @@ pub async fn count_tokens(gateway: Arc<Gateway>, api: ClientApi, request: Reques
     let (parts, body) = request.into_parts();
     let counted = async {
         let runtime = gateway.runtime();
-        let (caller, bytes) = admitted(&runtime, &parts, body).await?;
+        let (caller, bytes) = admitted(&runtime, &parts, body, api.into()).await?;
         let (decoded, object) = match api {
             ClientApi::Messages => (decode(&id, bytes, wire::decode_to_count).await?, ""),
             api => {
@@ -105,7 +105,7 @@ async fn serve(
     arrived: Instant,
 ) -> Result<Response<Body>, ApiError> {
     let runtime = gateway.runtime();
-    let (caller, bytes) = admitted(&runtime, parts, body).await.map_err(refused)?;
+    let (caller, bytes) = admitted(&runtime, parts, body, api.into()).await.map_err(refused)?;
     Bare { runtime, api, headers: &parts.headers, caller, bytes, id, arrived }.answered(gateway).await
 }
 
@@ -448,9 +448,14 @@ fn conversation(shelf: &Shelf, id: &str) -> Option<Items> {
 }
 
 /// Who asks, and what.
-async fn admitted(runtime: &Runtime, parts: &Parts, body: Incoming) -> Result<(Grant, Bytes), ApiError> {
+async fn admitted(
+    runtime: &Runtime,
+    parts: &Parts,
+    body: Incoming,
+    endpoint: Endpoint,
+) -> Result<(Grant, Bytes), ApiError> {
     // Before the body is read: a stranger's megabytes are not worth keeping.
-    let caller = match admit::admit(&runtime.config.access, &parts.headers) {
+    let caller = match admit::admit_to(runtime, &parts.headers, endpoint) {
         Ok(caller) => caller,
         Err(error) => {
             body::discard(body, &parts.headers).await;

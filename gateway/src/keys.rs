@@ -3,20 +3,43 @@
 //! A key is 256 random bits behind a prefix that scanners for leaked secrets can know. It is shown once, when it is
 //! made; the keys file holds its SHA-256 only, which is enough because nobody can guess 256 bits. A key is looked up
 //! by its whole digest, so the time that takes says nothing about any other key. No message holds a key or its hash.
+//!
+//! A key may be bound further: to endpoints, which is held before a body is read, and to models and routes, which is a fact
+//! that the plan holds ([`policies::Scope`]). A revoked key is refused from the next request after the keys file was read
+//! again; requests that run by then end as they are.
 
+mod endpoint;
 mod file;
+pub mod last_use;
+mod listed;
+mod scope;
 mod token;
 
-use std::{collections::HashMap, sync::Arc, time::SystemTime};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::{SystemTime, UNIX_EPOCH},
+};
 
+use policies::Scope;
 use subtle::ConstantTimeEq;
 
-pub(crate) use self::{file::replace as replace_file, token::hex};
 pub use self::{
-    file::{KeysFile, Listed, NewKey, WriteError},
+    endpoint::Endpoint,
+    file::{KeysFile, NewKey, Wanted, WriteError},
+    listed::{Listed, State},
+    scope::ListedScope,
     token::Token,
 };
-use crate::config::{Context, Contexts, Teams, report::Problems, source::Source};
+pub(crate) use self::{
+    file::{Known, ScopedTo, replace as replace_file},
+    scope::RawScope,
+    token::hex,
+};
+use crate::config::{Context, report::Problems, source::Source};
 
 /// What a key stands for.
 #[derive(Clone, Debug)]
@@ -27,6 +50,22 @@ pub struct Grant {
     pub team: Option<Arc<str>>,
     /// The context, and with it the use that licences are decided on.
     pub context: Arc<Context>,
+    /// The only models and routes that it is good for, where there is a bound.
+    pub scope: Option<Arc<Scope>>,
+    /// The only endpoints, likewise.
+    pub endpoints: Option<Arc<[Endpoint]>>,
+}
+
+impl Grant {
+    /// One for a context that is bound no further.
+    pub fn unbound(key: Option<Arc<str>>, team: Option<Arc<str>>, context: Arc<Context>) -> Self {
+        Self { key, team, context, scope: None, endpoints: None }
+    }
+
+    /// Whether it is good for an endpoint.
+    pub fn reaches(&self, endpoint: Endpoint) -> bool {
+        self.endpoints.as_deref().is_none_or(|endpoints| endpoints.contains(&endpoint))
+    }
 }
 
 /// The keys of a keys file.
@@ -38,7 +77,9 @@ struct Key {
     digest: [u8; 32],
     grant: Grant,
     expires: Option<SystemTime>,
-    revoked: bool,
+    revoked: AtomicBool,
+    /// Unix seconds of its last use; 0 for none. Shared with the keys of the configuration before.
+    used: Arc<AtomicU64>,
 }
 
 /// Why a key does not let its bearer in.
@@ -76,9 +117,29 @@ impl Keys {
         Self(HashMap::new())
     }
 
-    /// Reads a keys file. Every key's team and context must be there, and the team must have the context.
-    pub(crate) fn load(source: &Source, contexts: &Contexts, teams: &Teams, problems: &mut Problems) -> Option<Self> {
-        file::load(source, contexts, teams, problems).map(Self)
+    /// Reads a keys file. Every key's team and context must be there, and the team must have the context. The routes that
+    /// scopes name are yet to be looked up.
+    pub(crate) fn load(source: &Source, known: &Known<'_>, problems: &mut Problems) -> Option<(Self, Vec<ScopedTo>)> {
+        let file::Loaded { keys, routes } = file::load(source, known, problems)?;
+        Some((Self(keys), routes))
+    }
+
+    /// Goes on from the keys of the configuration before: a key that is still there has the last use that it had.
+    pub fn follow(&mut self, before: &Self) {
+        for (digest, key) in &mut self.0 {
+            if let Some(old) = before.0.get(digest) {
+                key.used = Arc::clone(&old.used);
+            }
+        }
+    }
+
+    /// Takes back the keys that a newer keys file says are revoked, where the rest of the new configuration is refused;
+    /// how many of them were still good.
+    pub fn heed(&self, listed: &[Listed]) -> usize {
+        let revoked = listed.iter().filter(|key| key.revoked.is_some()).map(|key| key.id.as_str());
+        let revoked: std::collections::HashSet<&str> = revoked.collect();
+        let gone = |key: &&Key| key.grant.key.as_deref().is_some_and(|id| revoked.contains(id));
+        self.0.values().filter(gone).filter(|key| !key.revoked.swap(true, Relaxed)).count()
     }
 
     /// How many keys there are.
@@ -121,12 +182,23 @@ impl Keys {
 
 impl Key {
     fn stands(&self, now: SystemTime) -> Result<&Grant, KeyError> {
-        if self.revoked {
+        if self.revoked.load(Relaxed) {
             return Err(KeyError::Revoked);
         }
         match self.expires {
             Some(expires) if expires <= now => Err(KeyError::Expired),
-            _ => Ok(&self.grant),
+            _ => {
+                self.note_use(now);
+                Ok(&self.grant)
+            }
+        }
+    }
+
+    /// Once a second at most, so that a busy key's place in memory is not written by every thread all the time.
+    fn note_use(&self, now: SystemTime) {
+        let seconds = now.duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
+        if self.used.load(Relaxed) != seconds {
+            self.used.store(seconds, Relaxed);
         }
     }
 }

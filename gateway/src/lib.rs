@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | 1 | [`accept`] | a connection is taken, within limits of count, time and header size |
 //! | 2 | [`wire`] | the body is read within its bound and decoded; its bytes are kept |
-//! | 3 | [`admit`] | the key says who asks: team, context, and so the use |
+//! | 3 | [`admit`] | the key ([`keys`]) or token ([`tokens`]) says who asks: team, context, and so the use |
 //! | | [`quota`] | who asks for more than they may, or has spent what they may, is told when to come back |
 //! | 4 | [`facts`] | what the request is: language, size, what it needs, which places have its prompt cached |
 //! | 5 | [`route`] | facts and snapshot -> [`policies::plan`] -> candidates, each with its licence decision |
@@ -49,4 +49,5 @@ pub mod route;
 pub mod runtime;
 pub mod settle;
 pub mod stack;
+pub mod tokens;
 pub mod wire;

@@ -117,7 +117,7 @@ pub fn refusal(plan: &Plan, facts: &Facts) -> Option<ApiError> {
 }
 
 /// Why nothing deployed can serve a request as it is: 404 where the model is not deployed, 403 where policy keeps its
-/// licence out, else 400.
+/// licence out or the caller's key is not for it, else 400.
 fn unfit(asked: &str, code: &str, reason: &str, alternatives: &[String]) -> ApiError {
     let message = format!("nothing that may serve `{asked}` fits this request: {reason}");
     let error = match code {
@@ -128,6 +128,15 @@ fn unfit(asked: &str, code: &str, reason: &str, alternatives: &[String]) -> ApiE
             let error =
                 ApiError { code: "suffix_refused".into(), ..ApiError::invalid("model".to_owned(), reason.to_owned()) };
             return error.hint(format!("ask for {}", listed(alternatives, " or ")));
+        }
+        "out-of-scope" => {
+            let error = ApiError::forbidden(crate::admit::OUT_OF_SCOPE, reason.to_owned());
+            return match alternatives {
+                [] => error.hint("ask your platform team for a key that reaches it"),
+                names => {
+                    error.hint(format!("ask for {}, or your platform team for another key", listed(names, " or ")))
+                }
+            };
         }
         "required-license" | "required-obligations" => ApiError::forbidden("policy_forbids_license", message),
         "not-deployed" => {

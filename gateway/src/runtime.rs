@@ -18,13 +18,13 @@ use backends::{Backend, BackendId, Prefix, Prefixes, Probe};
 use http::HeaderValue;
 use ledger::Ledger;
 use metrics_exporter_prometheus::PrometheusHandle;
-use policies::{Live, Snapshot};
+use policies::{Facts, Live, Snapshot, Verdict};
 use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
     answers::Answers,
     batches::Batches,
-    config::{self, Config, Environment, Overrides, Target, Weights},
+    config::{self, Access, Config, Environment, Overrides, Target, Weights},
     dispatch::{
         Place, Retries, chain,
         stats::{Epoch, Lengths, Size, Stats, Vacancy},
@@ -32,11 +32,13 @@ use crate::{
     files::Files,
     handle::shadow,
     kept,
+    keys::{Grant, KeysFile},
     observe::{self, Series},
     quota::Quotas,
     respond::error::ApiError,
     route::waiting::Waiting,
     settle,
+    tokens::Tokens,
     wire::models::Model,
 };
 
@@ -123,6 +125,8 @@ pub struct Runtime {
     pub waiting: Arc<Waiting>,
     /// What attempts beyond the first are paid from.
     pub retries: Arc<Retries>,
+    /// Whose tokens let their bearers in.
+    pub tokens: Tokens,
     /// What may be asked for and spent, and what is left of it.
     pub quotas: Quotas,
     /// Answers that are given again.
@@ -181,7 +185,12 @@ impl Runtime {
     ///
     /// # Errors
     /// The first deployment that cannot be started.
-    pub fn start(config: Config, client: &remote::Client, previous: Option<&Runtime>) -> Result<Self, StartError> {
+    pub fn start(mut config: Config, client: &remote::Client, previous: Option<&Runtime>) -> Result<Self, StartError> {
+        if let (Access::Keys(keys), Some(Access::Keys(before))) =
+            (&mut config.access, previous.map(|previous| &previous.config.access))
+        {
+            keys.follow(before);
+        }
         let epoch = previous.map_or_else(Epoch::start, |previous| previous.epoch);
         let vacancy = previous.map_or_else(Arc::default, |previous| Arc::clone(&previous.vacancy));
         let mut deployed = Vec::with_capacity(config.deployments.len());
@@ -250,6 +259,7 @@ impl Runtime {
         );
         let crowds = Crowds::of(&config.deployments);
         let names_sessions = config.deployments.iter().any(|deployment| names_sessions(deployment, &config.catalog));
+        let tokens = Tokens::new(&config.issuers, client, previous.map(|previous| &previous.tokens));
         let lengths = Lengths::new(routes, previous.map(|previous| &previous.lengths));
         Ok(Self {
             config,
@@ -260,6 +270,7 @@ impl Runtime {
             lengths,
             waiting: Arc::new(Waiting::new(Arc::clone(&vacancy))),
             retries,
+            tokens,
             quotas,
             answers,
             prefixes,
@@ -289,14 +300,28 @@ impl Runtime {
         Snapshot { catalog: &self.config.catalog, policies: &self.config.policies, deployments: &self.facts, live }
     }
 
-    /// The models that a use may ask for: virtual ones, and those deployed whose licence allows it.
-    pub fn models_for(&self, use_: &catalog::Use) -> Vec<&Model> {
+    /// The models that a caller may ask for: virtual ones, and those deployed whose licence allows its use, as far as its
+    /// key reaches them: that a plain request for the name would not be refused for it.
+    pub fn models_for(&self, caller: &Grant) -> Vec<&Model> {
         let catalog = &self.config.catalog;
-        let class = catalog.class(use_, settle::today());
+        let (use_, today) = (&caller.context.use_, settle::today());
+        let class = catalog.class(use_, today);
+        let reached = |model: &Model| {
+            let Some(scope) = &caller.scope else { return true };
+            let facts = Facts {
+                team: caller.team.as_deref().map(str::to_owned),
+                key: caller.key.as_deref().map(str::to_owned),
+                context: Some(caller.context.name.clone()),
+                scope: Some(Arc::clone(scope)),
+                ..Facts::new(model.id.as_str(), Arc::clone(use_), today)
+            };
+            let verdict = policies::plan(&facts, &self.snapshot(&[])).verdict;
+            !matches!(verdict, Verdict::NoneFits { code: "out-of-scope", .. })
+        };
         let allowed = |model: &Model| {
             catalog.model(&model.id).is_none_or(|known| class.decision(catalog, known).outcome.allows())
         };
-        self.models.iter().filter(|model| allowed(model)).collect()
+        self.models.iter().filter(|model| allowed(model) && reached(model)).collect()
     }
 
     /// The one of `models` that a name means, as a generation request would read it: its id, a deployment, a
@@ -507,7 +532,10 @@ impl Gateway {
         let _one = self.reloading.lock().await;
         let (source, client, before) = (self.source.clone(), self.client.clone(), self.runtime());
         let loaded = tokio::task::spawn_blocking(move || {
-            let (config, _warnings) = source.load().map_err(|report| report.render(false))?;
+            let (config, _warnings) = source.load().map_err(|report| {
+                heed_revocations(&before.config);
+                report.render(false)
+            })?;
             // The digest says what decides; that files hold the same says more: also the keys are the same.
             if config.watched == before.config.watched {
                 return Ok(None);
@@ -517,7 +545,10 @@ impl Gateway {
             {
                 tracing::warn!("`listen`, `admin` and `data_dir` changed; they take effect at the next start");
             }
-            Runtime::start(config, &client, Some(&before)).map(Some).map_err(|error| error.to_string())
+            Runtime::start(config, &client, Some(&before)).map(Some).map_err(|error| {
+                heed_revocations(&before.config);
+                error.to_string()
+            })
         })
         .await
         .unwrap_or_else(|error| Err(format!("loading failed: {error}")));
@@ -535,6 +566,18 @@ impl Gateway {
                 tracing::error!("the new configuration is refused, the last good one stays:\n{report}");
                 Err(report)
             }
+        }
+    }
+}
+
+/// Takes back what the keys file says is revoked, where the configuration as a whole cannot be loaded: what is wrong
+/// elsewhere must not keep a leaked key alive.
+fn heed_revocations(config: &Config) {
+    let (Access::Keys(keys), Some(file)) = (&config.access, &config.keys_file) else { return };
+    if let Ok(listed) = KeysFile::list(file) {
+        let revoked = keys.heed(&listed);
+        if revoked > 0 {
+            tracing::info!(revoked, "keys were revoked, though the new configuration is refused");
         }
     }
 }

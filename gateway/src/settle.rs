@@ -20,7 +20,7 @@ use ledger::{Ledger, Ticket};
 use policies::{Capabilities, Facts, Plan, Verdict};
 use tokio::time::Instant;
 
-use self::record::{AskedRecord, CandidateRecord, Decision, Outcome, RuleRecord, UseRecord};
+use self::record::{AskedRecord, CandidateRecord, Decision, Outcome, RuleRecord, ScopeRecord, UseRecord};
 use crate::{
     answers::Kept,
     dispatch::{
@@ -121,6 +121,10 @@ fn decision<'a>(runtime: &'a Runtime, asked: &Asked<'a>, plan: &'a Plan) -> Deci
             script: facts.script.as_deref().map(Into::into),
             headers: pairs(&facts.headers),
             metadata: pairs(&facts.metadata),
+            scope: facts.scope.as_deref().map(|scope| ScopeRecord {
+                models: scope.models.iter().map(|name| name.as_str().into()).collect(),
+                routes: scope.routes.iter().map(|name| name.as_str().into()).collect(),
+            }),
         }),
         config: runtime.config.digest.as_str().into(),
         policy: runtime.config.policy_digest.as_str().into(),

@@ -18,7 +18,9 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 
 use crate::{
-    admin, admit, handle, observe, openapi,
+    admin, admit, handle,
+    keys::Endpoint,
+    observe, openapi,
     respond::{
         body::Body,
         error::{ApiError, clip},
@@ -66,7 +68,7 @@ async fn clients(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response<
         ("/ready", &Method::GET | &Method::HEAD) => admin::ready(&gateway, false),
         // Names of deployments are in there, so it asks for a key where the models do.
         ("/metrics", &Method::GET | &Method::HEAD) => {
-            match admit::admit(&gateway.runtime().config.access, request.headers()) {
+            match admit::admit_to(&gateway.runtime(), request.headers(), Endpoint::Metrics) {
                 Ok(_) => admin::metrics(&gateway),
                 Err(error) => refuse(error),
             }
@@ -112,8 +114,8 @@ async fn admins(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response<B
 /// `GET /v1/models` and `GET /v1/models/{id}`: what this caller may ask for.
 fn models(gateway: &Gateway, request: &Request<Incoming>) -> Result<Response<Body>, ApiError> {
     let runtime = gateway.runtime();
-    let caller = admit::admit(&runtime.config.access, request.headers())?;
-    let models = runtime.models_for(&caller.context.use_);
+    let caller = admit::admit(&runtime, request.headers())?;
+    let models = runtime.models_for(&caller);
     // Both APIs have the path, and the header that only one of them has.
     let anthropic = request.headers().contains_key("anthropic-version");
     let json = match request.uri().path().strip_prefix("/v1/models/") {

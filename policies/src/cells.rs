@@ -360,6 +360,7 @@ impl Cells {
                     facts: Facts {
                         team: caller.team.clone(),
                         key: asked.key,
+                        scope: None,
                         context: caller.context.clone(),
                         use_: Arc::clone(&caller.use_),
                         today: self.today,

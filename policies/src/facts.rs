@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use catalog::{Catalog, Date, Use, Weights};
 
-use crate::PolicySet;
+use crate::{PolicySet, Scope};
 
 /// What the gateway knows of a request when it asks for a plan.
 #[derive(Clone, Debug)]
@@ -13,6 +13,8 @@ pub struct Facts {
     pub team: Option<String>,
     /// The public id of the caller's key.
     pub key: Option<String>,
+    /// What the caller's key may reach; `None` where it is bound to nothing.
+    pub scope: Option<Arc<Scope>>,
     /// The context (the product or purpose) that the caller's key stands for.
     pub context: Option<String>,
     /// The use that the licence decision is about.
@@ -56,6 +58,7 @@ impl Facts {
         Self {
             team: None,
             key: None,
+            scope: None,
             context: None,
             use_: use_.into(),
             today,

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use catalog::{Decision, Outcome, Owed};
 
 use crate::{
-    AskedAs, Attempts, Capabilities, Capability, Facts, Live, Queue, Reuse, Snapshot,
+    AskedAs, Attempts, Capabilities, Capability, Facts, Live, Queue, Reuse, Scope, Snapshot,
     eligible::{Able, Allowed, Eligible},
     route::Prefer,
     set::{Alert, Entry, Found, Route, Shadow},
@@ -109,6 +109,8 @@ pub enum Cause {
     },
     /// No deployment serves it.
     NotDeployed,
+    /// The caller's key may not reach it.
+    OutOfScope,
     /// The prompt does not fit.
     ContextTooLong {
         /// Tokens of the prompt.
@@ -154,22 +156,29 @@ pub enum Cause {
     },
 }
 
+impl Cause {
+    /// The stable kebab-case code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Required { code, .. } | Self::Slow { code, .. } => code,
+            Self::NotDeployed => "not-deployed",
+            Self::OutOfScope => "out-of-scope",
+            Self::ContextTooLong { .. } => "context-too-long",
+            Self::Lacks(_) => "lacks-capability",
+            Self::License(_) => "license",
+            Self::Unhealthy => "unhealthy",
+            Self::Throttled { .. } => "throttled",
+            Self::Full => "full",
+            Self::Failing { .. } => "required-error-rate",
+            Self::Owes { .. } => "required-obligations",
+        }
+    }
+}
+
 impl Rejected {
     /// The reason's stable kebab-case code.
     pub fn code(&self) -> &'static str {
-        match &self.cause {
-            Cause::Required { code, .. } => code,
-            Cause::NotDeployed => "not-deployed",
-            Cause::ContextTooLong { .. } => "context-too-long",
-            Cause::Lacks(_) => "lacks-capability",
-            Cause::License(_) => "license",
-            Cause::Unhealthy => "unhealthy",
-            Cause::Throttled { .. } => "throttled",
-            Cause::Full => "full",
-            Cause::Slow { code, .. } => code,
-            Cause::Failing { .. } => "required-error-rate",
-            Cause::Owes { .. } => "required-obligations",
-        }
+        self.cause.code()
     }
 
     /// The reason in plain words.
@@ -177,6 +186,7 @@ impl Rejected {
         match &self.cause {
             Cause::Required { reason, .. } => reason.to_string(),
             Cause::NotDeployed => "no deployment serves it".to_owned(),
+            Cause::OutOfScope => "the caller's key may not use it".to_owned(),
             Cause::ContextTooLong { tokens, limit } => {
                 format!("the prompt has about {tokens} tokens and its context window holds {limit}")
             }
@@ -263,6 +273,9 @@ pub(crate) fn plan_whole(facts: &Facts, snapshot: &Snapshot<'_>, keep: usize) ->
     let Some(route) = found.route else {
         return Plan::refused(&found, Vec::new(), verdict::without_route(found.name.name, facts, snapshot));
     };
+    if facts.scope.as_ref().is_some_and(|scope| !scope.takes(&route.name)) {
+        return Plan::refused(&found, Vec::new(), verdict::route_out_of_scope(route, facts, snapshot));
+    }
     if let Some(suffix) = found.refused_suffix() {
         return Plan::refused(&found, Vec::new(), verdict::suffix_refused(route, found.name.name, suffix));
     }
@@ -361,6 +374,8 @@ struct Asking<'a> {
     needs: Capabilities,
     snapshot: &'a Snapshot<'a>,
     route: &'a Route,
+    /// What the caller may reach, where that is not everything.
+    scope: Option<&'a Scope>,
     allowed: Allowed<'a>,
     asked: Asked<'a>,
     /// Those that may serve.
@@ -377,8 +392,9 @@ impl<'a> Asking<'a> {
         let allowed = Allowed::new(facts, snapshot);
         let asked = Asked::new(facts, prefer, needs.common(route.leave_out), snapshot);
         let needs = needs.without(route.leave_out);
+        let scope = facts.scope.as_deref().filter(|scope| !scope.models.is_empty());
         let (fit, barred, ruled_out) = Default::default();
-        Self { facts, needs, snapshot, route, allowed, asked, fit, barred, ruled_out }
+        Self { facts, needs, snapshot, route, scope, allowed, asked, fit, barred, ruled_out }
     }
 
     /// Who of a list may serve requests of this kind.
@@ -388,15 +404,32 @@ impl<'a> Asking<'a> {
 
     /// Asks a whole list.
     fn ask(&mut self, list: &Arc<Eligible>) {
-        self.barred = Arc::clone(&list.out);
+        self.barred = match self.scope {
+            None => Arc::clone(&list.out),
+            Some(_) => list.out.iter().map(|rejected| self.scoped(rejected)).collect(),
+        };
         self.ask_each(list, |_| true);
     }
 
     /// Asks those deployments of another list that are wanted.
     fn ask_some(&mut self, list: &Arc<Eligible>, wanted: impl Fn(usize) -> bool) {
         let out = list.out.iter().filter(|rejected| rejected.deployment.is_some_and(&wanted));
-        self.ruled_out.extend(out.cloned());
+        let out: Vec<Rejected> = out.map(|rejected| self.scoped(rejected)).collect();
+        self.ruled_out.extend(out);
         self.ask_each(list, wanted);
+    }
+
+    /// Whether the caller may reach a deployment.
+    fn reaches(&self, deployment: usize, model: &str) -> bool {
+        let id = || self.snapshot.deployments.get(deployment).map(|deployment| deployment.id.as_str());
+        self.scope.is_none_or(|scope| scope.reaches(id(), model))
+    }
+
+    /// A rejection as it is told: of what the caller may not reach, that comes before every other reason.
+    fn scoped(&self, rejected: &Rejected) -> Rejected {
+        let reached = rejected.deployment.is_none_or(|deployment| self.reaches(deployment, &rejected.model));
+        let cause = if reached { rejected.cause.clone() } else { Cause::OutOfScope };
+        Rejected { cause, ..rejected.clone() }
     }
 
     fn ask_each(&mut self, list: &Arc<Eligible>, wanted: impl Fn(usize) -> bool) {
@@ -410,7 +443,7 @@ impl<'a> Asking<'a> {
             let live = self.snapshot.live.get(deployment).unwrap_or(&Live::UNMEASURED);
             // A prompt that fills the window leaves no room for an answer.
             let fits = self.facts.prompt_tokens < able.context_tokens;
-            if fits && takes_more(live) && self.route.limits.is_none() {
+            if fits && takes_more(live) && self.route.limits.is_none() && self.scope.is_none() {
                 return Some(live);
             }
             let Some(cause) = self.cause(able, live) else { return Some(live) };
@@ -423,6 +456,9 @@ impl<'a> Asking<'a> {
 
     /// Why a deployment does not serve this request, now; `None` where it does.
     fn cause(&self, able: &Able, live: &Live) -> Option<Cause> {
+        if !self.reaches(able.deployment as usize, &able.served(&self.snapshot.policies.table).id) {
+            return Some(Cause::OutOfScope);
+        }
         let limit = able.context_tokens;
         if self.facts.prompt_tokens >= limit && limit != u64::MAX {
             return Some(Cause::ContextTooLong { tokens: self.facts.prompt_tokens, limit });

@@ -151,7 +151,8 @@ impl<'a> World<'a> {
                 let what = if *cause == Cause::Unhealthy { "healthy" } else { "below its limit" };
                 Some(format!("`{id}` {what} again"))
             }
-            Cause::License(_) => None,
+            // No policy widens a key.
+            Cause::License(_) | Cause::OutOfScope => None,
         }
     }
 

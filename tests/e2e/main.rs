@@ -16,6 +16,7 @@ mod golden;
 mod handling;
 mod hosts;
 mod kept;
+mod keys;
 mod licence;
 mod policy;
 mod proxy;

@@ -28,6 +28,7 @@ mod chunk;
 mod client;
 mod connector;
 mod discovery;
+mod document;
 mod fleet;
 mod gauge;
 mod moment;

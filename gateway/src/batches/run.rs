@@ -28,11 +28,12 @@ use super::{
     save,
 };
 use crate::{
+    admit,
     config::Access,
     dispatch::chain,
     files::{FileError, Folder},
     handle::{self, Bare},
-    keys::Grant,
+    keys::{Grant, KeyError},
     respond::error::ApiError,
     runtime::{Gateway, Runtime},
     settle::now_ms,
@@ -253,10 +254,13 @@ impl Asker {
     fn caller(&self, runtime: &Runtime) -> Result<Grant, ApiError> {
         match (&runtime.config.access, &self.key) {
             (Access::Open(grant), None) => Ok(grant.clone()),
-            (Access::Keys(keys), Some(key)) => keys
-                .of_id(key, SystemTime::now())
-                .cloned()
-                .map_err(|error| ApiError::unauthorized(error.code(), format!("the key that made the batch: {error}"))),
+            (Access::Keys(keys), Some(key)) => {
+                let told = |error: KeyError| {
+                    ApiError::unauthorized(error.code(), format!("the key that made the batch: {error}"))
+                };
+                let caller = keys.of_id(key, SystemTime::now()).cloned().map_err(told)?;
+                admit::reaches(&caller, self.api.into()).map(|()| caller)
+            }
             _ => Err(ApiError::unauthorized("unknown_key", "the batch was made under another kind of access")),
         }
     }

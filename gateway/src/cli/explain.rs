@@ -7,6 +7,7 @@ use std::{
     io::Read,
     path::{Path, PathBuf},
     sync::Arc,
+    time::SystemTime,
 };
 
 use anyhow::bail;
@@ -51,7 +52,7 @@ pub(super) struct Explain {
     #[arg(long, value_name = "FILE", required_unless_present = "decision", conflicts_with = "decision")]
     request: Option<PathBuf>,
     /// Request of the ledger, by its id: plans it again from what was recorded, under the policies of now
-    #[arg(long, value_name = "ID", conflicts_with_all = ["team", "context", "headers"])]
+    #[arg(long, value_name = "ID", conflicts_with_all = ["team", "context", "key", "headers"])]
     decision: Option<String>,
     /// Folder of the ledger's data; default: that of the configuration
     #[arg(long, value_name = "DIR", requires = "decision")]
@@ -62,6 +63,9 @@ pub(super) struct Explain {
     /// Context it asks in; needed where the team has several
     #[arg(long)]
     context: Option<String>,
+    /// Key that it comes with, by its id: its team, its context and what it is bound to
+    #[arg(long, value_name = "ID", conflicts_with_all = ["team", "context"])]
+    key: Option<String>,
     /// Request header that it comes with, as `NAME: VALUE`; only those count that the configuration declares as facts
     #[arg(long = "header", value_name = "HEADER", value_parser = header)]
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -99,6 +103,7 @@ pub(super) fn run(args: &Explain) -> anyhow::Result<bool> {
             "facts": {
                 "team": facts.team,
                 "key": facts.key,
+                "scope": facts.scope.as_ref().map(|scope| json!({"models": scope.models, "routes": scope.routes})),
                 "context": facts.context,
                 "use": &*facts.use_,
                 "model": facts.model_asked,
@@ -156,7 +161,10 @@ pub(super) fn run(args: &Explain) -> anyhow::Result<bool> {
 
 /// The facts of a request in a file.
 fn asked(args: &Explain, request: &Path, config: &Config) -> anyhow::Result<Facts> {
-    let grant = grant(config, args.team.as_deref(), args.context.as_deref())?;
+    let grant = match &args.key {
+        Some(id) => of_key(config, id)?,
+        None => grant(config, args.team.as_deref(), args.context.as_deref())?,
+    };
     let body = body(request, config.limits.body_bytes)?;
     let api = api_of(&serde_json::from_slice(&body).unwrap_or_default());
     let decoded = wire::decode(api, "explain", body)
@@ -251,7 +259,16 @@ fn grant(config: &Config, team: Option<&str>, context: Option<&str>) -> anyhow::
         bail!("team `{team}` has no context `{context}`: --context {}", one_of(&found.contexts));
     }
     let Some(context) = config.contexts.get(context) else { bail!("there is no context `{context}`") };
-    Ok(Grant { key: None, team: Some(team.into()), context: Arc::clone(context) })
+    Ok(Grant::unbound(None, Some(team.into()), Arc::clone(context)))
+}
+
+/// What the key of an id stands for now.
+fn of_key(config: &Config, id: &str) -> anyhow::Result<Grant> {
+    let Access::Keys(keys) = &config.access else { bail!("without a configuration there are no keys") };
+    match keys.of_id(id, SystemTime::now()) {
+        Ok(grant) => Ok(grant.clone()),
+        Err(error) => bail!("key `{id}`: {error}; `pointsman keys list` prints every id"),
+    }
 }
 
 fn one_of<'a>(names: impl IntoIterator<Item = &'a String>) -> String {

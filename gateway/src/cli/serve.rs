@@ -5,11 +5,16 @@ use std::{fmt::Write as _, sync::Arc};
 use anyhow::Context as _;
 use clap::Args;
 use ledger::{Ledger, Recovery};
-use tokio::{net::TcpListener, signal::unix::SignalKind, sync::watch};
+use tokio::{
+    net::TcpListener,
+    signal::unix::SignalKind,
+    sync::{oneshot, watch},
+};
 
 use crate::{
     accept::{self, Limits},
     config::{self, Access, Overrides, Target, Weights},
+    keys::last_use::Keeper,
     observe,
     quota::{self, book::Book},
     runtime::{Gateway, Runtime, Source, UPKEEP},
@@ -83,6 +88,8 @@ async fn serve(source: Source, config: config::Config) -> anyhow::Result<(Ledger
     if let Some(alerts) = quotas.alerts() {
         tokio::spawn(quota::alert::tell_all(Arc::clone(&gateway), alerts));
     }
+    let (drained, over) = oneshot::channel();
+    let uses = tokio::spawn(Keeper::resume(&gateway).run(over));
     match gateway.batches.resume(&gateway) {
         Ok(0) => {}
         Ok(resumed) => tracing::info!(resumed, "batches go on where they were"),
@@ -109,6 +116,9 @@ async fn serve(source: Source, config: config::Config) -> anyhow::Result<(Ledger
         accept::serve(listener, clients, limits, when(stopped.clone())),
         accept::serve(admin, admins, limits, when(stopped))
     );
+    // The last uses of keys are written once more.
+    drop(drained);
+    let _ = uses.await;
     Ok((gateway.ledger.clone(), Arc::clone(gateway.runtime().quotas.book())))
 }
 
@@ -200,6 +210,7 @@ fn started(
     let mut text = String::new();
     let access = match &config.access {
         Access::Open(_) => "no key needed: loopback, no configuration file",
+        Access::Keys(_) if !config.issuers.is_empty() => "a key, or a token of a configured issuer, is needed",
         Access::Keys(_) => "a key is needed: `pointsman keys new`",
     };
     let virtual_models = config.policies.virtual_models().collect::<Vec<_>>().join(", ");

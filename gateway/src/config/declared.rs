@@ -69,7 +69,10 @@ fn names(
 pub(super) fn declared(raw: &Raw, facts: &DeclaredFacts, access: Option<&Access>) -> Declared {
     Declared {
         keys: match access {
-            Some(Access::Keys(keys)) if !keys.is_empty() => Some(keys.ids().map(str::to_owned).collect()),
+            // The subjects of tokens are known when they come.
+            Some(Access::Keys(keys)) if !keys.is_empty() && raw.tokens.is_empty() => {
+                Some(keys.ids().map(str::to_owned).collect())
+            }
             _ => None,
         },
         teams: Some(raw.teams.keys().cloned().collect()),

@@ -15,11 +15,11 @@ use super::{
     decode::{self, Spanned},
     deployments, environment, found, limits, quotas,
     raw::Raw,
-    report::{Problem, Problems},
+    report::{Problem, Problems, nearest},
     source::Source,
-    yaml,
+    tokens, yaml,
 };
-use crate::keys::Keys;
+use crate::keys::{Keys, Known, ScopedTo};
 
 /// Where clients are served unless the configuration says otherwise.
 pub(super) const LISTEN: &str = "127.0.0.1:8080";
@@ -91,13 +91,15 @@ pub(super) struct Reading<'a> {
     pub(super) environment: &'a Environment,
     pub(super) problems: &'a mut Problems,
     pub(super) watched: Vec<Watched>,
+    /// Routes that keys and bearers of tokens are bound to, and the files that say so.
+    pub(super) scoped: Vec<(Source, ScopedTo)>,
     file: PathBuf,
 }
 
 impl<'a> Reading<'a> {
     fn new(file: &Path, source: Source, environment: &'a Environment, problems: &'a mut Problems) -> Self {
         let watched = vec![Watched::new(file, Some(&source.text))];
-        Self { source, environment, problems, watched, file: file.to_owned() }
+        Self { source, environment, problems, watched, scoped: Vec::new(), file: file.to_owned() }
     }
 
     /// A path of the file, from where the file is.
@@ -196,12 +198,16 @@ impl<'a> Reading<'a> {
         let limits = limits::check(&mut self, &raw.limits);
         let retry_budget = limits::retry_budget(&mut self, &raw.retry_budget);
         let facts = declared::check(&mut self, &raw);
-        let access = self.keys(raw.keys.as_ref(), &contexts, &teams);
+        let known = Known { contexts: &contexts, teams: &teams, catalog: &catalog, deployments: &deployments };
+        let issuers = tokens::check(&mut self, &raw, &known);
+        let access = self.keys(&raw, &known);
+        let keys_file = raw.keys.as_ref().map(|keys| self.path(&keys.value));
         let declared = declared::declared(&raw, &facts, access.as_ref());
         let (policies, policy_files, digest) =
             self.policies(raw.policies.as_deref(), &catalog, &deployments, &declared);
         if let Some(policies) = &policies {
             declared::unused(&mut self, &raw, policies);
+            self.scoped_routes(policies);
         }
         let known = quotas::Known { access: access.as_ref(), policies: policies.as_ref(), catalog: &catalog };
         let quotas = quotas::check(&mut self, &raw, &tree, &known);
@@ -222,6 +228,8 @@ impl<'a> Reading<'a> {
             webhook,
             facts,
             access: access?,
+            issuers,
+            keys_file,
             catalog,
             policies: Arc::new(policies?),
             policy_digest: policy_digest(&policy_files),
@@ -297,8 +305,11 @@ impl<'a> Reading<'a> {
         Some(policies::Source::new(&*source.name, &*source.text))
     }
 
-    fn keys(&mut self, path: Option<&Spanned<String>>, contexts: &Contexts, teams: &Teams) -> Option<Access> {
-        let Some(path) = path else {
+    fn keys(&mut self, raw: &Raw, known: &Known<'_>) -> Option<Access> {
+        let Some(path) = &raw.keys else {
+            if !raw.tokens.is_empty() {
+                return Some(Access::Keys(Keys::none()));
+            }
             let problem =
                 Problem::error("keys-required", "the configuration names no `keys` file, so nobody may be let in")
                     .hint("add `keys: keys.yaml`, then `pointsman keys new --team T --context C` writes the first key");
@@ -318,7 +329,24 @@ impl<'a> Reading<'a> {
             return Some(Access::Keys(Keys::none()));
         }
         let source = self.named_file(path, "keys file")?;
-        Keys::load(&source, contexts, teams, self.problems).map(Access::Keys)
+        let (keys, routes) = Keys::load(&source, known, self.problems)?;
+        self.scoped.extend(routes.into_iter().map(|route| (source.clone(), route)));
+        Some(Access::Keys(keys))
+    }
+
+    /// Warns of keys that are bound to routes that there are not.
+    fn scoped_routes(&mut self, policies: &PolicySet) {
+        for (source, ScopedTo { whose, route }) in std::mem::take(&mut self.scoped) {
+            if route.value == policies::DIRECT || policies.routes().any(|name| name == route.value) {
+                continue;
+            }
+            let message = format!("{whose} is bound to `{}`, which is no route", route.value.escape_debug());
+            let hint = match nearest(&route.value, policies.routes()) {
+                Some(near) => format!("it takes no request by that name; did you mean `{near}`?"),
+                None => format!("it takes no request by that name; `{}` is a model by its own name", policies::DIRECT),
+            };
+            self.problems.push(Problem::warning("unknown-name", message).hint(hint).at(&source, route.at));
+        }
     }
 }
 

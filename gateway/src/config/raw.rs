@@ -15,6 +15,7 @@ use super::{
     decode::Spanned,
     units::{Bytes, Span},
 };
+use crate::keys::RawScope;
 
 /// The configuration of a Pointsman gateway.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -61,9 +62,12 @@ pub(super) struct Raw {
     /// Values of a request that policies may match by name.
     #[serde(default)]
     pub(super) facts: Option<RawFacts>,
-    /// File of the admission keys, written by `pointsman keys`.
+    /// File of the admission keys, written by `pointsman keys`. Needed unless there are `tokens`.
     #[serde(default)]
     pub(super) keys: Option<Spanned<String>>,
+    /// Issuers of signed tokens (OpenID Connect, JSON Web Tokens) that let their bearers in as a key does.
+    #[serde(default)]
+    pub(super) tokens: Vec<Spanned<RawIssuer>>,
     /// Bounds of the clients' listener.
     #[serde(default)]
     pub(super) limits: RawLimits,
@@ -71,6 +75,74 @@ pub(super) struct Raw {
     /// not bring down the next.
     #[serde(default)]
     pub(super) retry_budget: RawRetryBudget,
+}
+
+/// An issuer of tokens.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename = "an issuer of `tokens`", deny_unknown_fields)]
+#[schemars(rename = "TokenIssuer")]
+pub(super) struct RawIssuer {
+    /// Its name, to the letter as it stands in the `iss` of its tokens: an `https` address.
+    pub(super) issuer: Spanned<String>,
+    /// Names of this gateway, one of which has to stand in the `aud` of a token: 1 to 16.
+    pub(super) audience: Spanned<Vec<Spanned<String>>>,
+    /// Where it publishes the keys that it signs with. Default: what its /.well-known/openid-configuration says.
+    #[serde(default)]
+    pub(super) jwks_url: Option<Spanned<String>>,
+    /// How its tokens may be signed. Default: RS256, ES256 and EdDSA.
+    #[serde(default)]
+    pub(super) algorithms: Option<Spanned<Vec<RawAlgorithm>>>,
+    /// How far the clocks of the issuer and of this machine may be apart: at most 5m. Default: 30s.
+    #[serde(default)]
+    pub(super) leeway: Option<Spanned<Span>>,
+    /// What gives the bearer of a token its team and context: the first that fits. A token that none fits is refused.
+    pub(super) rules: Spanned<Vec<Spanned<RawTokenRule>>>,
+}
+
+/// A signature by a public key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[schemars(rename = "TokenAlgorithm")]
+pub(super) enum RawAlgorithm {
+    /// RSA, PKCS #1 v1.5, SHA-256.
+    RS256,
+    /// The same with SHA-384.
+    RS384,
+    /// The same with SHA-512.
+    RS512,
+    /// RSA, PSS, SHA-256.
+    PS256,
+    /// The same with SHA-384.
+    PS384,
+    /// The same with SHA-512.
+    PS512,
+    /// ECDSA on P-256.
+    ES256,
+    /// ECDSA on P-384.
+    ES384,
+    /// Ed25519.
+    #[serde(rename = "EdDSA")]
+    EdDsa,
+}
+
+/// Who the bearer of a token is.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename = "a rule of `tokens`", deny_unknown_fields)]
+#[schemars(rename = "TokenRule")]
+pub(super) struct RawTokenRule {
+    /// Claim that has to hold `equals`: a text that is it, a list with it, or a word of `scope`. `realm_access.roles` is the
+    /// claim `roles` within `realm_access`. Default: every token of the issuer.
+    #[serde(default)]
+    pub(super) claim: Option<Spanned<String>>,
+    /// What the claim has to hold.
+    #[serde(default)]
+    pub(super) equals: Option<Spanned<String>>,
+    /// Team of the bearer.
+    pub(super) team: Spanned<String>,
+    /// Context of its requests, one of the team's.
+    pub(super) context: Spanned<String>,
+    /// Models, routes and endpoints that it may reach, as keys are bound to them. Default: all.
+    #[serde(default)]
+    pub(super) scope: Option<RawScope>,
 }
 
 /// A model served at a place: exactly one of `host`, `server` and `engine`.

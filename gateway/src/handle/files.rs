@@ -11,10 +11,11 @@ use tokio::task::spawn_blocking;
 
 use super::page::{json, page, parameter};
 use crate::{
+    admit,
     batches::{self, BatchError},
     dispatch::chain,
     files::FileError,
-    keys::Grant,
+    keys::{Endpoint, Grant},
     respond::{
         body::{Body, FileBody},
         error::{ApiError, clip},
@@ -43,6 +44,16 @@ enum Question {
     Batches,
     Batch(String),
     Cancel(String),
+}
+
+impl Question {
+    /// What a key has to be good for.
+    fn endpoint(&self) -> Endpoint {
+        match self {
+            Self::Upload | Self::Files | Self::File(_) | Self::Content(_) | Self::Remove(_) => Endpoint::Files,
+            Self::Create | Self::Batches | Self::Batch(_) | Self::Cancel(_) => Endpoint::Batches,
+        }
+    }
 }
 
 /// What a path and a method ask; within, the methods that the path takes instead.
@@ -84,7 +95,7 @@ pub async fn answer(gateway: &Arc<Gateway>, request: Request<Incoming>) -> Resul
         None => return Err(ApiError::not_found("unknown_path", "no such path")),
     };
     let runtime = gateway.runtime();
-    let (caller, bytes) = super::admitted(&runtime, &head, body).await?;
+    let (caller, bytes) = super::admitted(&runtime, &head, body, asked.endpoint()).await?;
     let query = head.uri.query().unwrap_or_default().to_owned();
     if let Question::Upload = asked {
         let upload = Upload::read(&head.headers, bytes).await?;
@@ -154,7 +165,8 @@ fn told(
         Question::Cancel(id) => json(&batches.cancel(&folder, &id).map_err(of_batch)?),
         Question::Create => {
             let asked: Asked = read(body)?;
-            asked.check()?;
+            admit::lasts(&gateway.runtime(), caller)?;
+            asked.check(caller)?;
             let metadata = asked.metadata.map(Value::Object);
             let made = batches.create(gateway, caller, &asked.endpoint, &asked.input_file_id, metadata);
             json(&made.map_err(of_batch)?)
@@ -165,8 +177,10 @@ fn told(
 }
 
 impl Asked {
-    fn check(&self) -> Result<(), ApiError> {
-        if batches::api_of(&self.endpoint).is_none() {
+    fn check(&self, caller: &Grant) -> Result<(), ApiError> {
+        if let Some(api) = batches::api_of(&self.endpoint) {
+            admit::reaches(caller, api.into())?;
+        } else {
             let message = format!("`endpoint`: no batch can ask `{}`", clip(&self.endpoint, 100));
             return Err(ApiError::invalid("endpoint".to_owned(), message)
                 .hint("for example `/v1/chat/completions`, `/v1/embeddings` or `/v1/responses`"));

@@ -10,6 +10,7 @@ use super::page::{json, page, parameter, wrong};
 use crate::{
     admit,
     kept::Kept,
+    keys::Endpoint,
     respond::{
         body::Body,
         error::{ApiError, clip},
@@ -59,7 +60,7 @@ pub fn answer(gateway: &Gateway, request: &Request<Incoming>, below: &str) -> Op
 
 fn told(gateway: &Gateway, request: &Request<Incoming>, question: &Question<'_>) -> Result<Response<Body>, ApiError> {
     let runtime = gateway.runtime();
-    let caller = admit::admit(&runtime.config.access, request.headers())?;
+    let caller = admit::admit_to(&runtime, request.headers(), Endpoint::Responses)?;
     let shelf = runtime.kept.shelf(caller.team.as_ref());
     let (Question::Whole(id) | Question::InputItems(id) | Question::Cancel(id)) = *question;
     let kept = shelf.as_ref().and_then(|shelf| shelf.get(id)).ok_or_else(|| unknown(id))?;

@@ -10,22 +10,23 @@ use std::{
     io::{self, Write},
     ops::Range,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
     time::{Duration, SystemTime},
 };
 
+use catalog::Catalog;
 use serde::{Deserialize, Serialize};
 
-use super::{Grant, Key, Token, token};
+use super::{Grant, Key, Listed, ListedScope, State, Token, scope::RawScope, token};
 use crate::config::{
-    Contexts, Teams,
+    Contexts, Deployment, Teams,
     decode::{self, Spanned},
     report::{Problem, Problems},
     source::Source,
     yaml,
 };
 
-const HEADER: &str = "# Admission keys, as hashes. Written by `pointsman keys new` and `pointsman keys revoke`.\n";
+const HEADER: &str = "# Admission keys, as hashes. Written by `pointsman keys`.\n";
 
 /// What the file says.
 #[derive(Debug, Default, Deserialize)]
@@ -47,25 +48,23 @@ struct RawKey {
     expires: Option<Spanned<String>>,
     #[serde(default)]
     revoked: Option<Spanned<String>>,
+    #[serde(default)]
+    scope: Option<RawScope>,
+    #[serde(default)]
+    replaces: Option<Spanned<String>>,
 }
 
-/// A key as `pointsman keys list` shows it and as the file holds it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Listed {
-    /// The public id, safe to log.
-    pub id: String,
+/// A key that is to be made.
+#[derive(Clone, Debug)]
+pub struct Wanted<'a> {
     /// The team.
-    pub team: String,
+    pub team: &'a str,
     /// The context.
-    pub context: String,
-    /// When it was made.
-    pub created: String,
-    /// When its time is over.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub expires: Option<String>,
-    /// When it was taken back.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub revoked: Option<String>,
+    pub context: &'a str,
+    /// What it may reach.
+    pub scope: ListedScope,
+    /// After which time it is over; never without.
+    pub expires: Option<Duration>,
 }
 
 /// One entry of the file.
@@ -80,6 +79,10 @@ struct Entry {
     expires: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     revoked: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<ListedScope>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replaces: Option<String>,
 }
 
 /// A key that was just made: the only time that it can be read.
@@ -126,20 +129,47 @@ pub enum WriteError {
     /// The random source of the operating system failed.
     #[error("the operating system gave no random bytes")]
     Random(#[source] rand::rand_core::OsError),
+    /// The key is good for nothing any more, or another has its place already.
+    #[error("key `{id}` {why}, so it cannot be rotated; make a new one with `pointsman keys new`")]
+    Over {
+        /// The key.
+        id: String,
+        /// What became of it.
+        why: String,
+    },
     /// A time that no calendar reaches.
     #[error("the expiry is too far away")]
     Expiry,
 }
 
+/// What the names in a keys file are looked up in.
+#[derive(Debug)]
+pub(crate) struct Known<'a> {
+    pub(crate) contexts: &'a Contexts,
+    pub(crate) teams: &'a Teams,
+    pub(crate) catalog: &'a Catalog,
+    pub(crate) deployments: &'a [Deployment],
+}
+
+/// A route that a key, or the bearer of a token, is bound to: policies are read after the keys, and say later whether there is one.
+#[derive(Debug)]
+pub(crate) struct ScopedTo {
+    pub(crate) whose: String,
+    pub(crate) route: Spanned<String>,
+}
+
+/// What a keys file holds.
+pub(super) struct Loaded {
+    /// By the SHA-256 of each.
+    pub(super) keys: HashMap<[u8; 32], Key>,
+    pub(super) routes: Vec<ScopedTo>,
+}
+
 /// Reads the keys of a file; each is good for what it says or is reported.
-pub(super) fn load(
-    source: &Source,
-    contexts: &Contexts,
-    teams: &Teams,
-    problems: &mut Problems,
-) -> Option<HashMap<[u8; 32], Key>> {
+pub(super) fn load(source: &Source, known: &Known<'_>, problems: &mut Problems) -> Option<Loaded> {
+    let Known { contexts, teams, .. } = known;
     let raw = read(source, problems)?;
-    let mut keys = HashMap::new();
+    let (mut keys, mut routes) = (HashMap::new(), Vec::new());
     let mut ids = HashSet::new();
     for key in raw.keys.into_iter().map(|key| key.value) {
         let mut note = |problem: Problem, at: &Range<usize>| problems.push(problem.at(source, at.clone()));
@@ -188,20 +218,28 @@ pub(super) fn load(
             }
             (Some(_), Some(context)) => {
                 let (Some(digest), expires) = (digest, expires) else { continue };
-                let grant = Grant {
-                    key: Some(key.id.value.into()),
-                    team: Some(key.team.value.into()),
-                    context: Arc::clone(context),
+                let (scope, endpoints) = match key.scope {
+                    Some(scope) => {
+                        let whose = format!("key `{}`", key.id.value);
+                        let named = scope.routes().cloned();
+                        routes.extend(named.map(|route| ScopedTo { whose: whose.clone(), route }));
+                        scope.read(&whose, known, &mut note)
+                    }
+                    None => (None, None),
                 };
+                let id = Some(key.id.value.into());
+                let context = Arc::clone(context);
+                let grant = Grant { key: id, team: Some(key.team.value.into()), context, scope, endpoints };
                 // A time that cannot be read is an error above; until it is put right the key is over.
                 let expires = expires.map(|time| time.unwrap_or(SystemTime::UNIX_EPOCH));
-                keys.insert(digest, Key { digest, grant, expires, revoked: revoked.is_some() });
+                let (revoked, used) = (AtomicBool::new(revoked.is_some()), Arc::default());
+                keys.insert(digest, Key { digest, grant, expires, revoked, used });
             }
             // The context has problems of its own, which are reported.
             (Some(_), None) => {}
         }
     }
-    Some(keys)
+    Some(Loaded { keys, routes })
 }
 
 fn read(source: &Source, problems: &mut Problems) -> Option<Raw> {
@@ -230,43 +268,82 @@ impl KeysFile {
     /// # Errors
     /// When it cannot be read or holds something else.
     pub fn list(path: &Path) -> Result<Vec<Listed>, WriteError> {
-        Ok(entries(path)?.into_iter().map(Listed::from).collect())
+        let mut listed: Vec<Listed> = entries(path)?.into_iter().map(Listed::from).collect();
+        let replaced: HashMap<String, String> =
+            listed.iter().filter_map(|key| Some((key.replaces.clone()?, key.id.clone()))).collect();
+        for key in &mut listed {
+            key.replaced_by = replaced.get(&key.id).cloned();
+        }
+        Ok(listed)
     }
 
     /// Makes a key and writes its hash.
     ///
     /// # Errors
     /// When no key can be made or the file cannot be written; then the key is good for nothing.
-    pub fn add(
-        mut self,
-        team: &str,
-        context: &str,
-        now: SystemTime,
-        expires: Option<Duration>,
-    ) -> Result<NewKey, WriteError> {
+    pub fn add(mut self, wanted: &Wanted<'_>, now: SystemTime) -> Result<NewKey, WriteError> {
+        let new = self.push(wanted, now, None)?;
+        self.write()?;
+        Ok(new)
+    }
+
+    /// Makes a key in the place of another: of the same team, context and scope, and for as long as that one was made for.
+    /// The old one is over after `overlap`, or when it was to be anyway.
+    ///
+    /// # Errors
+    /// When there is no such key, it is over or has been replaced already, or the file cannot be written; then everything
+    /// is as it was.
+    pub fn rotate(mut self, id: &str, now: SystemTime, overlap: Duration) -> Result<(NewKey, Listed), WriteError> {
+        let over = |why: String| WriteError::Over { id: id.to_owned(), why };
+        let at = self.entries.iter().position(|entry| entry.id == id);
+        let at = at.ok_or_else(|| WriteError::NoSuchKey { id: id.to_owned() })?;
+        if let Some(by) = self.entries.iter().find(|entry| entry.replaces.as_deref() == Some(id)) {
+            return Err(over(format!("was replaced by `{}`", by.id)));
+        }
+        let old = self.entries[at].clone();
+        match Listed::from(old.clone()).state(now) {
+            State::Revoked => return Err(over("was revoked".to_owned())),
+            State::Expired => return Err(over("has expired".to_owned())),
+            State::Active | State::Replaced => {}
+        }
+        let read = |time: &String| humantime::parse_rfc3339(time).ok();
+        let (created, ends) = (read(&old.created), old.expires.as_ref().and_then(read));
+        let expires = created.zip(ends).and_then(|(created, ends)| ends.duration_since(created).ok());
+        let scope = old.scope.clone().unwrap_or_default();
+        let wanted = Wanted { team: &old.team, context: &old.context, scope, expires };
+        let new = self.push(&wanted, now, Some(id))?;
+        let over_at = now.checked_add(overlap).filter(|at| within_the_calendar(*at, now)).ok_or(WriteError::Expiry)?;
+        let entry = &mut self.entries[at];
+        entry.expires = Some(time(ends.map_or(over_at, |ends| ends.min(over_at))));
+        let listed = Listed { replaced_by: Some(new.id.clone()), ..Listed::from(entry.clone()) };
+        self.write()?;
+        Ok((new, listed))
+    }
+
+    /// Adds an entry, without writing it.
+    fn push(&mut self, wanted: &Wanted<'_>, now: SystemTime, replaces: Option<&str>) -> Result<NewKey, WriteError> {
         let token = Token::random().map_err(WriteError::Random)?;
         let hash = token::hex(&token.digest());
-        let expires = match expires {
-            // Four-digit years are as far as the format goes.
-            Some(after) => Some(
-                now.checked_add(after)
-                    .filter(|t| *t < now + Duration::from_secs(1000 * 366 * 86_400))
-                    .ok_or(WriteError::Expiry)?,
-            ),
+        let expires = match wanted.expires {
+            Some(after) => {
+                let at = now.checked_add(after).filter(|at| within_the_calendar(*at, now));
+                Some(at.ok_or(WriteError::Expiry)?)
+            }
             None => None,
         };
         let entry = Entry {
             id: format!("k{}", &hash[..12]),
-            team: team.to_owned(),
-            context: context.to_owned(),
+            team: wanted.team.to_owned(),
+            context: wanted.context.to_owned(),
             hash,
             created: time(now),
             expires: expires.map(time),
             revoked: None,
+            scope: Some(wanted.scope.clone()).filter(|scope| *scope != ListedScope::default()),
+            replaces: replaces.map(str::to_owned),
         };
         let new = NewKey { id: entry.id.clone(), token, expires: entry.expires.clone() };
         self.entries.push(entry);
-        self.write()?;
         Ok(new)
     }
 
@@ -333,6 +410,11 @@ fn beside(path: &Path, extension: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
+/// Four-digit years are as far as the format goes.
+fn within_the_calendar(at: SystemTime, now: SystemTime) -> bool {
+    at < now + Duration::from_secs(1000 * 366 * 86_400)
+}
+
 fn time(time: SystemTime) -> String {
     humantime::format_rfc3339_seconds(time).to_string()
 }
@@ -347,12 +429,14 @@ impl From<RawKey> for Entry {
             created: key.created.value,
             expires: key.expires.map(|time| time.value),
             revoked: key.revoked.map(|time| time.value),
+            scope: key.scope.map(ListedScope::from),
+            replaces: key.replaces.map(|id| id.value),
         }
     }
 }
 
 impl From<Entry> for Listed {
-    fn from(Entry { id, team, context, created, expires, revoked, .. }: Entry) -> Self {
-        Self { id, team, context, created, expires, revoked }
+    fn from(Entry { id, team, context, created, expires, revoked, scope, replaces, .. }: Entry) -> Self {
+        Self { id, team, context, created, expires, revoked, scope, replaces, replaced_by: None }
     }
 }

@@ -11,7 +11,7 @@ use std::{
 
 use catalog::Date;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use policies::{Capability, Declared, Facts, Plan, Snapshot, Source, compile_declared, run_tests};
+use policies::{Capability, Declared, Facts, Plan, Scope, Snapshot, Source, compile_declared, run_tests};
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use serde_json::{Value, json};
 
@@ -117,7 +117,18 @@ fn config() -> Config {
 fn request(random: &mut StdRng, config: &Config) -> (Grant, ClientApi, Value, HeaderMap) {
     let (team, context) = *[("support", "bot"), ("support", "office"), ("science", "lab")].choose(random).unwrap();
     let key = random.random_bool(0.7).then(|| (*["k1", "k2", "k3"].choose(random).unwrap()).into());
-    let grant = Grant { key, team: Some(team.into()), context: Arc::clone(&config.contexts[context]) };
+    let scope = random.random_bool(0.3).then(|| {
+        let mut some = |names: &[&str]| -> Vec<String> {
+            let count = random.random_range(0..=2);
+            names.choose_multiple(random, count).map(|name| (*name).to_owned()).collect()
+        };
+        Arc::new(Scope {
+            models: some(&["qwen3-32b", "kanana-1.5-8b", "d-qwen-us", "mistral-large-2"]),
+            routes: some(&["gold", "apollo", "direct", "auto"]),
+        })
+    });
+    let context = Arc::clone(&config.contexts[context]);
+    let grant = Grant { scope, ..Grant::unbound(key, Some(team.into()), context) };
     let names = [
         "auto",
         "auto",
@@ -190,11 +201,12 @@ fn replayed(runtime: &Runtime, api: ClientApi, caller: &Grant, facts: &Facts, pl
     policies::plan(&again, &runtime.snapshot(&[]))
 }
 
-/// A policy test of the request that expects `plan`; `None` where tests have no word for what it needs.
+/// A policy test of the request that expects `plan`; `None` where tests have no word for what it needs or may
+/// reach.
 fn case(name: String, facts: &Facts, plan: &Plan, deployments: &[policies::Deployment]) -> Option<Value> {
     let needs: Vec<&str> = facts.needs.capabilities().iter().map(Capability::as_str).collect();
     let words = ["tools", "json_schema", "image", "audio", "logprobs"];
-    if needs.iter().any(|need| !words.contains(need)) {
+    if facts.scope.is_some() || needs.iter().any(|need| !words.contains(need)) {
         return None;
     }
     let use_ = &*facts.use_;

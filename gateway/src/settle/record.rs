@@ -96,6 +96,20 @@ pub struct AskedRecord<'a> {
     /// The entries of `metadata` that it declares, likewise.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub metadata: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    /// What the caller's key may reach, where it is bound.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub scope: Option<ScopeRecord<'a>>,
+}
+
+/// What the caller's key was bound to; an absent list is no bound.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct ScopeRecord<'a> {
+    /// Models, or deployments.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub models: Vec<Cow<'a, str>>,
+    /// Routes.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub routes: Vec<Cow<'a, str>>,
 }
 
 fn is_zero(number: &u64) -> bool {

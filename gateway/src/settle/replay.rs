@@ -3,12 +3,12 @@
 //! The record holds everything that a plan depends on but the state of the deployments at that moment. Of a record that an
 //! older version wrote, what it did not keep counts as absent.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use catalog::{Activity, Date, Domain, Exposure, Purpose, Use};
-use policies::{Capability, Facts, Needs};
+use policies::{Capability, Facts, Needs, Scope};
 
-use super::record::{Decision, UseRecord};
+use super::record::{Decision, ScopeRecord, UseRecord};
 
 /// A record says something that this version has no word for.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -40,6 +40,7 @@ pub fn facts(record: &Decision<'_>) -> Result<Facts, UnknownWord> {
     Ok(Facts {
         team: owned(&record.team),
         key: owned(&record.key),
+        scope: asked.and_then(|asked| asked.scope.as_ref()).map(|scope| Arc::new(scope_of(scope))),
         context: Some(record.context.to_string()),
         now: i64::try_from(record.time / 1000).ok(),
         language: owned(&record.language),
@@ -58,6 +59,11 @@ pub fn facts(record: &Decision<'_>) -> Result<Facts, UnknownWord> {
 
 fn pairs(pairs: &[(Cow<'_, str>, Cow<'_, str>)]) -> Vec<(String, String)> {
     pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
+}
+
+fn scope_of(record: &ScopeRecord<'_>) -> Scope {
+    let owned = |names: &[Cow<'_, str>]| names.iter().map(|name| name.to_string()).collect();
+    Scope { models: owned(&record.models), routes: owned(&record.routes) }
 }
 
 fn use_of(record: &UseRecord<'_>, context: &str) -> Result<Use, (&'static str, String)> {

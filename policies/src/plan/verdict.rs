@@ -6,10 +6,11 @@ use catalog::{Availability, Decision, Kind, Model};
 
 use super::{Cause, Rejected, takes_more};
 use crate::{
-    Facts, Live, Snapshot, Suffix,
+    DIRECT, Facts, Live, Scope, Snapshot, Suffix,
     diag::{LIKE_ENOUGH, likeness},
     eligible::{Allowed, barred},
     set::Route,
+    table::Row,
 };
 
 /// Names that an answer suggests at most.
@@ -72,6 +73,9 @@ pub(super) fn without_route(asked: &str, facts: &Facts, snapshot: &Snapshot<'_>)
     let Some(model) = snapshot.catalog.resolve(asked).filter(|model| exists(model)) else {
         return Verdict::UnknownModel { nearest: nearest(asked, snapshot) };
     };
+    if facts.scope.as_ref().is_some_and(|scope| !scope.reaches(None, &model.id)) {
+        return models_out_of_scope(&model.id, facts, snapshot);
+    }
     let alternatives = alternatives(facts, snapshot);
     let decision = snapshot.catalog.class(&facts.use_, facts.today).decision(snapshot.catalog, model);
     if !decision.outcome.allows() {
@@ -85,6 +89,30 @@ pub(super) fn without_route(asked: &str, facts: &Facts, snapshot: &Snapshot<'_>)
 pub(super) fn suffix_refused(route: &Route, name: &str, suffix: Suffix) -> Verdict {
     let reason = format!("the route `{}` takes no suffix such as `{suffix}`", route.name);
     Verdict::NoneFits { code: "suffix-refused", reason, alternatives: vec![name.to_owned()] }
+}
+
+/// The route takes the request, but the caller's key may not use the route.
+pub(super) fn route_out_of_scope(route: &Route, facts: &Facts, snapshot: &Snapshot<'_>) -> Verdict {
+    let own = facts.scope.as_deref().map_or(&[][..], |scope| &scope.routes);
+    let reason =
+        format!("the route `{}` is not one that the caller's key may use; it may use {}", route.name, few(own));
+    Verdict::NoneFits { code: Cause::OutOfScope.code(), reason, alternatives: alternatives(facts, snapshot) }
+}
+
+/// The caller's key may use none of those that could serve.
+fn models_out_of_scope(first: &str, facts: &Facts, snapshot: &Snapshot<'_>) -> Verdict {
+    let own = facts.scope.as_deref().map_or(&[][..], |scope| &scope.models);
+    let reason = format!("`{first}` is not a model that the caller's key may use; it may use {}", few(own));
+    Verdict::NoneFits { code: Cause::OutOfScope.code(), reason, alternatives: alternatives(facts, snapshot) }
+}
+
+/// The first of some names.
+fn few(names: &[String]) -> String {
+    let told = names.iter().take(MAX_NAMES).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(MAX_NAMES) {
+        0 => told,
+        more => format!("{told} and {more} more"),
+    }
 }
 
 /// A route takes the request, but none of its candidates may serve.
@@ -127,9 +155,18 @@ pub(super) fn without_candidate<'r>(
         return Verdict::NoneFits { code: "context-too-long", reason, alternatives };
     }
     let deployed = never.clone().filter(|r| r.cause != Cause::NotDeployed);
-    let closest = ruled_out.clone().chain(deployed).chain(never.clone()).next();
-    match closest {
-        Some(rejected) => {
+    let closest = ruled_out.clone().chain(deployed).chain(never.clone());
+    let first = closest.clone().next();
+    // What the caller may not reach does not explain why the rest does not serve.
+    let id =
+        |deployment| snapshot.deployments.get(deployment).map(|deployment: &crate::Deployment| deployment.id.as_str());
+    let reached = |rejected: &&Rejected| {
+        let of = |scope: &Arc<Scope>| scope.reaches(rejected.deployment.and_then(id), &rejected.model);
+        facts.scope.as_ref().is_none_or(of)
+    };
+    let closest = { closest }.find(reached);
+    match (closest, first) {
+        (Some(rejected), _) => {
             let others = ruled_out.count() + never.count() - 1;
             let others = match others {
                 0 => String::new(),
@@ -139,7 +176,8 @@ pub(super) fn without_candidate<'r>(
             let reason = format!("`{}`: {}{others}", rejected.model, rejected.reason());
             Verdict::NoneFits { code: rejected.code(), reason, alternatives }
         }
-        None => Verdict::NoneFits {
+        (None, Some(first)) => models_out_of_scope(&first.model, facts, snapshot),
+        (None, None) => Verdict::NoneFits {
             code: "not-deployed",
             reason: "no deployment serves any candidate of the route".to_owned(),
             alternatives,
@@ -175,6 +213,15 @@ fn alternatives(facts: &Facts, snapshot: &Snapshot<'_>) -> Vec<String> {
     let needs = facts.needs.required();
     let qualities = table.qualities(facts.language.as_deref(), None);
     let allowed = Allowed::new(facts, snapshot);
+    let scope = facts.scope.as_deref();
+    // Whoever may not ask for a model by its own name has no use for names.
+    if scope.is_some_and(|scope| !scope.takes(DIRECT)) {
+        return Vec::new();
+    }
+    let reached = |row: &Row| {
+        let id = snapshot.deployments.get(row.deployment).map(|deployment| deployment.id.as_str());
+        scope.is_none_or(|scope| scope.reaches(id, &table.served(row).id))
+    };
     let mut able: Vec<_> = table
         .rows
         .iter()
@@ -182,7 +229,7 @@ fn alternatives(facts: &Facts, snapshot: &Snapshot<'_>) -> Vec<String> {
         .filter(|(row, _)| {
             let live = snapshot.live.get(row.deployment).unwrap_or(&Live::UNMEASURED);
             let short = row.context_tokens.is_none_or(|limit| facts.prompt_tokens < limit);
-            short && takes_more(live) && barred(needs, row, &allowed).is_none()
+            short && takes_more(live) && reached(row) && barred(needs, row, &allowed).is_none()
         })
         .collect();
     able.sort_by_key(|(row, quality)| {

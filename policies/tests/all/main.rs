@@ -10,6 +10,7 @@ mod prefer;
 mod properties;
 mod remedies;
 mod require;
+mod scope;
 mod scoring;
 mod shipped;
 mod tools;

@@ -469,3 +469,79 @@ error[bad-replica]: this file of replicas cannot be used: it is neither an addre
     let many = files(&"x\n".repeat(1000));
     assert_eq!(many.matches("error[bad-replica]").count(), 20, "enough to see what is wrong");
 }
+
+/// The one problem of an issuer that is otherwise in order is this code, at the marked words.
+#[track_caller]
+fn of_tokens(issuer: &str, code: &str, words: &[&str]) {
+    let around = format!(
+        "contexts: {{office: {{use: internal, exposure: internal}}, lab: {{use: research, exposure: internal}}}}\n\
+         teams: {{red: {{contexts: [office]}}}}\ntokens: [{issuer}]"
+    );
+    one(&around, code, words);
+}
+
+#[test]
+fn each_mistake_about_an_issuer_of_tokens_is_told_at_its_place() {
+    let rest = "audience: [a], rules: [{team: red, context: office}]";
+    for (start, code, words) in [
+        ("issuer: <<\"http://login.example.com\">>", "unencrypted-issuer", &["use `https`"][..]),
+        ("issuer: <<login>>", "address", &["cannot be asked for keys", "https://login.example.com/"]),
+        ("issuer: <<\"https://login.example.com/?a=b\">>", "address", &["cannot hold `?`"]),
+        ("issuer: \"https://a.example/\", jwks_url: <<\"http://a.example/keys?x\">>", "unencrypted-issuer", &[]),
+        ("issuer: \"https://a.example/\", leeway: <<1h>>", "out-of-range", &["at most 300 s"]),
+        ("issuer: \"https://a.example/\", algorithms: <<[>>]", "out-of-range", &["expected 1 to 9"]),
+        ("issuer: \"https://a.example/\", algorithms: [<<HS256>>]", "unknown-value", &["RS256", "EdDSA"]),
+        ("issuer: \"https://a.example/\", algorithms: [<<none>>]", "unknown-value", &[]),
+        ("issuer: \"https://a.example/\", <<jwks_uri>>: x", "unknown-key", &["did you mean `jwks_url`?"]),
+    ] {
+        of_tokens(&format!("{{{start}, {rest}}}"), code, words);
+    }
+    let start = "issuer: \"https://a.example/\"";
+    for (rest, code, words) in [
+        ("audience: <<[>>], rules: [{team: red, context: office}]", "out-of-range", &["expected 1 to 16"][..]),
+        ("audience: [a], rules: <<[>>]", "out-of-range", &["`rules` has 0 entries"]),
+        ("audience: [a], rules: [{team: <<blue>>, context: office}]", "unknown-name", &["there are `red`"]),
+        (
+            "audience: [a], rules: [{team: red, context: <<lab>>}]",
+            "unknown-name",
+            &["context of team `red`", "`office`"],
+        ),
+        ("audience: [a], rules: [{claim: <<groups>>, team: red, context: office}]", "half-a-rule", &["`equals`"]),
+        (
+            "audience: [a], rules: [{team: red, context: office, scope: {models: <<[>>]}}]",
+            "bad-scope",
+            &["has 0 names"],
+        ),
+    ] {
+        of_tokens(&format!("{{{start}, {rest}}}"), code, words);
+    }
+    let twice = format!("{{{start}, audience: [a], rules: [{{team: red, context: office}}]}}");
+    of_tokens(
+        &format!("{twice}, {}", twice.replace(start, "issuer: <<\"https://a.example/\">>")),
+        "duplicate-issuer",
+        &[],
+    );
+}
+
+#[test]
+fn tokens_stand_in_for_a_keys_file_and_a_rule_that_is_never_asked_is_a_warning() {
+    let text = "\
+contexts: {office: {use: internal, exposure: internal}}
+teams: {red: {contexts: [office]}}
+tokens:
+  - issuer: https://a.example:8443/realm
+    audience: [gateway]
+    rules:
+      - {claim: groups, equals: eng, team: red, context: office, scope: {routes: [nowhere], models: [qwen3-8b]}}
+      - {team: red, context: office}
+      - {claim: groups, equals: ops, team: red, context: office}
+";
+    let files = Files::new([("pointsman.yaml", text)]);
+    let (config, warnings) = files.load().unwrap_or_else(|report| panic!("{report}"));
+    let issuer = &config.issuers[0];
+    assert_eq!((issuer.host.as_str(), issuer.rules.len(), issuer.algorithms.len()), ("a.example:8443", 3, 3));
+    assert_eq!(issuer.rules[0].scope.as_ref().unwrap().models, ["qwen3-8b"]);
+    let text = files.plain(&warnings);
+    assert!(text.contains("warning[unreachable-rule]") && text.contains("pointsman.yaml:9:10"), "{text}");
+    assert!(text.contains("a rule for team `red` is bound to `nowhere`, which is no route"), "{text}");
+}
