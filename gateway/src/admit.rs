@@ -1,9 +1,9 @@
 //! Who asks, and may they.
 //!
-//! A key, or a token of a trusted issuer, comes in `Authorization: Bearer` or `x-api-key`, never in the address. It says the team and the context,
-//! and the context says the use that licences are decided for: nothing in a request can change that. A key that is
-//! missing, unknown, expired or revoked is refused, whatever else the request holds, and so is one for an endpoint that it
-//! is not bound to. Knows nothing of bodies; models and routes are the plan's to hold.
+//! A key, or a token of a trusted issuer, comes in `Authorization: Bearer` or `x-api-key`, never in the address. It says the
+//! team and the context, and the context says the use that licences are decided for: nothing in a request can change that. A
+//! key that is missing, unknown, expired or revoked is refused, whatever else the request holds, and so is one for an endpoint
+//! that it is not bound to. Knows nothing of bodies; models and routes are the plan's to hold.
 
 use std::{
     net::IpAddr,

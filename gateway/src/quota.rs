@@ -14,7 +14,7 @@
 //! | [`Quotas::planned`] | once it is planned | money; and all of the above where a quota depends on the route or the model |
 //! | [`Pass::settle`] | when the answer ends | the difference |
 //!
-//! Rates are atomic numbers ([`bucket`]), budgets are behind a lock each that is held for some instructions, and kept over
+//! Rates are atomic numbers (`bucket`), budgets are behind a lock each that is held for some instructions, and kept over
 //! restarts ([`book`]). No disk and no network is waited for but as `book` says. Knows nothing of HTTP beyond a refusal.
 
 pub mod alert;

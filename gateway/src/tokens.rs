@@ -5,7 +5,7 @@
 //! of the algorithms that the configuration lists, for one of the audiences that it lists, for this time; and where a rule
 //! gives its claims a team and a context. All else is refused, and no message or log holds any of a token.
 //!
-//! No request waits for an issuer: its keys are had in the background ([`source`]). Before they are there its tokens are
+//! No request waits for an issuer: its keys are had in the background (`source`). Before they are there its tokens are
 //! refused with 503. A token that was checked is known again by its SHA-256 for at most [`KNOWN_FOR`] and never beyond its
 //! own end; a new configuration, or other keys of its issuer, make it be checked again.
 

@@ -209,7 +209,12 @@ impl<'a> Reading<'a> {
             declared::unused(&mut self, &raw, policies);
             self.scoped_routes(policies);
         }
-        let known = quotas::Known { access: access.as_ref(), policies: policies.as_ref(), catalog: &catalog };
+        let known = quotas::Known {
+            access: access.as_ref(),
+            has_issuers: !raw.tokens.is_empty(),
+            policies: policies.as_ref(),
+            catalog: &catalog,
+        };
         let quotas = quotas::check(&mut self, &raw, &tree, &known);
         let webhook = quotas::webhook(&mut self, raw.webhook.as_ref());
 

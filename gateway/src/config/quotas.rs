@@ -24,6 +24,7 @@ const SECRET: usize = 16;
 /// What names may be matched.
 pub(super) struct Known<'a> {
     pub(super) access: Option<&'a Access>,
+    pub(super) has_issuers: bool,
     pub(super) policies: Option<&'a policies::PolicySet>,
     pub(super) catalog: &'a catalog::Catalog,
 }
@@ -80,9 +81,10 @@ fn matches(reading: &mut Reading<'_>, quota: &RawQuota, tree: &Node, known: &Kno
             contexts::unknown(reading, what, key, name, &names);
         }
     }
-    // Without a keys file, or while it is empty, a key may yet be made.
-    if let Some(Access::Keys(keys)) =
-        known.access.filter(|access| matches!(access, Access::Keys(keys) if !keys.is_empty()))
+    // Without a keys file, or while it is empty, a key may yet be made; of those whom an issuer lets in nobody has a list.
+    if let Some(Access::Keys(keys)) = known.access
+        && !keys.is_empty()
+        && !known.has_issuers
     {
         let ids: Vec<&str> = keys.ids().collect();
         for key in of.key.iter().filter(|key| !ids.contains(&key.value.as_str())) {

@@ -247,7 +247,10 @@ impl Book {
             // A period may have begun meanwhile.
             if state.begins == begins {
                 state.mark = mark;
-                state.wanted = 0;
+                // Somebody may have come while the file was written, and waits for the next time.
+                if state.spent.saturating_add(state.wanted) <= mark {
+                    state.wanted = 0;
+                }
             }
         }
         self.written.notify_waiters();
@@ -405,6 +408,36 @@ mod tests {
         let tomorrow = account.standing(super::super::unix_now()).period.ends;
         account.settle(taken.aside, 300_000, WARN, tomorrow);
         assert_eq!(account.standing(tomorrow).spent, 300_000);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn whoever_waits_for_the_file_is_told_however_many_come_while_it_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let (book, account) = book(&folder);
+        let book = Arc::new(book);
+        tokio::spawn(Arc::clone(&book).keep());
+        let ask = |nth: u64| {
+            let (book, account) = (Arc::clone(&book), Arc::clone(&account));
+            tokio::spawn(async move {
+                let amount = MOST / 40 + nth;
+                for _ in 0..10 {
+                    let taken = loop {
+                        let written = book.written();
+                        match account.set_aside(amount, 100 * MOST, 100 * MOST, super::super::unix_now()) {
+                            Ok(taken) => break taken,
+                            Err(_) => {
+                                book.wake();
+                                tokio::time::timeout(Duration::from_secs(60), written).await.expect("it is written");
+                            }
+                        }
+                    };
+                    account.settle(taken.aside, amount / 2, 100 * MOST, super::super::unix_now());
+                }
+            })
+        };
+        for asked in (0..32).map(ask).collect::<Vec<_>>() {
+            asked.await.unwrap();
+        }
     }
 
     #[test]
