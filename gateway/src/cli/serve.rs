@@ -220,7 +220,7 @@ fn started(
     };
     let _ = writeln!(text, "Pointsman {}\n", env!("CARGO_PKG_VERSION"));
     let _ = writeln!(text, "  clients   http://{clients}/v1   ({access})");
-    let _ = writeln!(text, "  admin     http://{admin}   (/health, /ready, /metrics, POST /reload)");
+    let _ = writeln!(text, "  admin     http://{admin}   (/health, /ready, /metrics, /quotas, POST /reload)");
     if config.file.is_none() {
         let _ = writeln!(text, "  licences  internal use by a company of {} is assumed", catalog::ASSUMED);
     }
