@@ -73,7 +73,8 @@ fn benches(c: &mut Criterion) {
     if let Found::Asked(leave) = answers.find(key, reuse, Wishes::default(), |_| true) {
         let mut recorder = leave.record("r", "one", None, false);
         recorder.take(&[b'x'; 1024]);
-        recorder.keep(None, None);
+        recorder.ends(None, None);
+        recorder.keep();
     }
     c.bench_function("answers/hit", |b| {
         b.iter(|| matches!(answers.find(key, reuse, Wishes::default(), |_| true), Found::Again(_)));

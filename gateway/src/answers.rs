@@ -109,6 +109,7 @@ pub struct Recorder {
     leave: Leave,
     kept: Kept,
     bytes: BytesMut,
+    whole: bool,
 }
 
 impl Wishes {
@@ -264,7 +265,7 @@ impl Leave {
             at: Instant::now(),
             ttl: self.ttl,
         };
-        Recorder { leave: self, kept, bytes: BytesMut::new() }
+        Recorder { leave: self, kept, bytes: BytesMut::new(), whole: false }
     }
 }
 
@@ -290,10 +291,15 @@ impl Recorder {
     }
 
     /// It is whole, and took so much.
-    pub fn keep(self, usage: Option<Usage>, finish: Option<&'static str>) {
-        let Self { leave, kept, bytes } = self;
-        if leave.keeps {
-            let kept = Kept { bytes: bytes.freeze(), usage, finish, at: Instant::now(), ..kept };
+    pub fn ends(&mut self, usage: Option<Usage>, finish: Option<&'static str>) {
+        (self.kept.usage, self.kept.finish, self.whole) = (usage, finish, true);
+    }
+
+    /// Keeps it, if it is whole: one that broke off is nobody's.
+    pub fn keep(self) {
+        let Self { leave, kept, bytes, whole } = self;
+        if leave.keeps && whole {
+            let kept = Kept { bytes: bytes.freeze(), at: Instant::now(), ..kept };
             leave.answers.kept.insert(leave.key, Arc::new(kept));
         }
     }
@@ -387,7 +393,8 @@ mod tests {
                 Found::Asked(leave) => {
                     let mut recorder = leave.record(name, "one", None, false);
                     recorder.take(name.as_bytes());
-                    recorder.keep(None, None);
+                    recorder.ends(None, None);
+                    recorder.keep();
                 }
                 Found::Running(_) => panic!("nobody else asks"),
             }
@@ -403,7 +410,8 @@ mod tests {
             let Found::Asked(leave) = answers.find(key, REUSE, Wishes::default(), |_| true) else { panic!("asked") };
             let mut recorder = leave.record("r", "one", None, false);
             recorder.take(&vec![b'x'; bytes]);
-            recorder.keep(None, None);
+            recorder.ends(None, None);
+            recorder.keep();
         };
         keep([1; 32], MOST_BYTES + 1);
         keep([2; 32], 10);

@@ -171,6 +171,7 @@ impl Bare<'_> {
                 }
             }
         }
+        let asked = Asked { api, id, shadow_of: None, answer_of: None, caller: &caller, facts: &facts };
         let mut leave = None;
         if refusal.is_none() {
             let route = [plan.route.as_deref(), plan.arm.as_deref()];
@@ -180,7 +181,7 @@ impl Bare<'_> {
                 Some(Found::Again(kept)) => {
                     let settlement =
                         Settlement::new(gateway.ledger.clone(), id.to_owned(), arrived, facts.prompt_tokens);
-                    let asked = (api, id, &caller, &facts);
+                    let asked = Asked { answer_of: Some(&kept.request), ..asked };
                     let again = Again { runtime: &runtime, plan, kept: &kept, asked, left_out: &decoded.left_out };
                     return again.answered(gateway, settlement, pass).await;
                 }
@@ -190,7 +191,6 @@ impl Bare<'_> {
             }
         }
         drop(body);
-        let asked = Asked { api, id, shadow_of: None, answer_of: None, caller: &caller, facts: &facts };
         let ticket = settle::decide(&gateway.ledger, &runtime, &asked, &plan)?;
         if let Some(refusal) = refusal {
             settle::durable(ticket).await?;
@@ -310,7 +310,7 @@ struct Again<'a> {
     runtime: &'a Runtime,
     plan: Plan,
     kept: &'a Kept,
-    asked: (ClientApi, &'a str, &'a Grant, &'a Facts),
+    asked: Asked<'a>,
     /// What no translation has.
     left_out: &'a [String],
 }
@@ -318,13 +318,12 @@ struct Again<'a> {
 impl Again<'_> {
     /// Records the decision that lets it have the answer, and gives it.
     async fn answered(self, gateway: &Gateway, settlement: Settlement, pass: Pass) -> Result<Response<Body>, ApiError> {
-        let Self { runtime, mut plan, kept, asked: (api, id, caller, facts), left_out } = self;
+        let Self { runtime, mut plan, kept, asked, left_out } = self;
         let gave = |candidate: &Candidate| *runtime.deployed[candidate.deployment].facts.id == *kept.deployment;
         plan.candidates.retain(gave);
-        let asked = Asked { api, id, shadow_of: None, answer_of: Some(&kept.request), caller, facts };
         let ticket = settle::decide(&gateway.ledger, runtime, &asked, &plan)?;
         let mut headers = HeaderMap::new();
-        pass.tell(api, &mut headers);
+        pass.tell(asked.api, &mut headers);
         let settlement = settlement.holding(pass);
         if let Err(error) = settle::durable(ticket).await {
             settlement.failed(error.status.as_u16(), &error.code);
@@ -423,7 +422,8 @@ async fn answer<'a>(
         Ok(Whole { bytes, content_type }) => {
             if let Some(mut recorder) = record(&content_type, passed) {
                 recorder.take(&bytes);
-                recorder.keep(settlement.counted(), settlement.finished());
+                recorder.ends(settlement.counted(), settlement.finished());
+                recorder.keep();
             }
             settlement.completed();
             Ok(Answered { body: Body::whole(bytes), content_type, chosen, passed })

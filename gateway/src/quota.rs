@@ -30,7 +30,7 @@ use std::{
     io,
     path::Path,
     sync::{Arc, Mutex, PoisonError, RwLock},
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    time::Instant,
 };
 
 use policies::Plan;
@@ -311,5 +311,5 @@ fn nanos_now() -> Nanos {
 
 /// The time by which budgets begin anew, in seconds since 1970.
 fn unix_now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
+    (settle::now_ms() / 1000) as i64
 }

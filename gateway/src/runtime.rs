@@ -239,20 +239,16 @@ impl Runtime {
         let policy_header = config.policy_digest.get(..16).and_then(|digest| HeaderValue::from_str(digest).ok());
         let policy_header = policy_header.unwrap_or_else(|| HeaderValue::from_static("?"));
         let routes = config.policies.routes().chain([policies::DIRECT]);
-        let retries = previous
-            .map(|previous| Arc::clone(&previous.retries))
-            .filter(|retries| retries.bounds() == config.retry_budget)
-            .unwrap_or_else(|| Arc::new(Retries::new(config.retry_budget)));
-        let kept = previous
-            .map(|previous| Arc::clone(&previous.kept))
-            .filter(|kept| kept.bounds() == config.limits.responses)
-            .unwrap_or_else(|| Arc::new(kept::Store::new(config.limits.responses)));
+        let (bounds, answers_bytes) = (config.limits.responses, config.limits.answers_bytes);
+        let retries = previous.map(|previous| &previous.retries);
+        let retries =
+            carried(retries, |retries| retries.bounds() == config.retry_budget, || Retries::new(config.retry_budget));
+        let kept = previous.map(|previous| &previous.kept);
+        let kept = carried(kept, |kept| kept.bounds() == bounds, || kept::Store::new(bounds));
+        let answers = previous.map(|previous| &previous.answers);
+        let answers = carried(answers, |answers| answers.bytes() == answers_bytes, || Answers::new(answers_bytes));
         let quotas = Quotas::new(&config.quotas, &config.data_dir, previous.map(|previous| &previous.quotas));
         let quotas = quotas.map_err(StartError::Spent)?;
-        let answers = previous
-            .map(|previous| Arc::clone(&previous.answers))
-            .filter(|answers| answers.bytes() == config.limits.answers_bytes)
-            .unwrap_or_else(|| Arc::new(Answers::new(config.limits.answers_bytes)));
         let prefixes = previous.map_or_else(
             || Arc::new(Prefixes::new(rand::random(), std::time::Instant::now())),
             |previous| Arc::clone(&previous.prefixes),
@@ -341,6 +337,11 @@ impl Runtime {
             }
         })
     }
+}
+
+/// What the configuration before has, if that still fits, else a new one.
+fn carried<T>(before: Option<&Arc<T>>, fits: impl FnOnce(&T) -> bool, new: impl FnOnce() -> T) -> Arc<T> {
+    before.filter(|before| fits(before)).map_or_else(|| Arc::new(new()), Arc::clone)
 }
 
 fn models(config: &Config) -> Vec<Model> {

@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-use backends::{Backend, BackendError, Event, EventStream, Phase, Usage};
+use backends::{Backend, BackendError, Event, EventStream, Phase};
 use bytes::{Bytes, BytesMut};
 use serde::Serialize;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -44,8 +44,6 @@ pub struct SseBody {
     settlement: Option<Settlement>,
     /// Keeps what goes out, to be given again.
     recorder: Option<Recorder>,
-    /// What it took, once it is whole.
-    counted: Option<(Option<Usage>, Option<&'static str>)>,
     /// A choice ended, so the answer may be called whole.
     finished: bool,
     ended: bool,
@@ -90,7 +88,6 @@ impl SseBody {
             writer,
             settlement: Some(settlement),
             recorder: None,
-            counted: None,
             finished: false,
             ended: false,
             rest: Bytes::new(),
@@ -146,7 +143,9 @@ impl SseBody {
             let bytes = gathered.take();
             if let Some(recorder) = &mut self.recorder {
                 recorder.take(&bytes);
-                self.record();
+                if self.ended {
+                    self.record();
+                }
             }
             return Poll::Ready(Some(bytes));
         }
@@ -222,19 +221,16 @@ impl SseBody {
         let counted = self.settlement.as_ref().and_then(Settlement::counted);
         self.writer.end(counted, out.text());
         if let Some(settlement) = self.settlement.take() {
-            self.counted = Some((counted, settlement.finished()));
+            if let Some(recorder) = &mut self.recorder {
+                recorder.ends(counted, settlement.finished());
+            }
             settlement.completed();
         }
     }
 
-    /// Keeps the answer, if it is whole. One that broke off is nobody's.
+    /// Nothing more goes out.
     fn record(&mut self) {
-        if !self.ended {
-            return;
-        }
-        if let (Some(recorder), Some((usage, finish))) = (self.recorder.take(), self.counted) {
-            recorder.keep(usage, finish);
-        }
+        self.recorder.take().into_iter().for_each(Recorder::keep);
     }
 
     /// The terminal once a deadline has passed. Where the only choice has ended, the caller has the whole answer: what
