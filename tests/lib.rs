@@ -5,6 +5,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod servers;
+
 use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader, Write as _},

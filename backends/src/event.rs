@@ -111,6 +111,11 @@ impl FinishReason {
             Self::ContentFilter => "content_filter",
         }
     }
+
+    /// The reason of that word.
+    pub fn named(word: &str) -> Option<Self> {
+        [Self::Stop, Self::Length, Self::ToolCalls, Self::ContentFilter].into_iter().find(|it| it.as_str() == word)
+    }
 }
 
 /// Bytes of an upstream with what the gateway needs to know of them.

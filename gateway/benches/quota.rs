@@ -47,7 +47,7 @@ fn benches(c: &mut Criterion) {
     for (name, quotas) in
         [("none", vec![]), ("others", vec![other]), ("team", vec![team.clone()]), ("team and key", vec![team, each])]
     {
-        let quotas = Quotas::new(&quotas, folder.path(), None).expect("quotas");
+        let quotas = Quotas::new(&quotas, folder.path(), None, None).expect("quotas");
         c.bench_function(&format!("quotas/{name}"), |b| {
             b.iter(|| {
                 let mut pass = quotas.enter(&caller).expect("room");
@@ -59,7 +59,7 @@ fn benches(c: &mut Criterion) {
         });
     }
     let reuse = Reuse { ttl: Duration::from_secs(600), sampled: false };
-    let answers = Arc::new(Answers::new(64 << 20));
+    let answers = Arc::new(Answers::new(64 << 20, None));
     let asked = answers::Asked {
         caller: &caller,
         config: "0123456789abcdef",

@@ -8,7 +8,10 @@
 //!
 //! Whoever asks first is served by a model; others that ask the same meanwhile wait for that answer, and the first of them
 //! takes its place if it fails. Answers are kept as they went out, so a stream is told again as one. Only whole
-//! answers are kept. All of them together have a bound in bytes, and each has one. Knows nothing of HTTP.
+//! answers are kept. All of them together have a bound in bytes, and each has one. Gateways of a fleet may share them
+//! ([`shared`]). Knows nothing of HTTP.
+
+pub mod shared;
 
 use std::{
     collections::HashMap,
@@ -24,6 +27,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 
+use self::shared::Shared;
 use crate::{
     keys::Grant,
     wire::{ClientApi, Decoded, Manner},
@@ -44,6 +48,8 @@ pub type Key = [u8; 32];
 pub struct Answers {
     bytes: u64,
     kept: Cache<Key, Arc<Kept>>,
+    /// Those of all gateways, where they share them.
+    shared: Option<Arc<Shared>>,
     /// Requests that are being answered.
     running: Mutex<HashMap<Key, watch::Receiver<()>>>,
 }
@@ -130,6 +136,11 @@ impl Wishes {
         }
         wishes
     }
+
+    /// Whether it is one that the caller takes, and whom it may have it from.
+    fn takes(self, kept: &Kept, serves: impl Fn(&Kept) -> bool) -> bool {
+        !self.no_cache && self.max_age.is_none_or(|age| kept.at.elapsed() <= age) && serves(kept)
+    }
 }
 
 /// A request, as far as others may be the same.
@@ -199,8 +210,8 @@ fn is_alone(decoded: &Decoded) -> bool {
 }
 
 impl Answers {
-    /// None yet, and never more than so many bytes.
-    pub fn new(bytes: u64) -> Self {
+    /// None yet, and never more than so many bytes; shared with other gateways where that says how.
+    pub fn new(bytes: u64, shared: Option<Arc<Shared>>) -> Self {
         /// Each has its own time.
         struct Ttl;
         impl Expiry<Key, Arc<Kept>> for Ttl {
@@ -213,7 +224,7 @@ impl Answers {
             .weigher(|_: &Key, kept: &Arc<Kept>| u32::try_from(kept.bytes.len() + BESIDE).unwrap_or(u32::MAX))
             .expire_after(Ttl)
             .build();
-        Self { bytes, kept, running: Mutex::default() }
+        Self { bytes, kept, shared, running: Mutex::default() }
     }
 
     /// How many bytes there may be.
@@ -223,10 +234,7 @@ impl Answers {
 
     /// What becomes of a request that these candidates may serve.
     pub fn find(self: &Arc<Self>, key: Key, reuse: Reuse, wishes: Wishes, serves: impl Fn(&Kept) -> bool) -> Found {
-        let kept = self.kept.get(&key).filter(|kept| {
-            !wishes.no_cache && wishes.max_age.is_none_or(|age| kept.at.elapsed() <= age) && serves(kept)
-        });
-        if let Some(kept) = kept {
+        if let Some(kept) = self.kept.get(&key).filter(|kept| wishes.takes(kept, serves)) {
             return Found::Again(kept);
         }
         let mut running = self.running();
@@ -243,6 +251,21 @@ impl Answers {
         });
         drop(running);
         Found::Asked(Leave { answers: Arc::clone(self), key, ttl: reuse.ttl, keeps: !wishes.no_store, tells })
+    }
+
+    /// The answer that another gateway gave to the request of this leave, for it and for those that wait.
+    pub async fn elsewhere(&self, leave: &Leave, wishes: Wishes, serves: impl Fn(&Kept) -> bool) -> Option<Arc<Kept>> {
+        let shared = self.shared.as_ref().filter(|_| !wishes.no_cache)?;
+        let kept = Arc::new(shared.find(&leave.key).await?);
+        if leave.keeps {
+            self.kept.insert(leave.key, Arc::clone(&kept));
+        }
+        wishes.takes(&kept, serves).then_some(kept)
+    }
+
+    /// How they are shared with other gateways, where they are.
+    pub fn shared(&self) -> Option<Arc<Shared>> {
+        self.shared.clone()
     }
 
     fn running(&self) -> MutexGuard<'_, HashMap<Key, watch::Receiver<()>>> {
@@ -299,8 +322,11 @@ impl Recorder {
     pub fn keep(self) {
         let Self { leave, kept, bytes, whole } = self;
         if leave.keeps && whole {
-            let kept = Kept { bytes: bytes.freeze(), at: Instant::now(), ..kept };
-            leave.answers.kept.insert(leave.key, Arc::new(kept));
+            let kept = Arc::new(Kept { bytes: bytes.freeze(), at: Instant::now(), ..kept });
+            leave.answers.kept.insert(leave.key, Arc::clone(&kept));
+            if let Some(shared) = &leave.answers.shared {
+                shared.put(leave.key, kept);
+            }
         }
     }
 }
@@ -380,7 +406,7 @@ mod tests {
             }
         }
         // Room for some of them, so that answers come and go.
-        let answers = Arc::new(Answers::new(300_000));
+        let answers = Arc::new(Answers::new(300_000, None));
         let mut random = StdRng::seed_from_u64(1);
         let mut again = 0;
         for _ in 0..1_000_000 {
@@ -405,7 +431,7 @@ mod tests {
 
     #[test]
     fn what_is_too_long_is_not_kept_and_a_deployment_that_may_no_longer_serve_gives_nothing() {
-        let answers = Arc::new(Answers::new(64 << 20));
+        let answers = Arc::new(Answers::new(64 << 20, None));
         let keep = |key: Key, bytes: usize| {
             let Found::Asked(leave) = answers.find(key, REUSE, Wishes::default(), |_| true) else { panic!("asked") };
             let mut recorder = leave.record("r", "one", None, false);

@@ -13,6 +13,7 @@ mod declared;
 pub(crate) mod decode;
 mod deployments;
 mod environment;
+mod fleet;
 mod found;
 mod hidden;
 mod limits;
@@ -80,6 +81,8 @@ pub struct Config {
     pub quotas: Vec<Quota>,
     /// Where the gateway tells that a budget runs out.
     pub webhook: Option<Webhook>,
+    /// What it shares with other gateways, where there are some.
+    pub fleet: Option<Fleet>,
     /// The values of a request that policies may match by name.
     pub facts: DeclaredFacts,
     /// Who is let in.
@@ -314,6 +317,31 @@ pub struct Webhook {
     pub url: String,
     /// What messages are signed with.
     pub secret: Secret,
+}
+
+/// What gateways that serve together share, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fleet {
+    /// The address of the Valkey or Redis with what is left of limits, and answers.
+    pub valkey: Option<Secret>,
+    /// The address of the PostgreSQL with what was spent, and the keys.
+    pub postgres: Option<Secret>,
+    /// What its entries there are named by, so that two fleets may share a server.
+    pub name: String,
+    /// About how many gateways there are, until that is heard.
+    pub gateways: u32,
+    /// What answers are encrypted with, where they are shared.
+    pub answers_key: Option<AnswersKey>,
+}
+
+/// The 32 bytes of a key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AnswersKey(pub [u8; 32]);
+
+impl std::fmt::Debug for AnswersKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AnswersKey(..)")
+    }
 }
 
 /// An issuer of signed tokens.

@@ -300,6 +300,10 @@ async fn given_before(
                     return Some(Found::Running(waits));
                 }
             }
+            Found::Asked(leave) => {
+                let elsewhere = runtime.answers.elsewhere(&leave, wishes, serves).await;
+                return Some(elsewhere.map_or(Found::Asked(leave), Found::Again));
+            }
             found => return Some(found),
         }
     }

@@ -38,6 +38,7 @@ pub mod config;
 pub mod dispatch;
 pub mod facts;
 pub mod files;
+pub mod fleet;
 pub mod handle;
 pub mod kept;
 pub mod keys;

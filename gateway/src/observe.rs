@@ -26,6 +26,7 @@ const WAITING: &str = "pointsman_waiting_requests";
 const ALERTS: &str = "pointsman_policy_alerts_total";
 const MIRRORED: &str = "pointsman_mirrored_requests_total";
 
+const FLEET_STORE: &str = "pointsman_fleet_store_up";
 const AGAIN: &str = "pointsman_answers_given_again_total";
 const BUDGET: &str = "pointsman_budget_usd";
 const SPENT: &str = "pointsman_spent_usd";
@@ -63,6 +64,7 @@ pub fn install_metrics() -> Result<PrometheusHandle, metrics_exporter_prometheus
     describe_counter!(AGAIN, "Requests that got the answer that another one was given before");
     describe_gauge!(BUDGET, "What may be spent in the current period, by quota, whose it is, and period");
     describe_gauge!(SPENT, "What was spent of it, requests that run included");
+    describe_gauge!(FLEET_STORE, "1 while a store that the gateways share can be asked, else 0");
     describe_gauge!("pointsman_ledger_healthy", "1 while the ledger takes records, else 0");
     Ok(handle)
 }
@@ -202,6 +204,11 @@ pub fn quota(status: &Status) {
         metrics::gauge!(BUDGET, &labels).set(spending.budget_usd);
         metrics::gauge!(SPENT, &labels).set(spending.spent_usd);
     }
+}
+
+/// A store of the fleet can be asked, or cannot.
+pub fn fleet_store(store: &'static str, heard: bool) {
+    metrics::gauge!(FLEET_STORE, "store" => store).set(if heard { 1.0 } else { 0.0 });
 }
 
 /// The ledger takes records, or does not.

@@ -5,7 +5,8 @@
 //! answer ends: what was not used is given back, what was used beyond is owed. So limits hold exactly, however many ask at once;
 //! what can exceed them is only what one request takes beyond what was foreseen (a prompt longer than its estimate, an answer
 //! without `max_tokens`), and nothing more is let in until that has drained. A request that is refused counts nowhere,
-//! and no model, host or ledger hears of it. Each gateway counts for itself.
+//! and no model, host or ledger hears of it. The gateways of a fleet share what there is ([`rate`], [`places`]), and no request
+//! waits for them.
 //!
 //! | step | when | what is taken |
 //! |---|---|---|
@@ -22,7 +23,10 @@ pub mod book;
 mod bucket;
 mod held;
 mod meters;
+mod others;
 mod period;
+mod places;
+mod rate;
 mod status;
 
 use std::{
@@ -36,13 +40,18 @@ use std::{
 use policies::Plan;
 use tokio::sync::mpsc;
 
-use self::{alert::Alert, book::Book, bucket::Nanos, held::Held, meters::Meters};
+use self::{alert::Alert, book::Book, held::Held};
 pub use self::{
+    bucket::Nanos,
     held::{Foreseen, Pass},
+    meters::Meters,
+    others::Others,
+    places::{Claim, Places},
+    rate::{Ask, Rate, Share},
     status::Status,
 };
 use crate::{
-    config::{Dimension, Quota},
+    config::{Dimension, Fleet, Quota},
     keys::Grant,
     respond::error::ApiError,
     settle,
@@ -68,8 +77,12 @@ pub struct Quotas {
 struct Kept {
     book: Arc<Book>,
     alerts: mpsc::Sender<Alert>,
+    /// The other gateways, where there are some.
+    others: Option<Arc<Others>>,
     /// Until somebody tells them.
     told: Mutex<Option<mpsc::Receiver<Alert>>>,
+    /// Until somebody hears the others for them.
+    calls: Mutex<Option<mpsc::UnboundedReceiver<Arc<Meters>>>>,
 }
 
 /// A quota, and what is left of it to each that it tells apart.
@@ -82,18 +95,23 @@ struct Counted {
 }
 
 impl Quotas {
-    /// Those of a configuration, with budgets kept in `data_dir`. What did not change keeps what it has left, what was spent
-    /// is kept whatever changes, and what runs counts on.
+    /// Those of a configuration, with budgets kept in `data_dir`, or shared with the other gateways of a fleet. What did not change keeps what it has left, what was spent is kept whatever changes, and what runs counts on.
     ///
     /// # Errors
     /// When it cannot be read what was spent before this start.
-    pub fn new(quotas: &[Quota], data_dir: &Path, previous: Option<&Self>) -> io::Result<Self> {
+    pub fn new(quotas: &[Quota], data_dir: &Path, fleet: Option<&Fleet>, previous: Option<&Self>) -> io::Result<Self> {
         let kept = match previous {
             Some(previous) => Arc::clone(&previous.kept),
             None => {
                 let (alerts, told) = mpsc::channel(ALERTS);
-                let book = Arc::new(Book::open(data_dir.join("budgets.json"))?);
-                Arc::new(Kept { book, alerts, told: Mutex::new(Some(told)) })
+                let book = match fleet.filter(|fleet| fleet.postgres.is_some()) {
+                    Some(fleet) => Book::of_fleet(fleet.gateways),
+                    None => Book::open(data_dir.join("budgets.json"))?,
+                };
+                let book = Arc::new(book);
+                let others = fleet.filter(|fleet| fleet.valkey.is_some()).map(|fleet| Others::new(fleet.gateways));
+                let (others, calls) = others.unzip();
+                Arc::new(Kept { book, alerts, others, told: Mutex::new(Some(told)), calls: Mutex::new(calls) })
             }
         };
         let mut all = Self { by_team: HashMap::new(), of_all: Vec::new(), kept };
@@ -221,9 +239,29 @@ impl Quotas {
         all
     }
 
-    /// What was spent, on disk.
+    /// Tells that a share of a budget was spent.
+    pub fn tell(&self, key: &book::Key, crossed: book::Crossed) {
+        for counted in self.counted() {
+            let each = counted.each.read().unwrap_or_else(PoisonError::into_inner);
+            let Some(meters) = each.get(&key.subject).filter(|meters| meters.quota_name() == key.quota) else {
+                continue;
+            };
+            if let Some(money) = meters.money.iter().find(|money| money.budget.every == key.every) {
+                meters.tell(money, crossed, unix_now());
+            }
+        }
+    }
+
+    /// What was spent, on disk or where a fleet keeps it.
     pub fn book(&self) -> &Arc<Book> {
         &self.kept.book
+    }
+
+    /// The others that share them, and what has to hear of those from now on; `None` where there are none, or somebody hears
+    /// them.
+    pub fn others(&self) -> Option<(Arc<Others>, mpsc::UnboundedReceiver<Arc<Meters>>)> {
+        let calls = self.kept.calls.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.kept.others.clone().zip(calls)
     }
 
     /// The alerts from now on; `None` where somebody has them.
@@ -251,7 +289,7 @@ impl Counted {
         if each.len() >= MOST_SUBJECTS {
             return Err(full());
         }
-        let meters = Meters::new(&self.quota, &subject, &self.kept.book, &self.kept.alerts).ok_or_else(full)?;
+        let meters = Meters::new(&self.quota, &subject, &self.kept).ok_or_else(full)?;
         Ok(Arc::clone(each.entry(subject).or_insert_with(|| Arc::new(meters))))
     }
 
@@ -304,12 +342,12 @@ impl Quota {
 }
 
 /// The time by which buckets drain.
-fn nanos_now() -> Nanos {
+pub fn nanos_now() -> Nanos {
     static EPOCH: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
     EPOCH.elapsed().as_nanos() as Nanos
 }
 
 /// The time by which budgets begin anew, in seconds since 1970.
-fn unix_now() -> i64 {
+pub fn unix_now() -> i64 {
     (settle::now_ms() / 1000) as i64
 }

@@ -30,6 +30,7 @@ use crate::{
         stats::{Epoch, Lengths, Size, Stats, Vacancy},
     },
     files::Files,
+    fleet,
     handle::shadow,
     kept,
     keys::{Grant, KeysFile},
@@ -161,6 +162,9 @@ pub enum StartError {
          move it away to begin with nothing spent"
     )]
     Spent(io::Error),
+    /// What the gateways of a fleet share cannot be.
+    #[error("`fleet` cannot be started: {0}")]
+    Fleet(redis::RedisError),
 }
 
 #[cfg(test)]
@@ -246,8 +250,14 @@ impl Runtime {
         let kept = previous.map(|previous| &previous.kept);
         let kept = carried(kept, |kept| kept.bounds() == bounds, || kept::Store::new(bounds));
         let answers = previous.map(|previous| &previous.answers);
-        let answers = carried(answers, |answers| answers.bytes() == answers_bytes, || Answers::new(answers_bytes));
-        let quotas = Quotas::new(&config.quotas, &config.data_dir, previous.map(|previous| &previous.quotas));
+        let shared = match answers {
+            Some(answers) => answers.shared(),
+            None => fleet::answers(config.fleet.as_ref()).map_err(StartError::Fleet)?,
+        };
+        let answers =
+            carried(answers, |answers| answers.bytes() == answers_bytes, || Answers::new(answers_bytes, shared));
+        let quotas = previous.map(|previous| &previous.quotas);
+        let quotas = Quotas::new(&config.quotas, &config.data_dir, config.fleet.as_ref(), quotas);
         let quotas = quotas.map_err(StartError::Spent)?;
         let prefixes = previous.map_or_else(
             || Arc::new(Prefixes::new(rand::random(), std::time::Instant::now())),
@@ -541,10 +551,9 @@ impl Gateway {
             if config.watched == before.config.watched {
                 return Ok(None);
             }
-            if (config.listen, config.admin, &config.data_dir)
-                != (before.config.listen, before.config.admin, &before.config.data_dir)
-            {
-                tracing::warn!("`listen`, `admin` and `data_dir` changed; they take effect at the next start");
+            let fixed = |config: &Config| (config.listen, config.admin, config.data_dir.clone(), config.fleet.clone());
+            if fixed(&config) != fixed(&before.config) {
+                tracing::warn!("`listen`, `admin`, `data_dir` or `fleet` changed; that takes effect at the next start");
             }
             Runtime::start(config, &client, Some(&before)).map(Some).map_err(|error| {
                 heed_revocations(&before.config);

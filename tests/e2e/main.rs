@@ -12,6 +12,7 @@ mod every_api;
 mod fairness;
 mod fleet;
 mod forms;
+mod gateways;
 mod golden;
 mod handling;
 mod hosts;

@@ -13,6 +13,7 @@ use serde_json::json;
 use super::{columns::columns, print, print_json};
 use crate::{
     config::{Config, Environment, Outline, Overrides, load, outline},
+    fleet::{self, Address},
     keys::{
         Endpoint, KeysFile, Listed, ListedScope, NewKey, State, Wanted, WriteError,
         last_use::{self, LastUse},
@@ -92,10 +93,19 @@ pub(super) fn run(args: &Keys) -> anyhow::Result<bool> {
     let Some(path) = &outline.keys else {
         bail!("`{}` names no keys file; add `keys: keys.yaml`", config.display());
     };
+    match Address::of(outline.fleet.as_ref()) {
+        Some(address) => fleet::keys::change(&address, path, || done(args, config, &outline, path))?,
+        None => done(args, config, &outline, path)?,
+    }
+    Ok(true)
+}
+
+/// Does what is asked for, on the keys file of this machine.
+fn done(args: &Keys, config: &Path, outline: &Outline, path: &Path) -> anyhow::Result<()> {
     let now = SystemTime::now();
     match &args.command {
         Command::New { team, context, expires, models, routes, endpoints } => {
-            known(&outline, team, context)?;
+            known(outline, team, context)?;
             let (models, routes, endpoints) = (models.clone(), routes.clone(), endpoints.clone());
             let scope = ListedScope { models, routes, endpoints };
             reachable(config, &scope)?;
@@ -127,7 +137,7 @@ pub(super) fn run(args: &Keys) -> anyhow::Result<bool> {
             }
         }
     }
-    Ok(true)
+    Ok(())
 }
 
 /// Shows a new key, this once.

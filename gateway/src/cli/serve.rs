@@ -14,6 +14,7 @@ use tokio::{
 use crate::{
     accept::{self, Limits},
     config::{self, Access, Overrides, Target, Weights},
+    fleet,
     keys::last_use::Keeper,
     observe,
     quota::{self, book::Book},
@@ -83,8 +84,11 @@ async fn serve(source: Source, config: config::Config) -> anyhow::Result<(Ledger
 
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(upkeep(Arc::clone(&gateway)));
+    let joined = fleet::join(&gateway)?;
     let quotas = &gateway.runtime().quotas;
-    tokio::spawn(Arc::clone(quotas.book()).keep());
+    if !quotas.book().is_shared() {
+        tokio::spawn(Arc::clone(quotas.book()).keep());
+    }
     if let Some(alerts) = quotas.alerts() {
         tokio::spawn(quota::alert::tell_all(Arc::clone(&gateway), alerts));
     }
@@ -119,6 +123,7 @@ async fn serve(source: Source, config: config::Config) -> anyhow::Result<(Ledger
     // The last uses of keys are written once more.
     drop(drained);
     let _ = uses.await;
+    joined.leave(&gateway).await;
     Ok((gateway.ledger.clone(), Arc::clone(gateway.runtime().quotas.book())))
 }
 

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use super::{
     Access, Config, Contexts, Environment, Overrides, Teams, Watched, contexts, declared,
     decode::{self, Spanned},
-    deployments, environment, found, limits, quotas,
+    deployments, environment, fleet, found, limits, quotas,
     raw::Raw,
     report::{Problem, Problems, nearest},
     source::Source,
@@ -59,6 +59,8 @@ pub struct Outline {
     pub contexts: Contexts,
     /// The teams.
     pub teams: Teams,
+    /// What the gateways share.
+    pub fleet: Option<super::Fleet>,
 }
 
 /// Reads the outline of `file`. A variable that is not set here is no problem unless the outline needs it.
@@ -139,7 +141,7 @@ impl<'a> Reading<'a> {
         let mut tree = yaml::parse(&self.source, self.problems)?;
         let mut unset = Problems::default();
         environment::expand(&mut tree, &self.source, self.environment, &mut unset);
-        let needed = ["data_dir", "keys", "contexts", "teams", "entities"];
+        let needed = ["data_dir", "keys", "contexts", "teams", "entities", "fleet"];
         if needed.iter().any(|key| tree.get(key).is_some_and(yaml::Node::has_broken)) {
             self.problems.append(unset.into_report());
         }
@@ -149,6 +151,7 @@ impl<'a> Reading<'a> {
             keys: raw.keys.as_ref().map(|keys| self.path(&keys.value)),
             contexts: contexts::contexts(&mut self, &raw, &tree),
             teams: contexts::teams(&mut self, &raw, &tree),
+            fleet: fleet::check(&mut self, raw.fleet.as_ref(), &tree),
         })
     }
 
@@ -217,6 +220,7 @@ impl<'a> Reading<'a> {
         };
         let quotas = quotas::check(&mut self, &raw, &tree, &known);
         let webhook = quotas::webhook(&mut self, raw.webhook.as_ref());
+        let fleet = fleet::check(&mut self, raw.fleet.as_ref(), &tree);
 
         Some(Config {
             file: Some(self.file),
@@ -231,6 +235,7 @@ impl<'a> Reading<'a> {
             teams,
             quotas,
             webhook,
+            fleet,
             facts,
             access: access?,
             issuers,

@@ -59,6 +59,10 @@ pub(super) struct Raw {
     /// Where the gateway tells that a budget runs out.
     #[serde(default)]
     pub(super) webhook: Option<Spanned<RawWebhook>>,
+    /// What this gateway shares with others that serve together with it. Default: nothing, it counts for itself. Takes effect
+    /// at a start.
+    #[serde(default)]
+    pub(super) fleet: Option<Spanned<RawFleet>>,
     /// Values of a request that policies may match by name.
     #[serde(default)]
     pub(super) facts: Option<RawFacts>,
@@ -478,6 +482,32 @@ pub(super) struct RawWebhook {
     pub(super) url: Spanned<String>,
     /// What messages are signed with: at least 16 bytes, from the environment.
     pub(super) secret: Spanned<String>,
+}
+
+/// What gateways that serve together share. No request waits for any of it but as the manual says.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename = "`fleet`", deny_unknown_fields)]
+#[schemars(rename = "Fleet")]
+pub(super) struct RawFleet {
+    /// Address of a Valkey or Redis, `redis://` or `rediss://`: the gateways share what is left of limits there, and answers
+    /// where there is an `answers_key`. One with a password comes from the environment.
+    #[serde(default)]
+    pub(super) valkey: Option<Spanned<String>>,
+    /// Address of a PostgreSQL, `postgres://`: the gateways share what was spent of budgets there, and the admission keys. One
+    /// with a password comes from the environment.
+    #[serde(default)]
+    pub(super) postgres: Option<Spanned<String>>,
+    /// What its entries are named by in both, so that two fleets may share a server. Default: pointsman.
+    #[serde(default)]
+    pub(super) name: Option<Spanned<String>>,
+    /// About how many gateways there are: each keeps to its part of every limit while it cannot hear the others. Once heard,
+    /// their true number counts where it is larger. Default: 1.
+    #[serde(default)]
+    pub(super) gateways: Option<Spanned<u64>>,
+    /// What answers that are given again (`reuse` of a route) are encrypted with in the Valkey: 32 bytes in Base64, from the
+    /// environment. Default: each gateway keeps its own answers.
+    #[serde(default)]
+    pub(super) answers_key: Option<Spanned<String>>,
 }
 
 /// Values of a request that policies may match by name.

@@ -6,29 +6,30 @@
 //! gateway that is told to stop writes what was spent exactly. Only the first request after a period begins, and one that sets
 //! more than a hundredth aside, wait until the file says so; where it cannot be written, no request of that budget is served.
 //!
-//! One file, replaced whole. Amounts are whole billionths of a USD: sums of them are exact. Knows nothing of requests.
+//! One file, replaced whole. In a fleet it is a PostgreSQL that says so, each gateway draws a part of the budget ahead from what
+//! all of them have ([`Account::draw`]), and what is not used goes back; the file is not there then. Amounts are whole billionths of a USD: sums of them are exact. Knows nothing of requests.
+
+mod account;
 
 use std::{
     collections::HashMap,
     fs, io,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
-use super::period::Period;
+pub use self::account::{Account, Aside, Crossed, Draw, NanoUsd, Refused, Standing, Taken};
 use crate::{config::Every, keys::replace_file};
-
-/// Billionths of a USD.
-pub type NanoUsd = u64;
 
 /// The most accounts; more have no room in memory or in a file that is written each second.
 const MOST: usize = 100_000;
-/// A budget has this many parts, of which one is written ahead.
-const PARTS: NanoUsd = 100;
 /// How often the file is written where nobody waits for it.
 const EVERY: Duration = Duration::from_secs(1);
 
@@ -47,72 +48,13 @@ pub struct Key {
 #[derive(Debug)]
 pub struct Book {
     file: PathBuf,
+    /// How many gateways draw from the budgets, where several do.
+    gateways: Option<Arc<AtomicU32>>,
     accounts: Mutex<HashMap<Key, Arc<Account>>>,
     /// Somebody waits, or will soon.
     wake: Notify,
     /// The file was written.
     written: Notify,
-}
-
-/// One budget.
-#[derive(Debug)]
-pub struct Account {
-    every: Every,
-    state: Mutex<State>,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct State {
-    begins: i64,
-    ends: i64,
-    /// What was spent or is set aside.
-    spent: NanoUsd,
-    /// How far the file lets it be spent.
-    mark: NanoUsd,
-    /// What is to be written ahead, a part of the budget.
-    part: NanoUsd,
-    /// What somebody waits for beyond that.
-    wanted: NanoUsd,
-    /// Which of [`Crossed`] were told.
-    told: u8,
-}
-
-/// What was set aside in a period.
-#[derive(Clone, Copy, Debug)]
-pub struct Aside {
-    begins: i64,
-    amount: NanoUsd,
-}
-
-/// Why nothing was set aside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
-    /// The budget is used up until then, in seconds since 1970.
-    Spent {
-        /// When the next period begins.
-        ends: i64,
-    },
-    /// The file does not yet say so; it will.
-    NotWritten,
-}
-
-/// A share of a budget that was spent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Crossed {
-    /// The share that is to be told.
-    Warn = 1,
-    /// All of it: requests are refused.
-    Stop = 2,
-}
-
-/// How a budget stands.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Standing {
-    /// What was spent or is set aside.
-    pub spent: NanoUsd,
-    /// Its period.
-    pub period: Period,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -148,14 +90,33 @@ impl Book {
             return Err(io::Error::other(format!("it has version {}, and this gateway reads {VERSION}", read.version)));
         }
         let account = |entry: Entry| {
-            let ends = Period::of(entry.key.every, entry.begins).ends;
             let Entry { key, begins, spent_nano_usd: spent, told } = entry;
-            let state = State { begins, ends, spent, mark: spent, told, ..State::default() };
-            let account = Account { every: key.every, state: Mutex::new(state) };
+            let account = Account::written(key.every, begins, spent, told);
             (key, Arc::new(account))
         };
         let accounts = read.accounts.into_iter().map(account).collect();
-        Ok(Self { file, accounts: Mutex::new(accounts), wake: Notify::new(), written: Notify::new() })
+        Ok(Self { accounts: Mutex::new(accounts), ..Self::empty(file, None) })
+    }
+
+    /// The budgets that a fleet of about so many gateways draws from.
+    pub fn of_fleet(gateways: u32) -> Self {
+        Self::empty(PathBuf::new(), Some(Arc::new(AtomicU32::new(gateways))))
+    }
+
+    fn empty(file: PathBuf, gateways: Option<Arc<AtomicU32>>) -> Self {
+        Self { file, gateways, accounts: Mutex::default(), wake: Notify::new(), written: Notify::new() }
+    }
+
+    /// Whether several gateways draw from the budgets.
+    pub fn is_shared(&self) -> bool {
+        self.gateways.is_some()
+    }
+
+    /// There are so many gateways.
+    pub fn heard(&self, gateways: u32) {
+        if let Some(known) = &self.gateways {
+            known.store(gateways, Relaxed);
+        }
     }
 
     /// The account of a budget, opened where there is none; `None` where there is no room for one more.
@@ -167,9 +128,28 @@ impl Book {
         if accounts.len() >= MOST {
             return None;
         }
-        let account = Arc::new(Account { every: key.every, state: Mutex::default() });
+        let account = Arc::new(Account::new(key.every, self.gateways.clone()));
         accounts.insert(key, Arc::clone(&account));
         Some(account)
+    }
+
+    /// All that somebody may spend from.
+    pub fn accounts(&self) -> Vec<(Key, Arc<Account>)> {
+        let now = super::unix_now();
+        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        // Of a period that is over nobody asks what was spent; of one that nobody holds no more is spent.
+        accounts.retain(|_, account| Arc::strong_count(account) > 1 || account.state().ends > now);
+        accounts.iter().map(|(key, account)| (key.clone(), Arc::clone(account))).collect()
+    }
+
+    /// Until somebody waits, or for a second; whether somebody waits.
+    pub async fn woken(&self) -> bool {
+        tokio::time::timeout(EVERY, self.wake.notified()).await.is_ok()
+    }
+
+    /// Those that wait may try again.
+    pub fn drawn(&self) {
+        self.written.notify_waiters();
     }
 
     /// Until the file was written once more, or not in time. Asked for before what it is waited for was tried.
@@ -186,7 +166,7 @@ impl Book {
     pub async fn keep(self: Arc<Self>) {
         let mut failed = false;
         loop {
-            let _ = tokio::time::timeout(EVERY, self.wake.notified()).await;
+            self.woken().await;
             let book = Arc::clone(&self);
             let wrote =
                 tokio::task::spawn_blocking(move || book.write(false)).await.map_err(io::Error::other).flatten();
@@ -204,22 +184,16 @@ impl Book {
         }
     }
 
-    /// Writes what was spent exactly: nothing is spent after.
+    /// Writes what was spent exactly: nothing is spent after. What a fleet shares is given back elsewhere.
     ///
     /// # Errors
     /// When the file cannot be written.
     pub fn close(&self) -> io::Result<()> {
-        self.write(true)
+        if self.is_shared() { Ok(()) } else { self.write(true) }
     }
 
     fn write(&self, exactly: bool) -> io::Result<()> {
-        let now = super::unix_now();
-        let all: Vec<(Key, Arc<Account>)> = {
-            let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
-            // Of a period that is over nobody asks what was spent; of one that nobody holds no more is spent.
-            accounts.retain(|_, account| Arc::strong_count(account) > 1 || account.state().ends > now);
-            accounts.iter().map(|(key, account)| (key.clone(), Arc::clone(account))).collect()
-        };
+        let all = self.accounts();
         let mut news = exactly;
         let mut marks = Vec::with_capacity(all.len());
         for (_, account) in &all {
@@ -247,108 +221,11 @@ impl Book {
             // A period may have begun meanwhile.
             if state.begins == begins {
                 state.mark = mark;
-                // Somebody may have come while the file was written, and waits for the next time.
-                if state.spent.saturating_add(state.wanted) <= mark {
-                    state.wanted = 0;
-                }
+                state.written();
             }
         }
-        self.written.notify_waiters();
+        self.drawn();
         Ok(())
-    }
-}
-
-impl Account {
-    /// Sets `amount` aside of a budget of `most`, all or nothing, and says whether a share was crossed by it. The book has
-    /// to be woken where it says so.
-    ///
-    /// # Errors
-    /// When the budget has not that much left, or the file does not yet say that it may be spent.
-    pub fn set_aside(&self, amount: NanoUsd, most: NanoUsd, warn: NanoUsd, now: i64) -> Result<Taken, Refused> {
-        let mut state = self.state();
-        state.enter(self.every, now);
-        let spent = state.spent.saturating_add(amount);
-        // What costs nothing is refused as well once all is spent.
-        if spent > most || state.spent >= most {
-            return Err(Refused::Spent { ends: state.ends });
-        }
-        state.part = (most / PARTS).max(2);
-        if spent > state.mark || state.mark == 0 {
-            state.wanted = state.wanted.max(amount);
-            return Err(Refused::NotWritten);
-        }
-        state.spent = spent;
-        let crossed = state.cross(spent >= warn, Crossed::Warn);
-        Ok(Taken { aside: Aside { begins: state.begins, amount }, crossed, wake: state.runs_low() })
-    }
-
-    /// What was set aside cost `cost`.
-    pub fn settle(&self, aside: Aside, cost: NanoUsd, warn: NanoUsd, now: i64) -> Option<Crossed> {
-        let mut state = self.state();
-        state.enter(self.every, now);
-        // A request that began in the period before is paid for in this one; what it set aside went with the other.
-        let given_back = if state.begins == aside.begins { aside.amount } else { 0 };
-        state.spent = state.spent.saturating_sub(given_back).saturating_add(cost);
-        let warns = cost > 0 && state.spent >= warn;
-        state.cross(warns, Crossed::Warn)
-    }
-
-    /// A request was refused, since all is spent; whether that is news.
-    pub fn stopped(&self) -> Option<Crossed> {
-        self.state().cross(true, Crossed::Stop)
-    }
-
-    /// How it stands.
-    pub fn standing(&self, now: i64) -> Standing {
-        let mut state = self.state();
-        state.enter(self.every, now);
-        Standing { spent: state.spent, period: Period { begins: state.begins, ends: state.ends } }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Held for a few instructions; a state is right after every one of them.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Something was set aside.
-#[derive(Clone, Copy, Debug)]
-pub struct Taken {
-    /// What.
-    pub aside: Aside,
-    /// A share that was spent by it for the first time.
-    pub crossed: Option<Crossed>,
-    /// Whether the file has to be written soon.
-    pub wake: bool,
-}
-
-impl State {
-    /// Begins a new period where the last one is over. A clock that goes back begins none.
-    fn enter(&mut self, every: Every, now: i64) {
-        if now >= self.ends {
-            let Period { begins, ends } = Period::of(every, now);
-            *self = Self { begins, ends, ..Self::default() };
-        }
-    }
-
-    /// Whether little is left of what was written ahead.
-    fn runs_low(&self) -> bool {
-        self.spent.saturating_add((self.part / 2).max(self.wanted)) > self.mark
-    }
-
-    /// How far the file is to let it be spent next.
-    fn next_mark(&self) -> NanoUsd {
-        let ahead = self.part.max(self.wanted.saturating_mul(2));
-        let next = self.spent.saturating_add(ahead);
-        if self.runs_low() || next.saturating_add(ahead) < self.mark { next } else { self.mark }
-    }
-
-    fn cross(&mut self, crossed: bool, what: Crossed) -> Option<Crossed> {
-        let news = crossed && self.told & what as u8 == 0;
-        news.then(|| {
-            self.told |= what as u8;
-            what
-        })
     }
 }
 
@@ -356,7 +233,7 @@ impl State {
 mod tests {
     use proptest::{collection::vec, prelude::*};
 
-    use super::*;
+    use super::{account::PARTS, *};
 
     const MOST: NanoUsd = 1_000_000;
     const WARN: NanoUsd = 800_000;

@@ -71,6 +71,32 @@ impl Bucket {
         }
     }
 
+    /// Takes `count` where this is only one of so many `parts` of it, each of which drains by itself and had nothing left at
+    /// `full_at`. One that is empty takes more than a part holds, so that no request is too large for ever.
+    ///
+    /// # Errors
+    /// When there is room for them.
+    pub fn take_part(&self, count: u64, parts: u32, full_at: Nanos, now: Nanos) -> Result<(), Short> {
+        let drains = self.drains(count as f64 * f64::from(parts));
+        let since = |at: Nanos| at.max(now).max(full_at.saturating_add(MINUTE));
+        let taken = self.empty_at.try_update(Relaxed, Relaxed, |at| {
+            let (before, at) = (since(at), since(at).saturating_add(drains));
+            (at - now <= MINUTE || before == now).then_some(at)
+        });
+        taken.map(|_| ()).map_err(|at| Short::For(nanos((since(at) + drains - now - MINUTE).min(since(at) - now))))
+    }
+
+    /// It was heard that `level` of it are taken.
+    pub fn heard(&self, level: f64, now: Nanos) {
+        self.empty_at.store(now.saturating_add(self.drains(level.max(0.0))), Relaxed);
+    }
+
+    /// How long until there is room for `count`.
+    pub fn room_in(&self, count: u64, now: Nanos) -> Duration {
+        let at = self.empty_at.load(Relaxed).max(now).saturating_add(self.drains(count as f64));
+        nanos(at - now - MINUTE)
+    }
+
     /// How many could be taken.
     pub fn left(&self, now: Nanos) -> u64 {
         let full = (self.empty_at.load(Relaxed) - now).clamp(0, MINUTE);

@@ -11,9 +11,12 @@ use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
 use super::{
     book::{Aside, Book, Refused},
-    bucket::{Bucket, Short},
+    bucket::Short,
     meters::{Meters, TYPICAL, nano_usd},
-    nanos_now, unix_now,
+    nanos_now,
+    places::Places,
+    rate::Rate,
+    unix_now,
 };
 use crate::{respond::error::ApiError, wire::ClientApi};
 
@@ -109,7 +112,7 @@ impl Pass {
     /// Places among those that wait for a deployment, of every quota that bounds them; `None` where one has none left.
     pub fn queue(&self) -> Option<Vec<OwnedSemaphorePermit>> {
         let queued = self.held.iter().filter_map(|held| held.meters.queued.as_ref());
-        queued.map(|queued| Arc::clone(queued).try_acquire_owned().ok()).collect()
+        queued.map(Places::take).collect()
     }
 
     /// The answer ended: what it took, what it cost where that is known, and the model that gave it, if one did.
@@ -174,17 +177,20 @@ impl Held {
     pub(super) fn enter(&mut self) -> Result<(), ApiError> {
         let meters = &self.meters;
         if let Some(running) = &meters.running {
-            let full = |_| {
-                let most = meters.quota.concurrent.unwrap_or_default();
+            let full = || {
+                let most = running.most();
                 let (requests, run) = if most == 1 { ("request", "runs") } else { ("requests", "run") };
                 let full = format!("{most} {requests} of {} {run}, and no more may at a time", meters.whose());
                 ApiError::limited(full, SOON)
             };
-            self._running = Some(Arc::clone(running).try_acquire_owned().map_err(full)?);
+            let place = running.take();
+            meters.taken();
+            self._running = Some(place.ok_or_else(full)?);
         }
         if let Some(requests) = &meters.requests {
             requests.take(1, nanos_now()).map_err(|short| self.short(short, requests, 1, "requests"))?;
             self.request = true;
+            meters.taken();
         }
         Ok(())
     }
@@ -199,6 +205,7 @@ impl Held {
             taken.map_err(|short| self.short(short, bucket, wanted[kind], what))?;
             self.tokens[kind] = wanted[kind];
         }
+        meters.taken();
         Ok(())
     }
 
@@ -282,8 +289,8 @@ impl Held {
     }
 
     /// The refusal of a rate.
-    fn short(&self, short: Short, bucket: &Bucket, wanted: u64, what: &str) -> ApiError {
-        let (whose, most) = (self.meters.whose(), bucket.most());
+    fn short(&self, short: Short, rate: &Rate, wanted: u64, what: &str) -> ApiError {
+        let (whose, most) = (self.meters.whose(), rate.most());
         match short {
             Short::For(wait) => ApiError::limited(format!("{whose} may send {most} {what} a minute"), wait),
             Short::Always => {
@@ -307,14 +314,9 @@ fn spent(meters: &Meters, usd: f64, every: &str, ends: i64) -> ApiError {
 }
 
 /// Tells the tightest of some rates.
-fn tell<'a>(
-    headers: &mut HeaderMap,
-    rates: impl Iterator<Item = &'a Bucket>,
-    names: &[HeaderName; 3],
-    anthropic: bool,
-) {
+fn tell<'a>(headers: &mut HeaderMap, rates: impl Iterator<Item = &'a Rate>, names: &[HeaderName; 3], anthropic: bool) {
     let now = nanos_now();
-    let share = |bucket: &Bucket| bucket.left(now) as f64 / bucket.most() as f64;
+    let share = |rate: &Rate| rate.left(now) as f64 / rate.most() as f64;
     let Some(tightest) = rates.min_by(|one, other| share(one).total_cmp(&share(other))) else { return };
     let empty_in = tightest.empty_in(now);
     let reset = match anthropic {

@@ -1,19 +1,20 @@
 //! What is left of one quota to one of those that it tells apart.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
 };
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 
 use super::{
+    Kept,
     alert::Alert,
-    book::{Account, Book, Crossed, Key, NanoUsd},
-    bucket::{Bucket, Nanos},
+    book::{Account, Crossed, Key, NanoUsd},
+    bucket::Nanos,
+    others::Others,
+    places::Places,
+    rate::{Rate, Share},
 };
 use crate::config::{Budget, Quota};
 
@@ -22,18 +23,22 @@ pub(super) const TYPICAL: u64 = 256;
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Meters {
+pub struct Meters {
     pub(super) quota: Arc<Quota>,
     pub(super) subject: Box<str>,
-    pub(super) requests: Option<Bucket>,
+    pub(super) requests: Option<Rate>,
     /// Of prompts and answers together, of prompts, of answers: as [`super::held::Tokens`] has them.
-    pub(super) tokens: [Option<Bucket>; 3],
-    pub(super) running: Option<Arc<Semaphore>>,
-    pub(super) queued: Option<Arc<Semaphore>>,
+    pub(super) tokens: [Option<Rate>; 3],
+    pub(super) running: Option<Places>,
+    pub(super) queued: Option<Places>,
     pub(super) money: Box<[Money]>,
     alerts: mpsc::Sender<Alert>,
     /// The tokens of an answer, lately.
     typical: AtomicU64,
+    /// The other gateways, where there are some.
+    others: Option<Arc<Others>>,
+    /// Whether it waits to hear of them.
+    called: AtomicBool,
 }
 
 /// What may be spent in one kind of period.
@@ -47,13 +52,12 @@ pub(super) struct Money {
 
 impl Meters {
     /// With all that there is; `None` where the book has no room for its accounts.
-    pub(super) fn new(quota: &Arc<Quota>, subject: &str, book: &Book, alerts: &mpsc::Sender<Alert>) -> Option<Self> {
-        let bucket = |most: Option<u64>| most.map(Bucket::per_minute);
-        let places = |most: Option<u32>| most.map(|most| Arc::new(Semaphore::new(most as usize)));
+    pub(super) fn new(quota: &Arc<Quota>, subject: &str, kept: &Kept) -> Option<Self> {
+        let Kept { book, alerts, others, .. } = kept;
+        let rate = |most: Option<u64>| most.map(|most| Rate::per_minute(most, others.as_ref()));
+        let places = |most: Option<u32>| most.map(|most| Places::new(most, others.as_ref()));
         let money = quota.budgets.iter().map(|budget| {
-            // A team and a quota may have one name.
-            let of = if quota.of_team { "team " } else { "" };
-            let key = Key { quota: format!("{of}{}", quota.name), subject: subject.to_owned(), every: budget.every };
+            let key = Key { quota: full_name(quota), subject: subject.to_owned(), every: budget.every };
             let most = nano_usd(budget.usd);
             let warn = (budget.warn_at * most as f64) as NanoUsd;
             Some(Money { budget: *budget, most, warn, account: book.account(key)? })
@@ -61,17 +65,19 @@ impl Meters {
         Some(Self {
             quota: Arc::clone(quota),
             subject: subject.into(),
-            requests: bucket(quota.requests_per_minute),
+            requests: rate(quota.requests_per_minute),
             tokens: [
-                bucket(quota.tokens_per_minute),
-                bucket(quota.input_tokens_per_minute),
-                bucket(quota.output_tokens_per_minute),
+                rate(quota.tokens_per_minute),
+                rate(quota.input_tokens_per_minute),
+                rate(quota.output_tokens_per_minute),
             ],
             running: places(quota.concurrent),
             queued: places(quota.queued),
             money: money.collect::<Option<_>>()?,
             alerts: alerts.clone(),
             typical: AtomicU64::new(TYPICAL),
+            others: others.clone(),
+            called: AtomicBool::new(false),
         })
     }
 
@@ -97,9 +103,46 @@ impl Meters {
     }
 
     /// Whether nothing would be lost with it. What was spent is in the book.
-    pub(super) fn is_idle(&self, now: Nanos) -> bool {
-        let rates = self.requests.iter().chain(self.tokens.iter().flatten());
-        rates.map(|bucket| bucket.empty_in(now)).all(|left| left == Duration::ZERO)
+    pub fn is_idle(&self, now: Nanos) -> bool {
+        self.rates().all(|(_, rate)| rate.is_idle(now)) && self.places().all(|(_, places)| places.is_idle())
+    }
+
+    /// Its rates, and their names.
+    pub fn rates(&self) -> impl Iterator<Item = (&'static str, &Rate)> {
+        let names = ["tokens_per_minute", "input_tokens_per_minute", "output_tokens_per_minute"];
+        let rates = [("requests_per_minute", &self.requests)].into_iter().chain(names.into_iter().zip(&self.tokens));
+        rates.filter_map(|(name, rate)| Some((name, rate.as_ref()?)))
+    }
+
+    /// Its places, and their names.
+    pub fn places(&self) -> impl Iterator<Item = (&'static str, &Places)> {
+        let places = [("concurrent", &self.running), ("queued", &self.queued)].into_iter();
+        places.filter_map(|(name, places)| Some((name, places.as_ref()?)))
+    }
+
+    /// What tells it from every other one.
+    pub fn name(&self) -> String {
+        format!("{}:{}", self.quota_name(), self.subject)
+    }
+
+    /// What tells its quota from every other one.
+    pub(super) fn quota_name(&self) -> String {
+        full_name(&self.quota)
+    }
+
+    /// Something was taken: has the others asked where little is left of this gateway's part.
+    pub(super) fn taken(self: &Arc<Self>) {
+        let Some(others) = &self.others else { return };
+        let low = self.rates().filter_map(|(_, rate)| rate.share()).any(Share::runs_low)
+            || self.places().any(|(_, places)| places.runs_low());
+        if low && !self.called.swap(true, Relaxed) {
+            others.call(Arc::clone(self));
+        }
+    }
+
+    /// The others are being asked; it may call again.
+    pub fn asked(&self) {
+        self.called.store(false, Relaxed);
     }
 
     /// Tells that a share of a budget was spent.
@@ -122,6 +165,12 @@ impl Meters {
             tracing::error!("too many alerts wait for the webhook; this one is in the log alone");
         }
     }
+}
+
+/// A team and a quota may have one name.
+fn full_name(quota: &Quota) -> String {
+    let of = if quota.of_team { "team " } else { "" };
+    format!("{of}{}", quota.name)
 }
 
 /// An amount of money, rounded up.

@@ -69,22 +69,21 @@ pub struct Spending {
 impl Meters {
     /// How it stands.
     pub(super) fn status(&self, subject: &str, now: (Nanos, i64)) -> Status {
-        let places = |most: Option<u32>, places: &Option<std::sync::Arc<tokio::sync::Semaphore>>| {
-            let (most, places) = (most?, places.as_ref()?);
-            Some(Places { most, taken: most.saturating_sub(places.available_permits() as u32) })
+        let places = |places: &Option<super::places::Places>| {
+            places.as_ref().map(|places| Places { most: places.most(), taken: places.taken() })
         };
-        let names = ["tokens_per_minute", "input_tokens_per_minute", "output_tokens_per_minute"];
-        let rates = [("requests_per_minute", &self.requests)].into_iter().chain(names.into_iter().zip(&self.tokens));
-        let rate = |(limit, bucket): (&'static str, &Option<super::bucket::Bucket>)| {
-            bucket.as_ref().map(|bucket| Rate { limit, most: bucket.most(), left: bucket.left(now.0) })
+        let rate = |(limit, rate): (&'static str, &super::rate::Rate)| Rate {
+            limit,
+            most: rate.most(),
+            left: rate.left(now.0),
         };
         Status {
             quota: self.quota.name.clone(),
             of_team: self.quota.of_team,
             subject: subject.to_owned(),
-            rates: rates.filter_map(rate).collect(),
-            running: places(self.quota.concurrent, &self.running),
-            queued: places(self.quota.queued, &self.queued),
+            rates: self.rates().map(rate).collect(),
+            running: places(&self.running),
+            queued: places(&self.queued),
             budgets: self.money.iter().map(|money| money.spending(now.1)).collect(),
         }
     }

@@ -48,6 +48,9 @@ fn the_shipped_configuration_loads_with_every_setting_on() {
         ("GROQ_API_KEY", "k"),
         ("GROQ_BASE_URL", "http://127.0.0.1:1/v1"),
         ("POINTSMAN_WEBHOOK_SECRET", "0123456789abcdef"),
+        ("VALKEY_URL", "rediss://me:secret@valkey.example.com"),
+        ("DATABASE_URL", "postgres://me:secret@db.example.com/pointsman"),
+        ("POINTSMAN_ANSWERS_KEY", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="),
     ]);
     for folder in ["models", "secrets", "examples", "policies"] {
         fs::create_dir(files.path().join(folder)).unwrap();
