@@ -3,12 +3,10 @@
 //! `parse` reads each file, `check` looks names up and finds what cannot work or can never have an effect; then
 //! candidates become deployments, and everything that depends on no request is worked out once.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashSet, sync::Arc};
 
 use catalog::Catalog;
+use rapidhash::RapidHashMap;
 
 use crate::{
     Deployment, Facts, PolicySet, Report,
@@ -160,7 +158,7 @@ fn bind_some(
         let route = binder.direct(&name, suffixes);
         (name, route)
     });
-    let direct: HashMap<String, Route> = direct.collect();
+    let direct: RapidHashMap<String, Route> = direct.collect();
 
     let matched_names = || all().filter_map(|(_, route)| route.when.model.as_ref()).flatten();
     let matched: HashSet<&str> = matched_names().map(String::as_str).collect();
@@ -170,7 +168,7 @@ fn bind_some(
         let id = catalog.resolve(name).map(|model| &model.id).filter(|id| *id != name);
         id.filter(|_| !direct.contains_key(*name)).map(|id| ((*name).to_owned(), id.clone()))
     };
-    let other_names: HashMap<String, String> = matched.iter().filter_map(other_name).collect();
+    let other_names: RapidHashMap<String, String> = matched.iter().filter_map(other_name).collect();
     let mut listed: HashSet<&str> = HashSet::new();
     let mut virtual_models: Vec<String> = matched_names()
         .filter(|name| !direct.contains_key(*name) && catalog.model(name).is_none() && listed.insert(name))

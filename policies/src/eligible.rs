@@ -6,13 +6,13 @@
 //! licence terms are.
 
 use std::{
-    collections::HashMap,
     fmt,
     sync::{Arc, OnceLock},
 };
 
 use arc_swap::ArcSwap;
 use catalog::{Class, Date, Decision};
+use rapidhash::RapidHashMap;
 
 use crate::{
     Capabilities, Cause, Rejected, Snapshot,
@@ -66,7 +66,7 @@ pub(crate) struct Memo(OnceLock<ArcSwap<Kept>>);
 struct Kept {
     today: Option<Date>,
     able: usize,
-    lists: HashMap<Key, (Arc<Class>, Arc<Eligible>)>,
+    lists: RapidHashMap<Key, (Arc<Class>, Arc<Eligible>)>,
 }
 
 impl Memo {

@@ -7,6 +7,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use catalog::Catalog;
+use rapidhash::RapidHashMap;
 use serde::Serialize;
 
 use crate::{PolicySet, Suffix, read::Spanned};
@@ -71,7 +72,7 @@ pub(crate) fn follow<'a>(
 pub(crate) fn aliases<'a>(
     texts: impl Iterator<Item = &'a AliasText>,
     exact: impl Fn(&str) -> bool,
-) -> HashMap<String, Alias> {
+) -> RapidHashMap<String, Alias> {
     let mut direct: HashMap<&str, &str> = HashMap::new();
     for alias in texts {
         direct.entry(&alias.name.value).or_insert(&alias.target.value);

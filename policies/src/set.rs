@@ -3,9 +3,10 @@
 //! A request is looked up by the model it asks for and by its team, so a thousand routes cost no more than those that
 //! could take it. Of these the first in the order of the files wins.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use catalog::Catalog;
+use rapidhash::RapidHashMap;
 
 use crate::{
     Attempts, Capabilities, ConditionError, Facts, Queue, Reuse, Suffix,
@@ -29,12 +30,12 @@ pub struct PolicySet {
     pub(crate) routes: Vec<Route>,
     pub(crate) index: Index,
     /// Routes for models and deployments asked for by their own names.
-    pub(crate) direct: HashMap<String, Route>,
+    pub(crate) direct: RapidHashMap<String, Route>,
     pub(crate) table: Table,
     pub(crate) virtual_models: Vec<String>,
     /// The catalog's ids of names that routes match and that are other names of a model.
-    pub(crate) other_names: HashMap<String, String>,
-    pub(crate) aliases: HashMap<String, Alias>,
+    pub(crate) other_names: RapidHashMap<String, String>,
+    pub(crate) aliases: RapidHashMap<String, Alias>,
     pub(crate) memo: Memo,
     /// What it was compiled from, for its tests.
     pub(crate) texts: Arc<[FileText]>,
@@ -243,14 +244,14 @@ impl Found<'_> {
 /// Route numbers by model asked and team, each list in order.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Index {
-    models: HashMap<String, ByTeam>,
+    models: RapidHashMap<String, ByTeam>,
     /// Routes that take any model name.
     every_model: ByTeam,
 }
 
 #[derive(Clone, Debug, Default)]
 struct ByTeam {
-    teams: HashMap<String, Vec<usize>>,
+    teams: RapidHashMap<String, Vec<usize>>,
     every_team: Vec<usize>,
 }
 

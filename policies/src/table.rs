@@ -9,6 +9,7 @@ use std::{
 };
 
 use catalog::{Catalog, Modality, Model, Task, Weights};
+use rapidhash::RapidHashMap;
 
 use crate::{
     Capabilities, Capability, Deployment, Place,
@@ -25,7 +26,7 @@ pub(crate) struct Table {
     /// The digest of the catalog that it was made with.
     catalog: String,
     /// The languages that some served model names, with the estimated quality in each.
-    languages: HashMap<String, Qualities>,
+    languages: RapidHashMap<String, Qualities>,
     /// The estimated quality in a language that could not be told.
     unknown: Qualities,
     /// In one that no served model names.

@@ -18,10 +18,10 @@ use std::sync::Arc;
 
 use catalog::Decision;
 use serde::Serialize;
-use wide::f32x4;
+use wide::f32x8;
 
 use self::{
-    factors::{Expected, Four, Known, Means, TOGETHER},
+    factors::{Eight, Expected, Known, Means, TOGETHER},
     key::{Key, shorten},
 };
 use super::Candidate;
@@ -153,7 +153,9 @@ impl Candidate {
 /// A deployment that may serve: its place in one of the lists.
 #[derive(Clone, Copy)]
 struct Fit {
-    list: u32,
+    list: u16,
+    /// As in [`Able`].
+    site: u16,
     at: u32,
 }
 
@@ -174,7 +176,7 @@ pub(super) struct Fits {
 struct Sums {
     means: Means,
     /// Requests that run at all of them together.
-    running: f32x4,
+    running: f32x8,
 }
 
 impl Fits {
@@ -197,40 +199,44 @@ impl Fits {
         let Some(any) = list.able.first() else { return };
         self.of.reserve(list.able.len());
         self.keys.reserve(list.able.len());
-        let number = self.lists.len() as u32;
-        self.lists.push(Arc::clone(list));
+        if !self.lists.last().is_some_and(|last| Arc::ptr_eq(last, list)) {
+            self.lists.push(Arc::clone(list));
+        }
+        // The list of the route, what a rule of the company names instead, what it degrades to.
+        let number = (self.lists.len() - 1) as u16;
         let mut sums = self.sums;
-        let mut four = Four { able: [any; TOGETHER], live: [&Live::UNMEASURED; TOGETHER] };
+        let mut eight = Eight { able: [any; TOGETHER], live: [&Live::UNMEASURED; TOGETHER] };
         let mut filled = 0;
         for (at, able) in (0..).zip(&list.able) {
             let Some(live) = serves(able) else { continue };
-            self.of.push(Fit { list: number, at });
-            (four.able[filled], four.live[filled]) = (able, live);
+            self.of.push(Fit { list: number, site: able.site, at });
+            (eight.able[filled], eight.live[filled]) = (able, live);
             filled += 1;
             if filled == TOGETHER {
-                self.score(asked, &four, TOGETHER, &mut sums);
+                self.score(asked, &eight, TOGETHER, &mut sums);
                 filled = 0;
             }
         }
         if filled > 0 {
-            self.score(asked, &four, filled, &mut sums);
+            self.score(asked, &eight, filled, &mut sums);
         }
         self.sums = sums;
     }
 
-    /// Scores the first `filled` of four that were added last.
+    /// Scores the first `filled` of eight that were added last.
     #[inline(always)]
-    fn score(&mut self, asked: &Asked<'_>, four: &Four<'_>, filled: usize, sums: &mut Sums) {
+    fn score(&mut self, asked: &Asked<'_>, eight: &Eight<'_>, filled: usize, sums: &mut Sums) {
         let counts = FILLED[filled];
-        let known = asked.expected.known(four, asked.qualities, &asked.weights);
+        let known = asked.expected.known(eight, asked.qualities, &asked.weights);
         sums.means.add(&known, counts);
-        sums.running += four.running() & counts;
-        let sum = known.sum(&asked.weights, &asked.unknown, f32x4::splat(asked.alone));
+        sums.running += eight.running() & counts;
+        // The spread of each is not known yet.
+        let sum = known.sum(&asked.weights, f32x8::splat(f32::NAN));
         let totals = known.total(sum, asked.scale).to_array();
         let unknown = (sum.is_nan() & counts).to_bitmask();
         let first = self.keys.len();
         for (lane, total) in totals.into_iter().enumerate().take(filled) {
-            self.keys.push(asked.key(four.able[lane], total, first + lane));
+            self.keys.push(asked.key(eight.able[lane], total, first + lane));
         }
         if unknown != 0 {
             self.later.extend((0..filled).filter(|lane| unknown >> lane & 1 != 0).map(|lane| (first + lane) as u32));
@@ -239,20 +245,21 @@ impl Fits {
 
     fn able(&self, key: Key) -> &Able {
         let fit = self.of[key.at()];
-        &self.lists[fit.list as usize].able[fit.at as usize]
+        &self.lists[usize::from(fit.list)].able[fit.at as usize]
     }
 }
 
-/// By how many of four lanes are filled: all bits of those.
-const FILLED: [f32x4; TOGETHER + 1] = {
-    const ON: f32 = f32::from_bits(u32::MAX);
-    [
-        f32x4::ZERO,
-        f32x4::new([ON, 0.0, 0.0, 0.0]),
-        f32x4::new([ON, ON, 0.0, 0.0]),
-        f32x4::new([ON, ON, ON, 0.0]),
-        f32x4::new([ON, ON, ON, ON]),
-    ]
+/// By how many lanes are filled: all bits of those.
+const FILLED: [f32x8; TOGETHER + 1] = {
+    let mut filled = [f32x8::ZERO; TOGETHER + 1];
+    let mut lanes = [0.0; TOGETHER];
+    let mut at = 0;
+    while at < TOGETHER {
+        lanes[at] = f32::from_bits(u32::MAX);
+        at += 1;
+        filled[at] = f32x8::new(lanes);
+    }
+    filled
 };
 
 /// What the scores of one plan share.
@@ -262,10 +269,6 @@ pub(super) struct Asked<'a> {
     qualities: &'a [f32],
     expected: Expected,
     weights: Prefer,
-    /// What a factor counts that is not known, before the others are: NaN where it has a weight.
-    unknown: Known<f32>,
-    /// The spread of one alone: NaN where it has a weight.
-    alone: f32,
     /// One over the sum of the weights, or 0.
     scale: f32,
     by_list: bool,
@@ -288,8 +291,6 @@ impl<'a> Asked<'a> {
             qualities: snapshot.policies.table.qualities(facts.language.as_deref(), quality_by),
             expected: Expected::new(facts.prompt_tokens as f32, answer_tokens),
             weights,
-            unknown: Known::unknown(&weights),
-            alone: if spread > 0.0 { f32::NAN } else { 0.0 },
             scale: if sum > 0.0 { 1.0 / sum } else { 0.0 },
             by_list: prefer.is_none(),
             whole: facts.prompt_tokens.saturating_add(facts.max_tokens.unwrap_or(0)),
@@ -307,40 +308,40 @@ impl<'a> Asked<'a> {
     ) -> Vec<Candidate> {
         let usual = fits.sums.means.usual();
         let one_running = 1.0 / fits.sums.running.reduce_add().max(1.0);
-        let spread = |four: &Four<'_>| f32x4::ONE - four.running() * one_running;
-        let known = |four: &Four<'_>| self.expected.known(four, self.qualities, &self.weights);
-        let total = |known: &Known, four: &Four<'_>| {
-            known.total(known.sum(&self.weights, &usual, spread(four)), self.scale).to_array()
+        let spread = |eight: &Eight<'_>| f32x8::ONE - eight.running() * one_running;
+        let known = |eight: &Eight<'_>| self.expected.known(eight, self.qualities, &self.weights);
+        let total = |known: &Known, eight: &Eight<'_>| {
+            known.total(known.or(&usual).sum(&self.weights, spread(eight)), self.scale).to_array()
         };
         let mut keys = std::mem::take(&mut fits.keys);
         let fits = &*fits;
         for later in fits.later.chunks(TOGETHER) {
-            let four = self.four(later, |at| fits.able(keys[*at as usize]));
-            for (at, total) in later.iter().zip(total(&known(&four), &four)) {
+            let eight = self.eight(later, |at| fits.able(keys[*at as usize]));
+            for (at, total) in later.iter().zip(total(&known(&eight), &eight)) {
                 let key = &mut keys[*at as usize];
                 *key = self.key(fits.able(*key), total, *at as usize);
             }
         }
         let explored = self.explore(&mut keys, fits, |able, best| {
-            let four = self.four(&[able], |able| able);
-            let known = known(&four);
-            let at_best = Known { latency: f32x4::ONE, load: f32x4::ONE, ..known };
-            total(if best { &at_best } else { &known }, &four)[0]
+            let eight = self.eight(&[able], |able| able);
+            let known = known(&eight);
+            let at_best = Known { latency: f32x8::ONE, load: f32x8::ONE, ..known };
+            total(if best { &at_best } else { &known }, &eight)[0]
         });
         if keep < keys.len() {
-            keys = shorten(&keys, keep, |key| fits.able(key).site as usize);
+            keys = shorten(&keys, keep, fits.of.iter().map(|fit| usize::from(fit.site)));
         } else {
             keys.sort_unstable();
         }
         let table = &self.snapshot.policies.table;
         let mut candidates = Vec::with_capacity(keys.len());
         for keys in keys.chunks(TOGETHER) {
-            let four = self.four(keys, |key| fits.able(*key));
-            let known = known(&four);
-            let (totals, spread) = (total(&known, &four), spread(&four).to_array());
-            let (usd, ms) = (self.expected.usd(&four).to_array(), self.expected.ms(&four).to_array());
+            let eight = self.eight(keys, |key| fits.able(*key));
+            let known = known(&eight);
+            let (totals, spread) = (total(&known, &eight), spread(&eight).to_array());
+            let (usd, ms) = (self.expected.usd(&eight).to_array(), self.expected.ms(&eight).to_array());
             for (lane, key) in keys.iter().enumerate() {
-                let able = four.able[lane];
+                let able = eight.able[lane];
                 let row = &table.rows[able.row as usize];
                 candidates.push(Candidate {
                     deployment: row.deployment,
@@ -361,13 +362,13 @@ impl<'a> Asked<'a> {
         candidates
     }
 
-    /// At most four of those that may serve, to be looked at together; the first fills what is left.
-    fn four<'f, T>(&self, of: &[T], able: impl Fn(&T) -> &'f Able) -> Four<'f>
+    /// At most [`TOGETHER`] of those that may serve, to be looked at together; the first fills what is left.
+    fn eight<'f, T>(&self, of: &[T], able: impl Fn(&T) -> &'f Able) -> Eight<'f>
     where
         'a: 'f,
     {
         let able = std::array::from_fn(|lane| able(of.get(lane).unwrap_or(&of[0])));
-        Four { able, live: able.map(|able| self.live(able)) }
+        Eight { able, live: able.map(|able| self.live(able)) }
     }
 
     fn live(&self, able: &Able) -> &'a Live {

@@ -1,11 +1,11 @@
 //! The factors of a score, and what a request is expected to cost and to take at a place.
 //!
-//! Hundreds of candidates are looked at for one request, so they are looked at by four: one instruction works out a
-//! factor of all of them. A number that is not known is NaN here and nowhere else.
+//! Hundreds of candidates are looked at for one request, so they are looked at by eight: few instructions work out
+//! a factor of all of them. A number that is not known is NaN here and nowhere else.
 
 use std::array;
 
-use wide::f32x4;
+use wide::f32x8;
 
 use crate::{Live, eligible::Able, route::Prefer};
 
@@ -32,56 +32,56 @@ const PLENTY: f32 = 10.0;
 const UNKNOWN: f32 = 0.5;
 
 /// How many candidates are looked at together.
-pub(super) const TOGETHER: usize = 4;
+pub(super) const TOGETHER: usize = 8;
 
 /// Candidates that are looked at together.
 #[derive(Clone, Copy)]
-pub(super) struct Four<'a> {
+pub(super) struct Eight<'a> {
     pub(super) able: [&'a Able; TOGETHER],
     pub(super) live: [&'a Live; TOGETHER],
 }
 
-impl Four<'_> {
+impl Eight<'_> {
     #[inline(always)]
-    fn able(&self, number: impl Fn(&Able) -> f32) -> f32x4 {
-        f32x4::from(array::from_fn(|lane| number(self.able[lane])))
+    fn able(&self, number: impl Fn(&Able) -> f32) -> f32x8 {
+        f32x8::from(array::from_fn(|lane| number(self.able[lane])))
     }
 
     #[inline(always)]
-    fn live(&self, number: impl Fn(&Live) -> f32) -> f32x4 {
-        f32x4::from(array::from_fn(|lane| number(self.live[lane])))
+    fn live(&self, number: impl Fn(&Live) -> f32) -> f32x8 {
+        f32x8::from(array::from_fn(|lane| number(self.live[lane])))
     }
 
     #[inline(always)]
-    pub(super) fn running(&self) -> f32x4 {
+    pub(super) fn running(&self) -> f32x8 {
         self.live(|live| live.running as f32)
     }
 
     /// The share of attempts that succeed.
     #[inline(always)]
-    fn good(&self) -> f32x4 {
-        share(f32x4::ONE - self.live(|live| live.error_rate))
+    fn good(&self) -> f32x8 {
+        share(f32x8::ONE - self.live(|live| live.error_rate))
     }
 
     /// The same, and never nothing: one over it is how many attempts one success takes.
     #[inline(always)]
-    fn some(&self) -> f32x4 {
-        larger(self.good(), f32x4::splat(1.0 / MOST_RETRIES))
+    fn some(&self) -> f32x8 {
+        larger(self.good(), f32x8::splat(1.0 / MOST_RETRIES))
     }
 
     /// What a limit that is nearly used up, or a cache that is nearly full, leaves of a score: nothing where nothing is
     /// left.
     #[inline(always)]
-    fn room(&self) -> f32x4 {
+    fn room(&self) -> f32x8 {
         let quota = share(self.live(|live| live.quota_left) * PLENTY);
-        let cache = share((f32x4::ONE - self.live(|live| live.cache_used)) * PLENTY);
-        quota.simd_lt(cache).select(quota, cache)
+        let cache = share((f32x8::ONE - self.live(|live| live.cache_used)) * PLENTY);
+        smaller(quota, cache)
     }
 
     /// From the time per further token: 1 is at once.
     #[inline(always)]
-    fn throughput(&self) -> f32x4 {
-        factor(f32x4::splat(HALF_THROUGHPUT_MS), time(self.live(further_ms)))
+    fn throughput(&self) -> f32x8 {
+        factor(f32x8::splat(HALF_THROUGHPUT_MS), time(self.live(further_ms)))
     }
 }
 
@@ -91,6 +91,10 @@ fn first_ms(live: &Live) -> f32 {
 
 fn further_ms(live: &Live) -> f32 {
     live.tpot.map_or(f32::NAN, |further| further.mean)
+}
+
+fn cached_tokens(live: &Live) -> f32 {
+    live.cached_prefix_tokens.map_or(f32::NAN, |tokens| tokens as f32)
 }
 
 /// What a request is about, as far as its cost and time at a place depend on it.
@@ -109,7 +113,7 @@ pub(super) struct Expected {
 
 /// The factors of candidates, NaN where one is not known and 0 where it has no weight, and what load and errors leave.
 #[derive(Clone, Copy)]
-pub(super) struct Known<T = f32x4> {
+pub(super) struct Known<T = f32x8> {
     pub(super) quality: T,
     pub(super) cost: T,
     pub(super) latency: T,
@@ -133,91 +137,89 @@ impl Expected {
 
     /// The factors that have a weight; `qualities` by row.
     #[inline(always)]
-    pub(super) fn known(&self, four: &Four<'_>, qualities: &[f32], weights: &Prefer) -> Known {
-        let queued = four.live(|live| live.queued as f32);
-        let (half_queue, good) = (f32x4::splat(HALF_QUEUE), four.good());
-        let weighs = |weight: f32, factor: &dyn Fn() -> f32x4| if weight > 0.0 { factor() } else { f32x4::ZERO };
+    pub(super) fn known(&self, eight: &Eight<'_>, qualities: &[f32], weights: &Prefer) -> Known {
+        let queued = eight.live(|live| live.queued as f32);
+        let (half_queue, good) = (f32x8::splat(HALF_QUEUE), eight.good());
+        let none = f32x8::ZERO;
+        // No closures: they would not be inlined.
         Known {
-            quality: four.able(|able| qualities[able.row as usize]),
-            cost: weighs(weights.cost, &|| self.cost(four)),
-            latency: weighs(weights.latency, &|| self.latency(four)),
-            throughput: weighs(weights.throughput, &|| four.throughput()),
-            cached_prefix: weighs(weights.cached_prefix, &|| self.cached_prefix(four)),
-            locality: four.able(|able| f32::from(u8::from(able.local))),
+            quality: eight.able(|able| qualities[able.row as usize]),
+            cost: if weights.cost > 0.0 { self.cost(eight) } else { none },
+            latency: if weights.latency > 0.0 { self.latency(eight) } else { none },
+            throughput: if weights.throughput > 0.0 { eight.throughput() } else { none },
+            cached_prefix: if weights.cached_prefix > 0.0 { self.cached_prefix(eight) } else { none },
+            locality: eight.able(|able| f32::from(u8::from(able.local))),
             // Errors are squared, so that a backend which fails fast attracts nothing.
-            load: good * good * (half_queue / (half_queue + queued)) * four.room(),
+            load: good * good * (half_queue / (half_queue + queued)) * eight.room(),
         }
     }
 
     /// The price: 1 is free. By the price per million tokens, so that a long request is as dear as a short one at the same
     /// prices.
     #[inline(always)]
-    fn cost(&self, four: &Four<'_>) -> f32x4 {
-        factor(four.some() * HALF_COST_USD, self.micro_usd(four) * self.one_token)
+    fn cost(&self, eight: &Eight<'_>) -> f32x8 {
+        factor(eight.some() * HALF_COST_USD, self.micro_usd(eight) * self.one_token)
     }
 
     /// The time: 1 is at once.
     #[inline(always)]
-    fn latency(&self, four: &Four<'_>) -> f32x4 {
-        factor(four.some() * HALF_LATENCY_MS, self.once_ms(four))
+    fn latency(&self, eight: &Eight<'_>) -> f32x8 {
+        factor(eight.some() * HALF_LATENCY_MS, self.once_ms(eight))
     }
 
     /// The share of the prompt that is known to be cached.
     #[inline(always)]
-    fn cached_prefix(&self, four: &Four<'_>) -> f32x4 {
-        share(four.live(|live| live.cached_prefix_tokens.map_or(0.0, |tokens| tokens as f32 * self.one_prompt_token)))
+    fn cached_prefix(&self, eight: &Eight<'_>) -> f32x8 {
+        share(eight.live(cached_tokens) * self.one_prompt_token)
     }
 
     /// The share of the prompt that is expected to be cached: what is known of it, else what is usual there.
     #[inline(always)]
-    fn cached(&self, four: &Four<'_>) -> f32x4 {
-        share(four.live(|live| match live.cached_prefix_tokens {
-            Some(tokens) => tokens as f32 * self.one_prompt_token,
-            None => live.cached_share,
-        }))
+    fn cached(&self, eight: &Eight<'_>) -> f32x8 {
+        share(or(eight.live(cached_tokens) * self.one_prompt_token, eight.live(|live| live.cached_share)))
     }
 
     /// What the request is expected to cost there, in USD; NaN where a price is not known.
-    pub(super) fn usd(&self, four: &Four<'_>) -> f32x4 {
-        self.micro_usd(four) * 1e-6 / four.some()
+    pub(super) fn usd(&self, eight: &Eight<'_>) -> f32x8 {
+        self.micro_usd(eight) * 1e-6 / eight.some()
     }
 
     /// How long the whole answer is expected to take there, in milliseconds; NaN where that was not measured.
-    pub(super) fn ms(&self, four: &Four<'_>) -> f32x4 {
-        self.once_ms(four) / four.some()
+    pub(super) fn ms(&self, eight: &Eight<'_>) -> f32x8 {
+        self.once_ms(eight) / eight.some()
     }
 
     /// What the request costs if nothing fails, in millionths of a USD.
     #[inline(always)]
-    fn micro_usd(&self, four: &Four<'_>) -> f32x4 {
-        let cached = self.cached(four);
-        let input = four.able(|able| able.input_usd);
-        let input = input + (four.able(|able| able.cached_usd) - input) * cached;
-        input * self.prompt_tokens + four.able(|able| able.output_usd) * self.answer_tokens
+    fn micro_usd(&self, eight: &Eight<'_>) -> f32x8 {
+        let cached = self.cached(eight);
+        let input = eight.able(|able| able.input_usd);
+        let input = input + (eight.able(|able| able.cached_usd) - input) * cached;
+        input * self.prompt_tokens + eight.able(|able| able.output_usd) * self.answer_tokens
     }
 
     /// How long the whole answer takes if nothing fails, in milliseconds.
     #[inline(always)]
-    fn once_ms(&self, four: &Four<'_>) -> f32x4 {
+    fn once_ms(&self, eight: &Eight<'_>) -> f32x8 {
         // What was measured is the time with as much cached as usual.
-        let usual = share(four.live(|live| live.cached_share));
-        let first =
-            four.live(first_ms) * (f32x4::ONE - self.cached(four) * self.prefill) / (f32x4::ONE - usual * self.prefill);
+        let usual = share(eight.live(|live| live.cached_share));
+        let first = eight.live(first_ms) * (f32x8::ONE - self.cached(eight) * self.prefill)
+            / (f32x8::ONE - usual * self.prefill);
         // An answer of one token has no further one to wait for, and a place where all are such has no time for it.
         let rest = match self.further_tokens <= 0.0 {
-            true => f32x4::ZERO,
-            false => four.live(further_ms) * self.further_tokens,
+            true => f32x8::ZERO,
+            false => eight.live(further_ms) * self.further_tokens,
         };
-        let running = four.running();
-        let waits = four.live(|live| live.queued as f32) / larger(running, f32x4::ONE);
-        time((first + rest) * (f32x4::ONE + waits + running * (1.0 / DOUBLING_RUNNING)))
+        let running = eight.running();
+        let waits = eight.live(|live| live.queued as f32) / larger(running, f32x8::ONE);
+        time((first + rest) * (f32x8::ONE + waits + running * (1.0 / DOUBLING_RUNNING)))
     }
 }
 
 impl Known {
     /// The factors of one of them.
     pub(super) fn lane(&self, lane: usize) -> Known<f32> {
-        let of = |four: f32x4| four.to_array()[lane];
+        let of = |eight: f32x8| eight.to_array()[lane];
         Known {
             quality: of(self.quality),
             cost: of(self.cost),
@@ -229,42 +231,38 @@ impl Known {
         }
     }
 
-    /// The factors by their weights, NaN where one is not known and is not in `usual` either. `spread` is the share of the
-    /// running requests that are not there.
+    /// The same with what is usual for those that are not known.
     #[inline(always)]
-    pub(super) fn sum(&self, weights: &Prefer, usual: &Known<f32>, spread: f32x4) -> f32x4 {
-        let or = |value: f32x4, usual: f32| value.is_nan().select(f32x4::splat(usual), value);
-        or(self.quality, usual.quality) * weights.quality
-            + or(self.cost, usual.cost) * weights.cost
-            + or(self.latency, usual.latency) * weights.latency
-            + or(self.throughput, usual.throughput) * weights.throughput
-            + self.cached_prefix * weights.cached_prefix
-            + self.locality * weights.locality
-            + spread * weights.spread
+    pub(super) fn or(&self, usual: &Known<f32>) -> Self {
+        let or = |value, usual| or(value, f32x8::splat(usual));
+        Self {
+            quality: or(self.quality, usual.quality),
+            cost: or(self.cost, usual.cost),
+            latency: or(self.latency, usual.latency),
+            throughput: or(self.throughput, usual.throughput),
+            ..*self
+        }
+    }
+
+    /// The factors by their weights, NaN where one that has a weight is not known. `spread` is the share of the running
+    /// requests that are not there.
+    #[inline(always)]
+    pub(super) fn sum(&self, weights: &Prefer, spread: f32x8) -> f32x8 {
+        weighed(weights.quality, self.quality)
+            + weighed(weights.cost, self.cost)
+            + weighed(weights.latency, self.latency)
+            + weighed(weights.throughput, self.throughput)
+            + weighed(weights.cached_prefix, self.cached_prefix)
+            + weighed(weights.locality, self.locality)
+            + weighed(weights.spread, spread)
     }
 
     /// The scores: the weighted mean of the factors, times what load and errors leave. `scale` is one over the sum of the
     /// weights.
     #[inline(always)]
-    pub(super) fn total(&self, sum: f32x4, scale: f32) -> f32x4 {
+    pub(super) fn total(&self, sum: f32x8, scale: f32) -> f32x8 {
         // The weights may add up to a little more than 1 in single precision.
         share(sum * scale) * self.load
-    }
-}
-
-impl Known<f32> {
-    /// No factor is known that has a weight.
-    pub(super) fn unknown(weights: &Prefer) -> Self {
-        let nan = |weight: f32| if weight > 0.0 { f32::NAN } else { 0.0 };
-        Self {
-            quality: nan(weights.quality),
-            cost: nan(weights.cost),
-            latency: nan(weights.latency),
-            throughput: nan(weights.throughput),
-            cached_prefix: 0.0,
-            locality: 0.0,
-            load: 1.0,
-        }
     }
 }
 
@@ -279,14 +277,14 @@ pub(super) struct Means {
 
 #[derive(Clone, Copy, Default)]
 struct Mean {
-    sum: f32x4,
-    count: f32x4,
+    sum: f32x8,
+    count: f32x8,
 }
 
 impl Means {
     /// Adds those of the lanes that `counts` has all bits of.
     #[inline(always)]
-    pub(super) fn add(&mut self, known: &Known, counts: f32x4) {
+    pub(super) fn add(&mut self, known: &Known, counts: f32x8) {
         self.quality.add(known.quality, counts);
         self.cost.add(known.cost, counts);
         self.latency.add(known.latency, counts);
@@ -303,10 +301,10 @@ impl Means {
 
 impl Mean {
     #[inline(always)]
-    fn add(&mut self, value: f32x4, counts: f32x4) {
+    fn add(&mut self, value: f32x8, counts: f32x8) {
         let counts = counts & !value.is_nan();
         self.sum += value & counts;
-        self.count += f32x4::ONE & counts;
+        self.count += f32x8::ONE & counts;
     }
 
     fn usual(&self) -> f32 {
@@ -315,28 +313,48 @@ impl Mean {
     }
 }
 
+/// A factor by its weight; nothing where it has none, also where it is not known.
+#[inline(always)]
+fn weighed(weight: f32, factor: f32x8) -> f32x8 {
+    if weight > 0.0 { factor * weight } else { f32x8::ZERO }
+}
+
+/// A number; `usual` where it is not known.
+#[inline(always)]
+fn or(value: f32x8, usual: f32x8) -> f32x8 {
+    value.is_nan().select(usual, value)
+}
+
 /// A factor: one half where what is expected is `half`, and 1 where it is nothing.
 #[inline(always)]
-fn factor(half: f32x4, expected: f32x4) -> f32x4 {
+fn factor(half: f32x8, expected: f32x8) -> f32x8 {
     half / (half + expected)
 }
 
 /// A time in milliseconds; what is none is not known.
 #[inline(always)]
-fn time(ms: f32x4) -> f32x4 {
-    let is_time = ms.simd_ge(f32x4::ZERO) & ms.simd_lt(f32x4::splat(f32::INFINITY));
-    is_time.select(ms, f32x4::splat(f32::NAN))
+fn time(ms: f32x8) -> f32x8 {
+    let is_time = ms.simd_ge(f32x8::ZERO) & ms.simd_lt(f32x8::splat(f32::INFINITY));
+    is_time.select(ms, f32x8::splat(f32::NAN))
 }
 
 /// A number as a share; what is no number is none.
 #[inline(always)]
-fn share(value: f32x4) -> f32x4 {
-    let value = larger(value, f32x4::ZERO);
-    value.simd_lt(f32x4::ONE).select(value, f32x4::ONE)
+fn share(value: f32x8) -> f32x8 {
+    smaller(larger(value, f32x8::ZERO), f32x8::ONE)
 }
 
-/// The larger number; `least` where the other is no number.
+/// The larger number; `least` where the other is no number. Written lane by lane, as the compiler has one instruction for
+/// that, and four for a comparison and a choice.
 #[inline(always)]
-fn larger(value: f32x4, least: f32x4) -> f32x4 {
-    value.simd_gt(least).select(value, least)
+fn larger(value: f32x8, least: f32x8) -> f32x8 {
+    let (value, least) = (value.to_array(), least.to_array());
+    f32x8::new(array::from_fn(|lane| if value[lane] > least[lane] { value[lane] } else { least[lane] }))
+}
+
+/// The smaller number; `most` where the other is no number.
+#[inline(always)]
+fn smaller(value: f32x8, most: f32x8) -> f32x8 {
+    let (value, most) = (value.to_array(), most.to_array());
+    f32x8::new(array::from_fn(|lane| if value[lane] < most[lane] { value[lane] } else { most[lane] }))
 }

@@ -58,16 +58,15 @@ fn tie(draw: u64, at: usize) -> u64 {
     (mixed ^ (mixed >> 32)).wrapping_mul(0xD6E8_FEB8_6659_FD93) >> (64 - Key::TIE)
 }
 
-/// Leaves `keep` of more keys, in order. First the best of the last stage, or of the list's last entry where the list
-/// decides: the last resort has to be there however many come before it. Then the best of each place, since a request
-/// that failed at one place is tried at another. Then the best of the rest.
-pub(super) fn shorten(keys: &[Key], keep: usize, site: impl Fn(Key) -> usize) -> Vec<Key> {
+/// Leaves `keep` of more keys, in order; `sites` are the numbers of their places. First the best of the last stage, or of
+/// the list's last entry where the list decides: the last resort has to be there however many come before it. Then the
+/// best of each place, since a request that failed at one place is tried at another. Then the best of the rest.
+pub(super) fn shorten(keys: &[Key], keep: usize, sites: impl Iterator<Item = usize>) -> Vec<Key> {
     let mut best = keys[..keep].to_vec();
     best.sort_unstable();
     let mut last = *best.iter().max_by_key(|key| (key.group(), Reverse(**key))).unwrap_or(&Key::NONE);
     let mut best_of: Vec<Key> = Vec::new();
-    for (at, &key) in keys.iter().enumerate() {
-        let site = site(key);
+    for ((at, &key), site) in keys.iter().enumerate().zip(sites) {
         if best_of.len() <= site {
             best_of.resize(site + 1, Key::NONE);
         }
