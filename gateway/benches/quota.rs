@@ -50,7 +50,7 @@ fn benches(c: &mut Criterion) {
         let quotas = Quotas::new(&quotas, folder.path(), None, None).expect("quotas");
         c.bench_function(&format!("quotas/{name}"), |b| {
             b.iter(|| {
-                let mut pass = quotas.enter(&caller).expect("room");
+                let mut pass = quotas.enter(&caller, ClientApi::Chat).expect("room");
                 pass.foresee(Foreseen::of(&decoded.request, 240)).expect("room");
                 let usage = backends::Usage { prompt_tokens: 240, completion_tokens: 64, ..Default::default() };
                 pass.settle(Some(&usage), Some(0.0001), Some("m"));

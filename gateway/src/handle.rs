@@ -141,7 +141,7 @@ impl Bare<'_> {
     /// What its caller is told instead of an answer.
     pub async fn answered(self, gateway: &Arc<Gateway>) -> Result<Response<Body>, ApiError> {
         let Self { runtime, api, headers: asked_with, caller, bytes, id, arrived } = self;
-        let mut pass = runtime.quotas.enter(&caller).map_err(refused)?;
+        let mut pass = runtime.quotas.enter(&caller, api).map_err(refused)?;
         let shelf = (api == ClientApi::Responses).then(|| runtime.kept.shelf(caller.team.as_ref())).flatten();
         let body = bytes.clone();
         let decoded = match api {
@@ -151,7 +151,8 @@ impl Bare<'_> {
         let decoded = decoded.map_err(refused)?;
 
         let mut facts = facts::of(&decoded, &caller, asked_with, &runtime.config);
-        pass.foresee(Foreseen::of(&decoded.request, facts.prompt_tokens)).map_err(refused)?;
+        let foreseen = pass.foresee(Foreseen::of(&decoded.request, facts.prompt_tokens));
+        foreseen.map_err(|error| refused(pass.told(api, error)))?;
         let (prefix, session) = facts::prefix::of(&runtime, &decoded.request, &caller, asked_with, facts.prompt_tokens);
         let planned = route::planned(&runtime, &mut facts, prefix.as_deref(), || pass.queue());
         let Planned { mut plan, mut reserved } = planned.await;
@@ -167,7 +168,7 @@ impl Bare<'_> {
                 Ok(true) => reserved = None,
                 Err(error) => {
                     pass.refused();
-                    return Err(refused(error));
+                    return Err(refused(pass.told(api, error)));
                 }
             }
         }

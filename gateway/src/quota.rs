@@ -55,6 +55,7 @@ use crate::{
     keys::Grant,
     respond::error::ApiError,
     settle,
+    wire::ClientApi,
 };
 
 /// The most that a quota tells apart; more are told when some of them have nothing left to remember.
@@ -136,11 +137,13 @@ impl Quotas {
     ///
     /// # Errors
     /// A 429 with the time to wait, when as much was asked for as may be.
-    pub fn enter(&self, who: &Grant) -> Result<Pass, ApiError> {
+    pub fn enter(&self, who: &Grant, api: ClientApi) -> Result<Pass, ApiError> {
         let mut pass = Pass::default();
         for counted in self.of(who).filter(|counted| !counted.quota.needs_plan()) {
             let held = Held::new(counted.meters(who, "", "")?, None);
-            pass.hold(held).enter()?;
+            if let Err(refused) = pass.hold(held).enter() {
+                return Err(pass.told(api, refused));
+            }
         }
         Ok(pass)
     }

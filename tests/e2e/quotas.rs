@@ -79,6 +79,8 @@ async fn what_is_left_is_told_by_the_names_of_the_callers_api_and_a_refusal_has_
     assert!(second.headers()["anthropic-ratelimit-requests-reset"].to_str().unwrap().ends_with('Z'));
     let third = gateway.request("POST", "/v1/messages").json(&messages).send().await.unwrap();
     assert_eq!(third.status(), 429);
+    assert_eq!(third.headers()["anthropic-ratelimit-requests-limit"], "2", "a refusal says it as well");
+    assert_eq!(third.headers()["anthropic-ratelimit-requests-remaining"], "0");
     let error: Value = third.json().await.unwrap();
     assert_eq!((&error["type"], &error["error"]["type"]), (&json!("error"), &json!("rate_limit_error")), "{error}");
 }

@@ -133,6 +133,13 @@ impl Pass {
         }
     }
 
+    /// An error that says what is left too: a refusal above all.
+    pub fn told(&self, api: ClientApi, error: ApiError) -> ApiError {
+        let mut left = HeaderMap::new();
+        self.tell(api, &mut left);
+        ApiError { left: Some(Box::new(left)), ..error }
+    }
+
     /// Says what is left of the tightest quota, by the names that clients of the API look for.
     pub fn tell(&self, api: ClientApi, headers: &mut HeaderMap) {
         let anthropic = api == ClientApi::Messages;
