@@ -23,6 +23,7 @@ mod policy;
 mod proxy;
 mod quotas;
 mod readme;
+mod sealed;
 mod spoken;
 mod tasks;
 mod tools;

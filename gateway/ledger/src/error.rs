@@ -121,6 +121,28 @@ pub enum Damage {
         /// What its header says.
         version: u32,
     },
+    /// Fewer records are there than were signed.
+    #[error("the log was rolled back: {signed} records were signed, and {found} are there")]
+    RolledBack {
+        /// How many were signed.
+        signed: u64,
+        /// How many there are.
+        found: u64,
+    },
+    /// The records are not those that were signed.
+    #[error("the first {signed} records are not those that were signed")]
+    Root {
+        /// How many of them were.
+        signed: u64,
+    },
+    /// A checkpoint that the log's key did not sign.
+    #[error("`{}` holds a checkpoint at line {line} that the log's key did not sign", path.display())]
+    Checkpoint {
+        /// In which file.
+        path: PathBuf,
+        /// At which line.
+        line: usize,
+    },
 }
 
 impl OpenError {
@@ -139,7 +161,12 @@ impl Damage {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Version { .. } => "use the version of Pointsman that wrote it",
-            Self::Record { .. } | Self::Missing { .. } | Self::Header { .. } => {
+            Self::Record { .. }
+            | Self::Missing { .. }
+            | Self::Header { .. }
+            | Self::RolledBack { .. }
+            | Self::Root { .. }
+            | Self::Checkpoint { .. } => {
                 "restore the file from a copy, or keep this directory as evidence and begin a new one"
             }
         }

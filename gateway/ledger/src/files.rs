@@ -27,14 +27,12 @@ pub(crate) struct Files {
     end: u64,
     /// Where the zeros after them end.
     room: u64,
-    /// Keeps other writers out until this one is done.
-    _lock: File,
 }
 
 impl Files {
     /// Goes on in `file`, which ends at `end` and is positioned there.
-    pub(crate) fn new(dir: PathBuf, file: File, end: u64, lock: File) -> Self {
-        Self { dir, file, end, room: end, _lock: lock }
+    pub(crate) fn new(dir: PathBuf, file: File, end: u64) -> Self {
+        Self { dir, file, end, room: end }
     }
 
     fn make_room(&mut self, until: u64) -> io::Result<()> {

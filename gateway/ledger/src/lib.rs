@@ -9,7 +9,9 @@
 //! - a tail that a crash tore is cut back to the last whole record at the next start, and said so ([`Recovery`]);
 //! - a record that was durable once and no longer is whole is never cut away silently: opening and reading refuse;
 //! - after a failed write or sync the log takes nothing more ([`Ledger::status`]), so that no record is lost unheard;
-//! - queue, record and memory are bounded, and one directory has one writer.
+//! - queue, record and memory are bounded, and one directory has one writer;
+//! - each second all records are signed, as the root of a Merkle tree over them, so that whoever has a checkpoint can tell
+//!   whether any of them was changed, removed, put in or moved; a log that lost signed records is not opened.
 //!
 //! Knows bytes and files only: nothing of what a record means, of HTTP, or of an async runtime.
 //!
@@ -24,17 +26,20 @@ mod frame;
 mod queue;
 mod read;
 mod recover;
+mod seal;
 mod segment;
 #[cfg(test)]
 mod tests;
 mod ticket;
+mod tree;
 mod writer;
 
 use std::{
     cell::Cell,
+    fs::File,
     io,
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, mpsc},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -44,11 +49,13 @@ use serde::Serialize;
 pub use error::{AppendError, Damage, Failure, OpenError, ReadError};
 pub use frame::MAX_RECORD_BYTES;
 pub use read::{Reader, read};
+pub use seal::verifier_key;
 pub use ticket::Ticket;
 
 use files::Files;
 use queue::Queue;
 use recover::Recovered;
+use seal::Seal;
 use writer::{Disk, Writer};
 
 /// The bounds of a ledger.
@@ -63,11 +70,19 @@ pub struct Options {
     /// Under load, the least time from the start of one group to the start of the next: what it adds to the time
     /// until a record is durable, it saves in CPU. An idle log syncs at once.
     pub pace: Duration,
+    /// How often what is durable is signed, where it is.
+    pub checkpoints: Option<Duration>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { segment_bytes: 256 << 20, queue_records: 65_536, queue_bytes: 32 << 20, pace: Duration::from_millis(2) }
+        Self {
+            segment_bytes: 256 << 20,
+            queue_records: 65_536,
+            queue_bytes: 32 << 20,
+            pace: Duration::from_millis(2),
+            checkpoints: Some(Duration::from_secs(1)),
+        }
     }
 }
 
@@ -114,6 +129,11 @@ pub struct Ledger(Arc<Log>);
 struct Log {
     queue: Arc<Queue>,
     writer: Mutex<Option<JoinHandle<()>>>,
+    /// Told to stop by being dropped.
+    sealer: Mutex<Option<(mpsc::Sender<()>, JoinHandle<()>)>>,
+    verifier_key: Option<String>,
+    /// Keeps other writers out until this one is done.
+    lock: Mutex<Option<File>>,
 }
 
 impl Ledger {
@@ -124,34 +144,26 @@ impl Ledger {
     pub fn open(dir: &Path, options: Options) -> Result<(Self, Recovery), OpenError> {
         let lock = recover::lock(dir)?;
         let Recovered { file, end, report } = recover::recover(dir)?;
-        let disk = Files::new(dir.into(), file, end.offset, lock);
-        let ledger = Self::start(disk, dir, end, report.records, &options).map_err(|cause| OpenError::Io {
-            action: "start the writer thread of",
-            path: dir.into(),
-            cause,
-        })?;
-        Ok((ledger, report))
+        let disk = Files::new(dir.into(), file, end.offset);
+        let failed = |cause| OpenError::Io { action: "start the threads of", path: dir.into(), cause };
+        let seal = options.checkpoints.map(|every| Ok::<_, OpenError>((every, Seal::open(dir, report.records)?)));
+        let seal = seal.transpose()?;
+        let mut log = Log::start(disk, dir, end, report.records, &options).map_err(failed)?;
+        log.lock = Mutex::new(Some(lock));
+        if let Some((every, seal)) = seal {
+            let (stop, stopped) = mpsc::channel();
+            let queue = Arc::clone(&log.queue);
+            log.verifier_key = Some(seal.verifier_key());
+            let thread = thread::Builder::new().name("ledger-seal".into());
+            let thread = thread.spawn(move || seal.run(&queue, every, &stopped)).map_err(failed)?;
+            log.sealer = Mutex::new(Some((stop, thread)));
+        }
+        Ok((Self(Arc::new(log)), report))
     }
 
-    fn start(
-        disk: impl Disk + 'static,
-        dir: &Path,
-        end: ticket::Base,
-        next: u64,
-        options: &Options,
-    ) -> io::Result<Self> {
-        let queue = Arc::new(Queue::new(options, next));
-        let writer = Writer {
-            queue: Arc::clone(&queue),
-            disk,
-            dir: dir.into(),
-            end,
-            durable: next,
-            segment_bytes: options.segment_bytes,
-            pace: options.pace,
-        };
-        let thread = thread::Builder::new().name("ledger".into()).spawn(|| writer.run())?;
-        Ok(Self(Arc::new(Log { queue, writer: Mutex::new(Some(thread)) })))
+    /// What whoever verifies the log has to know of its key, where it is signed: name, hash and key, as signed notes write them.
+    pub fn verifier_key(&self) -> Option<&str> {
+        self.0.verifier_key.as_deref()
     }
 
     /// Numbers `record` and hands it to the writer. Waits for no disk: the ticket does.
@@ -186,6 +198,33 @@ impl Ledger {
 }
 
 impl Log {
+    fn start(
+        disk: impl Disk + 'static,
+        dir: &Path,
+        end: ticket::Base,
+        next: u64,
+        options: &Options,
+    ) -> io::Result<Self> {
+        let queue = Arc::new(Queue::new(options, next));
+        let writer = Writer {
+            queue: Arc::clone(&queue),
+            disk,
+            dir: dir.into(),
+            end,
+            durable: next,
+            segment_bytes: options.segment_bytes,
+            pace: options.pace,
+        };
+        let thread = thread::Builder::new().name("ledger".into()).spawn(|| writer.run())?;
+        Ok(Self {
+            queue,
+            writer: Mutex::new(Some(thread)),
+            sealer: Mutex::default(),
+            verifier_key: None,
+            lock: Mutex::default(),
+        })
+    }
+
     fn stop(&self) {
         self.queue.close();
         // The lock is kept while joining: whoever closes second returns only when all is written.
@@ -193,6 +232,15 @@ impl Log {
         if let Some(thread) = writer.take() {
             thread.join().expect("the writer thread catches its own panics");
         }
+        drop(writer);
+        let mut sealer = self.sealer.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((stop, thread)) = sealer.take() {
+            drop(stop);
+            if thread.join().is_err() {
+                tracing::error!("the thread that signs the ledger panicked; its last records are not signed");
+            }
+        }
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
 

@@ -26,6 +26,17 @@ pub fn read(dir: &Path) -> Result<Reader, ReadError> {
     Ok(Reader { dir: dir.into(), current })
 }
 
+/// The same from a record on, found by the names of the segments.
+pub(crate) fn read_from(dir: &Path, sequence: u64) -> Result<Reader, ReadError> {
+    let segments = segment::list(dir).map_err(|cause| ReadError::Io { path: dir.into(), cause })?;
+    let first = segments.into_iter().rfind(|first| *first <= sequence);
+    let current = first.map(|first| open(dir, first)).transpose()?.flatten();
+    let mut reader = Reader { dir: dir.into(), current };
+    let next = |reader: &Reader| reader.current.as_ref().map(|current| current.frames.sequence());
+    while next(&reader).is_some_and(|next| next < sequence) && reader.advance()?.is_some() {}
+    Ok(reader)
+}
+
 /// The records of a ledger in order, in bounded memory.
 ///
 /// Ends at the last whole record; one that is half written does not count. After an error it ends.
@@ -54,7 +65,8 @@ impl Iterator for Reader {
 }
 
 impl Reader {
-    fn advance(&mut self) -> Result<Option<(Position, Vec<u8>)>, ReadError> {
+    /// The next record, if one is there; more may be there later.
+    pub(crate) fn advance(&mut self) -> Result<Option<(Position, Vec<u8>)>, ReadError> {
         loop {
             let Some(current) = &mut self.current else { return Ok(None) };
             if let Some(record) = current.record(&self.dir)? {

@@ -54,6 +54,8 @@ enum Command {
     },
     /// Count requests, tokens and cost by day, team, key, context, use, API, route, decision, model, licence, tier and deployment
     Report,
+    /// Print the key that checkpoints of the ledger are signed with, for `pointsman-audit verify`
+    Key,
 }
 
 pub(super) fn run(args: &Audit) -> anyhow::Result<bool> {
@@ -62,6 +64,15 @@ pub(super) fn run(args: &Audit) -> anyhow::Result<bool> {
         (None, Some(config)) => outline(config, &Environment::process())?.data_dir,
         (None, None) => PathBuf::from(crate::config::DATA_DIR),
     };
+    if let Command::Key = args.command {
+        let key = ledger::verifier_key(&data_dir.join("ledger"))?;
+        let key = key.with_context(|| format!("the ledger in `{}` was never signed", data_dir.display()))?;
+        match args.json {
+            true => print_json(&serde_json::json!({ "key": key }))?,
+            false => print(&format!("{key}\n"))?,
+        }
+        return Ok(true);
+    }
     let entries = read(&data_dir)?.filter(|entry| entry.as_ref().map_or(true, |entry| args.wants(entry)));
     match args.command {
         Command::List { last } => list(entries, last as usize, args.json),
@@ -76,6 +87,7 @@ pub(super) fn run(args: &Audit) -> anyhow::Result<bool> {
             }
             Ok(true)
         }
+        Command::Key => Ok(true),
     }
 }
 

@@ -4,13 +4,14 @@ use std::{
     fs::File,
     io,
     path::Path,
+    sync::Arc,
     sync::mpsc::{Receiver, Sender, channel},
 };
 
 use tempfile::tempdir;
 
 use super::{append_each, open, read_all, written};
-use crate::{AppendError, Ledger, MAX_RECORD_BYTES, Options, files::Files, segment, ticket::Base, writer::Disk};
+use crate::{AppendError, Ledger, Log, MAX_RECORD_BYTES, Options, files::Files, segment, ticket::Base, writer::Disk};
 
 /// What happens to each call of the writer: `Ok` does nothing, `Err` fails it, a panic is a panic.
 struct Script<F>(F);
@@ -38,7 +39,7 @@ impl<F: FnMut(Call) -> io::Result<()> + Send> Disk for Script<F> {
 
 fn start(disk: impl Disk + 'static, options: &Options) -> Ledger {
     let end = Base { segment: 0, offset: segment::HEADER_BYTES as u64 };
-    Ledger::start(disk, Path::new("ledger"), end, 0, options).unwrap()
+    Ledger(Arc::new(Log::start(disk, Path::new("ledger"), end, 0, options).unwrap()))
 }
 
 /// A ledger whose disk does nothing until its sync is let through, and whose calls are told.
@@ -111,8 +112,7 @@ fn a_full_device_fails_closed_and_says_so() {
     let dir = tempdir().unwrap();
     written(dir.path(), Options::default(), &["from before"]);
     let device = File::options().write(true).open("/dev/full").unwrap();
-    let lock = File::open(segment::path(dir.path(), 0)).unwrap();
-    let ledger = start(Files::new(dir.path().into(), device, 0, lock), &Options::default());
+    let ledger = start(Files::new(dir.path().into(), device, 0), &Options::default());
     let result = ledger.append(&"does not fit").and_then(|ticket| ticket.wait());
     let Err(AppendError::Failed(failure)) = result else { panic!("{result:?}") };
     assert_eq!(failure.cause.kind(), io::ErrorKind::StorageFull);

@@ -11,7 +11,7 @@ use proptest::{collection::vec, prelude::*};
 use tempfile::tempdir;
 
 use super::{append_each, open, read_all};
-use crate::{Ledger, Options, segment, ticket::Base, writer::Disk};
+use crate::{Ledger, Log, Options, segment, ticket::Base, writer::Disk};
 
 const SECTOR: usize = 512;
 
@@ -91,7 +91,7 @@ proptest! {
         let end = Base { segment: 0, offset: first.bytes.len() as u64 };
         let platter = Platter { segments: Arc::new(Mutex::new(vec![first])), syncs_left };
         let options = Options { segment_bytes, pace: Duration::ZERO, ..Options::default() };
-        let ledger = Ledger::start(platter.clone(), Path::new("platter"), end, 0, &options).unwrap();
+        let ledger = Ledger(Arc::new(Log::start(platter.clone(), Path::new("platter"), end, 0, &options).unwrap()));
         let mut tickets = Vec::new();
         let mut acknowledged = 0;
         for (number, record) in records.iter().enumerate() {
