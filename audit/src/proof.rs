@@ -6,7 +6,7 @@ use std::{fmt::Write as _, fs, io, path::Path};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 
 use crate::{
-    note::{VerifierKey, notes},
+    note::VerifierKey,
     tree::{self, Hash},
     verify::Read,
 };
@@ -38,9 +38,8 @@ impl std::error::Error for NoProof {}
 /// # Errors
 /// The record is not under it, or the ledger is not what it says.
 pub fn prove(folder: &Path, key: &VerifierKey, index: u64) -> Result<String, NoProof> {
-    let history = fs::read_to_string(folder.join("tlog/checkpoints")).map_err(NoProof::Io)?;
+    let note = fs::read_to_string(folder.join("tlog/checkpoint")).map_err(NoProof::Io)?;
     let because = |why: String| NoProof::Because(why);
-    let note = notes(&history).0.pop().ok_or_else(|| because("there is no checkpoint yet".to_owned()))?;
     let checkpoint = key.checkpoint(&note);
     let checkpoint = checkpoint.ok_or_else(|| because("the newest checkpoint was not signed by the key".to_owned()))?;
     if index >= checkpoint.size {

@@ -99,6 +99,12 @@ pub fn verify(folder: &Path, key: &VerifierKey, kept: &[String]) -> Report {
             None => report.finds(Verdict::Altered, format!("checkpoint {} was not signed by the key", nth + 1)),
         }
     }
+    if let Ok(newest) = fs::read(folder.join("tlog/checkpoint")) {
+        match key.checkpoint(&String::from_utf8_lossy(&newest)) {
+            Some(checkpoint) => all.push(checkpoint),
+            None => report.finds(Verdict::Altered, "the newest checkpoint was not signed by the key".to_owned()),
+        }
+    }
     for (nth, note) in kept.iter().enumerate() {
         match key.checkpoint(note) {
             Some(checkpoint) => all.push(checkpoint),

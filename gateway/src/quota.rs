@@ -5,7 +5,7 @@
 //! answer ends: what was not used is given back, what was used beyond is owed. So limits hold exactly, however many ask at once;
 //! what can exceed them is only what one request takes beyond what was foreseen (a prompt longer than its estimate, an answer
 //! without `max_tokens`), and nothing more is let in until that has drained. A request that is refused counts nowhere,
-//! and no model, host or ledger hears of it. The gateways of a fleet share what there is ([`rate`], [`places`]), and no request
+//! and no model, host or ledger hears of it. The gateways of a fleet share what there is (`rate`, `places`), and no request
 //! waits for them.
 //!
 //! | step | when | what is taken |

@@ -136,12 +136,10 @@ pub enum Damage {
         signed: u64,
     },
     /// A checkpoint that the log's key did not sign.
-    #[error("`{}` holds a checkpoint at line {line} that the log's key did not sign", path.display())]
+    #[error("`{}` ends in a checkpoint that the log's key did not sign", path.display())]
     Checkpoint {
         /// In which file.
         path: PathBuf,
-        /// At which line.
-        line: usize,
     },
 }
 

@@ -2,7 +2,8 @@
 //!
 //! A checkpoint is a note (c2sp.org/tlog-checkpoint, signed-note): the log's name, how many records it has, the root of their tree
 //! ([`crate::tree`]), and an Ed25519 signature by the log's own key. Whoever has one can tell later whether any record that it
-//! covers was changed, removed, put in or moved. All of them are kept, one after the other, in `checkpoints`.
+//! covers was changed, removed, put in or moved. The newest is `checkpoint`; one a minute, and the last of each run, are kept one
+//! after the other in `checkpoints`.
 //!
 //! One thread reads what is durable back from the segments, so no record waits for it, and what is signed is what is on disk. A
 //! log that has fewer records than were signed was rolled back and is not opened; neither is one whose records have another
@@ -10,14 +11,14 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Write as _},
+    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::{
         Arc,
         mpsc::{Receiver, RecvTimeoutError},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -33,6 +34,11 @@ use crate::{
     read::read_from,
     tree::{Hash, Tree},
 };
+
+/// How often a checkpoint is kept for good while the log grows.
+const KEPT: Duration = Duration::from_secs(60);
+/// The end of the history that is read at a start; a note has some hundred bytes.
+const TAIL_BYTES: u64 = 64 << 10;
 
 /// The kind of an Ed25519 key in a note.
 const ED25519_KIND: u8 = 1;
@@ -56,6 +62,9 @@ pub(crate) struct Seal {
     /// Where the records after those of the tree begin.
     reader: Option<Reader>,
     checkpoints: File,
+    /// When one was kept last, and over how many records.
+    kept_at: Option<Instant>,
+    kept_size: u64,
 }
 
 /// A checkpoint.
@@ -118,8 +127,9 @@ impl Signer {
         format!("{text}\n\u{2014} {} {}\n", self.name, BASE64_STANDARD.encode(signed))
     }
 
-    /// The checkpoint of a text that this key signed.
-    fn verified(&self, text: &str, signature: &str) -> Option<Checkpoint> {
+    /// The checkpoint of a note that this key signed.
+    fn verified(&self, note: &str) -> Option<Checkpoint> {
+        let (text, signature) = note.split_once("\n\n")?;
         let mut lines = text.lines();
         let (name, size, root) = (lines.next()?, lines.next()?, lines.next()?);
         let signed = signature.trim_end().strip_prefix("\u{2014} ")?.strip_prefix(&self.name)?.strip_prefix(' ')?;
@@ -146,12 +156,31 @@ impl Seal {
             move |cause| OpenError::Io { action, path, cause }
         };
         fs::create_dir_all(&folder).map_err(io("create", &folder))?;
-        let history = match fs::read_to_string(&path) {
+        let checkpoints = OpenOptions::new().create(true).read(true).append(true).mode(0o600).open(&path);
+        let checkpoints = checkpoints.map_err(io("open", &path))?;
+        let (tail, before) = tail(&checkpoints).map_err(io("read", &path))?;
+        let newest = folder.join("checkpoint");
+        let newest = match fs::read_to_string(&newest) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            read => read.map_err(io("read", &path))?,
+            read => read.map_err(io("read", &newest))?,
         };
-        let signer = Signer::open(&folder, history.is_empty())?;
-        let last = last(&history, &signer).map_err(|bad| Damage::Checkpoint { path: path.clone(), line: bad })?;
+        let signer = Signer::open(&folder, tail.is_empty() && newest.is_empty())?;
+        let whole = whole(&tail);
+        if whole < tail.len() {
+            // A crash tore the last one.
+            checkpoints.set_len(before + whole as u64).map_err(io("cut", &path))?;
+        }
+        let (mut last, mut kept_size): (Option<Checkpoint>, u64) = (None, 0);
+        for (note, name) in [(last_note(&tail[..whole]), "checkpoints"), (&*newest, "checkpoint")] {
+            if note.is_empty() {
+                continue;
+            }
+            let checkpoint = signer.verified(note).ok_or_else(|| Damage::Checkpoint { path: folder.join(name) })?;
+            if name == "checkpoints" {
+                kept_size = checkpoint.size;
+            }
+            last = last.filter(|last| last.size >= checkpoint.size).or(Some(checkpoint));
+        }
         let (tree, reader) = match &last {
             None => (Tree::default(), None),
             Some(Checkpoint { size, .. }) if *size > durable => {
@@ -170,15 +199,7 @@ impl Seal {
                 (tree, reader)
             }
         };
-        let checkpoints = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
-        let mut checkpoints = checkpoints.map_err(io("open", &path))?;
-        if !history.is_empty() && !history.ends_with("\n\n") {
-            // A crash tore the last one; it ends here, so that the next begins by itself.
-            let whole = history.rfind("\n\n").map_or(0, |at| at + 2);
-            checkpoints.set_len(whole_notes(&history[..whole]) as u64).map_err(io("cut", &path))?;
-        }
-        checkpoints.flush().map_err(io("open", &path))?;
-        Ok(Self { dir: dir.to_owned(), signer, tree, reader, checkpoints })
+        Ok(Self { dir: dir.to_owned(), signer, tree, reader, checkpoints, kept_at: None, kept_size })
     }
 
     /// What a verifier has to know.
@@ -186,9 +207,12 @@ impl Seal {
         self.signer.verifier_key()
     }
 
-    /// Signs the records that are durable and were not signed yet, if there are any.
-    fn seal(&mut self, durable: u64) -> Result<(), String> {
-        if durable <= self.tree.size() {
+    /// Signs the records that are durable and were not signed yet, if there are any; `ends` where no more come.
+    fn seal(&mut self, durable: u64, ends: bool) -> Result<(), String> {
+        let grown = durable > self.tree.size();
+        let keeps = ends || self.kept_at.is_none_or(|kept| kept.elapsed() >= KEPT);
+        let is_kept = self.tree.size() <= self.kept_size;
+        if !grown && (!ends || is_kept) {
             return Ok(());
         }
         let why = |error: &dyn std::fmt::Display| error.to_string();
@@ -206,12 +230,18 @@ impl Seal {
         let folder = folder(&self.dir);
         self.tree.write(&folder).map_err(|error| why(&error))?;
         let note = self.signer.sign(&Checkpoint { size: self.tree.size(), root: self.tree.root() });
-        let write = || -> io::Result<()> {
-            (&self.checkpoints).write_all(format!("{note}\n").as_bytes())?;
-            self.checkpoints.sync_data()?;
+        let mut write = || -> io::Result<()> {
             let (beside, newest) = (folder.join("checkpoint.new"), folder.join("checkpoint"));
-            fs::write(&beside, &note)?;
-            fs::rename(beside, newest)
+            let mut file = File::create(&beside)?;
+            file.write_all(note.as_bytes())?;
+            file.sync_all()?;
+            fs::rename(beside, newest)?;
+            if keeps {
+                (&self.checkpoints).write_all(format!("{note}\n").as_bytes())?;
+                self.checkpoints.sync_data()?;
+                (self.kept_at, self.kept_size) = (Some(Instant::now()), self.tree.size());
+            }
+            Ok(())
         };
         write().map_err(|error| why(&error))
     }
@@ -221,7 +251,7 @@ impl Seal {
         let mut failed = false;
         loop {
             let stops = !matches!(stop.recv_timeout(every), Err(RecvTimeoutError::Timeout));
-            match self.seal(queue.status().durable_records) {
+            match self.seal(queue.status().durable_records, stops) {
                 Ok(()) => failed = false,
                 Err(why) if !std::mem::replace(&mut failed, true) => {
                     tracing::error!(why, "the ledger cannot be signed; it is tried again each second");
@@ -247,24 +277,35 @@ pub fn verifier_key(dir: &Path) -> Result<Option<String>, OpenError> {
     }
 }
 
-/// The newest checkpoint of a history; the line of one that its key did not sign. A last one that is torn is none.
-fn last(history: &str, signer: &Signer) -> Result<Option<Checkpoint>, usize> {
-    let mut last = None;
-    let mut line = 1;
-    let whole = &history[..whole_notes(history)];
-    let mut parts = whole.split_terminator("\n\n");
-    while let (Some(text), Some(signature)) = (parts.next(), parts.next()) {
-        last = Some((text, signature, line));
-        line += text.lines().count() + signature.lines().count() + 2;
-    }
-    // The ones before it are a verifier's business: a start has no time for years of them.
-    last.map(|(text, signature, line)| signer.verified(text, signature).ok_or(line)).transpose()
+/// The end of a history, and how many bytes are before it.
+fn tail(mut file: &File) -> io::Result<(String, u64)> {
+    let before = file.metadata()?.len().saturating_sub(TAIL_BYTES);
+    file.seek(SeekFrom::Start(before))?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    // What is no text was not signed; the first character may be cut in two.
+    Ok((String::from_utf8_lossy(&bytes).into_owned(), before))
 }
 
-/// Where the whole notes of a history end: each has two parts that end in an empty line.
-fn whole_notes(history: &str) -> usize {
-    let ends: Vec<usize> = history.match_indices("\n\n").map(|(at, end)| at + end.len()).collect();
-    ends.len().checked_sub(1 + ends.len() % 2).map_or(0, |last| ends[last])
+/// Where the last whole note ends: with an empty line after its signatures.
+fn whole(history: &str) -> usize {
+    let mut end = history.len();
+    while let Some(at) = history[..end].rfind("\n\n") {
+        let paragraph = history[..at].rfind("\n\n").map_or(0, |before| before + 2);
+        if history[paragraph..at].starts_with('\u{2014}') {
+            return at + 2;
+        }
+        end = at + 1;
+    }
+    0
+}
+
+/// The last of some whole notes, without the empty line after it.
+fn last_note(history: &str) -> &str {
+    let Some(history) = history.strip_suffix("\n\n") else { return "" };
+    let Some(text_ends) = history.rfind("\n\n") else { return "" };
+    let begins = history[..text_ends].rfind("\n\n").map_or(0, |before| before + 2);
+    &history[begins..]
 }
 
 /// The tree of the first `size` records, read again, and what reads on.
@@ -328,6 +369,27 @@ mod tests {
         let other = tempfile::tempdir().unwrap();
         append(other.path(), 0, 750);
         assert_eq!(newest(other.path()).lines().nth(2), note.lines().nth(2));
+    }
+
+    #[test]
+    fn a_checkpoint_is_kept_once_however_often_it_is_looked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        for run in 1..4 {
+            let (ledger, _) = Ledger::open(dir.path(), options()).unwrap();
+            for nth in [2 * run - 1, 2 * run] {
+                ledger.append(&"x").unwrap().wait().unwrap();
+                // Until it is signed: the second one within the minute that the first one was kept in.
+                let size = nth.to_string();
+                let newest = || fs::read_to_string(folder(dir.path()).join("checkpoint")).unwrap_or_default();
+                while newest().lines().nth(1) != Some(&size) {
+                    std::thread::yield_now();
+                }
+            }
+            ledger.close().unwrap();
+        }
+        let history = fs::read_to_string(folder(dir.path()).join("checkpoints")).unwrap();
+        let sizes: Vec<&str> = history.split("\n\n").filter_map(|part| part.lines().nth(1)).collect();
+        assert_eq!(sizes, ["1", "2", "3", "4", "5", "6"]);
     }
 
     #[test]

@@ -94,7 +94,16 @@ pub(super) fn run(args: &Keys) -> anyhow::Result<bool> {
         bail!("`{}` names no keys file; add `keys: keys.yaml`", config.display());
     };
     match Address::of(outline.fleet.as_ref()) {
-        Some(address) => fleet::keys::change(&address, path, || done(args, config, &outline, path))?,
+        Some(address) => {
+            let changed = fleet::keys::change(&address, path, || done(args, config, &outline, path));
+            match (changed, &args.command) {
+                (Err(why), Command::List { .. }) => {
+                    eprintln!("{why:#}; these are the keys as this machine heard them last");
+                    done(args, config, &outline, path)?;
+                }
+                (changed, _) => changed?,
+            }
+        }
         None => done(args, config, &outline, path)?,
     }
     Ok(true)

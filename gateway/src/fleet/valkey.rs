@@ -72,7 +72,7 @@ impl Valkey {
         command.query_async(&mut self.connection()).await
     }
 
-    /// Adds a question about a rate; its answer is how many were given and how full the bucket is, as [`Full`].
+    /// Adds a question about a rate; its answer is how many were given and how full the bucket is.
     pub fn ask_rate(&self, questions: &mut Pipeline, name: &str, most: u64, ask: Ask) {
         let Ask { owed, wanted, returned } = ask;
         questions.cmd("EVAL").arg(RATE).arg(2).arg(self.entry(name)).arg(self.entry("epoch"));
