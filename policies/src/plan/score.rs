@@ -16,7 +16,6 @@ mod key;
 
 use std::sync::Arc;
 
-use catalog::Decision;
 use serde::Serialize;
 use wide::f32x8;
 
@@ -24,7 +23,7 @@ use self::{
     factors::{Eight, Expected, Known, Means, TOGETHER},
     key::{Key, shorten},
 };
-use super::Candidate;
+use super::{Candidate, Licensed};
 use crate::{
     Capabilities, Capability, Facts, Live, Snapshot,
     eligible::{Able, Eligible},
@@ -247,6 +246,11 @@ impl Fits {
         let fit = self.of[key.at()];
         &self.lists[usize::from(fit.list)].able[fit.at as usize]
     }
+
+    fn licensed(&self, key: Key) -> &Arc<Licensed> {
+        let fit = self.of[key.at()];
+        &self.lists[usize::from(fit.list)].licensed[fit.at as usize]
+    }
 }
 
 /// By how many lanes are filled: all bits of those.
@@ -300,12 +304,7 @@ impl<'a> Asked<'a> {
     }
 
     /// Ranks those that may serve, and makes candidates of `keep` of them: see [`shorten`].
-    pub(super) fn order(
-        &self,
-        fits: &mut Fits,
-        keep: usize,
-        decision: impl Fn(&Able) -> Arc<Decision>,
-    ) -> Vec<Candidate> {
+    pub(super) fn order(&self, fits: &mut Fits, keep: usize) -> Vec<Candidate> {
         let usual = fits.sums.means.usual();
         let one_running = 1.0 / fits.sums.running.reduce_add().max(1.0);
         let spread = |eight: &Eight<'_>| f32x8::ONE - eight.running() * one_running;
@@ -341,14 +340,12 @@ impl<'a> Asked<'a> {
             let (usd, ms) = (self.expected.usd(&eight).to_array(), self.expected.ms(&eight).to_array());
             for (lane, key) in keys.iter().enumerate() {
                 let able = eight.able[lane];
-                let row = &table.rows[able.row as usize];
                 candidates.push(Candidate {
-                    deployment: row.deployment,
-                    model: table.served(row).id.clone(),
+                    deployment: able.deployment as usize,
+                    licensed: Arc::clone(fits.licensed(*key)),
                     score: f64::from(totals[lane]),
-                    decision: decision(able),
                     group: Some(able.group).filter(|group| *group != NO_GROUP),
-                    leaves_out: self.spared.common(row.lacks),
+                    leaves_out: self.spared.common(table.rows[able.row as usize].lacks),
                     made_of: Score {
                         expected_usd: Some(usd[lane]).filter(|usd| !usd.is_nan()),
                         expected_ms: Some(ms[lane]).filter(|ms| !ms.is_nan()),
