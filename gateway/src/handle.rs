@@ -407,7 +407,7 @@ async fn answer<'a>(
         leave.map(|leave| leave.record(request, deployment, content_type.clone(), passed))
     };
     settlement.serves(deployed, committed.attempt, committed.first_token, request.stream, length);
-    let told = Told { model: &chosen.model, ..told };
+    let told = Told { model: chosen.model(), ..told };
     let own = |event: &Event| matches!(event, Event::Frame(frame) | Event::Whole(frame) if frame.own);
     let passed = committed.head.iter().any(own);
     if request.stream {

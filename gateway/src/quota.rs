@@ -176,8 +176,8 @@ impl Quotas {
             let mut refused = None;
             let mut models: Vec<Arc<str>> = Vec::new();
             for candidate in &plan.candidates {
-                if !models.contains(&candidate.model) && quota.serves(&candidate.model) {
-                    models.push(Arc::clone(&candidate.model));
+                if !models.contains(candidate.model()) && quota.serves(candidate.model()) {
+                    models.push(Arc::clone(candidate.model()));
                 }
             }
             for model in models {
@@ -188,7 +188,7 @@ impl Quotas {
                     }
                     Err(error) => {
                         held.give_back_all();
-                        plan.candidates.retain(|candidate| candidate.model != model);
+                        plan.candidates.retain(|candidate| *candidate.model() != model);
                         refused.get_or_insert(error);
                     }
                 }
@@ -200,7 +200,7 @@ impl Quotas {
         // The dearest place decides: whoever answers in the end costs no more.
         let usage = foreseen.usage();
         let dearest = |model: Option<&str>| {
-            let of = plan.candidates.iter().filter(|candidate| model.is_none_or(|model| *candidate.model == *model));
+            let of = plan.candidates.iter().filter(|candidate| model.is_none_or(|model| **candidate.model() == *model));
             of.filter_map(|candidate| settle::cost(&deployments[candidate.deployment], &usage)).fold(0.0, f64::max)
         };
         let mut refused = None;
@@ -215,7 +215,7 @@ impl Quotas {
                 refused.get_or_insert(error);
             }
         }
-        plan.candidates.retain(|candidate| !without.iter().any(|model| **model == *candidate.model));
+        plan.candidates.retain(|candidate| !without.iter().any(|model| **model == **candidate.model()));
         match refused {
             Some(error) if plan.candidates.is_empty() => Err(error),
             _ => Ok(plan.candidates.first().map(|candidate| candidate.deployment) != first),

@@ -82,7 +82,7 @@ fn decision<'a>(runtime: &'a Runtime, asked: &Asked<'a>, plan: &'a Plan) -> Deci
         .iter()
         .map(|chosen| {
             let facts = &runtime.deployed[chosen.deployment].facts;
-            candidate(Some(facts), &chosen.model, &chosen.decision, chosen.leaves_out)
+            candidate(Some(facts), chosen.model(), chosen.decision(), chosen.leaves_out)
         })
         .collect();
     let use_ = &caller.context.use_;

@@ -97,12 +97,21 @@ fn bench(c: &mut Criterion) {
     println!("compile: {ROUTES} routes x {DEPLOYMENTS} deployments in {:.1?}", began.elapsed());
     let snapshot = Snapshot { catalog: &catalog, policies: &policies, deployments: &deployments, live: &live };
 
+    let unmeasured = |n: usize| if n.is_multiple_of(3) { Live::UNMEASURED } else { live[n] };
+    let unmeasured: Vec<Live> = (0..DEPLOYMENTS).map(unmeasured).collect();
+    let stale: Vec<Live> = live.iter().map(|live| Live { fresh: false, ..*live }).collect();
+
     let asked_by_name = deployments[0].model.clone();
-    for (name, facts) in [
-        ("five named models", facts("auto", "ru")),
-        ("a model by its name", facts(&asked_by_name, "en")),
-        ("any of 300", facts("widest", "en")),
+    // The upper half of a draw that is a multiple of 50 has the request try one anew that nothing was heard of lately.
+    let explores = Facts { draw: 50 << 32 | 7, ..facts("widest", "en") };
+    for (name, facts, live) in [
+        ("five named models", facts("auto", "ru"), &live),
+        ("a model by its name", facts(&asked_by_name, "en"), &live),
+        ("any of 300", facts("widest", "en"), &live),
+        ("any of 300, a third unmeasured", facts("widest", "en"), &unmeasured),
+        ("any of 300, one tried anew", explores, &stale),
     ] {
+        let snapshot = Snapshot { live, ..snapshot };
         let whole = plan(&facts, &snapshot);
         let candidates = whole.candidates.len();
         let mut took: Vec<Duration> = (0..CALLS)

@@ -9,7 +9,7 @@ use catalog::{Catalog, Mode, Then};
 
 use crate::{
     Attempts, Capabilities, Deployment, Place,
-    plan::{Cause, Rejected},
+    plan::{Cause, Out},
     preset,
     read::Spanned,
     route::{GroupText, Limits, OnNone, Prefer, Require, RouteText, Selector, When},
@@ -87,7 +87,7 @@ impl<'a> Binder<'a> {
     }
 
     /// How many deployments may serve on a route, and those that may not.
-    pub(crate) fn outcome(&self, text: &RouteText) -> (usize, Vec<Rejected>) {
+    pub(crate) fn outcome(&self, text: &RouteText) -> (usize, Vec<Out>) {
         let arms = text.split.iter().flat_map(|split| &split.arms).map(|arm| &arm.candidates[..]);
         let lists: Vec<&[Spanned<Selector>]> = arms.chain([&text.candidates[..], text.on_none.degrade_to()]).collect();
         let Listed { entries, out } = self.listed(&lists, &text.require, &[]);
@@ -181,7 +181,7 @@ impl<'a> Binder<'a> {
             match unmet(row, &self.deployments[row.deployment], &served.model, require) {
                 None => true,
                 Some((code, reason)) => {
-                    out.push(Rejected {
+                    out.push(Out {
                         deployment: Some(row.deployment),
                         model: served.id.clone(),
                         cause: Cause::Required { code, reason: reason.into() },
@@ -212,7 +212,7 @@ impl<'a> Binder<'a> {
     }
 
     /// The deployments of lists that follow one another, each once, and the candidates that nothing serves.
-    fn entries(&self, lists: &[&[Spanned<Selector>]], groups: &[GroupText]) -> (Vec<Entry>, Vec<Rejected>) {
+    fn entries(&self, lists: &[&[Spanned<Selector>]], groups: &[GroupText]) -> (Vec<Entry>, Vec<Out>) {
         let groups = self.groups(groups);
         let (mut entries, mut out) = (Vec::new(), Vec::new());
         let mut taken: HashSet<u32> = HashSet::new();
@@ -234,7 +234,7 @@ impl<'a> Binder<'a> {
                 let steps = self.steps(selector);
                 if steps.iter().all(Vec::is_empty) {
                     let cause = Cause::NotDeployed;
-                    out.push(Rejected { deployment: None, model: selector.to_string().into(), cause });
+                    out.push(Out { deployment: None, model: selector.to_string().into(), cause });
                 }
                 for rows in steps {
                     for row in rows {

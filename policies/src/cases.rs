@@ -209,32 +209,32 @@ impl Expect {
         }
         if let Some(Spanned { value: shadow, .. }) = &self.shadow {
             match plan.shadow.as_ref().and_then(|shadow| shadow.candidates.first()) {
-                Some(c) if is(c.deployment, &c.model, shadow) => {}
-                Some(c) => failures.push(format!("expected the shadow `{shadow}`, got `{}`", c.model)),
+                Some(c) if is(c.deployment, c.model(), shadow) => {}
+                Some(c) => failures.push(format!("expected the shadow `{shadow}`, got `{}`", c.model())),
                 None => failures.push(format!("expected the shadow `{shadow}`, got none")),
             }
         }
         if let Some(Spanned { value: first, .. }) = &self.first {
             match plan.candidates.first() {
-                Some(c) if is(c.deployment, &c.model, first) => {}
-                Some(c) => failures.push(format!("expected `{first}` first, got `{}`", c.model)),
+                Some(c) if is(c.deployment, c.model(), first) => {}
+                Some(c) => failures.push(format!("expected `{first}` first, got `{}`", c.model())),
                 None => failures.push(format!("expected `{first}` first, got no candidate")),
             }
         }
         if let Some(order) = &self.order {
             let holds = order.len() == plan.candidates.len()
-                && order.iter().zip(&plan.candidates).all(|(name, c)| is(c.deployment, &c.model, &name.value));
+                && order.iter().zip(&plan.candidates).all(|(name, c)| is(c.deployment, c.model(), &name.value));
             if !holds {
                 let list = |names: Vec<&str>| names.join(", ");
                 let expected = list(order.iter().map(|name| name.value.as_str()).collect());
-                let found = list(plan.candidates.iter().map(|c| &*c.model).collect());
+                let found = list(plan.candidates.iter().map(|c| &**c.model()).collect());
                 failures.push(format!("expected the order `{expected}`, got `{found}`"));
             }
         }
         for Spanned { value: never, .. } in &self.never {
-            if let Some(at) = plan.candidates.iter().position(|c| is(c.deployment, &c.model, never)) {
+            if let Some(at) = plan.candidates.iter().position(|c| is(c.deployment, c.model(), never)) {
                 failures.push(format!("expected `{never}` never, got it as candidate {}", at + 1));
-            } else if plan.reached().any(|c| is(c.deployment, &c.model, never)) {
+            } else if plan.reached().any(|c| is(c.deployment, c.model(), never)) {
                 failures.push(format!("expected `{never}` never, got it as the shadow"));
             }
         }

@@ -185,7 +185,7 @@ fn bind_some(
         aliases,
         memo: Memo::default(),
         texts,
-        table,
+        table: Arc::new(table),
     }
 }
 

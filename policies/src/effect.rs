@@ -40,8 +40,8 @@ impl Effect {
     pub(crate) fn of_plan(plan: &crate::Plan, snapshot: &Snapshot<'_>) -> Self {
         let serves = |candidate: &Candidate| Serves {
             deployment: snapshot.deployments[candidate.deployment].id.clone(),
-            model: candidate.model.to_string(),
-            tier: candidate.decision.tier.number(),
+            model: candidate.model().to_string(),
+            tier: candidate.decision().tier.number(),
         };
         Self {
             route: plan.route.as_deref().map(str::to_owned),

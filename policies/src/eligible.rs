@@ -15,12 +15,13 @@ use catalog::{Class, Date, Decision};
 use rapidhash::RapidHashMap;
 
 use crate::{
-    Capabilities, Cause, Rejected, Snapshot,
+    Capabilities, Cause, Snapshot,
+    plan::{Licensed, Out},
     set::Entry,
     table::{Row, Served, Table},
 };
 
-/// Deployments that are kept together, over all lists, uses and needs; 40 bytes each. Where more come, all of them go.
+/// Deployments that are kept together, over all lists, uses and needs; 48 bytes each. Where more come, all of them go.
 const MOST_KEPT: usize = 1 << 18;
 
 /// The deployments of a list, for one use and needs.
@@ -28,8 +29,10 @@ const MOST_KEPT: usize = 1 << 18;
 pub(crate) struct Eligible {
     /// Those that may serve, in the order of the list.
     pub(crate) able: Box<[Able]>,
+    /// The models of those; deployments of one model share it.
+    pub(crate) licensed: Box<[Arc<Licensed>]>,
     /// Those that lack something, or whose licence forbids the use.
-    pub(crate) out: Arc<[Rejected]>,
+    pub(crate) out: Arc<[Out]>,
 }
 
 /// A deployment that may serve: all that a plan reads of it, side by side, as a plan reads hundreds.
@@ -119,18 +122,24 @@ impl fmt::Debug for Memo {
 impl Eligible {
     fn new(entries: &[Entry], needs: Capabilities, allowed: &Allowed<'_>) -> Self {
         let table = &allowed.snapshot.policies.table;
-        let (mut able, mut out) = (Vec::with_capacity(entries.len()), Vec::new());
+        let (mut able, mut licensed, mut out) = (Vec::with_capacity(entries.len()), Vec::new(), Vec::new());
+        let mut of_model: Vec<Option<Arc<Licensed>>> = vec![None; table.models.len()];
         for entry in entries {
             let row = &table.rows[entry.row as usize];
-            match barred(needs, row, allowed) {
-                None => able.push(Able::new(entry, row)),
-                Some(cause) => {
-                    let model = table.served(row).id.clone();
-                    out.push(Rejected { deployment: Some(row.deployment), model, cause });
+            let model = table.served(row).id.clone();
+            match decision(needs, row, allowed) {
+                Ok(decision) => {
+                    able.push(Able::new(entry, row));
+                    let shared =
+                        of_model[row.model as usize].get_or_insert_with(|| Licensed { model, decision }.into());
+                    licensed.push(Arc::clone(shared));
+                }
+                Err(cause) => {
+                    out.push(Out { deployment: Some(row.deployment), model, cause });
                 }
             }
         }
-        Self { able: able.into(), out: out.into() }
+        Self { able: able.into(), licensed: licensed.into(), out: out.into() }
     }
 }
 
@@ -157,13 +166,14 @@ impl Able {
     }
 }
 
-/// What keeps a deployment from serving such requests, however long they are and however it is now.
-pub(crate) fn barred(needs: Capabilities, row: &Row, allowed: &Allowed<'_>) -> Option<Cause> {
+/// Why the licence allows a deployment to serve such requests; else what keeps it from them, however long they are and
+/// however it is now.
+pub(crate) fn decision(needs: Capabilities, row: &Row, allowed: &Allowed<'_>) -> Result<Arc<Decision>, Cause> {
     if let Some(missing) = needs.first_common(row.lacks) {
-        return Some(Cause::Lacks(missing));
+        return Err(Cause::Lacks(missing));
     }
     let decision = allowed.decision(row);
-    (!decision.outcome.allows()).then_some(Cause::License(decision))
+    if decision.outcome.allows() { Ok(decision) } else { Err(Cause::License(decision)) }
 }
 
 /// The licence decisions for one use.
@@ -217,7 +227,7 @@ mod tests {
             local: false,
             site: 0,
         };
-        let third = Arc::new(Eligible { able: vec![able; MOST_KEPT / 3].into(), out: Arc::default() });
+        let third = Arc::new(Eligible { able: vec![able; MOST_KEPT / 3].into(), ..Eligible::default() });
         let with = |kept: &Kept, list, today| kept.with((list, 0, Capabilities::default()), &class, &third, today);
         let mut kept = Kept::default();
         for (list, len) in [(1, 1), (2, 2), (3, 3), (4, 1), (5, 2)] {

@@ -5,24 +5,28 @@
 //! clock or does I/O: the same facts and snapshot give the same plan.
 
 mod limits;
+mod rejected;
 mod report;
 mod score;
 mod verdict;
 
 use std::sync::Arc;
 
-use catalog::{Decision, Outcome, Owed};
+use catalog::{Decision, Outcome};
 
 use crate::{
-    AskedAs, Attempts, Capabilities, Capability, Facts, Live, Queue, Reuse, Scope, Snapshot,
+    AskedAs, Attempts, Capabilities, Facts, Live, Queue, Reuse, Scope, Snapshot,
     eligible::{Able, Allowed, Eligible},
     route::Prefer,
     set::{Alert, Entry, Found, Route, Shadow},
     split::within,
 };
 
+use rejected::RuledOut;
 use score::{Asked, Fits};
 
+pub(crate) use rejected::Out;
+pub use rejected::{Cause, Rejected};
 pub use report::{AlertReport, ArmReport, CandidateReport, PlanReport, RejectedReport, ShadowReport};
 pub use score::{Factor, Reason, Score};
 pub use verdict::Verdict;
@@ -58,13 +62,20 @@ pub struct Plan {
     /// Routes that did not take the request because their expressions were errors for it.
     pub alerts: Vec<Alert>,
     /// Those that no request of its kind can use: they lack what it needs, or their licences forbid the use.
-    barred: Arc<[Rejected]>,
+    barred: Arc<[Out]>,
     /// Others that this request, its licences or their health ruled out.
-    ruled_out: Vec<Rejected>,
+    ruled_out: RuledOut,
     /// Those that no request on this route can use.
-    never: Arc<[Rejected]>,
+    never: Arc<[Out]>,
     /// Those likewise of the list that it degrades to, where that was asked.
-    never_instead: Arc<[Rejected]>,
+    never_instead: Arc<[Out]>,
+}
+
+/// A model that may be used, and why.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Licensed {
+    pub(crate) model: Arc<str>,
+    pub(crate) decision: Arc<Decision>,
 }
 
 /// A deployment that may serve the request.
@@ -72,12 +83,10 @@ pub struct Plan {
 pub struct Candidate {
     /// Its index in the snapshot.
     pub deployment: usize,
-    /// The catalog id of its model.
-    pub model: Arc<str>,
+    /// Its model: one thing to count holders of, where there would be two.
+    licensed: Arc<Licensed>,
     /// How it was ranked within its stage; higher is better.
     pub score: f64,
-    /// Why its licence allows the use, and what it asks for.
-    pub decision: Arc<Decision>,
     /// Its group in the plan's attempts.
     pub group: Option<u8>,
     /// What the request asks and it lacks, and what the route lets the request be sent without.
@@ -86,150 +95,23 @@ pub struct Candidate {
     pub made_of: Score,
 }
 
-/// A deployment or model that may not serve the request.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Rejected {
-    /// Its index in the snapshot; `None` where nothing serves the candidate.
-    pub deployment: Option<usize>,
-    /// The catalog id of its model, or the candidate as the route names it.
-    pub model: Arc<str>,
-    /// Why.
-    pub cause: Cause,
-}
-
-/// Why a deployment may not serve a request.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Cause {
-    /// The route's `require` keeps it out.
-    Required {
-        /// `required-license`, `required-region` and so on.
-        code: &'static str,
-        /// What it has, and what the route asks for.
-        reason: Arc<str>,
-    },
-    /// No deployment serves it.
-    NotDeployed,
-    /// The caller's key may not reach it.
-    OutOfScope,
-    /// The prompt does not fit.
-    ContextTooLong {
-        /// Tokens of the prompt.
-        tokens: u64,
-        /// Tokens of its context window.
-        limit: u64,
-    },
-    /// It cannot do what the request needs.
-    Lacks(Capability),
-    /// Its licence forbids the use.
-    License(Arc<Decision>),
-    /// It is not healthy.
-    Unhealthy,
-    /// A limit of its own is used up, by its own word.
-    Throttled {
-        /// For how long it takes nothing more, milliseconds.
-        ms: u32,
-    },
-    /// As many of our requests run there as it may be given.
-    Full,
-    /// It takes longer than the route allows.
-    Slow {
-        /// `required-ttft` or `required-tpot`.
-        code: &'static str,
-        /// What was measured, milliseconds.
-        ms: f32,
-        /// What the route allows, milliseconds.
-        max: f32,
-    },
-    /// It fails more often than the route allows.
-    Failing {
-        /// The share of recent attempts that failed.
-        error_rate: f32,
-        /// The share that the route allows.
-        max: f32,
-    },
-    /// Its licence asks for duties that the route does not take on.
-    Owes {
-        /// The decision that asks for them.
-        decision: Arc<Decision>,
-        /// The kinds that the route takes on.
-        allowed: Owed,
-    },
-}
-
-impl Cause {
-    /// The stable kebab-case code.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Required { code, .. } | Self::Slow { code, .. } => code,
-            Self::NotDeployed => "not-deployed",
-            Self::OutOfScope => "out-of-scope",
-            Self::ContextTooLong { .. } => "context-too-long",
-            Self::Lacks(_) => "lacks-capability",
-            Self::License(_) => "license",
-            Self::Unhealthy => "unhealthy",
-            Self::Throttled { .. } => "throttled",
-            Self::Full => "full",
-            Self::Failing { .. } => "required-error-rate",
-            Self::Owes { .. } => "required-obligations",
-        }
-    }
-}
-
-impl Rejected {
-    /// The reason's stable kebab-case code.
-    pub fn code(&self) -> &'static str {
-        self.cause.code()
+impl Candidate {
+    /// The catalog id of its model.
+    pub fn model(&self) -> &Arc<str> {
+        &self.licensed.model
     }
 
-    /// The reason in plain words.
-    pub fn reason(&self) -> String {
-        match &self.cause {
-            Cause::Required { reason, .. } => reason.to_string(),
-            Cause::NotDeployed => "no deployment serves it".to_owned(),
-            Cause::OutOfScope => "the caller's key may not use it".to_owned(),
-            Cause::ContextTooLong { tokens, limit } => {
-                format!("the prompt has about {tokens} tokens and its context window holds {limit}")
-            }
-            Cause::Lacks(capability) => format!("it lacks `{capability}`, which the request needs"),
-            Cause::License(decision) => decision.reason.to_string(),
-            Cause::Unhealthy => "it is not healthy now".to_owned(),
-            Cause::Throttled { ms } => {
-                format!("a limit of its own is used up; it says to come back in {} s", ms.div_ceil(1_000))
-            }
-            Cause::Full => "as many requests run there as it may be given".to_owned(),
-            Cause::Slow { code: "required-ttft", ms, max } => {
-                format!("its first token takes {ms:.0} ms; the route allows {max:.0}")
-            }
-            Cause::Slow { ms, max, .. } => format!("a token takes {ms:.0} ms; the route allows {max:.0}"),
-            Cause::Failing { error_rate, max } => {
-                format!(
-                    "{:.0} % of its recent attempts failed; the route allows {:.0} %",
-                    error_rate * 100.0,
-                    max * 100.0
-                )
-            }
-            Cause::Owes { decision, allowed } => {
-                let beyond: Vec<&str> = decision.owed.beyond(*allowed).names().collect();
-                let taken: Vec<&str> = allowed.names().collect();
-                let taken = if taken.is_empty() { "none".to_owned() } else { taken.join(", ") };
-                format!("its licence asks for {}; the route takes on {taken}", beyond.join(", "))
-            }
-        }
-    }
-
-    /// The licence decision, where it is the cause.
-    pub fn decision(&self) -> Option<&Decision> {
-        match &self.cause {
-            Cause::License(decision) | Cause::Owes { decision, .. } => Some(decision),
-            _ => None,
-        }
+    /// Why its licence allows the use, and what it asks for.
+    pub fn decision(&self) -> &Arc<Decision> {
+        &self.licensed.decision
     }
 }
 
 impl Plan {
     /// Everything that was considered and may not serve.
-    pub fn rejected(&self) -> impl Iterator<Item = &Rejected> {
-        self.barred.iter().chain(&self.ruled_out).chain(self.never.iter()).chain(self.never_instead.iter())
+    pub fn rejected(&self) -> impl Iterator<Item = Rejected<'_>> {
+        let never = self.never.iter().chain(self.never_instead.iter());
+        self.barred.iter().map(Out::rejected).chain(self.ruled_out.iter()).chain(never.map(Out::rejected))
     }
 
     /// Everybody who may get the request, the one that it is mirrored to last.
@@ -238,7 +120,7 @@ impl Plan {
     }
 
     /// A plan without candidates.
-    fn refused(found: &Found<'_>, ruled_out: Vec<Rejected>, verdict: Verdict) -> Self {
+    fn refused(found: &Found<'_>, ruled_out: RuledOut, verdict: Verdict) -> Self {
         let route = found.route;
         Self {
             asked_as: found.name.asked_as(),
@@ -271,17 +153,17 @@ pub(crate) fn plan_whole(facts: &Facts, snapshot: &Snapshot<'_>, keep: usize) ->
     let table = &snapshot.policies.table;
     let found = snapshot.policies.route(snapshot.catalog, facts, needs);
     let Some(route) = found.route else {
-        return Plan::refused(&found, Vec::new(), verdict::without_route(found.name.name, facts, snapshot));
+        return Plan::refused(&found, RuledOut::new(table), verdict::without_route(found.name.name, facts, snapshot));
     };
     if facts.scope.as_ref().is_some_and(|scope| !scope.takes(&route.name)) {
-        return Plan::refused(&found, Vec::new(), verdict::route_out_of_scope(route, facts, snapshot));
+        return Plan::refused(&found, RuledOut::new(table), verdict::route_out_of_scope(route, facts, snapshot));
     }
     if let Some(suffix) = found.refused_suffix() {
-        return Plan::refused(&found, Vec::new(), verdict::suffix_refused(route, found.name.name, suffix));
+        return Plan::refused(&found, RuledOut::new(table), verdict::suffix_refused(route, found.name.name, suffix));
     }
     let arm = route.split.as_deref().map(|split| split.arm(&route.name, facts));
     let listed = arm.map_or(&route.listed, |arm| &arm.listed);
-    let mut never_instead: Arc<[Rejected]> = Arc::default();
+    let mut never_instead: Arc<[Out]> = Arc::default();
     let mut asking = Asking::new(facts, snapshot, route, found.prefer(route));
     let eligible = asking.eligible(&listed.entries);
     asking.ask(&eligible);
@@ -291,7 +173,7 @@ pub(crate) fn plan_whole(facts: &Facts, snapshot: &Snapshot<'_>, keep: usize) ->
         for entry in &route.spare {
             let row = &table.rows[entry.row as usize];
             let model = &table.served(row).id;
-            let asked = |rejected: &Rejected| rejected.decision().is_some_and(|it| it.alternatives.contains(model));
+            let asked = |rejected: Rejected<'_>| rejected.decision().is_some_and(|it| it.alternatives.contains(model));
             if asking.rejected().any(asked) {
                 asking.ask_some(&spare, |deployment| deployment == row.deployment);
             }
@@ -307,7 +189,7 @@ pub(crate) fn plan_whole(facts: &Facts, snapshot: &Snapshot<'_>, keep: usize) ->
         }
         if asking.fit.is_empty() {
             let never = listed.out.iter().chain(never_instead.iter());
-            let verdict = verdict::without_candidate(facts, snapshot, asking.rejected(), never);
+            let verdict = verdict::without_candidate(facts, snapshot, asking.rejected(), never.map(Out::rejected));
             return Plan {
                 arm: arm.map(|arm| arm.name.clone()),
                 waits: route.queue.filter(|_| matches!(verdict, Verdict::Unavailable { .. })),
@@ -343,7 +225,7 @@ pub(crate) fn plan_whole(facts: &Facts, snapshot: &Snapshot<'_>, keep: usize) ->
 
 /// Who gets a request beside the one that is asked first, `first`; that one gets it anyway.
 fn mirrored(shadow: &Shadow, first: usize, found: &Found<'_>, first_asked: &Asking<'_>) -> Plan {
-    let Asking { facts, snapshot, route, .. } = *first_asked;
+    let Terms { facts, snapshot, route, .. } = first_asked.terms;
     let mut asking = Asking::new(facts, snapshot, route, found.prefer(route));
     let eligible = asking.eligible(&shadow.listed.entries);
     asking.ask_some(&eligible, |deployment| deployment != first);
@@ -354,7 +236,10 @@ fn mirrored(shadow: &Shadow, first: usize, found: &Found<'_>, first_asked: &Aski
     candidates.truncate(1);
     let more = asking.fit.len() - candidates.len();
     let verdict = match candidates.is_empty() {
-        true => verdict::without_candidate(facts, snapshot, asking.rejected(), shadow.listed.out.iter()),
+        true => {
+            let never = shadow.listed.out.iter().map(Out::rejected);
+            verdict::without_candidate(facts, snapshot, asking.rejected(), never)
+        }
         false => Verdict::Serve,
     };
     Plan {
@@ -367,8 +252,8 @@ fn mirrored(shadow: &Shadow, first: usize, found: &Found<'_>, first_asked: &Aski
     }
 }
 
-/// The deployments of one route, asked for one request.
-struct Asking<'a> {
+/// What one request on a route asks of a deployment.
+struct Terms<'a> {
     facts: &'a Facts,
     /// What a candidate has to be able to do.
     needs: Capabilities,
@@ -377,13 +262,49 @@ struct Asking<'a> {
     /// What the caller may reach, where that is not everything.
     scope: Option<&'a Scope>,
     allowed: Allowed<'a>,
+}
+
+/// The deployments of one route, asked for one request.
+struct Asking<'a> {
+    terms: Terms<'a>,
     asked: Asked<'a>,
     /// Those that may serve.
     fit: Fits,
     /// Those of the list that was asked whole that may serve no request of this kind.
-    barred: Arc<[Rejected]>,
+    barred: Arc<[Out]>,
     /// Others that may not serve.
-    ruled_out: Vec<Rejected>,
+    ruled_out: RuledOut,
+}
+
+impl Terms<'_> {
+    /// Whether the caller may reach a deployment.
+    fn reaches(&self, deployment: usize, model: &str) -> bool {
+        let id = || self.snapshot.deployments.get(deployment).map(|deployment| deployment.id.as_str());
+        self.scope.is_none_or(|scope| scope.reaches(id(), model))
+    }
+
+    /// Why one is out, as it is told: of what the caller may not reach, that comes before every other reason.
+    fn scoped(&self, out: &Out) -> Cause {
+        let reached = out.deployment.is_none_or(|deployment| self.reaches(deployment, &out.model));
+        if reached { out.cause.clone() } else { Cause::OutOfScope }
+    }
+
+    /// Why a deployment does not serve this request, now; `None` where it does.
+    fn cause(&self, able: &Able, live: &Live) -> Option<Cause> {
+        let model = || &*able.served(&self.snapshot.policies.table).id;
+        if self.scope.is_some() && !self.reaches(able.deployment as usize, model()) {
+            return Some(Cause::OutOfScope);
+        }
+        let limit = able.context_tokens;
+        if self.facts.prompt_tokens >= limit && limit != u64::MAX {
+            return Some(Cause::ContextTooLong { tokens: self.facts.prompt_tokens, limit });
+        }
+        let Some(limits) = self.route.limits.as_ref() else { return unavailable(live) };
+        // How it is now comes last, so that a deployment counts as down only where it would otherwise have served.
+        limits::owes(limits, || self.allowed.decision(&self.snapshot.policies.table.rows[able.row as usize]))
+            .or_else(|| unavailable(live))
+            .or_else(|| limits::unmet(limits, live))
+    }
 }
 
 impl<'a> Asking<'a> {
@@ -393,104 +314,69 @@ impl<'a> Asking<'a> {
         let asked = Asked::new(facts, prefer, needs.common(route.leave_out), snapshot);
         let needs = needs.without(route.leave_out);
         let scope = facts.scope.as_deref().filter(|scope| !scope.models.is_empty());
-        let (fit, barred, ruled_out) = Default::default();
-        Self { facts, needs, snapshot, route, scope, allowed, asked, fit, barred, ruled_out }
+        let terms = Terms { facts, needs, snapshot, route, scope, allowed };
+        let (fit, barred) = Default::default();
+        Self { terms, asked, fit, barred, ruled_out: RuledOut::new(&snapshot.policies.table) }
     }
 
     /// Who of a list may serve requests of this kind.
     fn eligible(&self, entries: &[Entry]) -> Arc<Eligible> {
-        self.snapshot.policies.memo.of(entries, self.needs, &self.allowed, self.facts.today)
+        let Terms { facts, needs, snapshot, allowed, .. } = &self.terms;
+        snapshot.policies.memo.of(entries, *needs, allowed, facts.today)
     }
 
     /// Asks a whole list.
     fn ask(&mut self, list: &Arc<Eligible>) {
-        self.barred = match self.scope {
+        self.barred = match self.terms.scope {
             None => Arc::clone(&list.out),
-            Some(_) => list.out.iter().map(|rejected| self.scoped(rejected)).collect(),
+            Some(_) => list.out.iter().map(|out| Out { cause: self.terms.scoped(out), ..out.clone() }).collect(),
         };
         self.ask_each(list, |_| true);
     }
 
     /// Asks those deployments of another list that are wanted.
     fn ask_some(&mut self, list: &Arc<Eligible>, wanted: impl Fn(usize) -> bool) {
-        let out = list.out.iter().filter(|rejected| rejected.deployment.is_some_and(&wanted));
-        let out: Vec<Rejected> = out.map(|rejected| self.scoped(rejected)).collect();
-        self.ruled_out.extend(out);
+        for out in &*list.out {
+            if let Some(deployment) = out.deployment.filter(|deployment| wanted(*deployment)) {
+                self.ruled_out.push(deployment as u32, self.terms.scoped(out));
+            }
+        }
         self.ask_each(list, wanted);
     }
 
-    /// Whether the caller may reach a deployment.
-    fn reaches(&self, deployment: usize, model: &str) -> bool {
-        let id = || self.snapshot.deployments.get(deployment).map(|deployment| deployment.id.as_str());
-        self.scope.is_none_or(|scope| scope.reaches(id(), model))
-    }
-
-    /// A rejection as it is told: of what the caller may not reach, that comes before every other reason.
-    fn scoped(&self, rejected: &Rejected) -> Rejected {
-        let reached = rejected.deployment.is_none_or(|deployment| self.reaches(deployment, &rejected.model));
-        let cause = if reached { rejected.cause.clone() } else { Cause::OutOfScope };
-        Rejected { cause, ..rejected.clone() }
-    }
-
     fn ask_each(&mut self, list: &Arc<Eligible>, wanted: impl Fn(usize) -> bool) {
-        let mut fit = std::mem::take(&mut self.fit);
-        let mut ruled_out = std::mem::take(&mut self.ruled_out);
-        fit.add(&self.asked, list, |able| {
+        let Self { terms, asked, fit, ruled_out, .. } = self;
+        fit.add(asked, list, |able| {
             let deployment = able.deployment as usize;
             if !wanted(deployment) {
                 return None;
             }
-            let live = self.snapshot.live.get(deployment).unwrap_or(&Live::UNMEASURED);
+            let live = terms.snapshot.live.get(deployment).unwrap_or(&Live::UNMEASURED);
             // A prompt that fills the window leaves no room for an answer.
-            let fits = self.facts.prompt_tokens < able.context_tokens;
-            if fits && takes_more(live) && self.route.limits.is_none() && self.scope.is_none() {
+            let fits = terms.facts.prompt_tokens < able.context_tokens;
+            if fits && takes_more(live) && terms.route.limits.is_none() && terms.scope.is_none() {
                 return Some(live);
             }
-            let Some(cause) = self.cause(able, live) else { return Some(live) };
-            let model = able.served(&self.snapshot.policies.table).id.clone();
-            ruled_out.push(Rejected { deployment: Some(deployment), model, cause });
+            let Some(cause) = terms.cause(able, live) else { return Some(live) };
+            ruled_out.push(able.deployment, cause);
             None
         });
-        (self.fit, self.ruled_out) = (fit, ruled_out);
-    }
-
-    /// Why a deployment does not serve this request, now; `None` where it does.
-    fn cause(&self, able: &Able, live: &Live) -> Option<Cause> {
-        if !self.reaches(able.deployment as usize, &able.served(&self.snapshot.policies.table).id) {
-            return Some(Cause::OutOfScope);
-        }
-        let limit = able.context_tokens;
-        if self.facts.prompt_tokens >= limit && limit != u64::MAX {
-            return Some(Cause::ContextTooLong { tokens: self.facts.prompt_tokens, limit });
-        }
-        let Some(limits) = self.route.limits.as_ref() else { return unavailable(live) };
-        // How it is now comes last, so that a deployment counts as down only where it would otherwise have served.
-        limits::owes(limits, || self.decision(able))
-            .or_else(|| unavailable(live))
-            .or_else(|| limits::unmet(limits, live))
-    }
-
-    fn decision(&self, able: &Able) -> Arc<Decision> {
-        self.allowed.decision(&self.snapshot.policies.table.rows[able.row as usize])
     }
 
     /// All that were asked and may not serve.
-    fn rejected(&self) -> impl Iterator<Item = &Rejected> + Clone {
-        self.barred.iter().chain(&self.ruled_out)
+    fn rejected(&self) -> impl Iterator<Item = Rejected<'_>> + Clone {
+        self.barred.iter().map(Out::rejected).chain(self.ruled_out.iter())
     }
 
     /// Whether a rule of the company names others than one of those that were asked.
     fn diverted(&self) -> bool {
         let route = |cause: &Cause| matches!(cause, Cause::License(decision) if decision.outcome == Outcome::Route);
-        self.rejected().any(|rejected| route(&rejected.cause))
+        self.rejected().any(|rejected| route(rejected.cause))
     }
 
     /// At most `keep` of those that may serve, in order.
     fn ordered(&mut self, keep: usize) -> Vec<Candidate> {
-        let mut fit = std::mem::take(&mut self.fit);
-        let candidates = self.asked.order(&mut fit, keep, |able| self.decision(able));
-        self.fit = fit;
-        candidates
+        self.asked.order(&mut self.fit, keep)
     }
 }
 

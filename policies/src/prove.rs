@@ -199,7 +199,7 @@ impl Claim {
     fn against(&self, plan: &Plan, snapshot: &Snapshot<'_>) -> Vec<Option<usize>> {
         let is = |candidate: &Candidate| self.is(candidate, snapshot);
         let excused = |candidate: &Candidate| {
-            self.without.is_some_and(|ground| ground.carries(&candidate.decision, snapshot.catalog))
+            self.without.is_some_and(|ground| ground.carries(candidate.decision(), snapshot.catalog))
         };
         let at = |against: &dyn Fn(&Candidate) -> bool| {
             plan.reached().enumerate().filter(|(_, c)| against(c)).map(|(at, _)| Some(at)).collect()
@@ -214,16 +214,16 @@ impl Claim {
 
     fn is(&self, candidate: &Candidate, snapshot: &Snapshot<'_>) -> Is {
         let deployment = &snapshot.deployments[candidate.deployment];
-        let model = || snapshot.catalog.model(&candidate.model);
-        let tier = candidate.decision.tier.number();
+        let model = || snapshot.catalog.model(candidate.model());
+        let tier = candidate.decision().tier.number();
         let yes = match &self.object {
             Object::TierAtLeast(least) => tier >= *least,
             Object::TierAtMost(most) => tier <= *most,
             Object::License(id) => {
                 let bound = model().is_some_and(|m| snapshot.catalog.licenses_of(m).iter().any(|l| **l == **id));
-                bound || *candidate.decision.license == **id
+                bound || *candidate.decision().license == **id
             }
-            Object::Model(id) => *candidate.model == **id,
+            Object::Model(id) => **candidate.model() == **id,
             Object::Family(id) => model().is_some_and(|model| model.family == *id),
             Object::Host(id) => matches!(&deployment.place, Place::Host(host) if host == id),
             Object::Region(region) => return is_in(deployment, region),
@@ -244,17 +244,17 @@ impl Claim {
             Some(Reached {
                 rank: at + 1,
                 deployment: deployment.id.clone(),
-                model: candidate.model.to_string(),
+                model: candidate.model().to_string(),
                 place: deployment.place.to_string(),
                 region: deployment.region.clone(),
-                decision: (*candidate.decision).clone(),
+                decision: (**candidate.decision()).clone(),
             })
         });
         let why = match against.and_then(|at| plan.reached().nth(at)) {
             Some(candidate) if self.is(candidate, snapshot) == Is::NotKnown => {
                 "its region is not known, so it may be the one that the claim speaks of".to_owned()
             }
-            Some(candidate) => candidate.decision.reason.to_string(),
+            Some(candidate) => candidate.decision().reason.to_string(),
             None if plan.candidates.is_empty() => {
                 format!("nobody serves it: the verdict is `{}`", plan.verdict.as_str())
             }

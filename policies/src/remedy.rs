@@ -40,7 +40,7 @@ pub struct Remedy {
 
 /// The least changes for each deployment that `plan` refuses, in the order of the plan; at most [`MAX_REMEDIES`].
 pub fn remedies(facts: &Facts, snapshot: &Snapshot<'_>, plan: &Plan) -> Vec<Remedy> {
-    let ids = |rejected: &Rejected| match rejected.deployment {
+    let ids = |rejected: Rejected<'_>| match rejected.deployment {
         Some(at) => snapshot.deployments[at].id.clone(),
         None => rejected.model.to_string(),
     };
@@ -48,7 +48,7 @@ pub fn remedies(facts: &Facts, snapshot: &Snapshot<'_>, plan: &Plan) -> Vec<Reme
     all.map(|rejected| Remedy {
         deployment: ids(rejected),
         model: rejected.model.to_string(),
-        changes: World::of(facts, snapshot, plan).admit(&ids(rejected), &rejected.cause, &rejected.model),
+        changes: World::of(facts, snapshot, plan).admit(&ids(rejected), rejected.cause, rejected.model),
     })
     .collect()
 }

@@ -14,7 +14,7 @@ use crate::{
     eligible::Memo,
     naming::{Alias, Name},
     parse::FileText,
-    plan::Rejected,
+    plan::Out,
     route::{Limits, Prefer, When},
     split::{By, Split},
     suffix::Suffixes,
@@ -31,7 +31,7 @@ pub struct PolicySet {
     pub(crate) index: Index,
     /// Routes for models and deployments asked for by their own names.
     pub(crate) direct: RapidHashMap<String, Route>,
-    pub(crate) table: Table,
+    pub(crate) table: Arc<Table>,
     pub(crate) virtual_models: Vec<String>,
     /// The catalog's ids of names that routes match and that are other names of a model.
     pub(crate) other_names: RapidHashMap<String, String>,
@@ -78,7 +78,7 @@ pub(crate) struct Listed {
     /// Those that meet the route's `require`, in the order of the list.
     pub(crate) entries: Box<[Entry]>,
     /// Those that do not, and candidates that nothing serves.
-    pub(crate) out: Arc<[Rejected]>,
+    pub(crate) out: Arc<[Out]>,
 }
 
 /// Whom requests are mirrored to.

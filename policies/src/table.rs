@@ -130,6 +130,12 @@ impl Table {
         &self.models[row.model as usize]
     }
 
+    /// The catalog id of the model that a deployment serves.
+    pub(crate) fn model_of(&self, deployment: usize) -> &str {
+        let row = self.rows.partition_point(|row| row.deployment < deployment);
+        &self.served(&self.rows[row]).id
+    }
+
     /// Whether it was made with this catalog, so that the numbers of rows in it are the same.
     pub(crate) fn made_with(&self, catalog: &Catalog) -> bool {
         self.catalog == catalog.digest()

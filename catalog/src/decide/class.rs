@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
+use rapidhash::RapidHashMap;
 
 use super::{Decision, decide, decide_as_stated};
 use crate::standing::Stated;
@@ -62,7 +63,8 @@ impl fmt::Debug for Class {
 /// The classes of a catalog.
 #[derive(Debug, Default)]
 pub(crate) struct Classes {
-    by_use: ArcSwap<HashMap<Use, Arc<Class>>>,
+    /// Looked up for every request.
+    by_use: ArcSwap<RapidHashMap<Use, Arc<Class>>>,
     decisions: Mutex<HashSet<Arc<Decision>>>,
 }
 
@@ -86,8 +88,8 @@ impl Classes {
     /// decisions that no class holds any more.
     fn keep(&self, new: &[(Use, Arc<Class>)], today: Date) {
         let before = self.by_use.rcu(|known| {
-            let mut next: HashMap<_, _> = match known.values().next() {
-                Some(any) if any.today != today => HashMap::new(),
+            let mut next: RapidHashMap<_, _> = match known.values().next() {
+                Some(any) if any.today != today => RapidHashMap::default(),
                 _ => (**known).clone(),
             };
             for (use_, class) in new {

@@ -102,8 +102,8 @@ fn side(world: &World, plan: &Plan) -> Side {
         verdict: plan.verdict.as_str().to_owned(),
         route: plan.route.as_deref().map(str::to_owned),
         deployment: first.map(|first| world.deployments[first.deployment].id.clone()),
-        model: first.map(|first| first.model.to_string()),
-        tier: first.map(|first| first.decision.tier.number()),
+        model: first.map(|first| first.model().to_string()),
+        tier: first.map(|first| first.decision().tier.number()),
     }
 }
 

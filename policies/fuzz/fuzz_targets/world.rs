@@ -62,8 +62,8 @@ pub fn planned(facts: &Facts, snapshot: &Snapshot<'_>) -> Plan {
         let deployment = &snapshot.deployments[candidate.deployment];
         assert!(seen.insert(candidate.deployment), "`{}` twice", deployment.id);
         assert!((0.0..=1.0).contains(&candidate.score), "`{}` scores {}", deployment.id, candidate.score);
-        let model = snapshot.catalog.model(&candidate.model).expect("a model of the catalog");
-        for decision in [&*candidate.decision, &decide(snapshot.catalog, model, &facts.use_, facts.today)] {
+        let model = snapshot.catalog.model(candidate.model()).expect("a model of the catalog");
+        for decision in [&**candidate.decision(), &decide(snapshot.catalog, model, &facts.use_, facts.today)] {
             assert!(decision.outcome.allows(), "`{}` serves, and {}", deployment.id, decision.reason);
         }
     }

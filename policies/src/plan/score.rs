@@ -16,7 +16,6 @@ mod key;
 
 use std::sync::Arc;
 
-use catalog::Decision;
 use serde::Serialize;
 use wide::f32x8;
 
@@ -24,7 +23,7 @@ use self::{
     factors::{Eight, Expected, Known, Means, TOGETHER},
     key::{Key, shorten},
 };
-use super::Candidate;
+use super::{Candidate, Licensed};
 use crate::{
     Capabilities, Capability, Facts, Live, Snapshot,
     eligible::{Able, Eligible},
@@ -247,6 +246,11 @@ impl Fits {
         let fit = self.of[key.at()];
         &self.lists[usize::from(fit.list)].able[fit.at as usize]
     }
+
+    fn licensed(&self, key: Key) -> &Arc<Licensed> {
+        let fit = self.of[key.at()];
+        &self.lists[usize::from(fit.list)].licensed[fit.at as usize]
+    }
 }
 
 /// By how many lanes are filled: all bits of those.
@@ -300,12 +304,7 @@ impl<'a> Asked<'a> {
     }
 
     /// Ranks those that may serve, and makes candidates of `keep` of them: see [`shorten`].
-    pub(super) fn order(
-        &self,
-        fits: &mut Fits,
-        keep: usize,
-        decision: impl Fn(&Able) -> Arc<Decision>,
-    ) -> Vec<Candidate> {
+    pub(super) fn order(&self, fits: &mut Fits, keep: usize) -> Vec<Candidate> {
         let usual = fits.sums.means.usual();
         let one_running = 1.0 / fits.sums.running.reduce_add().max(1.0);
         let spread = |eight: &Eight<'_>| f32x8::ONE - eight.running() * one_running;
@@ -322,11 +321,10 @@ impl<'a> Asked<'a> {
                 *key = self.key(fits.able(*key), total, *at as usize);
             }
         }
-        let explored = self.explore(&mut keys, fits, |able, best| {
-            let eight = self.eight(&[able], |able| able);
-            let known = known(&eight);
+        let explored = self.explore(&mut keys, fits, |eight, best| {
+            let known = known(eight);
             let at_best = Known { latency: f32x8::ONE, load: f32x8::ONE, ..known };
-            total(if best { &at_best } else { &known }, &eight)[0]
+            total(if best { &at_best } else { &known }, eight)
         });
         if keep < keys.len() {
             keys = shorten(&keys, keep, fits.of.iter().map(|fit| usize::from(fit.site)));
@@ -342,14 +340,12 @@ impl<'a> Asked<'a> {
             let (usd, ms) = (self.expected.usd(&eight).to_array(), self.expected.ms(&eight).to_array());
             for (lane, key) in keys.iter().enumerate() {
                 let able = eight.able[lane];
-                let row = &table.rows[able.row as usize];
                 candidates.push(Candidate {
-                    deployment: row.deployment,
-                    model: table.served(row).id.clone(),
+                    deployment: able.deployment as usize,
+                    licensed: Arc::clone(fits.licensed(*key)),
                     score: f64::from(totals[lane]),
-                    decision: decision(able),
                     group: Some(able.group).filter(|group| *group != NO_GROUP),
-                    leaves_out: self.spared.common(row.lacks),
+                    leaves_out: self.spared.common(table.rows[able.row as usize].lacks),
                     made_of: Score {
                         expected_usd: Some(usd[lane]).filter(|usd| !usd.is_nan()),
                         expected_ms: Some(ms[lane]).filter(|ms| !ms.is_nan()),
@@ -420,21 +416,25 @@ impl<'a> Asked<'a> {
     /// and only where the score decides; its place among those that may serve. It must be one that would be first if it
     /// answered at once and had no load: there is nothing to learn of the others. Each of them has the same chance.
     ///
-    /// `total` gives the score of one, as it is or at its best.
-    fn explore(&self, keys: &mut [Key], fits: &Fits, total: impl Fn(&Able, bool) -> f32) -> Option<usize> {
+    /// `total` gives the scores of some, as they are or at their best.
+    fn explore(
+        &self,
+        keys: &mut [Key],
+        fits: &Fits,
+        total: impl Fn(&Eight<'_>, bool) -> [f32; TOGETHER],
+    ) -> Option<usize> {
         if self.draw == 0 || self.by_list || !(self.draw >> 32).is_multiple_of(EXPLORED_ONE_IN) {
             return None;
         }
         let first = *keys.iter().min()?;
-        let to_beat = total(fits.able(first), false);
-        let worth_it = |key: &Key| {
-            let able = fits.able(*key);
-            let rival = *key != first && key.group() == first.group() && !self.live(able).fresh;
-            rival && total(able, true) > to_beat
-        };
-        let worthy: Vec<usize> = (0..keys.len()).filter(|at| worth_it(&keys[*at])).collect();
+        let eight = |keys: &[Key]| self.eight(keys, |key| fits.able(*key));
+        let to_beat = total(&eight(&[first]), false)[0];
+        let mut rivals: Vec<Key> = keys.iter().copied().filter(|key| key.group() == first.group()).collect();
+        rivals.retain(|key| *key != first && !self.live(fits.able(*key)).fresh);
+        let at_best = rivals.chunks(TOGETHER).flat_map(|rivals| rivals.iter().zip(total(&eight(rivals), true)));
+        let worthy: Vec<usize> = at_best.filter(|(_, total)| *total > to_beat).map(|(rival, _)| rival.at()).collect();
         let chosen = *worthy.get((self.draw as u32 as usize).checked_rem(worthy.len())?)?;
         keys[chosen] = keys[chosen].first_of_its_stage();
-        Some(keys[chosen].at())
+        Some(chosen)
     }
 }

@@ -8,7 +8,7 @@ use super::{Cause, Rejected, takes_more};
 use crate::{
     DIRECT, Facts, Live, Scope, Snapshot, Suffix,
     diag::{LIKE_ENOUGH, likeness},
-    eligible::{Allowed, barred},
+    eligible::{Allowed, decision},
     set::Route,
     table::Row,
 };
@@ -119,19 +119,19 @@ fn few(names: &[String]) -> String {
 pub(super) fn without_candidate<'r>(
     facts: &Facts,
     snapshot: &Snapshot<'_>,
-    ruled_out: impl Iterator<Item = &'r Rejected> + Clone,
-    never: impl Iterator<Item = &'r Rejected> + Clone,
+    ruled_out: impl Iterator<Item = Rejected<'r>> + Clone,
+    never: impl Iterator<Item = Rejected<'r>> + Clone,
 ) -> Verdict {
     let mut down: Vec<Arc<str>> = Vec::new();
     let mut again_ms: Option<u32> = None;
     for rejected in ruled_out.clone() {
         match rejected.cause {
-            Cause::Throttled { ms } => again_ms = Some(again_ms.map_or(ms, |known| known.min(ms))),
+            Cause::Throttled { ms } => again_ms = Some(again_ms.map_or(*ms, |known| known.min(*ms))),
             Cause::Unhealthy | Cause::Full | Cause::Slow { .. } | Cause::Failing { .. } => {}
             _ => continue,
         }
-        if !down.contains(&rejected.model) {
-            down.push(rejected.model.clone());
+        if down.iter().all(|model| **model != *rejected.model) {
+            down.push(rejected.model.into());
         }
     }
     if !down.is_empty() {
@@ -139,12 +139,12 @@ pub(super) fn without_candidate<'r>(
     }
     let alternatives = alternatives(facts, snapshot);
     for rejected in ruled_out.clone() {
-        if let Cause::License(decision) = &rejected.cause {
-            return Verdict::License { model: rejected.model.clone(), decision: decision.clone(), alternatives };
+        if let Cause::License(decision) = rejected.cause {
+            return Verdict::License { model: rejected.model.into(), decision: decision.clone(), alternatives };
         }
     }
     let longest = ruled_out.clone().filter_map(|r| match r.cause {
-        Cause::ContextTooLong { limit, .. } => Some(limit),
+        Cause::ContextTooLong { limit, .. } => Some(*limit),
         _ => None,
     });
     if let Some(limit) = longest.max() {
@@ -154,14 +154,14 @@ pub(super) fn without_candidate<'r>(
         );
         return Verdict::NoneFits { code: "context-too-long", reason, alternatives };
     }
-    let deployed = never.clone().filter(|r| r.cause != Cause::NotDeployed);
+    let deployed = never.clone().filter(|r| *r.cause != Cause::NotDeployed);
     let closest = ruled_out.clone().chain(deployed).chain(never.clone());
     let first = closest.clone().next();
     // What the caller may not reach does not explain why the rest does not serve.
     let id =
         |deployment| snapshot.deployments.get(deployment).map(|deployment: &crate::Deployment| deployment.id.as_str());
-    let reached = |rejected: &&Rejected| {
-        let of = |scope: &Arc<Scope>| scope.reaches(rejected.deployment.and_then(id), &rejected.model);
+    let reached = |rejected: &Rejected<'_>| {
+        let of = |scope: &Arc<Scope>| scope.reaches(rejected.deployment.and_then(id), rejected.model);
         facts.scope.as_ref().is_none_or(of)
     };
     let closest = { closest }.find(reached);
@@ -176,7 +176,7 @@ pub(super) fn without_candidate<'r>(
             let reason = format!("`{}`: {}{others}", rejected.model, rejected.reason());
             Verdict::NoneFits { code: rejected.code(), reason, alternatives }
         }
-        (None, Some(first)) => models_out_of_scope(&first.model, facts, snapshot),
+        (None, Some(first)) => models_out_of_scope(first.model, facts, snapshot),
         (None, None) => Verdict::NoneFits {
             code: "not-deployed",
             reason: "no deployment serves any candidate of the route".to_owned(),
@@ -229,7 +229,7 @@ fn alternatives(facts: &Facts, snapshot: &Snapshot<'_>) -> Vec<String> {
         .filter(|(row, _)| {
             let live = snapshot.live.get(row.deployment).unwrap_or(&Live::UNMEASURED);
             let short = row.context_tokens.is_none_or(|limit| facts.prompt_tokens < limit);
-            short && takes_more(live) && reached(row) && barred(needs, row, &allowed).is_none()
+            short && takes_more(live) && reached(row) && decision(needs, row, &allowed).is_ok()
         })
         .collect();
     able.sort_by_key(|(row, quality)| {

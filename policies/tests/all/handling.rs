@@ -109,7 +109,7 @@ fn a_share_of_the_requests_is_mirrored_to_one_who_is_not_asked_first_anyway() {
     let mirrored = |draw| world.plan(&Facts { draw, ..asks("auto") }).shadow;
     let shadow = mirrored(0).expect("what may be mirrored is shown");
     assert_eq!(shadow.candidates.len(), 1);
-    assert_eq!((&*shadow.candidates[0].model, shadow.attempts.max), ("qwen3-32b", 1));
+    assert_eq!((&**shadow.candidates[0].model(), shadow.attempts.max), ("qwen3-32b", 1));
     assert!(shadow.shadow.is_none() && shadow.verdict == Verdict::Serve);
     let many = (1..=5_000).filter(|draw| mirrored(*draw).is_some()).count();
     assert!((400..600).contains(&many), "{many}");

@@ -502,7 +502,7 @@ fn a_rule_of_the_company_asks_other_models_instead_within_what_the_route_require
     // Asked for by name: the rule's order, without the one that its licence keeps out.
     assert_eq!(world.order(&asks("llama-3.3-70b-instruct")), ["phi-4", "qwen3-32b"]);
     let plan = world.plan(&asks("llama-3.3-70b-instruct"));
-    let out: Vec<_> = plan.rejected().map(|rejected| (&*rejected.model, rejected.code())).collect();
+    let out: Vec<_> = plan.rejected().map(|rejected| (rejected.model, rejected.code())).collect();
     assert_eq!(out, [("llama-3.3-70b-instruct", "license"), ("mistral-large-2", "license")]);
     assert!(plan.candidates[0].reasons().iter().any(|reason| reason.code == "instead"));
     // Phi's window is too small for what the route requires.
@@ -532,7 +532,7 @@ fn others_are_asked_only_where_no_candidate_may_serve_and_within_the_same_rules(
     // Phi's window is smaller than what the route requires, and the licence of Mistral Large 2 forbids the use.
     assert_eq!(world.order(&asks("auto")), ["qwen3-32b"]);
     let plan = world.plan(&asks("auto"));
-    let mut out: Vec<_> = plan.rejected().map(|rejected| (&*rejected.model, rejected.code())).collect();
+    let mut out: Vec<_> = plan.rejected().map(|rejected| (rejected.model, rejected.code())).collect();
     out.sort_unstable();
     let expected =
         [("llama-3.3-70b-instruct", "unhealthy"), ("mistral-large-2", "license"), ("phi-4", "required-context")];

@@ -76,6 +76,6 @@ fn a_task_and_a_language_weigh_the_task_by_the_language() {
         ["kanana-1.5-8b", "phi-4"].map(local).into(),
     );
     let plan = world.plan(&asks("auto"));
-    let quality = |id: &str| plan.candidates.iter().find(|c| &*c.model == id).unwrap().made_of.quality.value;
+    let quality = |id: &str| plan.candidates.iter().find(|c| &**c.model() == id).unwrap().made_of.quality.value;
     assert!(quality("kanana-1.5-8b") > quality("phi-4"), "{} {}", quality("kanana-1.5-8b"), quality("phi-4"));
 }

@@ -315,7 +315,7 @@ proptest! {
         for candidate in plan.reached() {
             let deployment = &world.deployments[candidate.deployment];
             let model = world.catalog.model(&deployment.model).unwrap();
-            prop_assert!(candidate.decision.outcome.allows());
+            prop_assert!(candidate.decision().outcome.allows());
             prop_assert!(decide(&world.catalog, model, &facts.use_, facts.today).outcome.allows());
             prop_assert!(world.live[candidate.deployment].healthy);
             let lacked: Vec<Capability> = deployment
@@ -331,7 +331,7 @@ proptest! {
             prop_assert!(window.is_none_or(|tokens| facts.prompt_tokens < tokens));
             if plan.route.as_deref() == Some("r") {
                 prop_assert!(required.met_by(deployment, &world.catalog), "{deployment:?}");
-                prop_assert!(required.met_now(&world.live[candidate.deployment], &candidate.decision));
+                prop_assert!(required.met_now(&world.live[candidate.deployment], candidate.decision()));
             }
             prop_assert!((0.0..=1.0).contains(&candidate.score), "{}", candidate.score);
             let score = &candidate.made_of;

@@ -151,6 +151,6 @@ fn obligations_beyond_those_listed_keep_a_candidate_out() {
         assert!(rejected.reason().ends_with("the route takes on none"), "{}", rejected.reason());
     }
     for candidate in &plan.candidates {
-        assert!(candidate.decision.obligations.is_empty());
+        assert!(candidate.decision().obligations.is_empty());
     }
 }

@@ -108,11 +108,11 @@ proptest! {
         let bound = world.plan(&Facts { draw, scope: Some(Arc::clone(&scope)), ..asks(asked) });
         let within = |deployment: usize, model: &str| scope.reaches(Some(&world.deployments[deployment].id), model);
         for reached in bound.reached() {
-            prop_assert!(within(reached.deployment, &reached.model), "{:?}", world.deployments[reached.deployment].id);
+            prop_assert!(within(reached.deployment, reached.model()), "{:?}", world.deployments[reached.deployment].id);
         }
         for rejected in bound.rejected() {
             let Some(deployment) = rejected.deployment else { continue };
-            prop_assert_eq!(rejected.cause == Cause::OutOfScope, !within(deployment, &rejected.model));
+            prop_assert_eq!(*rejected.cause == Cause::OutOfScope, !within(deployment, rejected.model));
         }
         prop_assert_eq!(&bound.route, &free.route);
         let ids = |plan: &policies::Plan| -> Vec<usize> {

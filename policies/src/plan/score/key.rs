@@ -2,8 +2,6 @@
 //!
 //! Knows nothing of what a score is made of.
 
-use std::cmp::Reverse;
-
 /// Orders candidates; the least goes first. One number, so that a comparison is one instruction or two. From the top:
 /// stage, lack of room, place in the list where that decides, score from the highest, place in the list, a number from
 /// the request's draw, place among those that may serve, which have the order of the configuration.
@@ -61,36 +59,29 @@ fn tie(draw: u64, at: usize) -> u64 {
 /// Leaves `keep` of more keys, in order; `sites` are the numbers of their places. First the best of the last stage, or of
 /// the list's last entry where the list decides: the last resort has to be there however many come before it. Then the
 /// best of each place, since a request that failed at one place is tried at another. Then the best of the rest.
+// Inlined, it would find too few registers left.
+#[inline(never)]
 pub(super) fn shorten(keys: &[Key], keep: usize, sites: impl Iterator<Item = usize>) -> Vec<Key> {
-    let mut best = keys[..keep].to_vec();
+    let mut best = least(keys, keep);
     best.sort_unstable();
-    let mut last = *best.iter().max_by_key(|key| (key.group(), Reverse(**key))).unwrap_or(&Key::NONE);
-    let mut best_of: Vec<Key> = Vec::new();
-    for ((at, &key), site) in keys.iter().enumerate().zip(sites) {
-        if best_of.len() <= site {
-            best_of.resize(site + 1, Key::NONE);
+    let group = keys.iter().map(|key| key.group()).fold(0, u64::max);
+    let last = match best[0].group() == group {
+        true => best[0],
+        false => keys.iter().copied().filter(|key| key.group() == group).fold(Key::NONE, Key::min),
+    };
+    // By the number of the place, at first.
+    let mut kept: Vec<Key> = Vec::with_capacity(keep);
+    for (&key, site) in keys.iter().zip(sites) {
+        if kept.len() <= site {
+            kept.resize(site + 1, Key::NONE);
         }
-        // Few keys get in anywhere, and most of those far down.
-        if key < best_of[site] {
-            best_of[site] = key;
-        }
-        if key.group() > last.group() || key.group() == last.group() && key < last {
-            last = key;
-        }
-        if key < best[keep - 1] && at >= keep {
-            let mut at = keep - 1;
-            while at > 0 && key < best[at - 1] {
-                best[at] = best[at - 1];
-                at -= 1;
-            }
-            best[at] = key;
+        if key < kept[site] {
+            kept[site] = key;
         }
     }
-    let mut kept = Vec::with_capacity(keep);
+    kept.retain(|key| *key != last && *key != Key::NONE);
+    cut(&mut kept, keep - 1);
     kept.push(last);
-    best_of.retain(|key| *key != last && *key != Key::NONE);
-    best_of.sort_unstable();
-    kept.extend(best_of.into_iter().take(keep - 1));
     for key in best {
         if kept.len() < keep && !kept.contains(&key) {
             kept.push(key);
@@ -98,4 +89,60 @@ pub(super) fn shorten(keys: &[Key], keep: usize, sites: impl Iterator<Item = usi
     }
     kept.sort_unstable();
     kept
+}
+
+/// The first `keep` of all keys, in no order.
+fn least(keys: &[Key], keep: usize) -> Vec<Key> {
+    // Where so many groups of four have a key up to some number, the first `keep` are up to it, and of the others few.
+    let high = |key: &Key| (key.0 >> 64) as u64;
+    let fours = keys.as_chunks::<4>().0.iter();
+    let mut firsts: Vec<u64> = fours.map(|four| four.iter().map(high).fold(u64::MAX, u64::min)).collect();
+    let most = if keep <= firsts.len() { *firsts.select_nth_unstable(keep - 1).1 } else { u64::MAX };
+    let mut least = Vec::with_capacity(keys.len());
+    least.extend(keys.iter().filter(|key| high(key) <= most));
+    cut(&mut least, keep);
+    least
+}
+
+/// Takes all but the first `keep` away; these are then in no order.
+fn cut(keys: &mut Vec<Key>, keep: usize) {
+    if keep < keys.len() {
+        keys.select_nth_unstable(keep);
+        keys.truncate(keep);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn those_kept_are_the_same_as_if_all_were_sorted(
+            of in vec((0..3u64, 0..40u8, 0..60usize), 2..400),
+            keep in 1..40usize,
+        ) {
+            prop_assume!(keep < of.len());
+            let key = |(at, (group, score, _)): (usize, &(u64, u8, usize))| Key::new(*group << 16, f32::from(*score), 0, 7, at);
+            let keys: Vec<Key> = of.iter().enumerate().map(key).collect();
+            let mut sorted = keys.clone();
+            sorted.sort_unstable();
+            let group = sorted[sorted.len() - 1].group();
+            let mut kept: Vec<Key> = sorted.iter().copied().filter(|key| key.group() == group).take(1).collect();
+            let mut sites = HashSet::new();
+            let (best_of, rest): (Vec<Key>, Vec<Key>) = sorted.iter().partition(|key| sites.insert(of[key.at()].2));
+            for key in best_of.into_iter().chain(rest) {
+                if kept.len() < keep && !kept.contains(&key) {
+                    kept.push(key);
+                }
+            }
+            kept.sort_unstable();
+            let shortened = shorten(&keys, keep, of.iter().map(|(_, _, site)| *site));
+            prop_assert!(shortened == kept);
+        }
+    }
 }
