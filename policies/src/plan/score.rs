@@ -345,7 +345,11 @@ impl<'a> Asked<'a> {
                     licensed: Arc::clone(fits.licensed(*key)),
                     score: f64::from(totals[lane]),
                     group: Some(able.group).filter(|group| *group != NO_GROUP),
-                    leaves_out: self.spared.common(table.rows[able.row as usize].lacks),
+                    // Where nothing may be left out, as mostly, the row need not be looked at.
+                    leaves_out: match self.spared.is_empty() {
+                        true => self.spared,
+                        false => self.spared.common(table.rows[able.row as usize].lacks),
+                    },
                     made_of: Score {
                         expected_usd: Some(usd[lane]).filter(|usd| !usd.is_nan()),
                         expected_ms: Some(ms[lane]).filter(|ms| !ms.is_nan()),
