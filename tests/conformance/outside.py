@@ -51,6 +51,8 @@ def interrupted(
 ) -> None:
     """A client that is interrupted, as from its keyboard, once it has printed `after` and `wait` has returned; it has to end."""
     options = {"cwd": folder, "env": env, "stdin": subprocess.DEVNULL}
+    # A test command that was started in the background has interrupts ignored, and so would its clients.
+    options["preexec_fn"] = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
     with started(command, folder / "errors.txt", **options) as client, starting(client) as printed:
         said = ""
         while after not in said:
