@@ -11,11 +11,11 @@ use audit::{
 use clap::{Parser, Subcommand};
 
 const AFTER: &str = "\
-Exit status of `verify`: 0 all that was signed is there as it was, 2 something was altered, 3 signed records are missing,
-7 it cannot be read. Others: 1.
+Exit status of `verify`: 0 all that was signed is there as it was, 2 something was altered, 3 signed records are missing, \
+7 it cannot be read. Otherwise 1.
 
-The key is what `pointsman audit key` prints at the gateway; have it from somebody who does not keep the ledger. A checkpoint that
-you put away (`tlog/checkpoint` of that day) also shows a ledger that was made anew with the gateway's own key.";
+The key is what `pointsman audit key` prints at the gateway; have it from somebody who does not keep the ledger. A \
+checkpoint that you put away (`tlog/checkpoint` of that day) also shows a ledger that was made anew with the gateway's own key.";
 
 /// Verify a ledger of Pointsman without Pointsman
 #[derive(Debug, Parser)]

@@ -100,7 +100,7 @@ impl Signer {
         };
         let pair = Ed25519KeyPair::from_pkcs8(&bytes).map_err(bad).map_err(io("use"))?;
         let digest = Sha256::digest(pair.public_key().as_ref());
-        let name = format!("pointsman.invalid/{}", hex(&digest[..8]));
+        let name = format!("pointsman/{}", hex(&digest[..8]));
         Ok(Self { pair, name })
     }
 
