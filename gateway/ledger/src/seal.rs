@@ -166,7 +166,8 @@ impl Seal {
         };
         let signer = Signer::open(&folder, tail.is_empty() && newest.is_empty())?;
         let whole = whole(&tail);
-        if whole < tail.len() {
+        let end = checkpoints.metadata().map_err(io("read", &path))?.len();
+        if before + (whole as u64) < end {
             // A crash tore the last one.
             checkpoints.set_len(before + whole as u64).map_err(io("cut", &path))?;
         }
@@ -283,8 +284,17 @@ fn tail(mut file: &File) -> io::Result<(String, u64)> {
     file.seek(SeekFrom::Start(before))?;
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
-    // What is no text was not signed; the first character may be cut in two.
-    Ok((String::from_utf8_lossy(&bytes).into_owned(), before))
+    // The first line may be cut in two, and a crash may have torn a character at the end; else all of it is text.
+    let first =
+        if before > 0 { bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1) } else { 0 };
+    let text = match std::str::from_utf8(&bytes[first..]) {
+        Ok(text) => text.to_owned(),
+        Err(error) if error.error_len().is_none() => {
+            String::from_utf8_lossy(&bytes[first..first + error.valid_up_to()]).into_owned()
+        }
+        Err(error) => return Err(io::Error::new(io::ErrorKind::InvalidData, error)),
+    };
+    Ok((text, before + first as u64))
 }
 
 /// Where the last whole note ends: with an empty line after its signatures.
