@@ -221,13 +221,7 @@ impl Seal {
             self.reader = Some(read_from(&self.dir, self.tree.size()).map_err(|error| why(&error))?);
         }
         let reader = self.reader.as_mut().expect("it was just opened");
-        while self.tree.size() < durable {
-            match reader.advance() {
-                Ok(Some((_, record))) => self.tree.push(&record),
-                Ok(None) => break,
-                Err(error) => return Err(why(&error)),
-            }
-        }
+        grow(&mut self.tree, reader, durable).map_err(|error| why(&error))?;
         let folder = folder(&self.dir);
         self.tree.write(&folder).map_err(|error| why(&error))?;
         let note = self.signer.sign(&Checkpoint { size: self.tree.size(), root: self.tree.root() });
@@ -321,13 +315,18 @@ fn last_note(history: &str) -> &str {
 /// The tree of the first `size` records, read again, and what reads on.
 fn grown(dir: &Path, size: u64) -> Result<(Tree, Option<Reader>), ReadError> {
     let (mut tree, mut reader) = (Tree::default(), read_from(dir, 0)?);
-    while tree.size() < size {
-        match reader.advance()? {
-            Some((_, record)) => tree.push(&record),
-            None => break,
-        }
-    }
+    grow(&mut tree, &mut reader, size)?;
     Ok((tree, Some(reader)))
+}
+
+/// Adds records to a tree until it has `size`, or as many as there are.
+fn grow(tree: &mut Tree, reader: &mut Reader, size: u64) -> Result<(), ReadError> {
+    while tree.size() < size
+        && let Some((_, record)) = reader.advance()?
+    {
+        tree.push(&record);
+    }
+    Ok(())
 }
 
 fn of_reading(dir: &Path, error: ReadError) -> OpenError {

@@ -1,6 +1,6 @@
 //! The Valkey or Redis of a fleet: its connection, the names of its entries, its scripts.
 //!
-//! One connection that all of a gateway share, made anew when it breaks. Nothing waits for it longer than half a second.
+//! One connection for the limits and one for the answers of a gateway, each made anew when it breaks. Nothing waits for it longer than half a second.
 //! All entries of a fleet have one hash tag, so that a cluster keeps them at one of its servers, as the scripts need.
 
 use std::{sync::Arc, time::Duration};
