@@ -296,8 +296,14 @@ impl Pointsman {
         events(&text)
     }
 
-    /// The records of its ledger, oldest first.
+    /// The records of requests in its ledger, oldest first.
     pub fn ledger(&self) -> Vec<Value> {
+        let is_of_request = |record: &Value| record.get("request").is_some();
+        self.records().into_iter().filter(is_of_request).collect()
+    }
+
+    /// All records of its ledger, oldest first: those of the gateway itself too. The place of each is its number.
+    pub fn records(&self) -> Vec<Value> {
         let records = ledger::read(&self.folder().join("data/ledger")).expect("a ledger");
         records.map(|record| serde_json::from_slice(&record.expect("a whole record").1).expect("JSON")).collect()
     }

@@ -16,6 +16,7 @@ mod environment;
 mod fleet;
 mod found;
 mod hidden;
+mod ledger;
 mod limits;
 mod load;
 mod quotas;
@@ -44,6 +45,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::load::{BUILT_IN, default_policies, of_catalog};
 pub use self::{
     environment::Environment,
+    ledger::{Anchor, AnchorPlace, LedgerSettings, Wait, Witness},
     load::{DATA_DIR, Outline, load, outline},
     schema::schema,
     watch::{Watch, WatchError, Watched, watch},
@@ -65,6 +67,8 @@ pub struct Config {
     pub admin: SocketAddr,
     /// Where the ledger lives.
     pub data_dir: PathBuf,
+    /// How records are written and kept.
+    pub ledger: LedgerSettings,
     /// The bounds of the clients' listener.
     pub limits: Limits,
     /// How many attempts beyond the first all requests together may send.
@@ -97,12 +101,37 @@ pub struct Config {
     pub policies: Arc<PolicySet>,
     /// The files that they were compiled from, in their order: tools point at their lines.
     pub policy_files: Vec<policies::Source>,
+    /// Every text that went in, but for the keys: the ledger keeps them.
+    pub texts: Vec<Text>,
     /// SHA-256, in hex, over every text that went in: which configuration a ledger record was decided under.
     pub digest: String,
     /// The same over the policies alone.
     pub policy_digest: String,
     /// Every file whose change should be followed by a reload.
     pub watched: Vec<Watched>,
+}
+
+/// A text that decides requests, as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Text {
+    /// What it is.
+    pub role: Role,
+    /// How messages call it.
+    pub name: String,
+    /// The text.
+    pub text: Arc<str>,
+}
+
+/// What a text is to a configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// The configuration itself.
+    Configuration,
+    /// A policy file.
+    Policies,
+    /// A file of the company's catalog.
+    Catalog,
 }
 
 /// What the command line says over the file.

@@ -23,6 +23,7 @@ use self::shadow::Mirrored;
 use crate::{
     admit,
     answers::{self, Found, Kept, Leave, Wishes},
+    config::Wait,
     dispatch::{self, Reserved, stats::Size},
     facts,
     kept::{Items, Shelf},
@@ -38,7 +39,7 @@ use crate::{
     },
     route::{self, Planned},
     runtime::{Gateway, Runtime},
-    settle::{self, Asked, Settlement},
+    settle::{self, Asked, Receipt, Settlement},
     stack,
     wire::{self, ClientApi},
 };
@@ -194,8 +195,8 @@ impl Bare<'_> {
         drop(body);
         let ticket = settle::decide(&gateway.ledger, &runtime, &asked, &plan)?;
         if let Some(refusal) = refusal {
-            settle::durable(ticket).await?;
-            return Err(refusal);
+            let receipt = settle::durable(gateway.instance.log(), ticket).await?;
+            return Err(receipt.tell_in(refusal));
         }
 
         let cache_salt = caller.team.as_deref().map(cache_salt);
@@ -218,12 +219,17 @@ impl Bare<'_> {
             shelf: shelf.as_ref(),
         };
         let missed = leave.is_some();
-        let work = Work { runtime: &runtime, plan: &plan, request: &request, told, facts: &facts, leave };
-        let Answered { body, content_type, chosen, passed } = answer(work, reserved, ticket, settlement).await?;
+        let log = gateway.instance.log();
+        let work = Work { log, runtime: &runtime, plan: &plan, request: &request, told, facts: &facts, leave };
+        let Answered { body, content_type, chosen, passed, receipt } =
+            answer(work, reserved, ticket, settlement).await?;
         let streamed = matches!(body, Body::Sse(_));
         let mut response = Response::new(body);
         let headers = response.headers_mut();
         headers.extend(quota_left);
+        if let Some(receipt) = receipt {
+            receipt.tell(headers);
+        }
         if missed {
             headers.insert(CACHE, HeaderValue::from_static("miss"));
         }
@@ -330,9 +336,12 @@ impl Again<'_> {
         let mut headers = HeaderMap::new();
         pass.tell(asked.api, &mut headers);
         let settlement = settlement.holding(pass);
-        if let Err(error) = settle::durable(ticket).await {
-            settlement.failed(error.status.as_u16(), &error.code);
-            return Err(error);
+        match settle::durable(gateway.instance.log(), ticket).await {
+            Ok(receipt) => receipt.tell(&mut headers),
+            Err(error) => {
+                settlement.failed(error.status.as_u16(), &error.code);
+                return Err(error);
+            }
         }
         let chosen = &plan.candidates[0];
         observe::answered_again();
@@ -351,6 +360,8 @@ impl Again<'_> {
 
 /// A plan to be worked through.
 struct Work<'a> {
+    /// The name of the log that its decision is in.
+    log: &'a str,
     runtime: &'a Runtime,
     plan: &'a Plan,
     request: &'a Arc<backends::Request>,
@@ -369,6 +380,24 @@ struct Answered<'a> {
     chosen: &'a Candidate,
     /// Whether the caller's own bytes went to it, and its own come back, though the API is not OpenAI's chat.
     passed: bool,
+    /// That the decision is on disk; `None` where the answer did not wait for that.
+    receipt: Option<Receipt<'a>>,
+}
+
+/// Waits until a decision is on disk; a request whose decision cannot be is at its end.
+async fn on_disk<'a>(
+    log: &'a str,
+    ticket: &mut Option<Ticket>,
+    settlement: Settlement,
+) -> Result<(Settlement, Option<Receipt<'a>>), ApiError> {
+    let Some(ticket) = ticket.take() else { return Ok((settlement, None)) };
+    match settle::durable(log, ticket).await {
+        Ok(receipt) => Ok((settlement, Some(receipt))),
+        Err(error) => {
+            settlement.failed(error.status.as_u16(), &error.code);
+            Err(error)
+        }
+    }
 }
 
 /// Works through a plan whose decision is on its way to the disk.
@@ -378,15 +407,26 @@ async fn answer<'a>(
     ticket: Ticket,
     mut settlement: Settlement,
 ) -> Result<Answered<'a>, ApiError> {
-    let Work { runtime, plan, request, told, facts, leave } = work;
+    let Work { log, runtime, plan, request, told, facts, leave } = work;
     let size = Size::of(facts.prompt_tokens);
+    let wait = runtime.config.ledger.wait_for(plan, &runtime.config.catalog);
+    let (mut ticket, mut receipt) = (Some(ticket), None);
+    if wait == Wait::BeforeUpstream {
+        (settlement, receipt) = on_disk(log, &mut ticket, settlement).await?;
+    }
     let work = dispatch::Work { plan, places: &runtime.places, request, size, retries: &runtime.retries };
     let dispatched = dispatch::dispatch(work, reserved, &mut settlement.tried).await;
     // The sync to disk ran beside the model; no byte goes out before it is done.
-    if let Err(error) = settle::durable(ticket).await {
-        settlement.failed(error.status.as_u16(), &error.code);
-        return Err(error);
+    if wait == Wait::FirstByte {
+        (settlement, receipt) = on_disk(log, &mut ticket, settlement).await?;
     }
+    let fails = |error: ApiError, settlement: Settlement| {
+        settlement.failed(error.status.as_u16(), &error.code);
+        match receipt {
+            Some(receipt) => receipt.tell_in(error),
+            None => error,
+        }
+    };
     let committed = match dispatched {
         Ok(committed) => committed,
         Err(error) => {
@@ -394,8 +434,7 @@ async fn answer<'a>(
                 Some(error) => ApiError::exhausted(error, &facts.model_asked, settlement.tried.len()),
                 None => ApiError::no_healthy_backend(&facts.model_asked, "", None),
             };
-            settlement.failed(error.status.as_u16(), &error.code);
-            return Err(error);
+            return Err(fails(error, settlement));
         }
     };
     let chosen = &plan.candidates[committed.candidate];
@@ -421,7 +460,7 @@ async fn answer<'a>(
         let events = request.api.generates().then(|| EVENTS.into());
         let recorder = record(&events.or_else(|| content_type.clone()), passed);
         let sse = SseBody::new(answer, writer, settlement, deadlines).recorded(recorder);
-        return Ok(Answered { body: Body::Sse(Box::new(sse)), content_type, chosen, passed });
+        return Ok(Answered { body: Body::Sse(Box::new(sse)), content_type, chosen, passed, receipt });
     }
     match whole::assemble(committed.head, request, told, &mut settlement) {
         Ok(Whole { bytes, content_type }) => {
@@ -431,13 +470,9 @@ async fn answer<'a>(
                 recorder.keep();
             }
             settlement.completed();
-            Ok(Answered { body: Body::whole(bytes), content_type, chosen, passed })
+            Ok(Answered { body: Body::whole(bytes), content_type, chosen, passed, receipt })
         }
-        Err(error) => {
-            let error = ApiError::exhausted(&error, &facts.model_asked, settlement.tried.len());
-            settlement.failed(error.status.as_u16(), &error.code);
-            Err(error)
-        }
+        Err(error) => Err(fails(ApiError::exhausted(&error, &facts.model_asked, settlement.tried.len()), settlement)),
     }
 }
 

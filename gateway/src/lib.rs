@@ -17,7 +17,7 @@
 //! | 9 | [`settle`] | the outcome goes to the ledger: usage, cost, attempts |
 //!
 //! [`handle`] is these steps as one function, [`stack`] the layers around it on one page, [`runtime`] what one
-//! loaded configuration is.
+//! loaded configuration is, [`instance`] what the ledger says of the gateway itself.
 //!
 //! # What holds always
 //!
@@ -40,6 +40,7 @@ pub mod facts;
 pub mod files;
 pub mod fleet;
 pub mod handle;
+pub mod instance;
 pub mod kept;
 pub mod keys;
 pub mod observe;

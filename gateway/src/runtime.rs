@@ -32,6 +32,7 @@ use crate::{
     files::Files,
     fleet,
     handle::shadow,
+    instance::Instance,
     kept,
     keys::{Grant, KeysFile},
     observe::{self, Series},
@@ -54,6 +55,8 @@ pub struct Gateway {
     runtime: ArcSwap<Runtime>,
     /// The record of decisions.
     pub ledger: Ledger,
+    /// This run of the gateway, as that record has it.
+    pub instance: Arc<Instance>,
     /// Room for requests that are mirrored.
     pub shadows: Arc<Semaphore>,
     /// Requests that callers want answered later, and their files.
@@ -509,7 +512,7 @@ impl Gateway {
         source: Source,
         client: remote::Client,
         runtime: Runtime,
-        ledger: Ledger,
+        (ledger, instance): (Ledger, Instance),
         metrics: PrometheusHandle,
     ) -> Self {
         let files = Files::new(runtime.config.data_dir.join("files"), runtime.config.limits.files_bytes);
@@ -517,6 +520,7 @@ impl Gateway {
             batches: Batches::new(files),
             runtime: ArcSwap::from_pointee(runtime),
             ledger,
+            instance: Arc::new(instance),
             shadows: Arc::new(Semaphore::new(shadow::MOST)),
             metrics,
             source,
@@ -542,6 +546,7 @@ impl Gateway {
     pub async fn reload(&self) -> Result<String, String> {
         let _one = self.reloading.lock().await;
         let (source, client, before) = (self.source.clone(), self.client.clone(), self.runtime());
+        let instance = Arc::clone(&self.instance);
         let loaded = tokio::task::spawn_blocking(move || {
             let (config, _warnings) = source.load().map_err(|report| {
                 heed_revocations(&before.config);
@@ -555,10 +560,16 @@ impl Gateway {
             if fixed(&config) != fixed(&before.config) {
                 tracing::warn!("`listen`, `admin`, `data_dir` or `fleet` changed; that takes effect at the next start");
             }
-            Runtime::start(config, &client, Some(&before)).map(Some).map_err(|error| {
+            let refused = |error: String| {
                 heed_revocations(&before.config);
-                error.to_string()
-            })
+                error
+            };
+            let started = Runtime::start(config, &client, Some(&before)).map_err(|error| refused(error.to_string()))?;
+            let (now, then) = (&started.config, &before.config);
+            if now.digest != then.digest {
+                instance.activate(now, Some(&then.digest)).map_err(|error| refused(error.to_string()))?;
+            }
+            Ok(Some(started))
         })
         .await
         .unwrap_or_else(|error| Err(format!("loading failed: {error}")));
@@ -573,6 +584,7 @@ impl Gateway {
             Ok(None) => Ok(self.runtime().config.digest.clone()),
             Err(report) => {
                 observe::reloaded(false);
+                self.instance.refuse(&self.runtime().config.digest, &report);
                 tracing::error!("the new configuration is refused, the last good one stays:\n{report}");
                 Err(report)
             }

@@ -16,6 +16,7 @@ use std::{
 };
 
 use backends::{BackendError, Usage};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use ledger::{Ledger, Ticket};
 use policies::{Capabilities, Facts, Plan, Verdict};
 use tokio::time::Instant;
@@ -155,13 +156,45 @@ fn pairs(pairs: &[(String, String)]) -> Vec<(Cow<'_, str>, Cow<'_, str>)> {
 /// How long an answer waits for its decision to be on disk.
 const DURABLE: Duration = Duration::from_secs(10);
 
-/// Waits until a decision is on disk.
+/// The log and the number of a decision that is on disk: whoever keeps it can tell later whether the decision is still there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Receipt<'a> {
+    log: &'a str,
+    sequence: u64,
+}
+
+impl Receipt<'_> {
+    /// The header that carries it.
+    pub const NAME: HeaderName = HeaderName::from_static("x-pointsman-receipt");
+
+    /// As a header's value; `None` where the log has no name, as it is not signed.
+    pub fn header(self) -> Option<HeaderValue> {
+        let Self { log, sequence } = self;
+        if log.is_empty() { None } else { HeaderValue::try_from(format!("{log} {sequence}")).ok() }
+    }
+
+    /// Puts it with the headers of an answer.
+    pub fn tell(self, headers: &mut HeaderMap) {
+        headers.extend(self.header().map(|value| (Self::NAME, value)));
+    }
+
+    /// The same for an answer that is an error.
+    #[must_use]
+    pub fn tell_in(self, error: ApiError) -> ApiError {
+        match self.header() {
+            Some(value) => error.header(Self::NAME, value),
+            None => error,
+        }
+    }
+}
+
+/// Waits until a decision is on disk in `log`.
 ///
 /// # Errors
 /// A 503 when it cannot be written, or not in time.
-pub async fn durable(ticket: Ticket) -> Result<(), ApiError> {
+pub async fn durable(log: &str, ticket: Ticket) -> Result<Receipt<'_>, ApiError> {
     match tokio::time::timeout(DURABLE, ticket).await {
-        Ok(Ok(_)) => Ok(()),
+        Ok(Ok(at)) => Ok(Receipt { log, sequence: at.sequence }),
         Ok(Err(error)) => Err(unprovable(&error)),
         Err(_) => {
             tracing::error!("the ledger's disk did not take a decision within {} s", DURABLE.as_secs());

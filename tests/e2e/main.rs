@@ -16,6 +16,7 @@ mod gateways;
 mod golden;
 mod handling;
 mod hosts;
+mod instance;
 mod kept;
 mod keys;
 mod licence;

@@ -49,7 +49,7 @@ use serde::Serialize;
 pub use error::{AppendError, Damage, Failure, OpenError, ReadError};
 pub use frame::MAX_RECORD_BYTES;
 pub use read::{Reader, read};
-pub use seal::verifier_key;
+pub use seal::{is_verifier_key, verifier_key};
 pub use ticket::Ticket;
 
 use files::Files;

@@ -272,6 +272,15 @@ pub fn verifier_key(dir: &Path) -> Result<Option<String>, OpenError> {
     }
 }
 
+/// Whether a text has the form of a verifier's key of a signed note: `NAME+HASH+KEY`.
+pub fn is_verifier_key(text: &str) -> bool {
+    let parts = text.splitn(3, '+').collect::<Vec<_>>();
+    let [name, hash, key] = parts[..] else { return false };
+    let is_hash = hash.len() == 8 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_name = !name.is_empty() && !name.contains(char::is_whitespace);
+    is_name && is_hash && BASE64_STANDARD.decode(key).is_ok_and(|key| key.len() == 33)
+}
+
 /// The end of a history, and how many bytes are before it.
 fn tail(mut file: &File) -> io::Result<(String, u64)> {
     let before = file.metadata()?.len().saturating_sub(TAIL_BYTES);

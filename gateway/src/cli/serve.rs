@@ -15,6 +15,7 @@ use crate::{
     accept::{self, Limits},
     config::{self, Access, Overrides, Target, Weights},
     fleet,
+    instance::Instance,
     keys::last_use::Keeper,
     observe,
     quota::{self, book::Book},
@@ -54,21 +55,23 @@ pub fn run(args: Serve) -> anyhow::Result<()> {
         eprintln!("{}", warnings.render(false).trim_end());
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let (ledger, spent) = runtime.block_on(serve(source, config))?;
+    let (ledger, instance, spent) = runtime.block_on(serve(source, config))?;
     // Requests that outlived the drain end here and record it, before the ledger closes.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    instance.stop();
     spent.close().context("what was spent could not be written; the next start takes for spent what was set aside")?;
     ledger.close().context("the ledger could not be closed cleanly")
 }
 
 /// Serves until told to stop; the ledger and the book of what was spent are still open then.
-async fn serve(source: Source, config: config::Config) -> anyhow::Result<(Ledger, Arc<Book>)> {
+async fn serve(source: Source, config: config::Config) -> anyhow::Result<(Ledger, Arc<Instance>, Arc<Book>)> {
     let metrics = observe::install_metrics()?;
     let client = remote::Client::new(&remote::ClientOptions {
         proxies: remote::Proxies::environment(),
         ..remote::ClientOptions::default()
     })?;
-    let (ledger, recovery) = Ledger::open(&config.data_dir.join("ledger"), ledger::Options::default())
+    let folder = config.data_dir.join("ledger");
+    let (ledger, recovery) = Ledger::open(&folder, ledger::Options::default())
         .with_context(|| format!("the ledger in `{}` cannot be opened", config.data_dir.display()))?;
     let listener = bind(config.listen, "listen").await?;
     let admin = bind(config.admin, "admin").await?;
@@ -80,10 +83,14 @@ async fn serve(source: Source, config: config::Config) -> anyhow::Result<(Ledger
     };
     let runtime = Runtime::start(config, &client, None)?;
     let block = started(&runtime, listener.local_addr()?, admin.local_addr()?, &recovery);
-    let gateway = Arc::new(Gateway::new(source, client, runtime, ledger, metrics));
+    let instance = Instance::start(ledger.clone(), &folder, &recovery)?;
+    instance.activate(&runtime.config, None)?;
+    let gateway = Arc::new(Gateway::new(source, client, runtime, (ledger, instance), metrics));
 
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(upkeep(Arc::clone(&gateway)));
+    let instance = Arc::clone(&gateway.instance);
+    tokio::spawn(async move { instance.beat().await });
     let joined = fleet::join(&gateway)?;
     let quotas = &gateway.runtime().quotas;
     if !quotas.book().is_shared() {
@@ -124,7 +131,7 @@ async fn serve(source: Source, config: config::Config) -> anyhow::Result<(Ledger
     drop(drained);
     let _ = uses.await;
     joined.leave(&gateway).await;
-    Ok((gateway.ledger.clone(), Arc::clone(gateway.runtime().quotas.book())))
+    Ok((gateway.ledger.clone(), Arc::clone(&gateway.instance), Arc::clone(gateway.runtime().quotas.book())))
 }
 
 async fn bind(address: std::net::SocketAddr, key: &str) -> anyhow::Result<TcpListener> {

@@ -11,9 +11,9 @@ use policies::{Declared, Diagnostic, PolicySet, Report};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Access, Config, Contexts, Environment, Overrides, Teams, Watched, contexts, declared,
+    Access, Config, Contexts, Environment, Overrides, Role, Teams, Text, Watched, contexts, declared,
     decode::{self, Spanned},
-    deployments, environment, fleet, found, limits, quotas,
+    deployments, environment, fleet, found, ledger, limits, quotas,
     raw::Raw,
     report::{Problem, Problems, nearest},
     source::Source,
@@ -182,7 +182,7 @@ impl<'a> Reading<'a> {
             (None, None) => self.path(DATA_DIR),
         };
 
-        let (catalog, catalog_is_whole) = self.catalog(&raw.catalog);
+        let (catalog, catalog_is_whole, mut texts) = self.catalog(&raw.catalog);
         let mut deployments = deployments::check(&mut self, &raw.deployments, &tree, &catalog, catalog_is_whole);
         let mut not_live = Vec::new();
         if raw.discover {
@@ -199,6 +199,7 @@ impl<'a> Reading<'a> {
         let contexts = contexts::contexts(&mut self, &raw, &tree);
         let teams = contexts::teams(&mut self, &raw, &tree);
         let limits = limits::check(&mut self, &raw.limits);
+        let ledger = ledger::check(&mut self, raw.ledger.as_ref());
         let retry_budget = limits::retry_budget(&mut self, &raw.retry_budget);
         let facts = declared::check(&mut self, &raw);
         let known = Known { contexts: &contexts, teams: &teams, catalog: &catalog, deployments: &deployments };
@@ -208,6 +209,9 @@ impl<'a> Reading<'a> {
         let declared = declared::declared(&raw, &facts, access.as_ref());
         let (policies, policy_files, digest) =
             self.policies(raw.policies.as_deref(), &catalog, &deployments, &declared);
+        let name = self.source.name.to_string();
+        texts.push(Text { role: Role::Configuration, name, text: Arc::clone(&self.source.text) });
+        texts.extend(policy_files.iter().map(Text::of_policies));
         if let Some(policies) = &policies {
             declared::unused(&mut self, &raw, policies);
             self.scoped_routes(policies);
@@ -227,6 +231,7 @@ impl<'a> Reading<'a> {
             listen: listen?,
             admin: admin?,
             data_dir,
+            ledger: ledger?,
             limits: limits?,
             retry_budget: retry_budget?,
             deployments,
@@ -242,6 +247,7 @@ impl<'a> Reading<'a> {
             keys_file,
             catalog,
             policies: Arc::new(policies?),
+            texts,
             policy_digest: policy_digest(&policy_files),
             policy_files,
             digest,
@@ -264,21 +270,27 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// The catalog with the company's files over it, and whether all of them could be read.
-    fn catalog(&mut self, files: &[Spanned<String>]) -> (Arc<Catalog>, bool) {
+    /// The catalog with the company's files over it, whether all of them could be read, and their texts.
+    fn catalog(&mut self, files: &[Spanned<String>]) -> (Arc<Catalog>, bool, Vec<Text>) {
         let builtin = Catalog::builtin();
-        let sources: Vec<Source> = files.iter().filter_map(|file| self.named_file(file, "catalog file")).collect();
         if files.is_empty() {
-            return (builtin, true);
+            return (builtin, true, Vec::new());
         }
+        let sources: Vec<Source> = files.iter().filter_map(|file| self.named_file(file, "catalog file")).collect();
+        let kept = sources.iter().map(|source| Text {
+            role: Role::Catalog,
+            name: source.name.to_string(),
+            text: Arc::clone(&source.text),
+        });
+        let kept = kept.collect();
         let texts: Vec<_> = sources.iter().map(|s| (s.name.to_string(), s.text.to_string())).collect();
         match builtin.with_overlays(&texts) {
-            Ok(catalog) => (Arc::new(catalog), sources.len() == files.len()),
+            Ok(catalog) => (Arc::new(catalog), sources.len() == files.len(), kept),
             Err(found) => {
                 for problem in found {
                     self.problems.push(of_catalog(problem, &sources));
                 }
-                (builtin, false)
+                (builtin, false, Vec::new())
             }
         }
     }
@@ -357,6 +369,12 @@ impl<'a> Reading<'a> {
             };
             self.problems.push(Problem::warning("unknown-name", message).hint(hint).at(&source, route.at));
         }
+    }
+}
+
+impl Text {
+    pub(super) fn of_policies(source: &policies::Source) -> Self {
+        Self { role: Role::Policies, name: source.name.clone(), text: source.text.as_str().into() }
     }
 }
 

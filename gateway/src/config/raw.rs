@@ -31,6 +31,9 @@ pub(super) struct Raw {
     /// Folder of the ledger. Default: pointsman-data.
     #[serde(default)]
     pub(super) data_dir: Option<Spanned<String>>,
+    /// How records are written and kept, and who else holds on to what they say.
+    #[serde(default)]
+    pub(super) ledger: Option<RawLedger>,
     /// Policy files, in the order in which their routes are tried; `default` stands for the built-in policies, which are
     /// also what an absent list means.
     #[serde(default)]
@@ -79,6 +82,64 @@ pub(super) struct Raw {
     /// not bring down the next.
     #[serde(default)]
     pub(super) retry_budget: RawRetryBudget,
+}
+
+/// How records are written and kept.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename = "`ledger`", deny_unknown_fields)]
+#[schemars(rename = "Ledger")]
+pub(super) struct RawLedger {
+    /// From this licence tier on, and for whatever a waiver lets through, a decision is on disk before a host hears of the
+    /// request; below it, before the first byte of the answer. 1 to 6. Default: 3.
+    #[serde(default)]
+    pub(super) before_upstream_from_tier: Option<Spanned<u64>>,
+    /// Up to this licence tier an answer does not wait for its decision to be on disk, so that a power cut may lose the last
+    /// milliseconds of them: 0 or 1. Default: 0, so that every answer waits.
+    #[serde(default)]
+    pub(super) unwaited_to_tier: Option<Spanned<u64>>,
+    /// Days that records are kept for. What is older goes in whole segments; its hashes stay, so that what is kept can still
+    /// be proved. Default: all records are kept.
+    #[serde(default)]
+    pub(super) keep_days: Option<Spanned<u64>>,
+    /// Places that are told of checkpoints, so that nobody who has the gateway's disk and key can write another history.
+    #[serde(default)]
+    pub(super) anchors: Vec<Spanned<RawAnchor>>,
+    /// Who signs checkpoints of a log that only grew, beside the gateway (c2sp.org/tlog-witness): other gateways, say.
+    #[serde(default)]
+    pub(super) witnesses: Vec<Spanned<RawWitness>>,
+    /// Keys of the logs that this gateway is a witness for, at `/add-checkpoint` of its admin listener.
+    #[serde(default)]
+    pub(super) witness_for: Vec<Spanned<String>>,
+}
+
+/// A place that is told of checkpoints: exactly one of `folder`, `url` and `timestamp`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename = "an anchor", deny_unknown_fields)]
+#[schemars(rename = "Anchor")]
+pub(super) struct RawAnchor {
+    /// A folder, in which each checkpoint is a file that is never written again.
+    #[serde(default)]
+    pub(super) folder: Option<Spanned<String>>,
+    /// An address that takes each checkpoint by POST.
+    #[serde(default)]
+    pub(super) url: Option<Spanned<String>>,
+    /// An authority that signs the time of each checkpoint (RFC 3161); its answers are kept beside the ledger.
+    #[serde(default)]
+    pub(super) timestamp: Option<Spanned<String>>,
+    /// How often it is told, where there is something new. Default: 1m, of a `timestamp` 1h.
+    #[serde(default)]
+    pub(super) every: Option<Spanned<Span>>,
+}
+
+/// Somebody who signs checkpoints.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename = "a witness", deny_unknown_fields)]
+#[schemars(rename = "Witness")]
+pub(super) struct RawWitness {
+    /// Below this address is its `add-checkpoint`.
+    pub(super) url: Spanned<String>,
+    /// Its key, as `pointsman audit witness` prints it.
+    pub(super) key: Spanned<String>,
 }
 
 /// An issuer of tokens.

@@ -11,7 +11,8 @@ use catalog::{ASSUMED_ENTITY, Catalog, Exposure, Purpose, Use};
 use policies::{Place, Report};
 
 use super::{
-    Access, Config, Context, DeclaredFacts, Deployment, Environment, Limits, Overrides, RetryBudget, Target, Weights,
+    Access, Config, Context, DeclaredFacts, Deployment, Environment, LedgerSettings, Limits, Overrides, RetryBudget,
+    Target, Text, Weights,
     deployments::{DEMO_BITS, DEMO_MODEL, local},
     found,
     load::{ADMIN, DATA_DIR, LISTEN, compiled, default_policies, digest, finished, policy_digest},
@@ -54,6 +55,7 @@ pub fn zero(overrides: &Overrides, environment: &Environment) -> Result<(Config,
         listen,
         admin,
         data_dir: overrides.data_dir.clone().unwrap_or_else(|| PathBuf::from(DATA_DIR)),
+        ledger: LedgerSettings::default(),
         limits: Limits::default(),
         retry_budget: RetryBudget::default(),
         deployments,
@@ -71,6 +73,7 @@ pub fn zero(overrides: &Overrides, environment: &Environment) -> Result<(Config,
         policy_digest: policy_digest(&sources),
         catalog: Arc::clone(&catalog),
         policies: Arc::new(policies),
+        texts: sources.iter().map(Text::of_policies).collect(),
         policy_files: sources.into(),
         watched: Vec::new(),
     });

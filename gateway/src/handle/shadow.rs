@@ -74,7 +74,8 @@ impl Mirrored {
             prompt_tokens: facts.prompt_tokens,
             shelf: None,
         };
-        let work = Work { runtime: &runtime, plan: &plan, request: &request, told, facts: &facts, leave: None };
+        let log = gateway.instance.log();
+        let work = Work { log, runtime: &runtime, plan: &plan, request: &request, told, facts: &facts, leave: None };
         if let Ok(Answered { body: Body::Sse(mut stream), .. }) = answer(work, None, ticket, settlement).await {
             while std::future::poll_fn(|cx| stream.poll_bytes(cx)).await.is_some() {}
         }

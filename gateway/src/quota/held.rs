@@ -137,7 +137,7 @@ impl Pass {
     pub fn told(&self, api: ClientApi, error: ApiError) -> ApiError {
         let mut left = HeaderMap::new();
         self.tell(api, &mut left);
-        ApiError { left: Some(Box::new(left)), ..error }
+        ApiError { headers: Some(Box::new(left)), ..error }
     }
 
     /// Says what is left of the tightest quota, by the names that clients of the API look for.

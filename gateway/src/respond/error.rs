@@ -39,8 +39,8 @@ pub struct ApiError {
     pub retry_after: Option<Duration>,
     /// Whether an SDK's automatic retry makes sense; `None` leaves it to the SDK's own rule.
     pub should_retry: Option<bool>,
-    /// What is left of the caller's limits, by the names of its API.
-    pub left: Option<Box<http::HeaderMap>>,
+    /// More headers: what is left of the caller's limits, the receipt of a recorded decision.
+    pub headers: Option<Box<http::HeaderMap>>,
     /// The methods that the path takes, where that is what is wrong.
     pub allow: Option<&'static str>,
     /// More facts for the reader, under their own key beside the four.
@@ -75,7 +75,7 @@ impl ApiError {
             param: None,
             hint: None,
             retry_after: None,
-            left: None,
+            headers: None,
             should_retry: None,
             allow: None,
             details: None,
@@ -177,6 +177,13 @@ impl ApiError {
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds a header.
+    #[must_use]
+    pub fn header(mut self, name: http::HeaderName, value: HeaderValue) -> Self {
+        self.headers.get_or_insert_default().insert(name, value);
         self
     }
 
@@ -306,8 +313,8 @@ impl ApiError {
         let mut response = Response::new(Body::whole(body));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
-        let left = self.left.iter().flat_map(|left| left.iter());
-        headers.extend(left.map(|(name, value)| (name.clone(), value.clone())));
+        let more = self.headers.iter().flat_map(|more| more.iter());
+        headers.extend(more.map(|(name, value)| (name.clone(), value.clone())));
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Some(allow) = self.allow {
             headers.insert(header::ALLOW, HeaderValue::from_static(allow));

@@ -1,0 +1,253 @@
+//! What the ledger says of the gateway itself: that it began, lives and ended, and by which texts it decides.
+//!
+//! | record | when |
+//! |---|---|
+//! | `start` | before anything is served; says what a crash had left half written |
+//! | `activate` | before a configuration serves: its digests, and where its texts are ([`texts`]) |
+//! | `refuse` | a new configuration was wrong, and the one before serves on |
+//! | `heartbeat` | every ten seconds, so that silence shows |
+//! | `stop` | when it ended in good order; a `start` without one before it follows a crash |
+//!
+//! JSON as the records of requests are ([`crate::settle::record`]), told apart by `kind`. A decision names its configuration by the
+//! `config` of an `activate` record before it, so that it can be made again from the ledger's folder alone.
+
+pub mod texts;
+
+use std::{
+    io,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use ledger::{AppendError, Ledger, Recovery};
+use serde::{Deserialize, Serialize};
+
+use self::texts::Texts;
+use crate::{
+    config::{Config, Role},
+    settle::now_ms,
+};
+
+/// How often a gateway says that it lives.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+
+/// The most bytes of a report that a record keeps.
+const MOST_OF_REPORT: usize = 4 << 10;
+
+/// A record of the gateway itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InstanceRecord {
+    /// Version of the shape, 1.
+    pub v: u8,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+    /// When, in Unix milliseconds.
+    pub time: u64,
+    /// The run of the gateway that says so.
+    pub instance: String,
+    /// Milliseconds since that run began, by a clock that nobody can set.
+    pub up_ms: u64,
+}
+
+/// What happened to the gateway.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Event {
+    /// It began.
+    Start {
+        /// Its version.
+        version: String,
+        /// The records that the ledger had before this one.
+        records: u64,
+        /// Bytes of a record that a crash had left half written, cut off.
+        bytes_cut: u64,
+    },
+    /// It decides by these texts from here on.
+    Activate(Activated),
+    /// A configuration was refused; the one before serves on.
+    Refuse {
+        /// The configuration that serves on.
+        config: String,
+        /// The report, its beginning.
+        report: String,
+    },
+    /// It lives.
+    Heartbeat,
+    /// It ended in good order.
+    Stop,
+}
+
+/// The texts that a gateway decides by.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Activated {
+    /// Digest over all of them, which each decision names.
+    pub config: String,
+    /// Digest over the policies alone.
+    pub policy: String,
+    /// Digest of the catalog with the company's files over it.
+    pub catalog: String,
+    /// Digest of the catalog that is built into this version.
+    pub builtin: String,
+    /// The version that reads them.
+    pub version: String,
+    /// The configuration that decided before, in the same run.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub replaces: Option<String>,
+    /// The texts.
+    pub texts: Vec<TextRecord>,
+}
+
+/// A text that is kept in the ledger's folder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TextRecord {
+    /// What it is.
+    pub role: Role,
+    /// How messages call it.
+    pub name: String,
+    /// SHA-256 of it in hex, which is the name it is kept under.
+    pub sha256: String,
+}
+
+/// A run of the gateway, as its ledger sees it.
+#[derive(Debug)]
+pub struct Instance {
+    id: String,
+    began: Instant,
+    ledger: Ledger,
+    texts: Texts,
+    /// The name of the log.
+    log: String,
+}
+
+/// A record or a text could not be kept.
+#[derive(Debug, thiserror::Error)]
+pub enum KeepError {
+    /// The ledger takes no record.
+    #[error("the ledger takes no record: {0}")]
+    Ledger(#[from] AppendError),
+    /// A text cannot be written beside it.
+    #[error("the texts that decide cannot be kept beside the ledger: {0}")]
+    Texts(#[from] io::Error),
+}
+
+impl Instance {
+    /// Records that a run begins over the ledger in `folder`.
+    ///
+    /// # Errors
+    /// The ledger takes no record.
+    pub fn start(ledger: Ledger, folder: &Path, recovery: &Recovery) -> Result<Self, KeepError> {
+        let log = ledger.verifier_key().and_then(|key| key.split('+').next()).unwrap_or_default().to_owned();
+        let id = format!("run_{}", uuid::Uuid::now_v7().simple());
+        let instance = Self { id, began: Instant::now(), texts: Texts::of(folder), log, ledger };
+        instance.append(Event::Start {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            records: recovery.records,
+            bytes_cut: recovery.bytes_cut,
+        })?;
+        Ok(instance)
+    }
+
+    /// Keeps the texts of a configuration and records that it decides from here on; returns once that is on disk.
+    ///
+    /// # Errors
+    /// A text cannot be kept, or the ledger takes no record: nothing may be decided by it then.
+    pub fn activate(&self, config: &Config, replaces: Option<&str>) -> Result<(), KeepError> {
+        let keep = |text: &crate::config::Text| {
+            let sha256 = self.texts.keep(&text.text)?;
+            Ok(TextRecord { role: text.role, name: text.name.clone(), sha256 })
+        };
+        let texts = config.texts.iter().map(keep).collect::<io::Result<_>>()?;
+        self.append(Event::Activate(Activated {
+            config: config.digest.clone(),
+            policy: config.policy_digest.clone(),
+            catalog: config.catalog.digest().to_owned(),
+            builtin: catalog::Catalog::builtin().digest().to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            replaces: replaces.map(str::to_owned),
+            texts,
+        }))
+    }
+
+    /// Records that a configuration was refused.
+    pub fn refuse(&self, serving: &str, report: &str) {
+        let mut end = report.len().min(MOST_OF_REPORT);
+        while !report.is_char_boundary(end) {
+            end -= 1;
+        }
+        self.say(Event::Refuse { config: serving.to_owned(), report: report[..end].to_owned() });
+    }
+
+    /// Records every ten seconds that it lives, for as long as it is polled.
+    pub async fn beat(&self) {
+        let mut every = tokio::time::interval(HEARTBEAT);
+        // The first tick comes at once, where the start has just been recorded.
+        every.tick().await;
+        loop {
+            every.tick().await;
+            self.say(Event::Heartbeat);
+        }
+    }
+
+    /// Records that it ends in good order.
+    pub fn stop(&self) {
+        self.say(Event::Stop);
+    }
+
+    /// The name of the log, as its checkpoints say it; empty where it is not signed.
+    pub fn log(&self) -> &str {
+        &self.log
+    }
+
+    fn append(&self, event: Event) -> Result<(), KeepError> {
+        self.ledger.append(&self.record(event))?.wait()?;
+        Ok(())
+    }
+
+    /// Nobody waits for it, and a ledger that takes nothing more says so elsewhere.
+    fn say(&self, event: Event) {
+        if let Err(error) = self.ledger.append(&self.record(event)) {
+            tracing::debug!(%error, "a record of the gateway itself could not be written");
+        }
+    }
+
+    fn record(&self, event: Event) -> InstanceRecord {
+        let up_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        InstanceRecord { v: 1, event, time: now_ms(), instance: self.id.clone(), up_ms }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::config::{self, Environment, Overrides};
+
+    #[test]
+    fn a_run_is_in_the_ledger_with_the_texts_that_it_decides_by() {
+        let folder = tempfile::tempdir().unwrap();
+        let (ledger, recovery) = Ledger::open(folder.path(), ledger::Options::default()).unwrap();
+        let (config, _) = config::zero(&Overrides::default(), &Environment::of([])).unwrap();
+        let instance = Instance::start(ledger.clone(), folder.path(), &recovery).unwrap();
+        instance.activate(&config, None).unwrap();
+        instance.refuse(&config.digest, &"ö".repeat(MOST_OF_REPORT));
+        instance.stop();
+        ledger.close().unwrap();
+        let records: Vec<Value> = ledger::read(folder.path())
+            .unwrap()
+            .map(|record| serde_json::from_slice(&record.unwrap().1).unwrap())
+            .collect();
+        let kinds: Vec<_> = records.iter().map(|record| record["kind"].as_str().unwrap()).collect();
+        assert_eq!(kinds, ["start", "activate", "refuse", "stop"]);
+        assert!(records.iter().all(|record| record["instance"] == json!(instance.id) && record["v"] == 1));
+        assert_eq!(records[1]["config"], json!(config.digest));
+        let text = &records[1]["texts"][0];
+        assert_eq!(text["role"], "policies");
+        let kept = Texts::of(folder.path()).read(text["sha256"].as_str().unwrap()).unwrap();
+        assert_eq!(kept, config.policy_files[0].text);
+        assert_eq!(records[2]["report"].as_str().unwrap().len(), MOST_OF_REPORT);
+        let read: InstanceRecord = serde_json::from_value(records[0].clone()).unwrap();
+        assert_eq!(read.event, Event::Start { version: env!("CARGO_PKG_VERSION").into(), records: 0, bytes_cut: 0 });
+    }
+}
