@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod seeded;
 pub mod servers;
 
 use std::{

@@ -78,7 +78,8 @@ enum Command {
     Advise(advise::Advise),
     Import(import::Import),
     Keys(keys::Keys),
-    Audit(audit::Audit),
+    // The largest by far.
+    Audit(Box<audit::Audit>),
     Mock(mock::Mock),
 }
 

@@ -216,7 +216,8 @@ fn ledger_unavailable() -> ApiError {
     ApiError { should_retry: Some(false), ..error }
 }
 
-fn candidate<'a>(
+/// A licence decision as a record has it.
+pub fn candidate<'a>(
     deployment: Option<&'a policies::Deployment>,
     model: &'a str,
     decision: &'a catalog::Decision,

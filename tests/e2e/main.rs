@@ -22,6 +22,7 @@ mod keys;
 mod licence;
 mod policy;
 mod proxy;
+mod questions;
 mod quotas;
 mod readme;
 mod sealed;

@@ -1,9 +1,24 @@
 //! `pointsman audit`: reads the ledger back, also while a gateway writes to it.
+//!
+//! Each report reads the ledger once, from its first record on, and rests on nothing but the ledger's folder: the texts that
+//! decided are in it.
 
+mod crossings;
+mod document;
+mod exceptions;
+mod history;
+mod incident;
 pub(super) mod join;
+mod questions;
+mod recorded;
+mod replay;
 mod report;
+mod standing;
+mod usage;
+mod which;
 
 use std::{
+    cell::Cell,
     collections::VecDeque,
     path::{Path, PathBuf},
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -13,13 +28,14 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
 use self::{
-    join::{Entry, entries},
+    document::{Document, Form},
+    join::{Entry, Told, told},
     report::Report,
 };
 use super::{columns::columns, print, print_json};
 use crate::config::{Environment, outline};
 
-/// Read back what was decided, served and refused
+/// Read back what was decided, served and refused, and answer what a compliance officer asks
 #[derive(Debug, Args)]
 pub(super) struct Audit {
     /// Folder of the ledger's data; default: that of the configuration
@@ -29,23 +45,27 @@ pub(super) struct Audit {
     #[arg(long, value_name = "FILE", env = "POINTSMAN_CONFIG", global = true)]
     config: Option<PathBuf>,
     /// Only requests from this time on: 2026-11-01 or 2026-11-01T08:00:00Z, in UTC, or as long ago as 30d
-    #[arg(long, value_name = "TIME", value_parser = time, global = true)]
-    since: Option<SystemTime>,
+    #[arg(long, visible_alias = "since", value_name = "TIME", value_parser = time, global = true)]
+    from: Option<SystemTime>,
     /// Only requests before this time
-    #[arg(long, value_name = "TIME", value_parser = time, global = true)]
-    until: Option<SystemTime>,
+    #[arg(long, visible_alias = "until", value_name = "TIME", value_parser = time, global = true)]
+    to: Option<SystemTime>,
     /// Only requests of this team
     #[arg(long, global = true)]
     team: Option<String>,
-    /// JSON instead of text
+    /// Verify the ledger first, and say in the report what came of that
     #[arg(long, global = true)]
-    json: bool,
+    verify: bool,
+    #[command(flatten)]
+    form: Form,
     #[command(subcommand)]
     command: Command,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Print which command answers which question of a compliance officer
+    Questions,
     /// List requests, oldest first: who asked for what, who served it, how it ended
     List {
         /// How many of the newest are listed
@@ -54,8 +74,29 @@ enum Command {
     },
     /// Count requests, tokens and cost by day, team, key, context, use, API, route, decision, model, licence, tier and deployment
     Report,
+    Usage(usage::Usage),
+    Exceptions(exceptions::Exceptions),
+    Incident(incident::Incident),
+    /// Look for requests that were served something else than was decided for them; there must be none
+    Crossings,
+    /// Tell which texts decided from when to when, what changed in them, and what traffic they had
+    History,
+    /// Make every licence decision again from what was recorded, and compare
+    Replay,
     /// Print the key that checkpoints of the ledger are signed with, for `pointsman-audit verify`
     Key,
+}
+
+/// What is asked of a ledger.
+#[derive(Debug)]
+struct Ask {
+    data_dir: PathBuf,
+    from: Option<SystemTime>,
+    to: Option<SystemTime>,
+    team: Option<String>,
+    verify: bool,
+    /// Records that were read.
+    read: Cell<u64>,
 }
 
 pub(super) fn run(args: &Audit) -> anyhow::Result<bool> {
@@ -64,49 +105,142 @@ pub(super) fn run(args: &Audit) -> anyhow::Result<bool> {
         (None, Some(config)) => outline(config, &Environment::process())?.data_dir,
         (None, None) => PathBuf::from(crate::config::DATA_DIR),
     };
-    if let Command::Key = args.command {
-        let key = ledger::verifier_key(&data_dir.join("ledger"))?;
-        let key = key.with_context(|| format!("the ledger in `{}` was never signed", data_dir.display()))?;
-        match args.json {
-            true => print_json(&serde_json::json!({ "key": key }))?,
-            false => print(&format!("{key}\n"))?,
-        }
-        return Ok(true);
-    }
-    let entries = read(&data_dir)?.filter(|entry| entry.as_ref().map_or(true, |entry| args.wants(entry)));
-    match args.command {
-        Command::List { last } => list(entries, last as usize, args.json),
-        Command::Report => {
-            let mut report = Report::default();
-            for entry in entries {
-                report.add(&entry?);
-            }
-            match args.json {
-                true => print_json(&report)?,
-                false => print(&report.to_text())?,
-            }
-            Ok(true)
-        }
-        Command::Key => Ok(true),
-    }
+    let Audit { from, to, verify, .. } = *args;
+    let ask = Ask { data_dir, from, to, team: args.team.clone(), verify, read: Cell::new(0) };
+    let good = |document: Document| (document, true);
+    let (document, ok) = match &args.command {
+        Command::Questions => good(questions::document()),
+        Command::Key => return key(&ask, args.form.is_json()),
+        Command::List { last } => return list(ask.requests()?, *last as usize, args.form.is_json()),
+        Command::Report => return report(&ask, args.form.is_json()),
+        Command::Usage(args) => good(usage::run(args, &ask)?),
+        Command::Exceptions(args) => good(exceptions::run(args, &ask)?),
+        Command::Incident(args) => good(incident::run(args, &ask)?),
+        Command::Crossings => crossings::run(&ask)?,
+        Command::History => good(history::run(&ask)?),
+        Command::Replay => replay::run(&ask)?,
+    };
+    args.form.write(&document)?;
+    Ok(ok)
 }
 
-impl Audit {
+impl Ask {
+    /// All that the ledger tells.
+    fn all(&self) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Told>>> {
+        let records = records(&self.data_dir)?.inspect(|_| self.read.set(self.read.get() + 1));
+        Ok(told(records))
+    }
+
+    /// What it tells of the requests that are asked for, and of the gateway itself at any time.
+    fn told(&self) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Told>>> {
+        Ok(self.all()?.filter(|told| match told {
+            Ok(Told::Request(entry)) => self.wants(entry),
+            Ok(Told::Gateway(..)) | Err(_) => true,
+            Ok(Told::Stray(..)) => false,
+        }))
+    }
+
+    /// The requests alone.
+    fn requests(&self) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Entry>>> {
+        Ok(self.told()?.filter_map(|told| match told {
+            Ok(Told::Request(entry)) => Some(Ok(*entry)),
+            Ok(Told::Gateway(..) | Told::Stray(..)) => None,
+            Err(error) => Some(Err(error)),
+        }))
+    }
+
     fn wants(&self, entry: &Entry) -> bool {
         let time = UNIX_EPOCH + Duration::from_millis(entry.decision.time);
-        self.since.is_none_or(|since| time >= since)
-            && self.until.is_none_or(|until| time < until)
+        self.from.is_none_or(|from| time >= from)
+            && self.to.is_none_or(|to| time < to)
             && self.team.as_ref().is_none_or(|team| entry.decision.team.as_deref() == Some(team))
+    }
+
+    /// A report that says what it was made of, once the ledger has been read.
+    fn document(&self, title: &str) -> Document {
+        let mut document = Document::new(title);
+        let asked: Vec<_> = std::env::args().skip(1).collect();
+        let at = |time: SystemTime| document::Cell::from(humantime::format_rfc3339_seconds(time).to_string());
+        document.facts.extend([
+            ("asked", document::Cell::from(format!("pointsman {}", asked.join(" ")))),
+            ("made", at(SystemTime::now())),
+        ]);
+        document.facts.extend(self.from.map(|from| ("from", at(from))));
+        document.facts.extend(self.to.map(|to| ("to", at(to))));
+        document.facts.push(("records_read", self.read.get().into()));
+        let folder = self.data_dir.join("ledger");
+        if let Ok(note) = std::fs::read_to_string(folder.join("tlog/checkpoint")) {
+            let mut lines = note.lines();
+            for name in ["log", "records_signed", "root"] {
+                document.facts.extend(lines.next().map(|line| (name, line.into())));
+            }
+        }
+        if self.verify {
+            document.facts.extend(verified(&folder));
+        }
+        document
     }
 }
 
-/// The requests of the ledger in a data folder, as they end.
-pub(super) fn read(data_dir: &Path) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Entry>>> {
+/// What came of verifying a ledger by its own key, as the separate verifier does.
+fn verified(folder: &Path) -> Vec<(&'static str, document::Cell)> {
+    let key = ledger::verifier_key(folder).ok().flatten().and_then(|key| key.parse().ok());
+    let Some(key) = key else { return vec![("integrity", "it was never signed".into())] };
+    let report = ::audit::verify::verify(folder, &key, &[]);
+    let verdict = match report.verdict {
+        ::audit::verify::Verdict::Ok => "all that was signed is there as it was".to_owned(),
+        other => format!("{other:?}: {}", report.findings.join("; ")),
+    };
+    vec![("integrity", verdict.into()), ("records_verified", report.signed.into())]
+}
+
+fn key(ask: &Ask, json: bool) -> anyhow::Result<bool> {
+    let key = ledger::verifier_key(&ask.data_dir.join("ledger"))?;
+    let key = key.with_context(|| format!("the ledger in `{}` was never signed", ask.data_dir.display()))?;
+    match json {
+        true => print_json(&serde_json::json!({ "key": key }))?,
+        false => print(&format!("{key}\n"))?,
+    }
+    Ok(true)
+}
+
+fn report(ask: &Ask, json: bool) -> anyhow::Result<bool> {
+    let mut report = Report::default();
+    for entry in ask.requests()? {
+        report.add(&entry?);
+    }
+    match json {
+        true => print_json(&report)?,
+        false => print(&report.to_text())?,
+    }
+    Ok(true)
+}
+
+/// The records of the ledger in a data folder, with their numbers.
+fn records(data_dir: &Path) -> anyhow::Result<impl Iterator<Item = anyhow::Result<(u64, Vec<u8>)>>> {
     let folder = data_dir.join("ledger");
     anyhow::ensure!(folder.is_dir(), "there is no ledger in `{}`; name its folder with --data-dir", data_dir.display());
     let records =
         ledger::read(&folder).with_context(|| format!("the ledger in `{}` cannot be read", data_dir.display()))?;
-    Ok(entries(records.map(|record| Ok(record?.1))))
+    Ok(records.map(|record| {
+        let (position, record) = record?;
+        Ok((position.sequence, record))
+    }))
+}
+
+/// The requests of the ledger in a data folder, as they end.
+pub(super) fn read(data_dir: &Path) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Entry>>> {
+    Ok(told(records(data_dir)?).filter_map(|told| match told {
+        Ok(Told::Request(entry)) => Some(Ok(*entry)),
+        Ok(Told::Gateway(..) | Told::Stray(..)) => None,
+        Err(error) => Some(Err(error)),
+    }))
+}
+
+/// Days from one to another; fewer than none where the other is before.
+fn days_between(from: catalog::Date, to: catalog::Date) -> i64 {
+    let day = |date: catalog::Date| date.to_string().parse::<jiff::civil::Date>().unwrap_or(jiff::civil::Date::MIN);
+    day(to).since(day(from)).map_or(0, |span| i64::from(span.get_days()))
 }
 
 fn list(entries: impl Iterator<Item = anyhow::Result<Entry>>, last: usize, json: bool) -> anyhow::Result<bool> {
@@ -190,6 +324,13 @@ mod tests {
         let entries: Vec<_> = read(folder.path()).unwrap().map(Result::unwrap).collect();
         assert_eq!(entries.len(), 1);
         assert_eq!((&*entries[0].decision.request, entries[0].ended()), ("1", "completed"));
+    }
+
+    #[test]
+    fn days_between_two_dates_are_counted_over_the_ends_of_months() {
+        let day = |text: &str| text.parse::<catalog::Date>().unwrap();
+        assert_eq!(days_between(day("2026-11-27"), day("2027-01-31")), 65);
+        assert_eq!(days_between(day("2026-11-27"), day("2026-11-26")), -1);
     }
 
     #[test]

@@ -3,17 +3,24 @@
 /// The rows under their headings. What others wrote - model names, ids - is shown without control characters, so that
 /// it cannot move the cursor or forge a line.
 pub(super) fn columns<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -> String {
-    let rows: Vec<[String; N]> = rows.iter().map(|row| row.each_ref().map(|cell| shown(cell))).collect();
+    table(&headings, rows)
+}
+
+/// The same of rows whose width is not known beforehand; each is as wide as the headings.
+pub(super) fn table(headings: &[impl AsRef<str>], rows: &[impl AsRef<[String]>]) -> String {
+    let headings: Vec<&str> = headings.iter().map(AsRef::as_ref).collect();
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.as_ref().iter().map(|cell| shown(cell)).collect()).collect();
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].as_str());
         cells.chain([headings[column]]).map(|cell| cell.chars().count()).max().unwrap_or(0)
     };
-    let widths: [usize; N] = std::array::from_fn(width);
-    let line = |cells: [&str; N]| {
-        let padded: Vec<_> = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+    let widths: Vec<usize> = (0..headings.len()).map(width).collect();
+    let line = |cells: &[&str]| {
+        let padded: Vec<_> = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
         format!("{}\n", padded.join("  ").trim_end())
     };
-    std::iter::once(line(headings)).chain(rows.iter().map(|row| line(row.each_ref().map(String::as_str)))).collect()
+    let cells = |row: &Vec<String>| line(&row.iter().map(String::as_str).collect::<Vec<_>>());
+    std::iter::once(line(&headings)).chain(rows.iter().map(cells)).collect()
 }
 
 /// A text that others wrote, as a cell shows it.

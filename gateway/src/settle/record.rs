@@ -169,7 +169,7 @@ pub struct CandidateRecord<'a> {
 }
 
 /// What a rule of the company's own said of a candidate.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuleRecord<'a> {
     /// The rule.
     pub rule: Cow<'a, str>,

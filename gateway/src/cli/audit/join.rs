@@ -1,18 +1,34 @@
-//! Records -> requests: each decision with its outcome.
+//! Records -> requests: each decision with its outcome; and what the gateway said of itself between them.
 //!
 //! A decision that refuses has no outcome. One that serves has, as soon as its answer has ended; a request that is still
 //! running, or whose gateway was killed, comes last and without one. A record of a kind or shape that this version does
 //! not know is passed over: a newer gateway may have written it.
 
-use std::collections::HashMap;
+use std::{borrow::Cow, collections::HashMap};
 
 use serde::{Deserialize, Serialize};
 
-use crate::settle::record::{CandidateRecord, Decision};
+use crate::{
+    instance::InstanceRecord,
+    settle::record::{CandidateRecord, Decision},
+};
+
+/// What a ledger tells.
+#[derive(Clone, Debug)]
+pub(in crate::cli) enum Told {
+    /// A request, when it has ended.
+    Request(Box<Entry>),
+    /// Something of the gateway itself, with the number of its record.
+    Gateway(u64, Box<InstanceRecord>),
+    /// An outcome that no decision comes before, with the number of its record.
+    Stray(u64, Box<Outcome>),
+}
 
 /// One request.
 #[derive(Clone, Debug, Serialize)]
 pub(in crate::cli) struct Entry {
+    /// The number of its decision in the log.
+    pub(in crate::cli) record: u64,
     pub(in crate::cli) decision: Decision<'static>,
     pub(in crate::cli) outcome: Option<Outcome>,
 }
@@ -20,17 +36,19 @@ pub(in crate::cli) struct Entry {
 /// How a request ended, as far as it is reported.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(in crate::cli) struct Outcome {
-    request: String,
+    pub(super) request: String,
     pub(super) time: u64,
     pub(super) status: String,
     #[serde(default)]
     http: Option<u16>,
     #[serde(default)]
-    deployment: Option<String>,
+    pub(super) deployment: Option<String>,
     #[serde(default)]
     model: Option<String>,
     #[serde(default)]
-    tried: Vec<serde_json::Value>,
+    pub(super) answer_of: Option<String>,
+    #[serde(default)]
+    pub(super) tried: Vec<serde_json::Value>,
     #[serde(default)]
     error: Option<String>,
     #[serde(default)]
@@ -75,6 +93,11 @@ impl Entry {
         candidate.or(self.decision.refused.as_ref())
     }
 
+    /// Whether a model answered.
+    pub(super) fn is_served(&self) -> bool {
+        self.deployment().is_some()
+    }
+
     /// How it ended, in one word; for a refusal its reason.
     pub(in crate::cli) fn ended(&self) -> &str {
         match &self.outcome {
@@ -85,19 +108,19 @@ impl Entry {
     }
 }
 
-/// The requests of a ledger's records, as they end; those that did not end come last.
-pub(super) fn entries(
-    records: impl Iterator<Item = anyhow::Result<Vec<u8>>>,
-) -> impl Iterator<Item = anyhow::Result<Entry>> {
-    let mut open: HashMap<String, Decision<'static>> = HashMap::new();
+/// What a ledger's records tell, requests as they end; those that did not end come last.
+pub(super) fn told(
+    records: impl Iterator<Item = anyhow::Result<(u64, Vec<u8>)>>,
+) -> impl Iterator<Item = anyhow::Result<Told>> {
+    let mut open: HashMap<String, Entry> = HashMap::new();
     let mut records = Some(records);
     let mut unended = Vec::new().into_iter();
     std::iter::from_fn(move || {
         while let Some(next) = records.as_mut().map(Iterator::next) {
             match next {
-                Some(Ok(record)) => {
-                    if let Some(entry) = joined(&record, &mut open) {
-                        return Some(Ok(entry));
+                Some(Ok((number, record))) => {
+                    if let Some(told) = joined(number, &record, &mut open) {
+                        return Some(Ok(told));
                     }
                 }
                 Some(Err(error)) => {
@@ -107,32 +130,47 @@ pub(super) fn entries(
                 None => {
                     records = None;
                     let mut rest: Vec<_> = std::mem::take(&mut open).into_values().collect();
-                    rest.sort_by_key(|decision| decision.time);
+                    rest.sort_by_key(|entry| entry.record);
                     unended = rest.into_iter();
                 }
             }
         }
-        unended.next().map(|decision| Ok(Entry { decision, outcome: None }))
+        unended.next().map(|entry| Ok(Told::Request(Box::new(entry))))
     })
 }
 
-/// Takes one record; the request that it ends, if it does.
-fn joined(record: &[u8], open: &mut HashMap<String, Decision<'static>>) -> Option<Entry> {
-    match serde_json::from_slice::<Kind>(record).ok()?.kind.as_str() {
+/// Takes one record; what it tells or ends, if it does.
+fn joined(number: u64, record: &[u8], open: &mut HashMap<String, Entry>) -> Option<Told> {
+    match &*kind(record)? {
         "decision" => {
             let decision: Decision<'static> = serde_json::from_slice(record).ok()?;
-            if decision.verdict != "serve" {
-                return Some(Entry { decision, outcome: None });
+            let entry = Entry { record: number, decision, outcome: None };
+            if entry.decision.verdict != "serve" {
+                return Some(Told::Request(Box::new(entry)));
             }
-            open.insert(decision.request.to_string(), decision);
+            open.insert(entry.decision.request.to_string(), entry);
             None
         }
         "outcome" => {
             let outcome: Outcome = serde_json::from_slice(record).ok()?;
-            let decision = open.remove(&outcome.request)?;
-            Some(Entry { decision, outcome: Some(outcome) })
+            Some(match open.remove(&outcome.request) {
+                Some(entry) => Told::Request(Box::new(Entry { outcome: Some(outcome), ..entry })),
+                None => Told::Stray(number, Box::new(outcome)),
+            })
         }
-        _ => None,
+        _ => Some(Told::Gateway(number, serde_json::from_slice(record).ok()?)),
+    }
+}
+
+/// The kind of a record. It stands at the beginning of those that a gateway writes, so that they need not be read twice.
+fn kind(record: &[u8]) -> Option<Cow<'_, str>> {
+    let at_begin = record.strip_prefix(br#"{"v":1,"kind":""#).and_then(|rest| {
+        let end = rest.iter().position(|byte| *byte == b'"')?;
+        std::str::from_utf8(&rest[..end]).ok()
+    });
+    match at_begin {
+        Some(kind) => Some(kind.into()),
+        None => Some(serde_json::from_slice::<Kind>(record).ok()?.kind.into()),
     }
 }
 
@@ -164,8 +202,13 @@ pub(in crate::cli) mod tests {
     }
 
     pub(in crate::cli) fn joined_all(records: &[Value]) -> Vec<Entry> {
-        let records: Vec<_> = records.iter().map(|record| Ok(record.to_string().into_bytes())).collect();
-        entries(records.into_iter()).map(Result::unwrap).collect()
+        let records: Vec<_> =
+            (0..).zip(records).map(|(at, record)| Ok((at, record.to_string().into_bytes()))).collect();
+        let requests = told(records.into_iter()).filter_map(|told| match told.unwrap() {
+            Told::Request(entry) => Some(*entry),
+            Told::Gateway(..) | Told::Stray(..) => None,
+        });
+        requests.collect()
     }
 
     /// What failed or was cancelled before anybody had counted its tokens was listed as open once.
@@ -221,7 +264,7 @@ pub(in crate::cli) mod tests {
 
     #[test]
     fn a_ledger_that_cannot_be_read_further_says_so_once() {
-        let mut entries = entries([Err(anyhow::anyhow!("damaged"))].into_iter());
+        let mut entries = told([Err(anyhow::anyhow!("damaged"))].into_iter());
         assert!(entries.next().unwrap().is_err());
         assert!(entries.next().is_none());
     }

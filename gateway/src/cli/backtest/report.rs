@@ -236,7 +236,7 @@ mod tests {
 
     fn entry() -> Entry {
         let decision = serde_json::from_value(join::tests::decision("req-1", 1, "serve")).unwrap();
-        Entry { decision, outcome: None }
+        Entry { record: 0, decision, outcome: None }
     }
 
     #[test]
