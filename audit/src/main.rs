@@ -93,13 +93,8 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
             return Ok(ExitCode::from(report.verdict as u8));
         }
         Command::Record { folder, number } => {
-            let mut found = None;
-            let read = records(&folder, |at, record| {
-                if at == number {
-                    found = Some(record.to_vec());
-                }
-            });
-            match (found, read) {
+            let (found, read) = records(&folder, |at, record| (at == number).then(|| record.to_vec()));
+            match (found.into_iter().flatten().next(), read) {
                 (Some(record), _) => out.write_all(&record)?,
                 (None, Err(why)) => return Err(format!("there is no record {number}: {why:?}").into()),
                 (None, Ok(_)) => return Err(format!("there is no record {number}").into()),

@@ -4,8 +4,10 @@
 use std::{fmt, str::FromStr};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use ring::signature::{ED25519, UnparsedPublicKey};
-use sha2::{Digest as _, Sha256};
+use ring::{
+    digest::{SHA256, digest},
+    signature::{ED25519, UnparsedPublicKey},
+};
 
 use crate::tree::Hash;
 
@@ -50,18 +52,19 @@ impl FromStr for VerifierKey {
         let key = BASE64_STANDARD.decode(key).map_err(|_| NoKey)?;
         let [ED25519_KIND, key @ ..] = &key[..] else { return Err(NoKey) };
         let key: [u8; 32] = key.try_into().map_err(|_| NoKey)?;
-        let mut hasher = Sha256::new();
-        hasher.update(name.as_bytes());
-        hasher.update([b'\n', ED25519_KIND]);
-        hasher.update(key);
-        let digest = hasher.finalize();
-        let hint = [digest[0], digest[1], digest[2], digest[3]];
+        let hint = hint(name, ED25519_KIND, &key);
         let written: String = hint.iter().map(|byte| format!("{byte:02x}")).collect();
         if name.is_empty() || hash != written {
             return Err(NoKey);
         }
         Ok(Self { name: name.to_owned(), hint, key })
     }
+}
+
+/// The first four bytes of the hash that tells a key in a note.
+fn hint(name: &str, kind: u8, key: &[u8; 32]) -> [u8; 4] {
+    let digest = digest(&SHA256, &[name.as_bytes(), &[b'\n', kind], key].concat());
+    *digest.as_ref().first_chunk().expect("SHA-256 has 32 bytes")
 }
 
 impl VerifierKey {
@@ -122,11 +125,7 @@ mod tests {
     }
 
     fn key(name: &str, key: &[u8; 32]) -> String {
-        let mut hasher = Sha256::new();
-        hasher.update(name.as_bytes());
-        hasher.update([b'\n', ED25519_KIND]);
-        hasher.update(key);
-        let hash: String = hasher.finalize()[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash: String = hint(name, ED25519_KIND, key).iter().map(|byte| format!("{byte:02x}")).collect();
         format!("{name}+{hash}+{}", BASE64_STANDARD.encode([&[ED25519_KIND], &key[..]].concat()))
     }
 

@@ -1,19 +1,22 @@
 //! The Merkle tree of RFC 6962 over the records of a log, by the standard's own definition.
 
-use sha2::{Digest as _, Sha256};
+use ring::digest::{Context, Digest, SHA256, SHA256_OUTPUT_LEN, digest};
 
 /// A hash of the tree.
-pub type Hash = [u8; 32];
+pub type Hash = [u8; SHA256_OUTPUT_LEN];
 
 /// The hash of a record.
 pub fn leaf(record: &[u8]) -> Hash {
-    hashed(&[&[0], record])
+    let mut hash = Context::new(&SHA256);
+    hash.update(&[0]);
+    hash.update(record);
+    bytes(&hash.finish())
 }
 
 /// The root over these leaves.
 pub fn root(leaves: &[Hash]) -> Hash {
     match leaves {
-        [] => hashed(&[]),
+        [] => empty(),
         [one] => *one,
         more => {
             let (left, right) = more.split_at(split(more.len()));
@@ -39,7 +42,7 @@ pub fn roots(leaves: &[Hash], sizes: &[usize]) -> Vec<Hash> {
             }
             at = at.max(*size);
             let folded = subtrees.iter().rev().map(|(_, hash)| *hash).reduce(|right, left| node(&left, &right));
-            folded.unwrap_or_else(|| hashed(&[]))
+            folded.unwrap_or_else(empty)
         })
         .collect()
 }
@@ -89,13 +92,19 @@ fn split(size: usize) -> usize {
 }
 
 fn node(left: &Hash, right: &Hash) -> Hash {
-    hashed(&[&[1], left, right])
+    let mut both = [1; 1 + 2 * SHA256_OUTPUT_LEN];
+    both[1..=SHA256_OUTPUT_LEN].copy_from_slice(left);
+    both[1 + SHA256_OUTPUT_LEN..].copy_from_slice(right);
+    bytes(&digest(&SHA256, &both))
 }
 
-fn hashed(parts: &[&[u8]]) -> Hash {
-    let mut hash = Sha256::new();
-    parts.iter().for_each(|part| hash.update(part));
-    hash.finalize().into()
+/// Of no leaves.
+fn empty() -> Hash {
+    bytes(&digest(&SHA256, &[]))
+}
+
+fn bytes(digest: &Digest) -> Hash {
+    digest.as_ref().try_into().expect("SHA-256 has 32 bytes")
 }
 
 #[cfg(test)]

@@ -49,8 +49,7 @@ pub struct Read {
 impl Read {
     /// Reads the records of a ledger's folder as far as they can be read.
     pub fn folder(folder: &Path) -> Self {
-        let mut leaves = Vec::new();
-        let end = records(folder, |_, record| leaves.push(tree::leaf(record)));
+        let (leaves, end) = records(folder, |_, record| tree::leaf(record));
         Self { leaves, end }
     }
 }
