@@ -1,14 +1,18 @@
 //! `pointsman-audit`: verifies a ledger of Pointsman without Pointsman.
 
-use std::{fs, io::Write as _, path::PathBuf, process::ExitCode};
+use std::{
+    fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use audit::{
     note::VerifierKey,
-    proof,
-    segments::records,
+    proof::{self, NoProof},
     verify::{Report, Verdict, verify},
 };
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 const AFTER: &str = "\
 Exit status of `verify`: 0 all that was signed is there as it was, 2 something was altered, 3 signed records are missing, \
@@ -45,15 +49,15 @@ enum Command {
     Record {
         /// The ledger's folder
         folder: PathBuf,
-        /// Its number, from 0
-        number: u64,
+        #[command(flatten)]
+        which: Which,
     },
     /// Prove that a record is in the log, for somebody who has none of the others
     Prove {
         /// The ledger's folder
         folder: PathBuf,
-        /// Its number, from 0
-        number: u64,
+        #[command(flatten)]
+        which: Which,
         /// The key of the log
         #[arg(long)]
         key: VerifierKey,
@@ -68,6 +72,49 @@ enum Command {
         #[arg(long)]
         key: VerifierKey,
     },
+    /// Prove that the log only grew since a checkpoint that was put away, for somebody who has no record
+    ProveConsistency {
+        /// The ledger's folder
+        folder: PathBuf,
+        /// File of the checkpoint that was put away
+        #[arg(long, value_name = "FILE")]
+        old: PathBuf,
+        /// The key of the log
+        #[arg(long)]
+        key: VerifierKey,
+    },
+    /// Check a proof that the log only grew
+    CheckConsistency {
+        /// File of the proof
+        proof: PathBuf,
+        /// File of the checkpoint that was put away
+        #[arg(long, value_name = "FILE")]
+        old: PathBuf,
+        /// The key of the log
+        #[arg(long)]
+        key: VerifierKey,
+    },
+}
+
+/// Which record.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Which {
+    /// Its number, from 0
+    number: Option<u64>,
+    /// The request whose decision it is, as the answer's `x-request-id` said
+    #[arg(long, value_name = "ID")]
+    request: Option<String>,
+}
+
+impl Which {
+    fn number(&self, folder: &Path) -> Result<u64, NoProof> {
+        match (self.number, &self.request) {
+            (Some(number), _) => Ok(number),
+            (None, Some(request)) => proof::decision(folder, request),
+            (None, None) => unreachable!("the group is required"),
+        }
+    }
 }
 
 fn main() -> ExitCode {
@@ -92,18 +139,20 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
             }
             return Ok(ExitCode::from(report.verdict as u8));
         }
-        Command::Record { folder, number } => {
-            let (found, read) = records(&folder, |at, record| (at == number).then(|| record.to_vec()));
-            match (found.into_iter().flatten().next(), read) {
-                (Some(record), _) => out.write_all(&record)?,
-                (None, Err(why)) => return Err(format!("there is no record {number}: {why:?}").into()),
-                (None, Ok(_)) => return Err(format!("there is no record {number}").into()),
-            }
+        Command::Record { folder, which } => out.write_all(&proof::record(&folder, which.number(&folder)?)?)?,
+        Command::Prove { folder, which, key } => {
+            write!(out, "{}", proof::prove(&folder, &key, which.number(&folder)?)?)?;
         }
-        Command::Prove { folder, number, key } => write!(out, "{}", proof::prove(&folder, &key, number)?)?,
         Command::Check { proof, record, key } => {
             let number = proof::check(&fs::read_to_string(proof)?, &fs::read(record)?, &key)?;
             writeln!(out, "record {number} is in the log")?;
+        }
+        Command::ProveConsistency { folder, old, key } => {
+            write!(out, "{}", proof::prove_consistency(&folder, &key, &fs::read_to_string(old)?)?)?;
+        }
+        Command::CheckConsistency { proof, old, key } => {
+            let new = proof::check_consistency(&fs::read_to_string(proof)?, &fs::read_to_string(old)?, &key)?;
+            writeln!(out, "the log only grew: it has {} records now", new.size)?;
         }
     }
     Ok(ExitCode::SUCCESS)
