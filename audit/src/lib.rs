@@ -10,6 +10,8 @@
 //! | [`fields`] | what a record says of itself, as far as it is asked |
 //! | [`tree`] | the Merkle tree over them (RFC 6962) |
 //! | [`note`] | keys and signatures (signed notes of C2SP) and the checkpoints that they sign |
+//! | [`tiles`] | the hashes of records that are not there any more |
+//! | [`evidence`] | what is known of the log outside its folder |
 //! | [`verify`] | holds all of it against each other |
 //! | [`proof`] | that one record is in the log, or that the log only grew, for somebody who has none of the records |
 //!
@@ -18,9 +20,11 @@
 
 #![forbid(unsafe_code)]
 
+pub mod evidence;
 pub mod fields;
 pub mod note;
 pub mod proof;
 pub mod segments;
+pub mod tiles;
 pub mod tree;
 pub mod verify;

@@ -11,10 +11,11 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 
 use crate::{
     fields::Fields,
-    note::{Checkpoint, VerifierKey},
-    segments::{Broken, records},
+    note::{Checkpoint, Keys, VerifierKey},
+    segments::{self, Broken},
+    tiles,
     tree::{self, Hash},
-    verify::Read,
+    verify::{self, Read},
 };
 
 /// How the proof of a record begins.
@@ -49,12 +50,11 @@ impl std::error::Error for NoProof {}
 /// # Errors
 /// There is none of that number, or it cannot be read.
 pub fn record(folder: &Path, number: u64) -> Result<Vec<u8>, NoProof> {
-    let (found, end) = records(folder, |at, record| (at == number).then(|| record.to_vec()));
-    match (found.into_iter().flatten().next(), end) {
-        (Some(record), _) => Ok(record),
-        (None, Err(Broken::Io(error))) => Err(NoProof::Io(error)),
-        (None, Err(Broken::Altered(why))) => Err(NoProof::Because(format!("there is no record {number}: {why}"))),
-        (None, Ok(_)) => Err(NoProof::Because(format!("there is no record {number}"))),
+    match segments::record(folder, number) {
+        Ok(Some(record)) => Ok(record),
+        Ok(None) => Err(NoProof::Because(format!("there is no record {number}"))),
+        Err(Broken::Io(error)) => Err(NoProof::Io(error)),
+        Err(Broken::Altered(why)) => Err(NoProof::Because(format!("there is no record {number}: {why}"))),
     }
 }
 
@@ -63,7 +63,9 @@ pub fn record(folder: &Path, number: u64) -> Result<Vec<u8>, NoProof> {
 /// # Errors
 /// There is none, or there are several, or the ledger cannot be read.
 pub fn decision(folder: &Path, request: &str) -> Result<u64, NoProof> {
-    let (found, end) = records(folder, |at, record| Fields::of(record).is_decision_on(request).then_some(at));
+    let first = tiles::pruned(folder).map_err(NoProof::Io)?.unwrap_or(0);
+    let is_it = |at, record: &[u8]| Fields::of(record).is_decision_on(request).then_some(at);
+    let (found, end) = segments::records(folder, first, is_it);
     let found: Vec<u64> = found.into_iter().flatten().collect();
     match (&found[..], end) {
         (_, Err(Broken::Io(error))) => Err(NoProof::Io(error)),
@@ -102,7 +104,7 @@ pub fn prove(folder: &Path, key: &VerifierKey, index: u64) -> Result<String, NoP
 /// # Errors
 /// It did not, or the ledger is not what it says.
 pub fn prove_consistency(folder: &Path, key: &VerifierKey, old: &str) -> Result<String, NoProof> {
-    let old = put_away(key, old)?;
+    let old = keys(folder, key)?.checkpoint(old).ok_or_else(old_not_signed)?;
     let (checkpoint, note) = newest(folder, key)?;
     if old.size > checkpoint.size {
         let why = format!(
@@ -124,19 +126,23 @@ pub fn prove_consistency(folder: &Path, key: &VerifierKey, old: &str) -> Result<
 /// The newest checkpoint of a folder, and its note.
 fn newest(folder: &Path, key: &VerifierKey) -> Result<(Checkpoint, String), NoProof> {
     let note = fs::read_to_string(folder.join("tlog/checkpoint")).map_err(NoProof::Io)?;
-    let checkpoint = key.checkpoint(&note);
+    let checkpoint = keys(folder, key)?.checkpoint(&note);
     let checkpoint =
         checkpoint.ok_or_else(|| NoProof::Because("the newest checkpoint was not signed by the key".to_owned()))?;
     Ok((checkpoint, note))
 }
 
-fn put_away(key: &VerifierKey, note: &str) -> Result<Checkpoint, NoProof> {
-    key.checkpoint(note).ok_or_else(|| NoProof::Because("the old checkpoint was not signed by the key".to_owned()))
+fn keys(folder: &Path, key: &VerifierKey) -> Result<Keys, NoProof> {
+    verify::keys(folder, key).map_err(NoProof::Io)?.map_err(NoProof::Because)
+}
+
+fn old_not_signed() -> NoProof {
+    NoProof::Because("the old checkpoint was not signed by the key".to_owned())
 }
 
 /// The leaves under a checkpoint.
 fn signed(folder: &Path, checkpoint: &Checkpoint) -> Result<Vec<Hash>, NoProof> {
-    let mut leaves = Read::folder(folder).leaves;
+    let mut leaves = Read::folder(folder, |_, _| {}).leaves;
     let is_there = usize::try_from(checkpoint.size).is_ok_and(|size| size <= leaves.len());
     leaves.truncate(checkpoint.size as usize);
     match is_there && tree::root(&leaves) == checkpoint.root {
@@ -179,19 +185,24 @@ pub fn check(proof: &str, record: &[u8], key: &VerifierKey) -> Result<u64, NoPro
     }
 }
 
-/// The checkpoint that a proof proves to be of a log which only grew since an older one.
+/// The checkpoint that a proof proves to be of a log which only grew since an older one. The keys are those of the log: one, and
+/// the later ones where it was rotated.
 ///
 /// # Errors
 /// It does not.
-pub fn check_consistency(proof: &str, old: &str, key: &VerifierKey) -> Result<Checkpoint, NoProof> {
+pub fn check_consistency(proof: &str, old: &str, keys: &[VerifierKey]) -> Result<Checkpoint, NoProof> {
     let no = |why: &str| NoProof::Because(why.to_owned());
-    let old = put_away(key, old)?;
+    if keys.iter().any(|key| key.name() != keys[0].name()) {
+        return Err(no("the keys are of several logs"));
+    }
+    let signed = |note: &str| keys.iter().find_map(|key| key.checkpoint(note));
+    let old = signed(old).ok_or_else(old_not_signed)?;
     let (head, note) = proof.split_once("\n\n").ok_or_else(|| no("it is no proof: there is no checkpoint in it"))?;
     let mut lines = head.lines();
     let from = lines.next().and_then(|line| line.strip_prefix(OLD)?.parse::<u64>().ok());
     let from = from.ok_or_else(|| no("it is no proof: its first line does not say from which size"))?;
     let path = hashes(lines).ok_or_else(|| no("it is no proof: it has lines that are no hashes"))?;
-    let new = key.checkpoint(note).ok_or_else(|| no("its checkpoint was not signed by the key"))?;
+    let new = signed(note).ok_or_else(|| no("its checkpoint was not signed by the key"))?;
     if from != old.size {
         let why = format!("the proof is about a checkpoint over {from} records, the old one is over {}", old.size);
         return Err(NoProof::Because(why));

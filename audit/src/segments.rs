@@ -47,16 +47,26 @@ impl From<io::Error> for Broken {
     }
 }
 
-/// Looks at every record of a ledger's folder, with its number: what `look` said of each, in order, as far as they can be read.
+/// Looks at every record of a ledger's folder from record `first` on, with its number: what `look` said of each, in order, as
+/// far as they can be read. Segments that begin before it are left out.
 ///
 /// The second value says how they end: an error where a segment is missing or is none, a frame is broken before the newest
 /// segment, or a file cannot be read.
-pub fn records<T: Send>(folder: &Path, look: impl Fn(u64, &[u8]) -> T + Sync) -> (Vec<T>, Result<End, Broken>) {
+pub fn records<T: Send>(
+    folder: &Path,
+    first: u64,
+    look: impl Fn(u64, &[u8]) -> T + Sync,
+) -> (Vec<T>, Result<End, Broken>) {
     let firsts = match list(folder) {
         Ok(firsts) => firsts,
         Err(error) => return (Vec::new(), Err(error.into())),
     };
-    let walk = Mutex::new(Walk::new(folder, &firsts));
+    let firsts = &firsts[firsts.partition_point(|begins| *begins < first)..];
+    if firsts.is_empty() && first > 0 {
+        let why = format!("records from {first} on are missing: no segment begins there");
+        return (Vec::new(), Err(Broken::Altered(why)));
+    }
+    let walk = Mutex::new(Walk::new(folder, firsts, first));
     let work = || {
         let (mut buffer, mut looks) = (Vec::new(), Vec::new());
         loop {
@@ -88,6 +98,28 @@ pub fn records<T: Send>(folder: &Path, look: impl Fn(u64, &[u8]) -> T + Sync) ->
     }
     let walk = walk.into_inner().unwrap_or_else(PoisonError::into_inner);
     (found, walk.end.unwrap_or(Ok(End::Whole)))
+}
+
+/// A record by its number, from its segment alone; `None` where it is not there.
+///
+/// # Errors
+/// Its segment is none, or broken before it and not the newest, or cannot be read.
+pub fn record(folder: &Path, number: u64) -> Result<Option<Vec<u8>>, Broken> {
+    let firsts = list(folder)?;
+    let Some(at) = firsts.partition_point(|first| *first <= number).checked_sub(1) else { return Ok(None) };
+    let (newest, firsts) = (at + 1 == firsts.len(), &firsts[at..=at]);
+    let mut walk = Walk::new(folder, firsts, firsts[0]);
+    let mut buffer = Vec::new();
+    while let Some(chunk) = walk.chunk(&mut buffer) {
+        let look = Look::at(chunk, &buffer, &|at, record: &[u8]| (at == number).then(|| record.to_vec()));
+        if let Some(record) = look.found.into_iter().flatten().next() {
+            return Ok(Some(record));
+        }
+        if let Some(broken) = look.broken {
+            return torn(broken, newest).map(|_| None);
+        }
+    }
+    walk.end.unwrap_or(Ok(End::Whole)).map(|_| None)
 }
 
 /// The numbers of the first records of the segments in a folder, in order.
@@ -143,8 +175,8 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(folder: &'a Path, firsts: &'a [u64]) -> Self {
-        Self { folder, firsts, file: None, begun: 0, rest: Vec::new(), number: 0, chunks: 0, end: None }
+    fn new(folder: &'a Path, firsts: &'a [u64], number: u64) -> Self {
+        Self { folder, firsts, file: None, begun: 0, rest: Vec::new(), number, chunks: 0, end: None }
     }
 
     /// The next whole frames, in the buffer; `None` where there are no more.
