@@ -1,14 +1,24 @@
-//! Holds a ledger's records against every checkpoint that was signed over them.
+//! Holds a ledger's records against every checkpoint that was signed over them, and against what is known outside of it.
 
-use std::{fs, io, path::Path};
+use std::{
+    fs, io,
+    path::Path,
+    sync::{Mutex, PoisonError},
+};
 
 use serde::Serialize;
 
 use crate::{
-    note::{Checkpoint, VerifierKey, notes},
-    segments::{Broken, End, records},
+    evidence::{Evidence, Receipt},
+    fields::Fields,
+    note::{Checkpoint, Keys, VerifierKey, notes},
+    segments::{self, Broken, End},
+    tiles,
     tree::{self, Hash},
 };
+
+/// So many findings are told one by one.
+const MOST_FINDINGS: usize = 100;
 
 /// What a verification found. As an exit status, its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -20,6 +30,10 @@ pub enum Verdict {
     Altered = 2,
     /// Records that were signed are not there any more.
     Truncated = 3,
+    /// More records than allowed are after the newest checkpoint that somebody outside has.
+    Unanchored = 5,
+    /// Old records were removed, as a record that was signed says; all others are there as they were.
+    Pruned = 6,
     /// It cannot be read.
     Unreadable = 7,
 }
@@ -29,112 +43,270 @@ pub enum Verdict {
 pub struct Report {
     /// What was found, the worst of it.
     pub verdict: Verdict,
-    /// Records that are there.
+    /// Records that are there, those that were pruned included.
     pub records: u64,
+    /// How many of them were pruned: their hashes are there.
+    pub pruned: u64,
     /// How many of them are under the newest checkpoint.
     pub signed: u64,
     /// Checkpoints that were held against them.
     pub checkpoints: usize,
+    /// Receipts that were held against them.
+    pub receipts: usize,
+    /// How many of them are under the newest checkpoint that somebody outside has.
+    pub anchored: u64,
+    /// How much time the records after that one span, in milliseconds, where they say so.
+    pub unanchored_ms: Option<u64>,
     /// What is wrong, or noteworthy.
     pub findings: Vec<String>,
+    /// How many findings more there are.
+    pub more_findings: usize,
 }
 
 /// The hashes of a ledger's records, and what was found on the way.
 pub struct Read {
     /// Of each record.
     pub leaves: Vec<Hash>,
+    /// How many of them are of records that were pruned.
+    pruned: u64,
     end: Result<End, Broken>,
 }
 
 impl Read {
-    /// Reads the records of a ledger's folder as far as they can be read.
-    pub fn folder(folder: &Path) -> Self {
-        let mut leaves = Vec::new();
-        let end = records(folder, |_, record| leaves.push(tree::leaf(record)));
-        Self { leaves, end }
+    /// Reads the records of a ledger's folder as far as they can be read, and looks at each.
+    pub fn folder(folder: &Path, look: impl Fn(u64, &[u8]) + Sync) -> Self {
+        let failed = |end| Self { leaves: Vec::new(), pruned: 0, end: Err(end) };
+        let pruned = match tiles::pruned(folder) {
+            Ok(Some(pruned)) => pruned,
+            Ok(None) => return failed(Broken::Altered("`tlog/pruned` does not say from which record on".to_owned())),
+            Err(error) => return failed(error.into()),
+        };
+        let mut leaves = match tiles::leaves(folder, pruned) {
+            Ok(leaves) => leaves,
+            Err(error) => return failed(error.into()),
+        };
+        if (leaves.len() as u64) < pruned {
+            return Self { pruned, leaves, end: Ok(End::Whole) };
+        }
+        let (kept, end) = segments::records(folder, pruned, |number, record| {
+            look(number, record);
+            tree::leaf(record)
+        });
+        leaves.extend(kept);
+        Self { leaves, pruned, end }
+    }
+
+    /// Whether the hashes of records that were pruned are missing.
+    fn lacks_hashes(&self) -> bool {
+        (self.leaves.len() as u64) < self.pruned
     }
 }
 
-/// Verifies the ledger in a folder by its key. `kept` are checkpoints that somebody put away: what the folder itself says now
-/// may have been made anew with all its checkpoints, what they say may not.
+/// Verifies the ledger in a folder by its key, and by checkpoints that somebody put away.
 pub fn verify(folder: &Path, key: &VerifierKey, kept: &[String]) -> Report {
-    let mut report = Report { verdict: Verdict::Ok, records: 0, signed: 0, checkpoints: 0, findings: Vec::new() };
-    let read = Read::folder(folder);
-    report.records = read.leaves.len() as u64;
-    let torn = match read.end {
-        Ok(End::Whole) => false,
-        Ok(End::Torn) => true,
-        Err(Broken::Altered(why)) => {
-            report.finds(Verdict::Altered, why);
-            false
-        }
-        Err(Broken::Io(error)) => {
-            report.finds(Verdict::Unreadable, format!("the records cannot be read: {error}"));
-            return report;
-        }
-    };
-    let history = match fs::read(folder.join("tlog/checkpoints")) {
-        // What is no text was not signed as one.
-        Ok(history) => String::from_utf8_lossy(&history).into_owned(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            report.finds(Verdict::Altered, "there are no checkpoints, so nothing can be verified".to_owned());
-            String::new()
-        }
-        Err(error) => {
-            report.finds(Verdict::Unreadable, format!("the checkpoints cannot be read: {error}"));
-            return report;
-        }
-    };
-    let (own, last_torn) = notes(&history);
-    if last_torn {
-        report.findings.push("the last checkpoint is torn, as a crash leaves it; it counts for nothing".to_owned());
+    verify_against(folder, key, &Evidence { checkpoints: kept.to_vec(), ..Evidence::default() })
+}
+
+/// Verifies the ledger in a folder by its key, and by all that is known of it outside.
+pub fn verify_against(folder: &Path, key: &VerifierKey, evidence: &Evidence) -> Report {
+    let mut report = Report::default();
+    match report.against(folder, key, evidence) {
+        Ok(()) => {}
+        Err(error) => report.finds(Verdict::Unreadable, error),
     }
-    let mut all: Vec<Checkpoint> = Vec::new();
-    for (nth, note) in own.iter().enumerate() {
-        match key.checkpoint(note) {
-            Some(checkpoint) if all.last().is_none_or(|before| before.size < checkpoint.size) => all.push(checkpoint),
-            Some(_) => {
-                report.finds(Verdict::Altered, format!("checkpoint {} is over no more than the one before", nth + 1))
-            }
-            None => report.finds(Verdict::Altered, format!("checkpoint {} was not signed by the key", nth + 1)),
-        }
-    }
-    if let Ok(newest) = fs::read(folder.join("tlog/checkpoint")) {
-        match key.checkpoint(&String::from_utf8_lossy(&newest)) {
-            Some(checkpoint) => all.push(checkpoint),
-            None => report.finds(Verdict::Altered, "the newest checkpoint was not signed by the key".to_owned()),
-        }
-    }
-    for (nth, note) in kept.iter().enumerate() {
-        match key.checkpoint(note) {
-            Some(checkpoint) => all.push(checkpoint),
-            None => report.finds(Verdict::Altered, format!("kept checkpoint {} was not signed by the key", nth + 1)),
-        }
-    }
-    all.sort_by_key(|checkpoint| checkpoint.size);
-    report.checkpoints = all.len();
-    report.signed = all.last().map_or(0, |newest| newest.size);
-    report.holds(&read.leaves, &all, torn);
     report
 }
 
-impl Report {
-    fn finds(&mut self, verdict: Verdict, why: String) {
-        // What was altered is worse than what is missing; what cannot be read says least.
-        let worse = |verdict| match verdict {
-            Verdict::Ok => 0,
-            Verdict::Unreadable => 1,
-            Verdict::Truncated => 2,
-            Verdict::Altered => 3,
-        };
-        if worse(verdict) > worse(self.verdict) {
-            self.verdict = verdict;
+/// The keys of the log in a folder, by one of them.
+///
+/// # Errors
+/// A rotation is none, as it says; or they cannot be read.
+pub fn keys(folder: &Path, key: &VerifierKey) -> io::Result<Result<Keys, String>> {
+    let (rotations, _) = notes(&text(&folder.join("tlog/keys"))?);
+    Ok(Keys::follow(key, &rotations))
+}
+
+impl Default for Report {
+    fn default() -> Self {
+        Self {
+            verdict: Verdict::Ok,
+            records: 0,
+            pruned: 0,
+            signed: 0,
+            checkpoints: 0,
+            receipts: 0,
+            anchored: 0,
+            unanchored_ms: None,
+            findings: Vec::new(),
+            more_findings: 0,
         }
-        self.findings.push(why);
+    }
+}
+
+impl Report {
+    /// An error says what cannot be read.
+    fn against(&mut self, folder: &Path, key: &VerifierKey, evidence: &Evidence) -> Result<(), String> {
+        let (mut receipts, receipts_found) = (evidence.receipts.clone(), Mutex::new(Vec::new()));
+        receipts.sort();
+        let prunes = Mutex::new(Vec::new());
+        let has_pruned = !matches!(tiles::pruned(folder), Ok(Some(0)));
+        let read = Read::folder(folder, |number, record| {
+            let told = of(&receipts, number);
+            if !told.is_empty() {
+                let request = Fields::of(record).request;
+                let others = told.iter().filter(|told| told.request.is_some() && told.request != request);
+                locked(&receipts_found).extend(others.map(|told| (told.clone(), request.clone())));
+            }
+            if has_pruned {
+                let fields = Fields::of(record);
+                if let (Some("prune"), Some(before)) = (fields.kind.as_deref(), fields.before) {
+                    locked(&prunes).push((number, before));
+                }
+            }
+        });
+        (self.records, self.pruned) = (read.leaves.len() as u64, read.pruned);
+        let torn = match &read.end {
+            Ok(End::Whole) => false,
+            Ok(End::Torn) => true,
+            Err(Broken::Altered(why)) => {
+                self.finds(Verdict::Altered, why.clone());
+                false
+            }
+            Err(Broken::Io(error)) => return Err(format!("the records cannot be read: {error}")),
+        };
+        let keys = self.keys(folder, key)?;
+        let mut all = self.own(folder, &keys)?;
+        let outside = self.outside(folder, &keys, evidence)?;
+        all.extend(outside.iter().cloned());
+        all.extend(keys.rotations().iter().cloned());
+        all.sort_by_key(|checkpoint| checkpoint.size);
+        self.checkpoints = all.len();
+        self.signed = all.last().map_or(0, |newest| newest.size);
+        if read.lacks_hashes() {
+            let why = format!("the hashes of records that were pruned are missing from record {} on", self.records);
+            self.finds(Verdict::Truncated, why);
+            return Ok(());
+        }
+        let good = self.holds(&read.leaves, &all, torn);
+        self.prunes(&read, good, &locked(&prunes));
+        self.receipts(&receipts, &locked(&receipts_found));
+        self.anchors(folder, &outside, evidence);
+        Ok(())
     }
 
-    /// Holds the records against checkpoints in order of their sizes.
-    fn holds(&mut self, leaves: &[Hash], all: &[Checkpoint], torn: bool) {
+    fn keys(&mut self, folder: &Path, key: &VerifierKey) -> Result<Keys, String> {
+        let history = text(&folder.join("tlog/keys")).map_err(|error| format!("the keys cannot be read: {error}"))?;
+        let (rotations, last_torn) = notes(&history);
+        if last_torn {
+            self.notes("the last rotation of the key is torn, as a crash leaves it; it counts for nothing".to_owned());
+        }
+        Ok(Keys::follow(key, &rotations).unwrap_or_else(|why| {
+            self.finds(Verdict::Altered, why);
+            Keys::one(key)
+        }))
+    }
+
+    /// The checkpoints that the folder has itself.
+    fn own(&mut self, folder: &Path, keys: &Keys) -> Result<Vec<Checkpoint>, String> {
+        let unreadable = |error: io::Error| format!("the checkpoints cannot be read: {error}");
+        let history = folder.join("tlog/checkpoints");
+        if !history.exists() {
+            self.finds(Verdict::Altered, "there are no checkpoints, so nothing can be verified".to_owned());
+        }
+        let (own, last_torn) = notes(&text(&history).map_err(unreadable)?);
+        if last_torn {
+            self.notes("the last checkpoint is torn, as a crash leaves it; it counts for nothing".to_owned());
+        }
+        let mut all: Vec<Checkpoint> = Vec::new();
+        for (nth, note) in own.iter().enumerate() {
+            let nth = nth + 1;
+            match keys.checkpoint(note) {
+                Some(checkpoint) if all.last().is_none_or(|before| before.size < checkpoint.size) => {
+                    all.push(checkpoint);
+                }
+                Some(_) => {
+                    self.finds(Verdict::Altered, format!("checkpoint {nth} is over no more than the one before"));
+                }
+                None => self.finds(Verdict::Altered, format!("checkpoint {nth} was not signed by the key")),
+            }
+        }
+        let newest = text(&folder.join("tlog/checkpoint")).map_err(unreadable)?;
+        if !newest.is_empty() {
+            match keys.checkpoint(&newest) {
+                Some(checkpoint) => all.push(checkpoint),
+                None => self.finds(Verdict::Altered, "the newest checkpoint was not signed by the key".to_owned()),
+            }
+        }
+        Ok(all)
+    }
+
+    /// The checkpoints that somebody outside has: those that were put away, and those that enough witnesses cosigned.
+    fn outside(&mut self, folder: &Path, keys: &Keys, evidence: &Evidence) -> Result<Vec<Checkpoint>, String> {
+        let mut all = Vec::new();
+        for (nth, note) in evidence.checkpoints.iter().enumerate() {
+            match keys.checkpoint(note) {
+                Some(checkpoint) => all.push(checkpoint),
+                None => self.finds(Verdict::Altered, format!("kept checkpoint {} was not signed by the key", nth + 1)),
+            }
+        }
+        if !evidence.witnesses.is_empty() {
+            self.witnesses(folder, keys, evidence, &mut all)?;
+        }
+        Ok(all)
+    }
+
+    fn witnesses(
+        &mut self,
+        folder: &Path,
+        keys: &Keys,
+        evidence: &Evidence,
+        all: &mut Vec<Checkpoint>,
+    ) -> Result<(), String> {
+        let unreadable = |error: io::Error| format!("the cosignatures cannot be read: {error}");
+        let (mut cosigned, last_torn) = notes(&text(&folder.join("tlog/cosignatures")).map_err(unreadable)?);
+        if last_torn {
+            self.notes("the last cosigned checkpoint is torn, as a crash leaves it; it counts for nothing".to_owned());
+        }
+        let newest = text(&folder.join("tlog/cosigned")).map_err(unreadable)?;
+        cosigned.extend((!newest.is_empty()).then_some(newest));
+        let mut newest: Option<(u64, usize)> = None;
+        for (nth, note) in cosigned.iter().enumerate() {
+            let nth = nth + 1;
+            let Some(checkpoint) = keys.checkpoint(note) else {
+                self.finds(Verdict::Altered, format!("cosigned checkpoint {nth} was not signed by the key"));
+                continue;
+            };
+            let mut count = 0;
+            for witness in &evidence.witnesses {
+                match witness.cosigned(note) {
+                    Ok(time) => count += usize::from(time.is_some()),
+                    Err(_) => {
+                        let why = format!("cosigned checkpoint {nth} was not cosigned by `{}`", witness.name());
+                        self.finds(Verdict::Altered, why);
+                    }
+                }
+            }
+            newest = newest.max(Some((checkpoint.size, count)));
+            if count > 0 {
+                all.push(checkpoint);
+            }
+        }
+        let quorum = evidence.quorum;
+        match newest {
+            Some((_, count)) if count >= quorum => {}
+            Some((size, count)) => {
+                let why = format!(
+                    "the checkpoint over {size} records was cosigned by {count} witnesses, {quorum} are asked for"
+                );
+                self.finds(Verdict::Unanchored, why);
+            }
+            None => self.finds(Verdict::Unanchored, "no checkpoint was cosigned".to_owned()),
+        }
+        Ok(())
+    }
+
+    /// Holds the records against checkpoints in order of their sizes; says how many records those hold that hold.
+    fn holds(&mut self, leaves: &[Hash], all: &[Checkpoint], torn: bool) -> u64 {
         let within = all.partition_point(|checkpoint| checkpoint.size <= leaves.len() as u64);
         let sizes: Vec<usize> = all[..within].iter().map(|checkpoint| checkpoint.size as usize).collect();
         let mut good = 0;
@@ -143,7 +315,7 @@ impl Report {
                 let (from, size) = (good, checkpoint.size);
                 let why = format!("records {from} to {} are not those that were signed", size.saturating_sub(1));
                 self.finds(Verdict::Altered, why);
-                return;
+                return good;
             }
             good = checkpoint.size;
         }
@@ -157,10 +329,106 @@ impl Report {
                 let why = format!("{} records were signed, and {} are there", self.signed, leaves.len());
                 self.finds(Verdict::Truncated, why);
             }
-            (false, true) => {
-                self.findings.push("a torn record at the end was never signed; a crash leaves one".to_owned())
-            }
+            (false, true) => self.notes("a torn record at the end was never signed; a crash leaves one".to_owned()),
             (false, false) => {}
         }
+        good
     }
+
+    /// That records are not there must be said by a record that is, and that was signed.
+    fn prunes(&mut self, read: &Read, signed: u64, prunes: &[(u64, u64)]) {
+        let pruned = read.pruned;
+        if pruned == 0 {
+            return;
+        }
+        match prunes.iter().filter(|(number, before)| *number < signed && *before >= pruned).min() {
+            Some((number, _)) => {
+                let why = format!("records 0 to {} were pruned, as record {number} says", pruned - 1);
+                self.finds(Verdict::Pruned, why);
+            }
+            None => {
+                let why = format!("records 0 to {} are not there, and no record that was signed says so", pruned - 1);
+                self.finds(Verdict::Truncated, why);
+            }
+        }
+    }
+
+    fn receipts(&mut self, receipts: &[Receipt], found: &[(Receipt, Option<String>)]) {
+        self.receipts = receipts.len();
+        let there = self.records;
+        for (Receipt { number, request }, found) in found.iter().filter(|(receipt, _)| receipt.number < there) {
+            let request = request.as_deref().unwrap_or_default();
+            let found = found.as_deref().map_or("no request".to_owned(), |found| format!("request `{found}`"));
+            let why = format!("record {number} was given to request `{request}` by its receipt, and is about {found}");
+            self.finds(Verdict::Altered, why);
+        }
+        let beyond = &receipts[receipts.partition_point(|receipt| receipt.number < there)..];
+        if let Some(Receipt { number, .. }) = beyond.last() {
+            let count = beyond.len();
+            let why = format!("{count} receipts are of records up to {number}, and {there} records are there");
+            self.finds(Verdict::Truncated, why);
+        }
+        let gone = receipts.partition_point(|receipt| receipt.number < self.pruned);
+        if gone > 0 {
+            self.notes(format!("{gone} receipts are of records that were pruned"));
+        }
+    }
+
+    /// How much is after the newest checkpoint that somebody outside has.
+    fn anchors(&mut self, folder: &Path, outside: &[Checkpoint], evidence: &Evidence) {
+        self.anchored = outside.iter().map(|checkpoint| checkpoint.size).max().unwrap_or(0);
+        let after = self.records.saturating_sub(self.anchored);
+        if after > 0 && self.anchored > 0 {
+            let time =
+                |number| segments::record(folder, number).ok().flatten().and_then(|record| Fields::of(&record).time);
+            let span = time(self.anchored - 1).zip(time(self.records - 1));
+            self.unanchored_ms = span.map(|(from, to)| to.saturating_sub(from));
+        }
+        if let Some(most) = evidence.most_unanchored.filter(|most| after > *most) {
+            let why = format!("{after} records are after the newest checkpoint that was put away, {most} are allowed");
+            self.finds(Verdict::Unanchored, why);
+        }
+    }
+
+    fn finds(&mut self, verdict: Verdict, why: String) {
+        // What was altered is worse than what is missing; what nobody outside vouches for is worse than what was removed by the
+        // rules; what cannot be read says least of those that are wrong.
+        let worse = |verdict| match verdict {
+            Verdict::Ok => 0,
+            Verdict::Pruned => 1,
+            Verdict::Unanchored => 2,
+            Verdict::Unreadable => 3,
+            Verdict::Truncated => 4,
+            Verdict::Altered => 5,
+        };
+        if worse(verdict) > worse(self.verdict) {
+            self.verdict = verdict;
+        }
+        self.notes(why);
+    }
+
+    fn notes(&mut self, why: String) {
+        match self.findings.len() < MOST_FINDINGS {
+            true => self.findings.push(why),
+            false => self.more_findings += 1,
+        }
+    }
+}
+
+/// The receipts of a record, of some in order.
+fn of(receipts: &[Receipt], number: u64) -> &[Receipt] {
+    let from = &receipts[receipts.partition_point(|receipt| receipt.number < number)..];
+    &from[..from.partition_point(|receipt| receipt.number == number)]
+}
+
+/// A file that may not be there, as text; what is no text in it was signed by nobody.
+fn text(path: &Path) -> io::Result<String> {
+    match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        read => Ok(String::from_utf8_lossy(&read?).into_owned()),
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

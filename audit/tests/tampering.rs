@@ -19,15 +19,24 @@ const HEADER: usize = 16;
 
 /// A ledger of several segments with a checkpoint after each run, and its key.
 fn signed(folder: &Path) -> VerifierKey {
+    signed_with(folder, "desk")
+}
+
+fn signed_with(folder: &Path, team: &str) -> VerifierKey {
     let mut key = String::new();
     for run in 0..4 {
         let (ledger, _) = Ledger::open(folder, Options { segment_bytes: 4_000, ..Options::default() }).unwrap();
         for nth in 0..RECORDS / 4 {
-            let record = serde_json::json!({"kind": "decision", "request": run * 1_000 + nth, "team": "desk"});
+            let record =
+                serde_json::json!({"kind": "decision", "request": format!("r-{}", run * 1_000 + nth), "team": team});
             drop(ledger.append(&record).unwrap());
             // Groups of a few records.
             if nth % 7 == 0 {
-                ledger.append(&serde_json::json!({"kind": "outcome", "request": nth})).unwrap().wait().unwrap();
+                ledger
+                    .append(&serde_json::json!({"kind": "outcome", "request": format!("r-{nth}")}))
+                    .unwrap()
+                    .wait()
+                    .unwrap();
             }
         }
         key = ledger.verifier_key().unwrap().to_owned();
@@ -218,7 +227,9 @@ fn of_ten_thousand_tamperings_none_is_taken_for_what_was_signed() {
         let name = match found.verdict {
             Verdict::Altered => "altered",
             Verdict::Truncated => "truncated",
-            Verdict::Ok | Verdict::Unreadable => panic!("{}: {found:?}", ATTACKS[kind]),
+            Verdict::Ok | Verdict::Unreadable | Verdict::Unanchored | Verdict::Pruned => {
+                panic!("{}: {found:?}", ATTACKS[kind])
+            }
         };
         *table.entry(ATTACKS[kind]).or_default().entry(name).or_default() += 1;
     }
@@ -272,7 +283,45 @@ fn a_record_is_proved_to_whoever_has_none_of_the_others() {
     for at in (0..proof.len() - 1).filter(|at| proof.is_char_boundary(*at)) {
         assert!(proof::check(&proof[..at], &record, &key).is_err(), "cut at {at}");
     }
+    let number = proof::decision(folder.path(), "r-1017").unwrap();
+    let record = proof::record(folder.path(), number).unwrap();
+    assert_eq!(record, br#"{"kind":"decision","request":"r-1017","team":"desk"}"#);
+    let of_request = proof::prove(folder.path(), &key, number).unwrap();
+    assert_eq!(proof::check(&of_request, &record, &key).unwrap(), number);
+    let none = proof::decision(folder.path(), "r-1").and(proof::decision(folder.path(), "r-999")).unwrap_err();
+    assert_eq!(none.to_string(), "there is no decision on a request `r-999`");
     let another = signed(tempfile::tempdir().unwrap().path());
     assert!(proof::check(&proof, &record, &another).is_err(), "another log's key");
     assert!(proof::prove(folder.path(), &key, 1_000_000).is_err());
+}
+
+#[test]
+fn a_log_is_proved_to_have_only_grown_to_whoever_put_a_checkpoint_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = signed(folder.path());
+    let history = fs::read_to_string(folder.path().join("tlog/checkpoints")).unwrap();
+    let (kept, _) = audit::note::notes(&history);
+    assert!(kept.len() >= 4);
+    let keys = [key.clone()];
+    for old in &kept {
+        let proof = proof::prove_consistency(folder.path(), &key, old).unwrap();
+        let size = old.lines().nth(1).unwrap();
+        assert!(proof.starts_with(&format!("old {size}\n")), "{proof}");
+        let new = proof::check_consistency(&proof, old, &keys).unwrap();
+        assert_eq!(new.size.to_string(), kept.last().unwrap().lines().nth(1).unwrap());
+        for other in kept.iter().filter(|other| *other != old) {
+            assert!(proof::check_consistency(&proof, other, &keys).is_err(), "from another checkpoint");
+        }
+        for at in (0..proof.len() - 1).filter(|at| proof.is_char_boundary(*at)) {
+            assert!(proof::check_consistency(&proof[..at], old, &keys).is_err(), "cut at {at}");
+        }
+    }
+    // A history made anew, by the log's own key.
+    let first = &kept[0];
+    let other = tempfile::tempdir().unwrap();
+    fs::create_dir_all(other.path().join("tlog")).unwrap();
+    fs::copy(folder.path().join("tlog/key"), other.path().join("tlog/key")).unwrap();
+    assert_eq!(signed_with(other.path(), "elsewhere"), key);
+    let why = proof::prove_consistency(other.path(), &key, first).unwrap_err().to_string();
+    assert!(why.contains("are not those of the old checkpoint"), "{why}");
 }

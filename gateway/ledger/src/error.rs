@@ -64,6 +64,12 @@ pub enum OpenError {
         #[source]
         cause: io::Error,
     },
+    /// A witness that was configured has no key that cosigns.
+    #[error("`{key}` is not the key of a witness")]
+    Witness {
+        /// What was configured.
+        key: String,
+    },
     /// What is there is not whole, in a way that no crash leaves behind.
     #[error(transparent)]
     Damaged(#[from] Damage),
@@ -135,6 +141,18 @@ pub enum Damage {
         /// How many of them were.
         signed: u64,
     },
+    /// The history of the log's keys is not what they signed, or the key that it ends with is gone.
+    #[error("`{}` is not the key that the rotations in `keys` beside it end with, or those are not signed", path.display())]
+    Keys {
+        /// The key, or the history.
+        path: PathBuf,
+    },
+    /// What says from which record on the log was kept is no number, or one that was never signed.
+    #[error("`{}` does not say from which record on the log was kept", path.display())]
+    Pruned {
+        /// The file.
+        path: PathBuf,
+    },
     /// A checkpoint that the log's key did not sign.
     #[error("`{}` ends in a checkpoint that the log's key did not sign", path.display())]
     Checkpoint {
@@ -143,11 +161,23 @@ pub enum Damage {
     },
 }
 
+impl From<ReadError> for OpenError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Io { path, cause } => Self::Io { action: "read", path, cause },
+            ReadError::Damaged(damage) => damage.into(),
+        }
+    }
+}
+
 impl OpenError {
     /// What to do next, for the operator.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Locked { .. } => "stop the other gateway, or give this one its own data directory",
+            Self::Witness { .. } => {
+                "give the key that the witness prints: its name, a hash and the key, with plus signs between"
+            }
             Self::Io { .. } => "check that the directory exists, is writable and has space",
             Self::Damaged(damage) => damage.hint(),
         }
@@ -164,6 +194,8 @@ impl Damage {
             | Self::Header { .. }
             | Self::RolledBack { .. }
             | Self::Root { .. }
+            | Self::Keys { .. }
+            | Self::Pruned { .. }
             | Self::Checkpoint { .. } => {
                 "restore the file from a copy, or keep this directory as evidence and begin a new one"
             }

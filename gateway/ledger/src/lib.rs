@@ -10,6 +10,7 @@
 //! - a record that was durable once and no longer is whole is never cut away silently: opening and reading refuse;
 //! - after a failed write or sync the log takes nothing more ([`Ledger::status`]), so that no record is lost unheard;
 //! - queue, record and memory are bounded, and one directory has one writer;
+//! - old segments can be removed, and the hashes of their records stay ([`Ledger::prune`]);
 //! - each second all records are signed, as the root of a Merkle tree over them, so that whoever has a checkpoint can tell
 //!   whether any of them was changed, removed, put in or moved; a log that lost signed records is not opened.
 //!
@@ -20,25 +21,31 @@
 
 #![forbid(unsafe_code)]
 
+mod cosign;
 mod error;
 mod files;
 mod frame;
+mod keys;
+mod note;
+mod prune;
 mod queue;
 mod read;
 mod recover;
 mod seal;
 mod segment;
+mod storage;
 #[cfg(test)]
 mod tests;
 mod ticket;
 mod tree;
+pub mod witness;
 mod writer;
 
 use std::{
     cell::Cell,
     fs::File,
     io,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread::{self, JoinHandle},
     time::Duration,
@@ -46,16 +53,22 @@ use std::{
 
 use serde::Serialize;
 
+pub use cosign::CosignError;
 pub use error::{AppendError, Damage, Failure, OpenError, ReadError};
 pub use frame::MAX_RECORD_BYTES;
-pub use read::{Reader, read};
-pub use seal::{is_verifier_key, verifier_key};
+pub use keys::{RotatedKey, rotate_key, verifier_key};
+pub use note::{NoKey, VerifierKey};
+pub use prune::{PruneError, Pruned, segments};
+pub use read::{Reader, read, read_from};
 pub use ticket::Ticket;
 
+use cosign::Cosignatures;
 use files::Files;
+use keys::Keys;
+use note::Checkpoint;
 use queue::Queue;
 use recover::Recovered;
-use seal::Seal;
+use seal::{Ask, Seal};
 use writer::{Disk, Writer};
 
 /// The bounds of a ledger.
@@ -72,6 +85,8 @@ pub struct Options {
     pub pace: Duration,
     /// How often what is durable is signed, where it is.
     pub checkpoints: Option<Duration>,
+    /// The keys of the witnesses whose cosignatures are kept: [`Ledger::cosigned`].
+    pub witnesses: Vec<String>,
 }
 
 impl Default for Options {
@@ -82,6 +97,7 @@ impl Default for Options {
             queue_bytes: 32 << 20,
             pace: Duration::from_millis(2),
             checkpoints: Some(Duration::from_secs(1)),
+            witnesses: Vec::new(),
         }
     }
 }
@@ -108,6 +124,17 @@ pub struct Position {
     pub offset: u64,
 }
 
+/// A segment of a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Segment {
+    /// The number of its first record.
+    pub first: u64,
+    /// How many records it has; of the newest one that is not said.
+    pub records: Option<u64>,
+    /// How many bytes it has, the room that was made included.
+    pub bytes: u64,
+}
+
 /// How the log is doing now.
 #[derive(Debug, Clone)]
 pub struct Status {
@@ -130,10 +157,21 @@ struct Log {
     queue: Arc<Queue>,
     writer: Mutex<Option<JoinHandle<()>>>,
     /// Told to stop by being dropped.
-    sealer: Mutex<Option<(mpsc::Sender<()>, JoinHandle<()>)>>,
-    verifier_key: Option<String>,
+    sealer: Mutex<Option<(mpsc::Sender<Ask>, JoinHandle<()>)>>,
+    sealed: Option<Sealed>,
+    dir: PathBuf,
+    /// One prune at a time.
+    pruning: Mutex<()>,
     /// Keeps other writers out until this one is done.
     lock: Mutex<Option<File>>,
+}
+
+/// What is known of a log that is signed.
+#[derive(Debug)]
+struct Sealed {
+    keys: Arc<Keys>,
+    verifier_key: String,
+    cosignatures: Cosignatures,
 }
 
 impl Ledger {
@@ -148,22 +186,92 @@ impl Ledger {
         let failed = |cause| OpenError::Io { action: "start the threads of", path: dir.into(), cause };
         let seal = options.checkpoints.map(|every| Ok::<_, OpenError>((every, Seal::open(dir, report.records)?)));
         let seal = seal.transpose()?;
+        let witness = |key: &String| key.parse().ok().filter(VerifierKey::is_of_witness).ok_or_else(|| key.clone());
+        let witnesses: Result<Vec<_>, _> = options.witnesses.iter().map(witness).collect();
+        let witnesses = witnesses.map_err(|key| OpenError::Witness { key })?;
         let mut log = Log::start(disk, dir, end, report.records, &options).map_err(failed)?;
         log.lock = Mutex::new(Some(lock));
         if let Some((every, seal)) = seal {
-            let (stop, stopped) = mpsc::channel();
+            let (ask, asked) = mpsc::channel();
             let queue = Arc::clone(&log.queue);
-            log.verifier_key = Some(seal.verifier_key());
+            log.sealed = Some(Sealed {
+                keys: Arc::clone(seal.keys()),
+                verifier_key: seal.keys().verifier_key().to_string(),
+                cosignatures: Cosignatures::open(seal::folder(dir), witnesses)?,
+            });
             let thread = thread::Builder::new().name("ledger-seal".into());
-            let thread = thread.spawn(move || seal.run(&queue, every, &stopped)).map_err(failed)?;
-            log.sealer = Mutex::new(Some((stop, thread)));
+            let thread = thread.spawn(move || seal.run(&queue, every, &asked)).map_err(failed)?;
+            log.sealer = Mutex::new(Some((ask, thread)));
         }
         Ok((Self(Arc::new(log)), report))
     }
 
     /// What whoever verifies the log has to know of its key, where it is signed: name, hash and key, as signed notes write them.
     pub fn verifier_key(&self) -> Option<&str> {
-        self.0.verifier_key.as_deref()
+        self.0.sealed.as_ref().map(|sealed| &*sealed.verifier_key)
+    }
+
+    /// The name of the log, as its checkpoints say it, where it is signed. It stays when the key is rotated.
+    pub fn log_name(&self) -> Option<&str> {
+        self.0.sealed.as_ref().map(|sealed| sealed.keys.name())
+    }
+
+    /// Removes the segments of which all records come before `before`, except the newest, and keeps the hashes of their records.
+    /// What goes is signed first, and so is whatever was durable before the call, such as the record that says why. Blocks while
+    /// it reads what goes.
+    ///
+    /// # Errors
+    /// The log is not signed or cannot be, the hashes of what goes are not there as they should be, or the file system refuses.
+    pub fn prune(&self, before: u64) -> Result<Pruned, PruneError> {
+        let _one = self.0.pruning.lock().unwrap_or_else(PoisonError::into_inner);
+        let unsigned = |why: &str| PruneError::Unsigned { why: why.to_owned() };
+        let signed = match self.0.ask(Ask::Keep) {
+            None if self.0.sealed.is_none() => return Err(unsigned("it was opened without checkpoints")),
+            None => return Err(unsigned("it is closed")),
+            Some(Err(why)) => return Err(unsigned(&why)),
+            Some(Ok(signed)) => signed,
+        };
+        prune::prune(&self.0.dir, before, signed)
+    }
+
+    /// The newest checkpoint, as a note; `None` where nothing was signed yet.
+    ///
+    /// # Errors
+    /// The log is not signed, or the file cannot be read.
+    pub fn checkpoint(&self) -> Result<Option<String>, CosignError> {
+        self.0.sealed.as_ref().ok_or(CosignError::Unsigned)?;
+        let path = seal::folder(&self.0.dir).join("checkpoint");
+        match std::fs::read_to_string(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            read => read.map(Some).map_err(|cause| CosignError::Io { action: "read", path, cause }),
+        }
+    }
+
+    /// The body of a request to a witness (`add-checkpoint`) for a checkpoint of this log, where the last one that the witness
+    /// cosigned is over `old` records: 0 if that is not known, the size that it answers with (409) then. One checkpoint goes to
+    /// all witnesses, so that they cosign the same one.
+    ///
+    /// # Errors
+    /// It is no checkpoint of this log, or `old` is above it, or the tiles cannot be read.
+    pub fn submission(&self, checkpoint: &str, old: u64) -> Result<String, CosignError> {
+        let sealed = self.0.sealed.as_ref().ok_or(CosignError::Unsigned)?;
+        let Checkpoint { size: new, .. } = sealed.keys.verified(checkpoint).ok_or(CosignError::Checkpoint)?;
+        let hashes = self.0.ask(|answer| Ask::Consistency { old, new, answer }).ok_or(CosignError::Closed)?;
+        let hashes = hashes.map_err(|why| CosignError::Proof { why })?;
+        let hashes: String = hashes.iter().map(note::hash_line).collect();
+        Ok(format!("old {old}\n{hashes}\n{checkpoint}"))
+    }
+
+    /// Keeps what witnesses answered about a checkpoint of this log: the lines of all of them at once, or one after the other.
+    /// Says how many lines are of witnesses that the log was opened with; other lines are left out.
+    ///
+    /// # Errors
+    /// It is no checkpoint of this log, none of the lines is of such a witness or one of them does not hold, or the file system
+    /// refuses.
+    pub fn cosigned(&self, checkpoint: &str, answer: &str) -> Result<usize, CosignError> {
+        let sealed = self.0.sealed.as_ref().ok_or(CosignError::Unsigned)?;
+        let verified = sealed.keys.verified(checkpoint).ok_or(CosignError::Checkpoint)?;
+        sealed.cosignatures.add(&verified, checkpoint, answer)
     }
 
     /// Numbers `record` and hands it to the writer. Waits for no disk: the ticket does.
@@ -220,9 +328,20 @@ impl Log {
             queue,
             writer: Mutex::new(Some(thread)),
             sealer: Mutex::default(),
-            verifier_key: None,
+            sealed: None,
+            dir: dir.into(),
+            pruning: Mutex::default(),
             lock: Mutex::default(),
         })
+    }
+
+    /// Asks the thread that signs; `None` where there is none, or not any more.
+    fn ask<T>(&self, ask: impl FnOnce(mpsc::SyncSender<T>) -> Ask) -> Option<T> {
+        let (answer, answered) = mpsc::sync_channel(1);
+        let sealer = self.sealer.lock().unwrap_or_else(PoisonError::into_inner);
+        sealer.as_ref()?.0.send(ask(answer)).ok()?;
+        drop(sealer);
+        answered.recv().ok()
     }
 
     fn stop(&self) {

@@ -9,37 +9,62 @@ use std::{
 use crate::{
     Damage, Position, ReadError,
     frame::{Frames, Step},
+    prune,
     segment::{self, Header},
 };
 
-/// Opens the ledger in `dir` for reading. Takes no lock, so a gateway may be writing to it.
+/// Opens the ledger in `dir` for reading, from the first record that was not pruned. Takes no lock, so a gateway may be writing
+/// to it.
 ///
 /// # Errors
 /// The directory cannot be read, or its first segment is not there.
 pub fn read(dir: &Path) -> Result<Reader, ReadError> {
     let segments = segment::list(dir).map_err(|cause| ReadError::Io { path: dir.into(), cause })?;
-    let current = match segments.first() {
-        None => None,
-        Some(0) => Some(open(dir, 0)?).flatten(),
-        Some(_) => return Err(Damage::Missing { sequence: 0, path: segment::path(dir, 0) }.into()),
-    };
-    Ok(Reader { dir: dir.into(), current })
+    let mut reader = Reader { dir: dir.into(), current: None };
+    let kept = prune::mark(dir)?;
+    if segments.is_empty() && kept == 0 {
+        return Ok(reader);
+    }
+    reader.current = open_kept(dir, kept)?;
+    Ok(reader)
 }
 
-/// The same from a record on, found by the names of the segments.
-pub(crate) fn read_from(dir: &Path, sequence: u64) -> Result<Reader, ReadError> {
+/// The same from a record on, found by the names of the segments; from the first one that was not pruned if it was.
+///
+/// # Errors
+/// The directory or the segment cannot be read.
+pub fn read_from(dir: &Path, sequence: u64) -> Result<Reader, ReadError> {
     let segments = segment::list(dir).map_err(|cause| ReadError::Io { path: dir.into(), cause })?;
-    let first = segments.into_iter().rfind(|first| *first <= sequence);
-    let current = first.map(|first| open(dir, first)).transpose()?.flatten();
+    let kept = prune::mark(dir)?;
+    let first = segments.into_iter().rfind(|first| *first <= sequence && *first >= kept);
+    let current = match first {
+        Some(first) => open_kept(dir, first)?,
+        None if kept > sequence => open_kept(dir, kept)?,
+        None => None,
+    };
     let mut reader = Reader { dir: dir.into(), current };
     let next = |reader: &Reader| reader.current.as_ref().map(|current| current.frames.sequence());
     while next(&reader).is_some_and(|next| next < sequence) && reader.advance()?.is_some() {}
     Ok(reader)
 }
 
+/// Opens a segment that should be there, or the first one of those that are left if it was pruned meanwhile.
+fn open_kept(dir: &Path, mut first: u64) -> Result<Option<Segment>, ReadError> {
+    loop {
+        match open(dir, first) {
+            Err(ReadError::Io { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => match prune::mark(dir)? {
+                kept if kept > first => first = kept,
+                _ => return Err(Damage::Missing { sequence: first, path: segment::path(dir, first) }.into()),
+            },
+            opened => return opened,
+        }
+    }
+}
+
 /// The records of a ledger in order, in bounded memory.
 ///
-/// Ends at the last whole record; one that is half written does not count. After an error it ends.
+/// Ends at the last whole record; one that is half written does not count. Records that are pruned while it reads may be left
+/// out. After an error it ends.
 #[derive(Debug)]
 pub struct Reader {
     dir: PathBuf,
@@ -84,7 +109,10 @@ impl Reader {
             let next = current.frames.sequence();
             match later {
                 None => return Ok(None),
-                Some(first) if first == next => self.current = open(&self.dir, first)?,
+                Some(first) if first == next => self.current = open_kept(&self.dir, first)?,
+                Some(_) if prune::mark(&self.dir)? > next => {
+                    self.current = open_kept(&self.dir, prune::mark(&self.dir)?)?
+                }
                 Some(_) => {
                     return Err(Damage::Missing { sequence: next, path: segment::path(&self.dir, next) }.into());
                 }

@@ -2,18 +2,20 @@
 //!
 //! Only the newest segment can have a torn tail, because a segment is left only once all in it is durable. So only
 //! that one is read at start, whatever the log's size; of the older ones the names and headers are checked.
-//! [`crate::read`] checks every record.
+//! [`crate::read()`] checks every record.
 
 use std::{
     fs::{self, File, TryLockError},
-    io::{self, Read, Seek, SeekFrom, Write},
+    io::{self, Read as _},
     path::{Path, PathBuf},
 };
 
 use crate::{
     Damage, OpenError, Recovery,
     frame::{Frames, Step},
+    prune,
     segment::{self, Header},
+    storage::{self, Output},
     ticket::Base,
 };
 
@@ -21,7 +23,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Recovered {
     /// The newest segment, positioned at its end.
-    pub(crate) file: File,
+    pub(crate) file: Output,
     pub(crate) end: Base,
     pub(crate) report: Recovery,
 }
@@ -42,19 +44,22 @@ pub(crate) fn lock(dir: &Path) -> Result<File, OpenError> {
 
 /// Brings the log in `dir` to a state that can be appended to. The caller holds the lock.
 pub(crate) fn recover(dir: &Path) -> Result<Recovered, OpenError> {
+    let kept = prune::mark(dir)?;
+    // A crash may have cut a prune short.
+    prune::finish(dir, kept).map_err(io_error("remove the oldest segments of", dir))?;
     let mut segments = segment::list(dir).map_err(io_error("list", dir))?;
     let mut bytes_cut = 0;
     if let Some(last) = remove_unfinished(dir, &segments)? {
         bytes_cut += last;
         segments.pop();
     }
-    if segments.is_empty() {
+    if segments.is_empty() && kept == 0 {
         let file = segment::create(dir, 0).map_err(io_error("create", &segment::path(dir, 0)))?;
         let end = Base { segment: 0, offset: segment::HEADER_BYTES as u64 };
         return Ok(Recovered { file, end, report: Recovery { segments: 1, records: 0, bytes_cut } });
     }
-    if segments[0] != 0 {
-        return Err(Damage::Missing { sequence: 0, path: segment::path(dir, 0) }.into());
+    if segments.first() != Some(&kept) {
+        return Err(Damage::Missing { sequence: kept, path: segment::path(dir, kept) }.into());
     }
     for &first in &segments {
         check_header(dir, first)?;
@@ -78,7 +83,7 @@ fn remove_unfinished(dir: &Path, segments: &[u64]) -> Result<Option<u64>, OpenEr
         return Ok(None);
     }
     let bytes = file.metadata().map_err(io_error("read", &path))?.len();
-    fs::remove_file(&path).and_then(|()| segment::sync_directory(dir)).map_err(io_error("remove", &path))?;
+    storage::remove(&path).and_then(|()| storage::sync_folder(dir)).map_err(io_error("remove", &path))?;
     Ok(Some(bytes))
 }
 
@@ -93,7 +98,7 @@ fn check_header(dir: &Path, first: u64) -> Result<(), OpenError> {
 }
 
 struct Tail {
-    file: File,
+    file: Output,
     end: u64,
     /// The sequence number after the last whole record.
     next: u64,
@@ -117,11 +122,11 @@ fn cut_tail(path: &Path, first: u64) -> Result<Tail, OpenError> {
     }
     let (end, next) = (frames.offset(), frames.sequence());
     let bytes_cut = frames.data_end().map_err(read)? - end;
-    let settle = || -> io::Result<File> {
-        let mut file = File::options().read(true).write(true).open(path)?;
-        file.set_len(end)?;
+    let settle = || -> io::Result<Output> {
+        let mut file = Output::open(path)?;
+        file.set_length(end)?;
         rewrite(&mut file, frames.group_offset(), end)?;
-        file.sync_all()?;
+        file.sync()?;
         Ok(file)
     };
     let file = settle().map_err(|cause| OpenError::Io { action: "repair", path: path.into(), cause })?;
@@ -132,19 +137,18 @@ fn cut_tail(path: &Path, first: u64) -> Result<Tail, OpenError> {
 ///
 /// If the run before ended because a sync failed, the kernel may hold the group only in pages that it believes to
 /// be on disk already. Written again they are dirty again, and the sync that follows means what it says.
-fn rewrite(file: &mut File, start: u64, end: u64) -> io::Result<()> {
+fn rewrite(file: &mut Output, start: u64, end: u64) -> io::Result<()> {
     let mut chunk = vec![0; 64 << 10];
     let mut at = start;
     while at < end {
         let bytes = usize::try_from(end - at).map_or(chunk.len(), |left| left.min(chunk.len()));
-        file.seek(SeekFrom::Start(at))?;
-        file.read_exact(&mut chunk[..bytes])?;
-        file.seek(SeekFrom::Start(at))?;
-        file.write_all(&chunk[..bytes])?;
+        file.seek(at)?;
+        file.file().read_exact(&mut chunk[..bytes])?;
+        file.seek(at)?;
+        file.write(&chunk[..bytes])?;
         at += bytes as u64;
     }
-    file.seek(SeekFrom::Start(end))?;
-    Ok(())
+    file.seek(end)
 }
 
 /// Creates the directory, for its owner only, and makes the new names durable.
@@ -162,7 +166,7 @@ fn make_directory(dir: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         other => other?,
     }
-    segment::sync_directory(&parent)
+    storage::sync_folder(&parent)
 }
 
 fn io_error(action: &'static str, path: &Path) -> impl Fn(io::Error) -> OpenError {

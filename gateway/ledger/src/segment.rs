@@ -9,11 +9,14 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Write},
+    io,
     path::{Path, PathBuf},
 };
 
-use crate::frame::read_full;
+use crate::{
+    frame::read_full,
+    storage::{self, Output},
+};
 
 /// Bytes of a segment before its first frame.
 pub(crate) const HEADER_BYTES: usize = 24;
@@ -39,21 +42,12 @@ pub(crate) fn list(dir: &Path) -> io::Result<Vec<u64>> {
 }
 
 /// Creates the segment that begins with record `first` and makes its existence durable.
-pub(crate) fn create(dir: &Path, first: u64) -> io::Result<File> {
-    let mut options = File::options();
-    options.read(true).write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path(dir, first))?;
-    file.write_all(&header(first))?;
-    file.sync_all()?;
-    sync_directory(dir)?;
+pub(crate) fn create(dir: &Path, first: u64) -> io::Result<Output> {
+    let mut file = Output::create(&path(dir, first))?;
+    file.write(&header(first))?;
+    file.sync()?;
+    storage::sync_folder(dir)?;
     Ok(file)
-}
-
-/// Makes the names in `dir` durable: a new file whose directory was not synced can be gone after a power cut.
-pub(crate) fn sync_directory(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
 }
 
 /// What the header of a segment says.

@@ -3,6 +3,7 @@
 mod concurrency;
 mod damage;
 mod failure;
+pub(crate) mod faults;
 mod power;
 mod recovery;
 

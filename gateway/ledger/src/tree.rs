@@ -11,11 +11,13 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 
+use crate::storage;
+
 /// A hash of the tree.
 pub(crate) type Hash = [u8; 32];
 
 /// Hashes of a whole tile.
-const WIDTH: usize = 256;
+pub(crate) const WIDTH: usize = 256;
 /// More levels of tiles than a log of 2^64 records has.
 const LEVELS: usize = 8;
 
@@ -37,7 +39,20 @@ impl Tree {
 
     /// Adds a record.
     pub(crate) fn push(&mut self, record: &[u8]) {
-        let mut hash = hashed(&[&[0], record]);
+        self.push_leaf(leaf(record));
+    }
+
+    /// Adds the first `count` records to an empty tree by their hashes, which are in whole tiles.
+    pub(crate) fn push_kept(&mut self, folder: &Path, count: u64) -> io::Result<()> {
+        for number in 0..count.div_ceil(WIDTH as u64) {
+            let left = usize::try_from(count - self.size).unwrap_or(usize::MAX);
+            let hashes = read_whole(folder, 0, number)?;
+            hashes.into_iter().take(left).for_each(|hash| self.push_leaf(hash));
+        }
+        Ok(())
+    }
+
+    fn push_leaf(&mut self, mut hash: Hash) {
         self.size += 1;
         for level in 0..LEVELS {
             if self.levels.len() <= level {
@@ -66,15 +81,19 @@ impl Tree {
                 rest = after;
             }
         }
-        subtrees.into_iter().rev().reduce(|right, left| node(&left, &right)).unwrap_or_else(|| hashed(&[]))
+        subtrees.into_iter().rev().reduce(|right, left| node(&left, &right)).unwrap_or_else(empty)
     }
 
     /// Writes the tiles that are whole since, and the parts that this size has; parts of smaller sizes go.
     pub(crate) fn write(&mut self, folder: &Path) -> io::Result<()> {
         for (level, number, tile) in &self.whole {
-            write(&path(folder, *level, *number, WIDTH), tile)?;
+            let whole = path(folder, *level, *number, WIDTH);
+            // One that is there may be all that is left of records that were pruned: it is durable, a new one would not be.
+            if fs::read(&whole).ok().as_deref() != Some(tile.as_flattened()) {
+                write(&whole, tile)?;
+            }
             let parts = path(folder, *level, *number, 1);
-            remove(parts.parent().expect("a part lies in a folder"))?;
+            storage::remove_folder(parts.parent().expect("a part lies in a folder"))?;
         }
         self.whole.clear();
         for (level, tile) in self.levels.iter().enumerate().filter(|(_, tile)| !tile.is_empty()) {
@@ -83,7 +102,7 @@ impl Tree {
                 let parts = part.parent().expect("a part lies in a folder");
                 let before: Vec<_> = fs::read_dir(parts).into_iter().flatten().flatten().collect();
                 write(&part, tile)?;
-                before.into_iter().try_for_each(|before| fs::remove_file(before.path()))?;
+                before.into_iter().try_for_each(|before| storage::remove(&before.path()))?;
             }
         }
         Ok(())
@@ -112,10 +131,111 @@ impl Tree {
         Some(tree)
     }
 
+    /// The hashes that lead from the tree of `old` records to that of `new` ones (RFC 6962, 2.1.2), both no larger than this one,
+    /// whose tiles are written.
+    pub(crate) fn consistency(&self, folder: &Path, old: u64, new: u64) -> io::Result<Vec<Hash>> {
+        if old > new || new > self.size {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no proof within the tree"));
+        }
+        let mut hashes = Vec::new();
+        if old > 0 {
+            self.subproof(folder, old, 0, new, true, &mut hashes)?;
+        }
+        Ok(hashes)
+    }
+
+    /// `known`: whether the old root is that of these records, which whoever checks has.
+    fn subproof(
+        &self,
+        folder: &Path,
+        old: u64,
+        start: u64,
+        end: u64,
+        known: bool,
+        hashes: &mut Vec<Hash>,
+    ) -> io::Result<()> {
+        if old == end {
+            if !known {
+                hashes.push(self.over(folder, start, end)?);
+            }
+            return Ok(());
+        }
+        let middle = start + (end - start).next_power_of_two() / 2;
+        if old <= middle {
+            self.subproof(folder, old, start, middle, known, hashes)?;
+            hashes.push(self.over(folder, middle, end)?);
+        } else {
+            self.subproof(folder, old, middle, end, false, hashes)?;
+            hashes.push(self.over(folder, start, middle)?);
+        }
+        Ok(())
+    }
+
+    /// The hash over the records of a range, as the standard splits one.
+    fn over(&self, folder: &Path, start: u64, end: u64) -> io::Result<Hash> {
+        let count = end - start;
+        if !count.is_power_of_two() {
+            let middle = start + count.next_power_of_two() / 2;
+            return Ok(node(&self.over(folder, start, middle)?, &self.over(folder, middle, end)?));
+        }
+        // Of eight levels of the tree a tile holds the lowest.
+        let level = (count.ilog2() / 8) as usize;
+        let first = start >> (8 * level);
+        let (number, at) = (first / WIDTH as u64, (first % WIDTH as u64) as usize);
+        let hashes = match self.levels.get(level) {
+            Some(last) if number == self.number(level) => last.clone(),
+            _ => read_whole(folder, level, number)?,
+        };
+        let hashes = hashes.get(at..at + (1 << (count.ilog2() % 8)));
+        hashes.map(perfect).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "a tile is too short"))
+    }
+
     /// The number of the last tile of a level.
     fn number(&self, level: usize) -> u64 {
         self.size / (WIDTH as u64).pow(level as u32 + 1)
     }
+}
+
+/// Whether hashes lead from the tree of one size to that of another (RFC 9162, 2.1.4.2). Every tree begins with the empty one,
+/// which takes none.
+pub(crate) fn extends((old, old_root): (u64, Hash), (new, new_root): (u64, Hash), hashes: &[Hash]) -> bool {
+    if old == 0 || old >= new {
+        let is_same = old == new && old_root == new_root;
+        return hashes.is_empty() && (is_same || (old == 0 && new > 0 && old_root == empty()));
+    }
+    let mut hashes = hashes.iter();
+    // The old tree itself is the first subtree where it is a perfect one.
+    let Some(&first) = (if old.is_power_of_two() { Some(&old_root) } else { hashes.next() }) else { return false };
+    let trailing = (old - 1).trailing_ones();
+    let (mut at, mut last) = ((old - 1) >> trailing, (new - 1) >> trailing);
+    let (mut old_hash, mut new_hash) = (first, first);
+    for sibling in hashes {
+        if last == 0 {
+            return false;
+        }
+        if at % 2 == 1 || at == last {
+            old_hash = node(sibling, &old_hash);
+            new_hash = node(sibling, &new_hash);
+            let shift = at.trailing_zeros().min(u64::BITS - 1);
+            if at > 0 {
+                (at, last) = (at >> shift, last >> shift);
+            }
+        } else {
+            new_hash = node(&new_hash, sibling);
+        }
+        (at, last) = (at >> 1, last >> 1);
+    }
+    last == 0 && old_hash == old_root && new_hash == new_root
+}
+
+/// The root of no records.
+pub(crate) fn empty() -> Hash {
+    hashed(&[])
+}
+
+/// The hash of a record.
+pub(crate) fn leaf(record: &[u8]) -> Hash {
+    hashed(&[&[0], record])
 }
 
 /// The root of a perfect subtree: of 1, 2, 4, ... hashes.
@@ -140,7 +260,7 @@ fn hashed(parts: &[&[u8]]) -> Hash {
 }
 
 /// Where a tile lies: `tile/0/x001/x234/067`, and a part of it beside in `067.p/12`.
-fn path(folder: &Path, level: usize, number: u64, width: usize) -> PathBuf {
+pub(crate) fn path(folder: &Path, level: usize, number: u64, width: usize) -> PathBuf {
     let mut name = format!("{:03}", number % 1_000);
     let mut rest = number / 1_000;
     while rest > 0 {
@@ -156,19 +276,20 @@ fn path(folder: &Path, level: usize, number: u64, width: usize) -> PathBuf {
     PathBuf::from(parts).join(width.to_string())
 }
 
-/// Written beside and renamed, so that nobody reads half of it.
-fn write(path: &Path, hashes: &[Hash]) -> io::Result<()> {
-    fs::create_dir_all(path.parent().expect("a tile lies in a folder"))?;
-    let beside = path.with_extension("new");
-    fs::write(&beside, hashes.as_flattened())?;
-    fs::rename(beside, path)
+/// The hashes of a whole tile.
+pub(crate) fn read_whole(folder: &Path, level: usize, number: u64) -> io::Result<Vec<Hash>> {
+    let bytes = fs::read(path(folder, level, number, WIDTH))?;
+    let (hashes, rest) = bytes.as_chunks::<32>();
+    match hashes.len() == WIDTH && rest.is_empty() {
+        true => Ok(hashes.to_vec()),
+        false => Err(io::Error::new(io::ErrorKind::InvalidData, "a tile is not whole")),
+    }
 }
 
-fn remove(folder: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed,
-    }
+/// Not synced: a tile that a power cut took is made again from the records.
+fn write(path: &Path, hashes: &[Hash]) -> io::Result<()> {
+    storage::folder(path.parent().expect("a tile lies in a folder"))?;
+    storage::replace_soon(path, hashes.as_flattened(), false)
 }
 
 #[cfg(test)]
@@ -233,6 +354,34 @@ mod tests {
                 prop_assert_eq!(tree.root(), whole.root());
             }
             prop_assert!(Tree::read(folder.path(), tree.size() + 1).is_none(), "of no other size");
+            // And by the hashes of its records alone, as far as whole tiles have them.
+            let mut kept = Tree::default();
+            kept.push_kept(folder.path(), tree.size() / 256 * 256).unwrap();
+            let leaves: Vec<Vec<u8>> = cuts.iter().flat_map(|cut| records(*cut)).take(kept.size() as usize).collect();
+            prop_assert_eq!(kept.root(), by_definition(&leaves));
+        }
+
+        #[test]
+        fn a_larger_tree_is_proved_to_begin_with_a_smaller_one_and_no_other_is(
+            size in 1_usize..1_500, old in any::<prop::sample::Index>(), new in any::<prop::sample::Index>(),
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let (mut tree, records) = (Tree::default(), records(size));
+            records.iter().for_each(|record| tree.push(record));
+            tree.write(folder.path()).unwrap();
+            let new = 1 + new.index(size);
+            let old = old.index(new + 1);
+            let hashes = tree.consistency(folder.path(), old as u64, new as u64).unwrap();
+            let old_tree = (old as u64, by_definition(&records[..old]));
+            let new_tree = (new as u64, by_definition(&records[..new]));
+            prop_assert!(extends(old_tree, new_tree, &hashes), "{} to {}", old, new);
+            let longer = [&hashes[..], &[old_tree.1]].concat();
+            prop_assert!(!extends(old_tree, new_tree, &longer), "{} to {}", old, new);
+            if old > 0 && old < new {
+                let another = (old_tree.0, new_tree.1);
+                prop_assert!(!extends(another, new_tree, &hashes), "{} to {}", old, new);
+                prop_assert!(!extends(old_tree, (new_tree.0, old_tree.1), &hashes), "{} to {}", old, new);
+            }
         }
     }
 }

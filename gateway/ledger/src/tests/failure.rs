@@ -11,7 +11,10 @@ use std::{
 use tempfile::tempdir;
 
 use super::{append_each, open, read_all, written};
-use crate::{AppendError, Ledger, Log, MAX_RECORD_BYTES, Options, files::Files, segment, ticket::Base, writer::Disk};
+use crate::{
+    AppendError, Ledger, Log, MAX_RECORD_BYTES, Options, files::Files, segment, storage::Output, ticket::Base,
+    writer::Disk,
+};
 
 /// What happens to each call of the writer: `Ok` does nothing, `Err` fails it, a panic is a panic.
 struct Script<F>(F);
@@ -111,7 +114,8 @@ fn a_panic_in_the_writer_reaches_the_waiting_callers() {
 fn a_full_device_fails_closed_and_says_so() {
     let dir = tempdir().unwrap();
     written(dir.path(), Options::default(), &["from before"]);
-    let device = File::options().write(true).open("/dev/full").unwrap();
+    let path = Path::new("/dev/full");
+    let device = Output::of(File::options().write(true).open(path).unwrap(), path);
     let ledger = start(Files::new(dir.path().into(), device, 0), &Options::default());
     let result = ledger.append(&"does not fit").and_then(|ticket| ticket.wait());
     let Err(AppendError::Failed(failure)) = result else { panic!("{result:?}") };
