@@ -20,6 +20,7 @@ use std::{
 use futures_util::StreamExt as _;
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// A test that waits longer than this has met a hang.
 pub const HANG: Duration = Duration::from_secs(60);
@@ -209,16 +210,23 @@ impl Pointsman {
     pub fn kill_and_restart(&mut self) {
         self.process.kill().expect("it runs");
         self.process.wait().expect("it ends");
-        let (process, banner) = spawn(&self.builder);
-        self.client = address(&banner, "clients");
-        self.admin = address(&banner, "admin");
-        (self.process, self.banner) = (process, banner);
+        self.start_again();
     }
 
     /// Asks it to stop, waits for its end, and starts it again in the same folder.
     pub fn stop_and_restart(&mut self) {
+        self.stop();
+        self.start_again();
+    }
+
+    /// Asks it to stop, and waits for its end.
+    pub fn stop(&mut self) {
         let asked = Command::new("kill").arg(self.pid().to_string()).status().expect("a `kill`");
         assert!(asked.success() && self.process.wait().expect("it ends").success(), "it stops in good order");
+    }
+
+    /// Starts it again in the same folder, once it has ended.
+    pub fn start_again(&mut self) {
         let (process, banner) = spawn(&self.builder);
         self.client = address(&banner, "clients");
         self.admin = address(&banner, "admin");
@@ -313,6 +321,58 @@ impl Pointsman {
     pub async fn outcome(&self, request: &str) -> Value {
         until(|| self.ledger().into_iter().find(|record| record["kind"] == "outcome" && record["request"] == request))
             .await
+    }
+}
+
+/// A message that somebody posted, and who waits for the answer.
+#[derive(Debug)]
+pub struct Posted {
+    /// Request line and headers.
+    pub head: String,
+    /// The body.
+    pub body: Vec<u8>,
+    connection: tokio::net::TcpStream,
+}
+
+/// The next message that is posted to an address.
+///
+/// # Panics
+/// When the connection breaks, or what comes is no request with a length.
+pub async fn posted(listener: &tokio::net::TcpListener) -> Posted {
+    let (mut connection, _) = listener.accept().await.expect("a connection");
+    let mut read = Vec::new();
+    loop {
+        let more = connection.read_buf(&mut read).await.expect("a request");
+        let Some(end) = read.windows(4).position(|four| four == b"\r\n\r\n") else {
+            assert!(more > 0, "the request broke off");
+            continue;
+        };
+        let head = String::from_utf8(read[..end].to_vec()).expect("a head of text");
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).expect("a length");
+        if read.len() == end + 4 + length.parse::<usize>().expect("a number") {
+            return Posted { body: read.split_off(end + 4), head, connection };
+        }
+    }
+}
+
+impl Posted {
+    /// The value of a header.
+    ///
+    /// # Panics
+    /// Where there is none of the name.
+    pub fn header(&self, name: &str) -> &str {
+        let line = self.head.lines().find_map(|line| line.strip_prefix(&format!("{name}: ")));
+        line.unwrap_or_else(|| panic!("no {name} in {}", self.head))
+    }
+
+    /// Answers it: `headers` are lines, each with its end.
+    ///
+    /// # Panics
+    /// When the connection breaks.
+    pub async fn answer(mut self, status: &str, headers: &str, body: &[u8]) {
+        let head = format!("HTTP/1.1 {status}\r\n{headers}connection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+        let answer = [head.as_bytes(), body].concat();
+        self.connection.write_all(&answer).await.expect("somebody waits for it");
     }
 }
 

@@ -26,6 +26,16 @@ impl Date {
         Date(civil::date(1970, 1, 1).saturating_add(jiff::Span::new().days(days)))
     }
 
+    /// Its first moment in UTC, in milliseconds after 1970 began; 0 for days before.
+    pub fn unix_ms(self) -> u64 {
+        u64::try_from(self.days_since(Date(civil::date(1970, 1, 1)))).unwrap_or(0) * 86_400_000
+    }
+
+    /// Days from another day to this one; fewer than none where it is before.
+    pub fn days_since(self, other: Date) -> i64 {
+        self.0.since(other.0).map_or(0, |span| i64::from(span.get_days()))
+    }
+
     /// The day so many days later; the last day that calendars know, if that is sooner.
     pub fn plus_days(self, days: u16) -> Date {
         Date(self.0.saturating_add(jiff::Span::new().days(i64::from(days))))
@@ -131,6 +141,15 @@ impl JsonSchema for Month {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn days_between_two_dates_are_counted_over_the_ends_of_months() {
+        let day = |text: &str| text.parse::<Date>().unwrap();
+        assert_eq!(day("2027-01-31").days_since(day("2026-11-27")), 65);
+        assert_eq!(day("2026-11-26").days_since(day("2026-11-27")), -1);
+        assert_eq!((day("1970-01-02").unix_ms(), day("1960-01-01").unix_ms()), (86_400_000, 0));
+        assert_eq!(Date::of_unix_ms(day("2026-11-27").unix_ms()), day("2026-11-27"));
+    }
 
     #[test]
     fn a_date_is_read_strictly_and_printed_as_it_was_written() {

@@ -45,7 +45,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::load::{BUILT_IN, default_policies, of_catalog};
 pub use self::{
     environment::Environment,
-    ledger::{Anchor, AnchorPlace, LedgerSettings, Wait, Witness},
+    ledger::{Anchor, AnchorPlace, Hold, LedgerSettings, Wait, Witness},
     load::{DATA_DIR, Outline, load, outline},
     schema::schema,
     watch::{Watch, WatchError, Watched, watch},

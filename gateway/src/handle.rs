@@ -23,7 +23,7 @@ use self::shadow::Mirrored;
 use crate::{
     admit,
     answers::{self, Found, Kept, Leave, Wishes},
-    config::Wait,
+    config::{Limits, Wait},
     dispatch::{self, Reserved, stats::Size},
     facts,
     kept::{Items, Shelf},
@@ -503,6 +503,13 @@ async fn admitted(
         }
     };
     Ok((caller, body::read(body, &parts.headers, &runtime.config.limits).await?))
+}
+
+/// A body of at most so many bytes, for a path that no model is asked on.
+pub async fn small(request: Request<Incoming>, most: usize) -> Option<Bytes> {
+    let (parts, body) = request.into_parts();
+    let limits = Limits { body_bytes: most as u64, ..Limits::default() };
+    body::read(body, &parts.headers, &limits).await.ok()
 }
 
 /// Decodes a body; one that may go on from a response that is kept finds it on `shelf`.

@@ -6,6 +6,7 @@
 //! | `activate` | before a configuration serves: its digests, and where its texts are ([`texts`]) |
 //! | `refuse` | a new configuration was wrong, and the one before serves on |
 //! | `heartbeat` | every ten seconds, so that silence shows |
+//! | `prune` | before records that are old enough go |
 //! | `stop` | when it ended in good order; a `start` without one before it follows a crash |
 //!
 //! JSON as the records of requests are ([`crate::settle::record`]), told apart by `kind`. A decision names its configuration by the
@@ -74,6 +75,15 @@ pub enum Event {
     },
     /// It lives.
     Heartbeat,
+    /// Records that are old enough go.
+    Prune {
+        /// The first record that may stay: those before it go, as far as whole segments of them are.
+        before: u64,
+        /// They are older than this, in Unix milliseconds.
+        older_than: u64,
+        /// The holds that were heeded.
+        holds: Vec<String>,
+    },
     /// It ended in good order.
     Stop,
 }
@@ -137,10 +147,10 @@ impl Instance {
     /// # Errors
     /// The ledger takes no record.
     pub fn start(ledger: Ledger, folder: &Path, recovery: &Recovery) -> Result<Self, KeepError> {
-        let log = ledger.verifier_key().and_then(|key| key.split('+').next()).unwrap_or_default().to_owned();
+        let log = ledger.log_name().unwrap_or_default().to_owned();
         let id = format!("run_{}", uuid::Uuid::now_v7().simple());
         let instance = Self { id, began: Instant::now(), texts: Texts::of(folder), log, ledger };
-        instance.append(Event::Start {
+        instance.recorded(Event::Start {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             records: recovery.records,
             bytes_cut: recovery.bytes_cut,
@@ -158,7 +168,7 @@ impl Instance {
             Ok(TextRecord { role: text.role, name: text.name.clone(), sha256 })
         };
         let texts = config.texts.iter().map(keep).collect::<io::Result<_>>()?;
-        self.append(Event::Activate(Activated {
+        self.recorded(Event::Activate(Activated {
             config: config.digest.clone(),
             policy: config.policy_digest.clone(),
             catalog: config.catalog.digest().to_owned(),
@@ -199,7 +209,11 @@ impl Instance {
         &self.log
     }
 
-    fn append(&self, event: Event) -> Result<(), KeepError> {
+    /// Records something and returns once that is on disk.
+    ///
+    /// # Errors
+    /// The ledger takes no record.
+    pub fn recorded(&self, event: Event) -> Result<(), KeepError> {
         self.ledger.append(&self.record(event))?.wait()?;
         Ok(())
     }

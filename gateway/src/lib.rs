@@ -17,7 +17,8 @@
 //! | 9 | [`settle`] | the outcome goes to the ledger: usage, cost, attempts |
 //!
 //! [`handle`] is these steps as one function, [`stack`] the layers around it on one page, [`runtime`] what one
-//! loaded configuration is, [`instance`] what the ledger says of the gateway itself.
+//! loaded configuration is, [`instance`] what the ledger says of the gateway itself,
+//! [`anchors`] who else holds on to it, [`retention`] how long it keeps records.
 //!
 //! # What holds always
 //!
@@ -31,6 +32,7 @@
 pub mod accept;
 pub mod admin;
 pub mod admit;
+pub mod anchors;
 pub mod answers;
 pub mod batches;
 pub mod cli;
@@ -47,6 +49,7 @@ pub mod observe;
 pub mod openapi;
 pub mod quota;
 pub mod respond;
+pub mod retention;
 pub mod route;
 pub mod runtime;
 pub mod settle;

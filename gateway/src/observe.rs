@@ -28,6 +28,8 @@ const MIRRORED: &str = "pointsman_mirrored_requests_total";
 
 const FLEET_STORE: &str = "pointsman_fleet_store_up";
 const AGAIN: &str = "pointsman_answers_given_again_total";
+const ANCHORED: &str = "pointsman_ledger_anchors_total";
+const UNANCHORED: &str = "pointsman_ledger_unanchored_records";
 const BUDGET: &str = "pointsman_budget_usd";
 const SPENT: &str = "pointsman_spent_usd";
 
@@ -65,6 +67,8 @@ pub fn install_metrics() -> Result<PrometheusHandle, metrics_exporter_prometheus
     describe_gauge!(BUDGET, "What may be spent in the current period, by quota, whose it is, and period");
     describe_gauge!(SPENT, "What was spent of it, requests that run included");
     describe_gauge!(FLEET_STORE, "1 while a store that the gateways share can be asked, else 0");
+    describe_counter!(ANCHORED, "Checkpoints that anchors and witnesses were told, by kind and result");
+    describe_gauge!(UNANCHORED, "Records after the newest checkpoint that an anchor or witness has");
     describe_gauge!("pointsman_ledger_healthy", "1 while the ledger takes records, else 0");
     Ok(handle)
 }
@@ -209,6 +213,16 @@ pub fn quota(status: &Status) {
 /// A store of the fleet can be asked, or cannot.
 pub fn fleet_store(store: &'static str, heard: bool) {
     metrics::gauge!(FLEET_STORE, "store" => store).set(if heard { 1.0 } else { 0.0 });
+}
+
+/// Somebody outside was told of a checkpoint, or could not be.
+pub fn anchored(kind: &'static str, ok: bool) {
+    counter!(ANCHORED, "kind" => kind, "result" => if ok { "ok" } else { "failed" }).increment(1);
+}
+
+/// How many records are after the newest checkpoint that somebody outside has.
+pub fn unanchored(records: u64) {
+    metrics::gauge!(UNANCHORED).set(records as f64);
 }
 
 /// The ledger takes records, or does not.

@@ -22,6 +22,7 @@ use policies::{Facts, Live, Snapshot, Verdict};
 use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
+    anchors,
     answers::Answers,
     batches::Batches,
     config::{self, Access, Config, Environment, Overrides, Target, Weights},
@@ -57,6 +58,8 @@ pub struct Gateway {
     pub ledger: Ledger,
     /// This run of the gateway, as that record has it.
     pub instance: Arc<Instance>,
+    /// The witness that it is for other logs.
+    pub witness: Arc<anchors::witness::Own>,
     /// Room for requests that are mirrored.
     pub shadows: Arc<Semaphore>,
     /// Requests that callers want answered later, and their files.
@@ -521,6 +524,7 @@ impl Gateway {
             runtime: ArcSwap::from_pointee(runtime),
             ledger,
             instance: Arc::new(instance),
+            witness: Arc::default(),
             shadows: Arc::new(Semaphore::new(shadow::MOST)),
             metrics,
             source,
@@ -556,9 +560,14 @@ impl Gateway {
             if config.watched == before.config.watched {
                 return Ok(None);
             }
-            let fixed = |config: &Config| (config.listen, config.admin, config.data_dir.clone(), config.fleet.clone());
+            let fixed = |config: &Config| {
+                let witnesses = config.ledger.witnesses.clone();
+                (config.listen, config.admin, config.data_dir.clone(), config.fleet.clone(), witnesses)
+            };
             if fixed(&config) != fixed(&before.config) {
-                tracing::warn!("`listen`, `admin`, `data_dir` or `fleet` changed; that takes effect at the next start");
+                tracing::warn!(
+                    "`listen`, `admin`, `data_dir`, `fleet` or the ledger's `witnesses` changed; that takes effect at the next start"
+                );
             }
             let refused = |error: String| {
                 heed_revocations(&before.config);

@@ -18,7 +18,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 
 use crate::{
-    admin, admit, handle,
+    admin, admit, anchors, handle,
     keys::Endpoint,
     observe, openapi,
     respond::{
@@ -102,12 +102,16 @@ async fn admins(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response<B
         ("/metrics", &Method::GET) => admin::metrics(&gateway),
         ("/quotas", &Method::GET) => admin::quotas(&gateway),
         ("/reload", &Method::POST) => admin::reload(&gateway).await,
+        ("/add-checkpoint", &Method::POST) => {
+            let body = handle::small(request, ledger::witness::MAX_REQUEST_BYTES).await;
+            anchors::witness::add_checkpoint(&gateway, body).await
+        }
+        ("/add-checkpoint", _) => refuse(ApiError::method_not_allowed("POST")),
         ("/reload", _) => refuse(ApiError::method_not_allowed("POST")),
         ("/health" | "/ready" | "/metrics" | "/quotas" | "/", _) => refuse(ApiError::method_not_allowed("GET")),
-        (path, _) => refuse(
-            ApiError::not_found("unknown_path", format!("no path `{}` here", clip(path, 100)))
-                .hint("the admin listener serves /health, /ready, /metrics, /quotas and POST /reload"),
-        ),
+        (path, _) => refuse(ApiError::not_found("unknown_path", format!("no path `{}` here", clip(path, 100))).hint(
+            "the admin listener serves /health, /ready, /metrics, /quotas, POST /reload and POST /add-checkpoint",
+        )),
     }
 }
 

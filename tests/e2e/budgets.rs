@@ -5,10 +5,7 @@ use futures_util::future::join_all;
 use scripted::{Fault, Host, Script};
 use serde_json::{Value, json};
 use tests::Pointsman;
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpListener,
-};
+use tokio::net::TcpListener;
 
 use crate::pointsman;
 
@@ -143,24 +140,12 @@ async fn a_webhook_is_told_once_that_a_budget_runs_out_and_once_that_it_is_used_
         format!("webhook: {{url: \"http://{}/hook\", secret: \"${{HOOK_SECRET}}\"}}\n", listener.local_addr().unwrap());
     let (gateway, _host) = world("{usd_per_day: 20, warn_at: 0.5}", &hook).await;
     let receive = async || {
-        let (mut connection, _) = listener.accept().await.unwrap();
-        let mut read = Vec::new();
-        loop {
-            connection.read_buf(&mut read).await.unwrap();
-            let text = String::from_utf8_lossy(&read);
-            if let Some((head, body)) = text.split_once("\r\n\r\n") {
-                let header = |name: &str| {
-                    let line = head.lines().find_map(|line| line.strip_prefix(&format!("{name}: ")));
-                    line.unwrap_or_else(|| panic!("no {name} in {head}")).to_owned()
-                };
-                if body.len() as u64 == header("content-length").parse::<u64>().unwrap() {
-                    connection.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n").await.unwrap();
-                    let signed = format!("{}.{}.{body}", header("webhook-id"), header("webhook-timestamp"));
-                    assert_eq!(header("webhook-signature"), format!("v1,{}", signature(&signed)));
-                    return serde_json::from_str::<Value>(body).unwrap();
-                }
-            }
-        }
+        let message = tests::posted(&listener).await;
+        let body = String::from_utf8(message.body.clone()).unwrap();
+        let signed = format!("{}.{}.{body}", message.header("webhook-id"), message.header("webhook-timestamp"));
+        assert_eq!(message.header("webhook-signature"), format!("v1,{}", signature(&signed)));
+        message.answer("204 No Content", "", b"").await;
+        serde_json::from_str::<Value>(&body).unwrap()
     };
     let ask = async || {
         let mut statuses = Vec::new();

@@ -2,6 +2,7 @@
 
 mod affinity;
 mod again;
+mod anchors;
 mod apis;
 mod backtest;
 mod bad_input;

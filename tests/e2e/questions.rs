@@ -115,6 +115,6 @@ fn history(builder: &tests::Builder, truth: &Truth) {
         .collect();
     assert_eq!(periods, truth.periods);
     let changed: Vec<_> = rows(&report, "history").iter().map(|row| row["changed"].as_str().unwrap()).collect();
-    assert!(changed[1].contains("catalog.yaml (+19 -0 lines)"), "{changed:?}");
+    assert!(changed[1].contains("catalog.yaml (+20 -0 lines)"), "{changed:?}");
     assert!(changed[2].contains("policy.yaml (+1 -0 lines)"), "{changed:?}");
 }

@@ -6,7 +6,7 @@
 use std::{error::Error, io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, header::CONTENT_TYPE};
+use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::{
@@ -21,13 +21,19 @@ use rustls::{
 use rustls_platform_verifier::Verifier;
 use tokio::time::timeout;
 
-use crate::{connector::Connector, proxy::Proxies};
+use crate::{
+    body::{Cut, collect},
+    connector::Connector,
+    proxy::Proxies,
+};
 
 /// A request that got no response.
 pub(crate) type NotSent = legacy::Error;
 
 /// How long a message may take that is for no model.
 const POSTED: Duration = Duration::from_secs(30);
+/// The most that is read of what answers it.
+const POSTED_ANSWER: usize = 64 << 10;
 
 /// How often a request is sent again that a host has left untouched.
 const AGAIN: usize = 2;
@@ -125,13 +131,14 @@ impl Client {
         }
     }
 
-    /// Posts JSON to an address that is no model's; the status of the answer. Redirects are not followed.
+    /// Posts a message to an address that is no model's; status and body of the answer, of at most 64 KiB. Redirects are not
+    /// followed.
     ///
     /// # Errors
-    /// Why there is none, within half a minute.
-    pub async fn post_json(&self, url: &str, headers: &[(&str, &str)], body: Bytes) -> Result<StatusCode, String> {
+    /// Why there is none, within half a minute, in words that hold nothing of what was answered.
+    pub async fn post(&self, url: &str, headers: &[(&str, &str)], body: Bytes) -> Result<(StatusCode, Bytes), String> {
         let make = || {
-            let mut request = Request::post(url).header(CONTENT_TYPE, "application/json");
+            let mut request = Request::post(url);
             for (name, value) in headers {
                 request = request.header(*name, *value);
             }
@@ -139,12 +146,18 @@ impl Client {
         };
         // What is good once is good again.
         make().map_err(|error| error.to_string())?;
-        let sent = self.send(|| make().unwrap_or_default());
-        match timeout(POSTED, sent).await {
-            Ok(Ok(response)) => Ok(response.status()),
-            Ok(Err(error)) => Err(root(&error)),
-            Err(_) => Err(format!("there was no answer within {} s", POSTED.as_secs())),
-        }
+        let answered = async {
+            let response = self.send(|| make().unwrap_or_default()).await.map_err(|error| root(&error))?;
+            let status = response.status();
+            let body = collect(response.into_body(), POSTED_ANSWER).await.map_err(|cut| match cut {
+                Cut::TooLong => format!("it answered more than {POSTED_ANSWER} bytes"),
+                Cut::Broken(why) => why,
+            })?;
+            Ok((status, body))
+        };
+        timeout(POSTED, answered)
+            .await
+            .unwrap_or_else(|_| Err(format!("there was no answer within {} s", POSTED.as_secs())))
     }
 
     /// Sends what `request` makes, again if the host says that it has not touched it.

@@ -48,7 +48,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use serde::Serialize;
@@ -76,6 +76,8 @@ use writer::{Disk, Writer};
 pub struct Options {
     /// A segment that has reached this size is followed by a new one. The last group may go beyond it.
     pub segment_bytes: u64,
+    /// A segment that is as old as this is followed by a new one, at the next record.
+    pub segment_age: Duration,
     /// How many records may wait for the disk, besides those being written.
     pub queue_records: usize,
     /// How many bytes may wait for the disk, besides those being written.
@@ -93,6 +95,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             segment_bytes: 256 << 20,
+            segment_age: Duration::from_secs(86_400),
             queue_records: 65_536,
             queue_bytes: 32 << 20,
             pace: Duration::from_millis(2),
@@ -321,6 +324,8 @@ impl Log {
             end,
             durable: next,
             segment_bytes: options.segment_bytes,
+            segment_age: options.segment_age,
+            begun: begun(&segment::path(dir, end.segment)),
             pace: options.pace,
         };
         let thread = thread::Builder::new().name("ledger".into()).spawn(|| writer.run())?;
@@ -367,6 +372,11 @@ impl Drop for Log {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// When a segment was made; where the file system does not know, now.
+fn begun(path: &Path) -> SystemTime {
+    std::fs::metadata(path).and_then(|of| of.created()).unwrap_or_else(|_| SystemTime::now())
 }
 
 thread_local! {

@@ -108,6 +108,17 @@ struct Request<'a> {
     new: Checkpoint,
 }
 
+/// What whoever verifies the cosignatures of the witness in `dir` has to know, also while it runs; it is made if there is none.
+///
+/// # Errors
+/// Its key cannot be read, or not be made.
+pub fn verifier_key(dir: &Path, name: &str) -> Result<String, OpenError> {
+    match pair(&dir.join("key"))? {
+        Some(pair) => Ok(VerifierKey::of_witness(name.to_owned(), &pair).to_string()),
+        None => Ok(Witness::open(dir, name)?.verifier_key()),
+    }
+}
+
 impl Witness {
     /// The witness in `dir`, under a name; a new one, with a key of its own, where there is none.
     ///

@@ -14,7 +14,7 @@ use std::{
     path::PathBuf,
     sync::Arc,
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use crate::{
@@ -51,6 +51,9 @@ pub(crate) struct Writer<D> {
     /// Records that are durable; the number of the next one to write.
     pub(crate) durable: u64,
     pub(crate) segment_bytes: u64,
+    pub(crate) segment_age: Duration,
+    /// When the current segment was made.
+    pub(crate) begun: SystemTime,
     pub(crate) pace: Duration,
 }
 
@@ -86,7 +89,9 @@ impl<D: Disk> Writer<D> {
     /// Makes one group durable and gives its buffer back, empty.
     fn commit(&mut self, mut batch: Batch) -> Result<Vec<u8>, Failure> {
         let holds_records = self.durable > self.end.segment;
-        if holds_records && self.end.offset >= self.segment_bytes {
+        // A clock that was set back makes no segment old.
+        let is_old = || self.begun.elapsed().is_ok_and(|age| age >= self.segment_age);
+        if holds_records && (self.end.offset >= self.segment_bytes || is_old()) {
             self.rotate()?;
         }
         frame::seal(&mut batch.bytes, self.durable);
@@ -104,6 +109,7 @@ impl<D: Disk> Writer<D> {
     fn rotate(&mut self) -> Result<(), Failure> {
         let end = Base { segment: self.durable, offset: segment::HEADER_BYTES as u64 };
         let before = std::mem::replace(&mut self.end, end);
+        self.begun = SystemTime::now();
         tracing::debug!(from = before.segment, to = end.segment, "new ledger segment");
         self.disk.create(end.segment).map_err(|cause| self.failure("create", cause))
     }

@@ -83,6 +83,10 @@ enum Command {
     History,
     /// Make every licence decision again from what was recorded, and compare
     Replay,
+    /// Print the key that this gateway cosigns the checkpoints of other logs with, for their `witnesses`
+    Witness,
+    /// Give the ledger a new key, while no gateway writes to it; what was signed stays valid, and the old key vouches for the new
+    RotateKey,
     /// Print the key that checkpoints of the ledger are signed with, for `pointsman-audit verify`
     Key,
 }
@@ -111,6 +115,8 @@ pub(super) fn run(args: &Audit) -> anyhow::Result<bool> {
     let (document, ok) = match &args.command {
         Command::Questions => good(questions::document()),
         Command::Key => return key(&ask, args.form.is_json()),
+        Command::Witness => return witness(&ask, args.form.is_json()),
+        Command::RotateKey => return rotate(&ask, args.form.is_json()),
         Command::List { last } => return list(ask.requests()?, *last as usize, args.form.is_json()),
         Command::Report => return report(&ask, args.form.is_json()),
         Command::Usage(args) => good(usage::run(args, &ask)?),
@@ -204,6 +210,28 @@ fn key(ask: &Ask, json: bool) -> anyhow::Result<bool> {
     Ok(true)
 }
 
+/// The key of the witness, which is made if there is none.
+fn witness(ask: &Ask, json: bool) -> anyhow::Result<bool> {
+    let log = ledger::verifier_key(&ask.data_dir.join("ledger"))?;
+    let log = log.with_context(|| format!("the ledger in `{}` was never signed", ask.data_dir.display()))?;
+    let name = crate::anchors::witness::name(log.split('+').next().unwrap_or_default());
+    let key = ledger::witness::verifier_key(&ask.data_dir.join("witness"), &name)?;
+    match json {
+        true => print_json(&serde_json::json!({ "key": key }))?,
+        false => print(&format!("{key}\n"))?,
+    }
+    Ok(true)
+}
+
+fn rotate(ask: &Ask, json: bool) -> anyhow::Result<bool> {
+    let ledger::RotatedKey { old, new, size } = ledger::rotate_key(&ask.data_dir.join("ledger"))?;
+    match json {
+        true => print_json(&serde_json::json!({ "old": old, "new": new, "records": size }))?,
+        false => print(&format!("{new}\nfrom record {size} on; before it {old}\n"))?,
+    }
+    Ok(true)
+}
+
 fn report(ask: &Ask, json: bool) -> anyhow::Result<bool> {
     let mut report = Report::default();
     for entry in ask.requests()? {
@@ -235,12 +263,6 @@ pub(super) fn read(data_dir: &Path) -> anyhow::Result<impl Iterator<Item = anyho
         Ok(Told::Gateway(..) | Told::Stray(..)) => None,
         Err(error) => Some(Err(error)),
     }))
-}
-
-/// Days from one to another; fewer than none where the other is before.
-fn days_between(from: catalog::Date, to: catalog::Date) -> i64 {
-    let day = |date: catalog::Date| date.to_string().parse::<jiff::civil::Date>().unwrap_or(jiff::civil::Date::MIN);
-    day(to).since(day(from)).map_or(0, |span| i64::from(span.get_days()))
 }
 
 fn list(entries: impl Iterator<Item = anyhow::Result<Entry>>, last: usize, json: bool) -> anyhow::Result<bool> {
@@ -324,13 +346,6 @@ mod tests {
         let entries: Vec<_> = read(folder.path()).unwrap().map(Result::unwrap).collect();
         assert_eq!(entries.len(), 1);
         assert_eq!((&*entries[0].decision.request, entries[0].ended()), ("1", "completed"));
-    }
-
-    #[test]
-    fn days_between_two_dates_are_counted_over_the_ends_of_months() {
-        let day = |text: &str| text.parse::<catalog::Date>().unwrap();
-        assert_eq!(days_between(day("2026-11-27"), day("2027-01-31")), 65);
-        assert_eq!(days_between(day("2026-11-27"), day("2026-11-26")), -1);
     }
 
     #[test]

@@ -13,12 +13,14 @@ use tokio::{
 
 use crate::{
     accept::{self, Limits},
+    anchors,
     config::{self, Access, Overrides, Target, Weights},
     fleet,
     instance::Instance,
     keys::last_use::Keeper,
     observe,
     quota::{self, book::Book},
+    retention,
     runtime::{Gateway, Runtime, Source, UPKEEP},
     stack,
 };
@@ -71,7 +73,9 @@ async fn serve(source: Source, config: config::Config) -> anyhow::Result<(Ledger
         ..remote::ClientOptions::default()
     })?;
     let folder = config.data_dir.join("ledger");
-    let (ledger, recovery) = Ledger::open(&folder, ledger::Options::default())
+    let witnesses = config.ledger.witnesses.iter().map(|witness| witness.key.to_string()).collect();
+    let options = ledger::Options { witnesses, ..ledger::Options::default() };
+    let (ledger, recovery) = Ledger::open(&folder, options)
         .with_context(|| format!("the ledger in `{}` cannot be opened", config.data_dir.display()))?;
     let listener = bind(config.listen, "listen").await?;
     let admin = bind(config.admin, "admin").await?;
@@ -91,6 +95,8 @@ async fn serve(source: Source, config: config::Config) -> anyhow::Result<(Ledger
     tokio::spawn(upkeep(Arc::clone(&gateway)));
     let instance = Arc::clone(&gateway.instance);
     tokio::spawn(async move { instance.beat().await });
+    tokio::spawn(anchors::tell_all(Arc::clone(&gateway)));
+    tokio::spawn(retention::keep_to(Arc::clone(&gateway)));
     let joined = fleet::join(&gateway)?;
     let quotas = &gateway.runtime().quotas;
     if !quotas.book().is_shared() {

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use ledger::VerifierKey;
 use policies::Plan;
 use remote::BaseUrl;
 
 use super::{
     decode::Spanned,
     load::Reading,
-    raw::{RawAnchor, RawLedger},
+    raw::{RawAnchor, RawHold, RawLedger},
     report::Problem,
 };
 
@@ -34,11 +35,26 @@ pub struct LedgerSettings {
     /// Who signs them beside the gateway.
     pub witnesses: Vec<Witness>,
     /// The logs that this gateway signs beside their own, by their keys.
-    pub witness_for: Vec<String>,
+    pub witness_for: Vec<VerifierKey>,
+    /// Records that stay, however old they are.
+    pub holds: Vec<Hold>,
+}
+
+/// Records that have to stay, for a court say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// Its name.
+    pub name: String,
+    /// Their first day.
+    pub from: catalog::Date,
+    /// Their last day; without one, all from then on.
+    pub to: Option<catalog::Date>,
+    /// Why.
+    pub reason: String,
 }
 
 /// A place that holds on to checkpoints.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Anchor {
     /// What it is.
     pub place: AnchorPlace,
@@ -47,7 +63,7 @@ pub struct Anchor {
 }
 
 /// The kinds of such places.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum AnchorPlace {
     /// A folder, say of a store that nothing can be deleted from.
     Folder(std::path::PathBuf),
@@ -63,7 +79,7 @@ pub struct Witness {
     /// Below which its `add-checkpoint` is.
     pub url: String,
     /// Its key.
-    pub key: String,
+    pub key: VerifierKey,
 }
 
 /// What an answer waits for.
@@ -77,6 +93,18 @@ pub enum Wait {
     Nothing,
 }
 
+impl Hold {
+    /// Its first moment, in Unix milliseconds.
+    pub fn first_ms(&self) -> u64 {
+        self.from.unix_ms()
+    }
+
+    /// Its last moment, if it has one.
+    pub fn last_ms(&self) -> Option<u64> {
+        self.to.map(|to| to.plus_days(1).unix_ms().saturating_sub(1))
+    }
+}
+
 impl Default for LedgerSettings {
     fn default() -> Self {
         Self {
@@ -86,6 +114,7 @@ impl Default for LedgerSettings {
             anchors: Vec::new(),
             witnesses: Vec::new(),
             witness_for: Vec::new(),
+            holds: Vec::new(),
         }
     }
 }
@@ -140,14 +169,15 @@ pub(super) fn check(reading: &mut Reading<'_>, raw: Option<&RawLedger>) -> Optio
         let problem = Problem::error("out-of-range", "`keep_days` cannot be that").label("expected 1 to 36500");
         reading.note(problem, days.at.clone());
     }
+    let holds = raw.holds.iter().filter_map(|hold| self::hold(reading, &hold.value)).collect();
     let anchors = raw.anchors.iter().filter_map(|anchor| self::anchor(reading, anchor)).collect();
     let witnesses = raw.witnesses.iter().filter_map(|witness| {
         let url = address(reading, &witness.value.url)?;
-        let key = verifier_key(reading, &witness.value.key)?;
+        let key = verifier_key(reading, &witness.value.key, true)?;
         Some(Witness { url, key })
     });
     let witnesses = witnesses.collect();
-    let witness_for = raw.witness_for.iter().filter_map(|key| verifier_key(reading, key)).collect();
+    let witness_for = raw.witness_for.iter().filter_map(|key| verifier_key(reading, key, false)).collect();
     Some(LedgerSettings {
         before_upstream_from_tier: before?,
         unwaited_to_tier: unwaited?,
@@ -155,7 +185,26 @@ pub(super) fn check(reading: &mut Reading<'_>, raw: Option<&RawLedger>) -> Optio
         anchors,
         witnesses,
         witness_for,
+        holds,
     })
+}
+
+fn hold(reading: &mut Reading<'_>, raw: &RawHold) -> Option<Hold> {
+    let mut day = |written: &Spanned<String>| match written.value.parse::<catalog::Date>() {
+        Ok(day) => Some(day),
+        Err(_) => {
+            let problem = Problem::error("date", format!("{} is not a day", written.shown()));
+            reading.note(problem.hint("for example 2026-01-31"), written.at.clone());
+            None
+        }
+    };
+    let from = day(&raw.from)?;
+    let to = match &raw.to {
+        Some(to) => Some(day(to)?),
+        None => None,
+    };
+    let (name, reason) = (raw.name.value.clone(), raw.reason.clone());
+    Some(Hold { name, from, to, reason })
 }
 
 fn anchor(reading: &mut Reading<'_>, Spanned { value: raw, at, .. }: &Spanned<RawAnchor>) -> Option<Anchor> {
@@ -187,14 +236,22 @@ fn address(reading: &mut Reading<'_>, url: &Spanned<String>) -> Option<String> {
     }
 }
 
-fn verifier_key(reading: &mut Reading<'_>, key: &Spanned<String>) -> Option<String> {
-    if ledger::is_verifier_key(&key.value) {
-        return Some(key.value.clone());
+fn verifier_key(reading: &mut Reading<'_>, key: &Spanned<String>, of_witness: bool) -> Option<VerifierKey> {
+    let (what, hint) = match of_witness {
+        true => ("a witness", "`pointsman audit witness` prints that of a gateway's witness"),
+        false => ("a log", "`pointsman audit key` prints that of a gateway's log"),
+    };
+    match key.value.parse::<VerifierKey>() {
+        Ok(known) if known.is_of_witness() == of_witness => return Some(known),
+        Ok(_) => {
+            let problem = Problem::error("bad-key", format!("{} is a key, but not of {what}", key.shown()));
+            reading.note(problem.hint(hint), key.at.clone());
+        }
+        Err(why) => {
+            let problem = Problem::error("bad-key", format!("{} is not the key of {what}", key.shown()));
+            reading.note(problem.label(why.to_string()).hint(hint), key.at.clone());
+        }
     }
-    let problem = Problem::error("bad-key", format!("{} is not the key of a log or witness", key.shown()))
-        .label("expected NAME+HASH+KEY")
-        .hint("`pointsman audit key` prints that of a gateway's log, `pointsman audit witness` that of its witness");
-    reading.note(problem, key.at.clone());
     None
 }
 

@@ -110,6 +110,25 @@ pub(super) struct RawLedger {
     /// Keys of the logs that this gateway is a witness for, at `/add-checkpoint` of its admin listener.
     #[serde(default)]
     pub(super) witness_for: Vec<Spanned<String>>,
+    /// Records that stay however old they are, for a court say. Taking one away is on record, as every change is.
+    #[serde(default)]
+    pub(super) holds: Vec<Spanned<RawHold>>,
+}
+
+/// Records that stay.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename = "a hold", deny_unknown_fields)]
+#[schemars(rename = "Hold")]
+pub(super) struct RawHold {
+    /// Its name.
+    pub(super) name: Spanned<String>,
+    /// Their first day.
+    pub(super) from: Spanned<String>,
+    /// Their last day. Default: all from then on.
+    #[serde(default)]
+    pub(super) to: Option<Spanned<String>>,
+    /// Why.
+    pub(super) reason: String,
 }
 
 /// A place that is told of checkpoints: exactly one of `folder`, `url` and `timestamp`.

@@ -85,10 +85,15 @@ async fn tell(client: remote::Client, webhook: Webhook, alert: Alert) {
     for attempt in 1..=TRIES {
         let timestamp = super::unix_now().to_string();
         let signature = format!("v1,{}", signature(webhook.secret.expose(), &id, &timestamp, &body));
-        let headers = [("webhook-id", &*id), ("webhook-timestamp", &*timestamp), ("webhook-signature", &*signature)];
-        let why = match client.post_json(&webhook.url, &headers, body.clone()).await {
-            Ok(status) if status.is_success() => return,
-            Ok(status) => format!("it answered {}", status.as_u16()),
+        let headers = [
+            ("content-type", "application/json"),
+            ("webhook-id", &*id),
+            ("webhook-timestamp", &*timestamp),
+            ("webhook-signature", &*signature),
+        ];
+        let why = match client.post(&webhook.url, &headers, body.clone()).await {
+            Ok((status, _)) if status.is_success() => return,
+            Ok((status, _)) => format!("it answered {}", status.as_u16()),
             Err(error) => error,
         };
         tracing::warn!(attempt, why, "the webhook did not take a message");

@@ -6,7 +6,7 @@ use catalog::{Date, Waiver};
 use clap::Args;
 
 use super::{
-    Ask, days_between,
+    Ask,
     document::{Cell, Document, Table},
     join::Told,
     recorded::Recorded,
@@ -91,7 +91,7 @@ pub(super) fn run(args: &Exceptions, ask: &Ask) -> anyhow::Result<Document> {
         if args.over.is_some_and(|over| used.requests <= over) {
             continue;
         }
-        let days = days_between(on, waiver.expires);
+        let days = waiver.expires.days_since(on);
         let state = match () {
             () if !is_current => "taken away",
             () if on < waiver.created => "not begun",
