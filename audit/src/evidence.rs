@@ -15,9 +15,9 @@ pub struct Evidence {
     pub checkpoints: Vec<String>,
     /// Receipts, in any order.
     pub receipts: Vec<Receipt>,
-    /// Witnesses, and how many of them must have cosigned.
+    /// Witnesses that are trusted.
     pub witnesses: Vec<WitnessKey>,
-    /// How many of the witnesses must have cosigned the newest checkpoint that was cosigned at all.
+    /// How many of the witnesses must have cosigned a checkpoint for it to count as known outside.
     pub quorum: usize,
     /// How many records may be after the newest checkpoint that somebody outside has.
     pub most_unanchored: Option<u64>,

@@ -64,6 +64,7 @@ enum Command {
         json: bool,
     },
     /// Print a record
+    #[command(override_usage = "pointsman-audit record <FOLDER> <NUMBER|--request <ID>>")]
     Record {
         /// The ledger's folder
         folder: PathBuf,
@@ -71,6 +72,7 @@ enum Command {
         which: Which,
     },
     /// Prove that a record is in the log, for somebody who has none of the others
+    #[command(override_usage = "pointsman-audit prove <FOLDER> <NUMBER|--request <ID>> --key <KEY>")]
     Prove {
         /// The ledger's folder
         folder: PathBuf,

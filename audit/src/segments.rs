@@ -134,7 +134,8 @@ pub fn list(folder: &Path) -> io::Result<Vec<u64>> {
     Ok(firsts)
 }
 
-fn cores() -> usize {
+/// How many threads have a core each.
+pub(crate) fn cores() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 

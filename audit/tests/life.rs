@@ -475,3 +475,87 @@ fn a_witness_cosigns_one_history_of_a_log_and_says_why_it_refuses_others() {
     assert!(matches!(second, Err(OpenError::Locked { .. })), "{second:?}");
     assert!(key.name().starts_with("pointsman/"));
 }
+
+#[test]
+fn a_log_is_verified_while_a_gateway_writes_signs_and_prunes() {
+    let folder = tempfile::tempdir().unwrap();
+    let often = Options { checkpoints: Some(Duration::from_millis(1)), ..options() };
+    let (ledger, _) = Ledger::open(folder.path(), often).unwrap();
+    decide(&ledger, 0, 300);
+    let key = ledger.verifier_key().unwrap().parse().unwrap();
+    ledger.prune(0).unwrap();
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            for round in 1..16 {
+                decide(&ledger, 300 * round, 300);
+                if round % 3 == 0 {
+                    let before = 150 * round;
+                    ledger.append(&json!({"kind": "prune", "before": before})).unwrap().wait().unwrap();
+                    ledger.prune(before).unwrap();
+                }
+            }
+        });
+        while !writer.is_finished() {
+            let report = verify(folder.path(), &key, &[]);
+            assert!(matches!(report.verdict, Verdict::Ok | Verdict::Pruned), "{report:?}");
+        }
+    });
+    ledger.close().unwrap();
+    assert_eq!(verify(folder.path(), &key, &[]).verdict, Verdict::Pruned);
+}
+
+/// The program as it is run: its exit status and what it says.
+#[test]
+fn the_program_says_by_its_exit_status_what_it_found() {
+    let folder = tempfile::tempdir().unwrap();
+    run(folder.path(), 0, 40);
+    let key = ledger::verifier_key(folder.path()).unwrap().unwrap();
+    let aside = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = aside.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let old = file("old", &newest(folder.path()));
+    let audit = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_pointsman-audit"));
+        let output = command.args(arguments).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+        (output.status.code().unwrap(), text)
+    };
+    run(folder.path(), 40, 40);
+    let path = folder.path().to_str().unwrap();
+    let verified = |more: &[&str]| audit(&[&["verify", path, "--key", &key], more].concat());
+    let (status, said) = verified(&["--checkpoint", &old, "--max-unanchored", "40"]);
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(status, 0, "{said}");
+    assert_eq!(lines[0], "ok: all that was signed is there as it was");
+    assert_eq!(lines[2], "40 records after the newest checkpoint that is known outside, of 40.000 s");
+    let anchors = aside.path().join("anchors");
+    fs::create_dir(&anchors).unwrap();
+    fs::copy(&old, anchors.join("monday")).unwrap();
+    let anchors = anchors.to_str().unwrap();
+    assert_eq!(verified(&["--anchors", anchors, "--max-unanchored", "39"]).0, 5);
+    let name = key.split('+').next().unwrap();
+    let receipts = |lines: &str| file("receipts", &lines.replace("LOG", name));
+    assert_eq!(verified(&["--receipts", &receipts("LOG 80")]).0, 3);
+    assert_eq!(verified(&["--receipts", &receipts("LOG 8 r-9")]).0, 2);
+    let (status, said) = verified(&["--receipts", &receipts("other 8")]);
+    assert_eq!(status, 1, "{said}");
+    assert!(said.contains("line 1 is a receipt of the log `other`"), "{said}");
+    let (_, json) = verified(&["--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&json["verdict"], &json["records"]), (&json!("ok"), &json!(80)));
+
+    let (status, record) = audit(&["record", path, "--request", "r-50"]);
+    assert_eq!((status, &*record), (0, r#"{"kind":"decision","request":"r-50","time":50000}"#));
+    let (_, proof) = audit(&["prove", path, "--request", "r-50", "--key", &key]);
+    let (proof, record) = (file("proof", &proof), file("record", &record));
+    assert_eq!(audit(&["check", &proof, &record, "--key", &key]), (0, "record 50 is in the log\n".to_owned()));
+    assert_eq!(audit(&["prove", path, "--key", &key]).0, 2, "neither number nor request");
+    assert_eq!(audit(&["record", path, "3", "--request", "r-50"]).0, 2, "both");
+    let (_, grown) = audit(&["prove-consistency", path, "--old", &old, "--key", &key]);
+    let grown = file("grown", &grown);
+    let (status, said) = audit(&["check-consistency", &grown, "--old", &old, "--key", &key]);
+    assert_eq!((status, &*said), (0, "the log only grew: it has 80 records now\n"));
+}

@@ -3,10 +3,16 @@
 //! Each appender is an async task that appends a decision-sized record and waits for its ticket, as a request does.
 //! `call` is the time spent in `append`, which is what a request pays; `durable` is the time until the ticket
 //! resolved, which overlaps the model's own latency. CPU is that of the whole process, per record.
+//!
+//! Yardsticks of the same run: what a `write` and a sync of one record cost on that disk, with nothing else; and what it
+//! costs to make the JSON of a record, which `append` has in it. Overload: ten times as many records are tried as are
+//! written, and nobody waits; how many were refused, and what memory the process took.
 //! `LEDGER_BENCH_DIR` puts the ledger on the disk that is of interest; without it, the temporary directory.
 
 use std::{
     env, fs,
+    hint::black_box,
+    io::Write as _,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -43,6 +49,8 @@ fn record(number: u64) -> Record {
 fn main() {
     let brief = env::args().any(|arg| arg == "--test");
     let time = if brief { Duration::from_millis(20) } else { Duration::from_secs(3) };
+    yardsticks(time / 3);
+    overload(time);
     println!(
         "{:>9}  {:>11}  {:>25}  {:>25}  {:>10}",
         "appenders", "records/s", "call p50/p99 us", "durable p50/p99 us", "CPU us"
@@ -55,6 +63,82 @@ fn main() {
     }
     println!("not waiting for tickets, except when the queue is full:");
     run(2, time, Options::default().pace, Wait::WhenFull);
+}
+
+/// The costs that no log can be below.
+fn yardsticks(time: Duration) {
+    let dir = Dir::new();
+    fs::create_dir_all(&dir.0).expect("a folder");
+    let bytes = serde_json::to_vec(&record(0)).expect("JSON");
+    // Into room that is there already, as the ledger writes.
+    let path = dir.0.join("yardstick");
+    fs::write(&path, vec![0; 64 << 20]).expect("room");
+    let mut file = fs::File::options().write(true).open(path).expect("opens");
+    file.sync_all().expect("synced");
+    let (mut syncs, mut calls) = (Vec::new(), Vec::new());
+    let end = Instant::now() + time;
+    while Instant::now() < end && syncs.len() * bytes.len() < 63 << 20 {
+        let start = Instant::now();
+        file.write_all(&bytes).expect("written");
+        file.sync_data().expect("synced");
+        syncs.push(start.elapsed());
+    }
+    for number in 0..syncs.len().max(10_000) as u64 {
+        let start = Instant::now();
+        black_box(serde_json::to_vec(&record(number)).expect("JSON"));
+        calls.push(start.elapsed());
+    }
+    let length = bytes.len();
+    println!("yardsticks, p50/p99 us: write and sync of one record {}", quantiles(&mut syncs));
+    println!("                        JSON of one record, {length} bytes {}", quantiles(&mut calls));
+}
+
+/// Ten times what is written is tried: the log is held back to a group of 4,096 records each 20 ms, a slow disk.
+fn overload(time: Duration) {
+    let dir = Dir::new();
+    let pace = Duration::from_millis(20);
+    let options = Options { queue_records: 4_096, queue_bytes: 2 << 20, pace, ..Options::default() };
+    let (ledger, _) = Ledger::open(&dir.0, options).expect("opens");
+    let before = resident();
+    let (mut taken, mut refused, mut most_queued, mut most_resident) = (0_u64, 0_u64, 0, 0);
+    let end = Instant::now() + time;
+    while Instant::now() < end {
+        // As many tries as ten times what was taken so far allow, and a first burst.
+        let tries = (10 * taken + 50_000).saturating_sub(taken + refused).min(50_000);
+        for number in 0..tries {
+            match ledger.append(&record(number)) {
+                Ok(_) => taken += 1,
+                Err(AppendError::Full { .. }) => refused += 1,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        most_queued = most_queued.max(ledger.status().queued_bytes);
+        most_resident = most_resident.max(resident());
+        std::thread::yield_now();
+    }
+    ledger.close().expect("everything that was taken is durable");
+    assert_eq!(ledger.status().durable_records, taken);
+    println!(
+        "overload: {:.0} records/s tried, {:.0} written, {:.1} times as many; {:.0} % refused; at most {:.1} MiB queued; \
+         memory {:.1} MiB before, at most {:.1}",
+        (taken + refused) as f64 / time.as_secs_f64(),
+        taken as f64 / time.as_secs_f64(),
+        (taken + refused) as f64 / taken as f64,
+        100.0 * refused as f64 / (taken + refused) as f64,
+        mebibytes(most_queued as u64),
+        mebibytes(before),
+        mebibytes(most_resident),
+    );
+}
+
+fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
+
+/// Bytes of this process that are in memory.
+fn resident() -> u64 {
+    let statm = fs::read_to_string("/proc/self/statm").expect("a Linux /proc");
+    4096 * statm.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok()).expect("pages")
 }
 
 #[derive(Clone, Copy)]

@@ -29,7 +29,7 @@ use crate::{
     queue::Queue,
     read::read_from,
     storage::{self, Output},
-    tree::{Hash, Tree},
+    tree::{Hash, Tree, WIDTH, leaf},
 };
 
 /// How often a checkpoint is kept for good while the log grows.
@@ -50,8 +50,9 @@ pub(crate) struct Seal {
     checkpoints: Output,
     /// Where the checkpoints that are kept end. What is after it, a write that failed left there.
     kept_end: u64,
-    /// The newest checkpoint.
+    /// The newest checkpoint, and over how many records it is: fewer than the tree has where it could not be written.
     newest: String,
+    newest_size: u64,
     /// When one was kept last, and over how many records.
     kept_at: Option<Instant>,
     kept_size: u64,
@@ -106,8 +107,9 @@ impl Seal {
             last = last.filter(|last| last.size >= checkpoint.size).or(Some(checkpoint));
         }
         if last.as_ref().is_some_and(|last| last.size == kept_size) {
-            kept.clone_into(&mut newest);
+            newest = format!("{kept}\n");
         }
+        let newest_size = last.as_ref().map_or(0, |last| last.size);
         let pruned = prune::mark(dir)?;
         let (tree, reader) = match &last {
             None => (Tree::default(), None),
@@ -115,10 +117,12 @@ impl Seal {
                 return Err(Damage::RolledBack { signed: *size, found: durable }.into());
             }
             Some(Checkpoint { size, root }) => {
-                let kept = Tree::read(&folder, *size).filter(|tree| tree.root() == *root);
-                let (tree, reader) = match kept {
+                let is_it = |tree: &Tree| tree.root() == *root;
+                let kept = Tree::read(&folder, *size).filter(is_it);
+                // A crash may have come between tiles and checkpoint: then the whole tiles are there, the parts are not.
+                let (tree, reader) = match kept.or_else(|| edge(dir, *size).filter(is_it)) {
                     Some(tree) => (tree, None),
-                    // A crash may have come between tiles and checkpoint, or somebody took them away.
+                    // Or it took them, or somebody did.
                     None => grown(dir, *size, pruned)?,
                 };
                 if tree.root() != *root {
@@ -132,7 +136,7 @@ impl Seal {
         }
         let keys = Arc::new(keys);
         let dir = dir.to_owned();
-        Ok(Self { dir, keys, tree, reader, checkpoints, kept_end: ends, newest, kept_at: None, kept_size })
+        Ok(Self { dir, keys, tree, reader, checkpoints, kept_end: ends, newest, newest_size, kept_at: None, kept_size })
     }
 
     /// Whose log it is.
@@ -156,13 +160,15 @@ impl Seal {
             }
             let reader = self.reader.as_mut().expect("it was just opened");
             grow(&mut self.tree, reader, durable).map_err(|error| why(&error))?;
+        }
+        if self.newest_size < self.tree.size() {
             self.tree.write(&folder).map_err(|error| why(&error))?;
             let note = self.keys.sign(&self.signed());
             storage::replace(&folder.join("checkpoint"), note.as_bytes()).map_err(|error| why(&error))?;
-            self.newest = note;
+            (self.newest, self.newest_size) = (note, self.tree.size());
         }
         let is_due = keeps || self.kept_at.is_none_or(|kept| kept.elapsed() >= KEPT);
-        if !is_due || self.kept_size >= self.tree.size() {
+        if !is_due || self.kept_size >= self.newest_size {
             return Ok(());
         }
         let mut keep = || -> io::Result<()> {
@@ -177,15 +183,17 @@ impl Seal {
             Ok(())
         };
         keep().map_err(|error| why(&error))?;
-        (self.kept_at, self.kept_size) = (Some(Instant::now()), self.tree.size());
+        (self.kept_at, self.kept_size) = (Some(Instant::now()), self.newest_size);
         Ok(())
     }
 
     /// Signs at intervals until told to stop, by nobody being there to ask any more, and once more then.
     pub(crate) fn run(mut self, queue: &Arc<Queue>, every: Duration, asked: &Receiver<Ask>) {
         let mut failed = false;
+        let mut due = Instant::now() + every;
         loop {
-            let ends = match asked.recv_timeout(every) {
+            // However often it is asked, it signs at its times.
+            let ends = match asked.recv_timeout(due.saturating_duration_since(Instant::now())) {
                 Ok(Ask::Keep(answer)) => {
                     let kept = self.seal(queue.status().durable_records, true).map(|()| self.kept_size);
                     // Whoever asked may have gone.
@@ -200,6 +208,7 @@ impl Seal {
                 Err(RecvTimeoutError::Timeout) => false,
                 Err(RecvTimeoutError::Disconnected) => true,
             };
+            due = Instant::now() + every;
             match self.seal(queue.status().durable_records, ends) {
                 Ok(()) => failed = false,
                 Err(why) if !std::mem::replace(&mut failed, true) => {
@@ -212,6 +221,15 @@ impl Seal {
             }
         }
     }
+}
+
+/// The tree of the first `size` records by its whole tiles and the records after those, of which there are few; `None` where they
+/// are not there.
+fn edge(dir: &Path, size: u64) -> Option<Tree> {
+    let after = size % WIDTH as u64;
+    let records = read_from(dir, size - after).ok()?.take(after as usize);
+    let leaves: Vec<Hash> = records.map(|record| Some(leaf(&record.ok()?.1))).collect::<Option<_>>()?;
+    Tree::edge(&folder(dir), size, leaves).ok()
 }
 
 /// The tree of the first `size` records, made again, and what reads on: of those that were pruned from the hashes that were kept,

@@ -131,6 +131,20 @@ impl Tree {
         Some(tree)
     }
 
+    /// The right edge of a tree of this size, from the whole tiles before it and the hashes of the records after those.
+    pub(crate) fn edge(folder: &Path, size: u64, leaves: Vec<Hash>) -> io::Result<Self> {
+        let mut tree = Self { size, levels: vec![leaves], whole: Vec::new() };
+        let mut left = size / WIDTH as u64;
+        while left > 0 {
+            let level = tree.levels.len();
+            let tiles = left - left % WIDTH as u64..left;
+            let roots = tiles.map(|number| Ok(perfect(&read_whole(folder, level - 1, number)?)));
+            tree.levels.push(roots.collect::<io::Result<_>>()?);
+            left /= WIDTH as u64;
+        }
+        Ok(tree)
+    }
+
     /// The hashes that lead from the tree of `old` records to that of `new` ones (RFC 6962, 2.1.2), both no larger than this one,
     /// whose tiles are written.
     pub(crate) fn consistency(&self, folder: &Path, old: u64, new: u64) -> io::Result<Vec<Hash>> {
@@ -354,6 +368,10 @@ mod tests {
                 prop_assert_eq!(tree.root(), whole.root());
             }
             prop_assert!(Tree::read(folder.path(), tree.size() + 1).is_none(), "of no other size");
+            // From whole tiles and the last records too.
+            let all: Vec<Vec<u8>> = cuts.iter().flat_map(|cut| records(*cut)).collect();
+            let last = all[all.len() / 256 * 256..].iter().map(|record| leaf(record)).collect();
+            prop_assert_eq!(&Tree::edge(folder.path(), tree.size(), last).unwrap(), &Tree { whole: Vec::new(), ..whole });
             // And by the hashes of its records alone, as far as whole tiles have them.
             let mut kept = Tree::default();
             kept.push_kept(folder.path(), tree.size() / 256 * 256).unwrap();

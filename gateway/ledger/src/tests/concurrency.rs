@@ -15,7 +15,7 @@ use std::{
 use tempfile::tempdir;
 
 use super::{append_each, numbered, open, read_all, small_segments};
-use crate::{Ledger, OpenError, Options, read};
+use crate::{Ledger, OpenError, Options, read, read_from, segments};
 
 #[test]
 fn threads_that_append_together_lose_nothing_and_each_keeps_its_order() {
@@ -126,4 +126,49 @@ fn one_directory_has_one_writer() {
     assert_eq!(read(dir.path()).unwrap().count(), 1, "reading needs no lock");
     first.close().unwrap();
     assert_eq!(open(dir.path(), Options::default()).1.records, 1);
+}
+
+#[test]
+fn a_reader_beside_a_prune_goes_on_with_what_is_kept() {
+    let dir = tempdir().unwrap();
+    let (ledger, _) =
+        open(dir.path(), Options { checkpoints: Some(std::time::Duration::from_secs(1)), ..small_segments() });
+    append_each(&ledger, &numbered(700));
+    let mut reader = read(dir.path()).unwrap();
+    let mut late = read(dir.path()).unwrap();
+    assert_eq!(reader.next().unwrap().unwrap().0.sequence, 0);
+    assert_eq!(ledger.prune(100).unwrap().first, ledger.prune(100).unwrap().first);
+    let first = ledger.prune(400).unwrap().first;
+    assert!((380..=400).contains(&first), "{first}");
+    assert_eq!(segments(dir.path()).unwrap()[0].first, first);
+    // Who has a segment open reads it to its end, and goes on with what is kept.
+    let numbers: Vec<u64> = reader.map(|record| record.unwrap().0.sequence).collect();
+    let begins = numbers.iter().position(|number| *number == first).unwrap();
+    assert!(begins < 10 && numbers[..begins].iter().eq(&(1..=begins as u64).collect::<Vec<_>>()), "{numbers:?}");
+    assert!(numbers[begins..].iter().copied().eq(first..700));
+    assert_eq!(late.next().unwrap().unwrap().0.sequence, 0);
+    assert_eq!(read(dir.path()).unwrap().next().unwrap().unwrap().0.sequence, first);
+    let from = |number| read_from(dir.path(), number).unwrap().next().map(|record| record.unwrap().0.sequence);
+    assert_eq!([from(0), from(first + 3), from(699), from(700)], [Some(first), Some(first + 3), Some(699), None]);
+    // The newest segment stays, whatever is asked.
+    let newest = segments(dir.path()).unwrap().last().unwrap().first;
+    assert!(ledger.prune(u64::MAX).unwrap().first <= newest);
+    append_each(&ledger, &["after"]);
+    ledger.close().unwrap();
+    assert_eq!(open(dir.path(), small_segments()).1.records, 701);
+}
+
+#[test]
+fn a_log_that_is_asked_for_proofs_all_the_time_is_signed_all_the_same() {
+    let dir = tempdir().unwrap();
+    let (ledger, _) =
+        open(dir.path(), Options { checkpoints: Some(std::time::Duration::from_millis(1)), ..small_segments() });
+    append_each(&ledger, &["a"]);
+    let size = |note: &str| note.lines().nth(1).unwrap().parse::<u64>().unwrap();
+    let mut asked = ledger.prune(0).map(|_| ledger.checkpoint().unwrap().unwrap()).unwrap();
+    append_each(&ledger, &["b"]);
+    while size(&asked) < 2 {
+        asked = ledger.checkpoint().unwrap().unwrap();
+        ledger.submission(&asked, 1).unwrap();
+    }
 }
