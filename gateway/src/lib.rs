@@ -55,4 +55,5 @@ pub mod runtime;
 pub mod settle;
 pub mod stack;
 pub mod tokens;
+pub mod whoami;
 pub mod wire;

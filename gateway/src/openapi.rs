@@ -68,7 +68,7 @@ const MODELS: &str = "Models and tokens";
 const STATE: &str = "State";
 
 /// Every path of the clients' listener.
-const ENDPOINTS: [Endpoint; 35] = [
+const ENDPOINTS: [Endpoint; 36] = [
     endpoint(
         ("post", "/v1/chat/completions"),
         TEXT,
@@ -224,6 +224,13 @@ const ENDPOINTS: [Endpoint; 35] = [
         Answer::Json("ListModelsResponse"),
     ),
     endpoint(("get", "/v1/models/{id}"), MODELS, "One of them", Body::None, Answer::Json("Model")),
+    endpoint(
+        ("get", "/v1/whoami"),
+        MODELS,
+        "Who your key is to the gateway, which models it may use and what they ask for in return, which it may not and why",
+        Body::None,
+        Answer::Other("application/json"),
+    ),
     endpoint(
         ("post", "/tokenize"),
         MODELS,

@@ -318,22 +318,24 @@ impl Runtime {
         let catalog = &self.config.catalog;
         let (use_, today) = (&caller.context.use_, settle::today());
         let class = catalog.class(use_, today);
-        let reached = |model: &Model| {
-            let Some(scope) = &caller.scope else { return true };
-            let facts = Facts {
-                team: caller.team.as_deref().map(str::to_owned),
-                key: caller.key.as_deref().map(str::to_owned),
-                context: Some(caller.context.name.clone()),
-                scope: Some(Arc::clone(scope)),
-                ..Facts::new(model.id.as_str(), Arc::clone(use_), today)
-            };
-            let verdict = policies::plan(&facts, &self.snapshot(&[])).verdict;
-            !matches!(verdict, Verdict::NoneFits { code: "out-of-scope", .. })
-        };
         let allowed = |model: &Model| {
             catalog.model(&model.id).is_none_or(|known| class.decision(catalog, known).outcome.allows())
         };
-        self.models.iter().filter(|model| allowed(model) && reached(model)).collect()
+        self.models.iter().filter(|model| allowed(model) && self.reaches(caller, &model.id)).collect()
+    }
+
+    /// Whether a caller's key reaches a model by its name: whether a plain request for it would not be refused for that.
+    pub fn reaches(&self, caller: &Grant, model: &str) -> bool {
+        let Some(scope) = &caller.scope else { return true };
+        let facts = Facts {
+            team: caller.team.as_deref().map(str::to_owned),
+            key: caller.key.as_deref().map(str::to_owned),
+            context: Some(caller.context.name.clone()),
+            scope: Some(Arc::clone(scope)),
+            ..Facts::new(model, Arc::clone(&caller.context.use_), settle::today())
+        };
+        let verdict = policies::plan(&facts, &self.snapshot(&[])).verdict;
+        !matches!(verdict, Verdict::NoneFits { code: "out-of-scope", .. })
     }
 
     /// The one of `models` that a name means, as a generation request would read it: its id, a deployment, a

@@ -26,6 +26,7 @@ use crate::{
         error::{ApiError, clip},
     },
     runtime::Gateway,
+    whoami,
     wire::{
         ClientApi,
         models::{AnthropicList, List},
@@ -62,6 +63,7 @@ async fn clients(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response<
         (_, &Method::GET | &Method::HEAD) if path == "/v1/models" || path.starts_with("/v1/models/") => {
             models(&gateway, &request).unwrap_or_else(refuse)
         }
+        ("/v1/whoami", &Method::GET | &Method::HEAD) => whoami(&gateway, &request).unwrap_or_else(refuse),
         ("/tokenizer_info", &Method::GET) => handle::tokenizer_info(gateway, request).await,
         ("/openapi.json", &Method::GET | &Method::HEAD) => json_response(openapi::bytes()),
         ("/health", &Method::GET | &Method::HEAD) => admin::health(),
@@ -75,9 +77,10 @@ async fn clients(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response<
         }
         // Claude Code asks this before anything else.
         ("/", &Method::GET | &Method::HEAD) => admin::health(),
-        ("/health" | "/ready" | "/metrics" | "/openapi.json" | "/v1/models" | "/tokenizer_info" | "/", _) => {
-            refuse(ApiError::method_not_allowed("GET"))
-        }
+        (
+            "/health" | "/ready" | "/metrics" | "/openapi.json" | "/v1/models" | "/v1/whoami" | "/tokenizer_info" | "/",
+            _,
+        ) => refuse(ApiError::method_not_allowed("GET")),
         _ if handle::files::is_here(path) => handle::files::answer(&gateway, request).await.unwrap_or_else(refuse),
         _ => {
             match path.strip_prefix("/v1/responses/").and_then(|below| handle::kept::answer(&gateway, &request, below))
@@ -131,6 +134,14 @@ fn models(gateway: &Gateway, request: &Request<Incoming>) -> Result<Response<Bod
             if anthropic { serde_json::to_vec(&model.in_anthropics()) } else { serde_json::to_vec(model) }
         }
     };
+    Ok(json_response(json.expect("strings and numbers serialise").into()))
+}
+
+/// `GET /v1/whoami`: who the caller is to the gateway, what it may use, and what it owes for that.
+fn whoami(gateway: &Gateway, request: &Request<Incoming>) -> Result<Response<Body>, ApiError> {
+    let runtime = gateway.runtime();
+    let caller = admit::admit(&runtime, request.headers())?;
+    let json = serde_json::to_vec(&whoami::of(&runtime, &caller));
     Ok(json_response(json.expect("strings and numbers serialise").into()))
 }
 

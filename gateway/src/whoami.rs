@@ -69,7 +69,7 @@ pub fn of<'a>(runtime: &'a Runtime, caller: &'a Grant) -> Whoami<'a> {
         let decision = class.decision(catalog, model);
         if decision.outcome.allows() {
             if runtime.reaches(caller, id) {
-                models.push(usable(id, decision));
+                models.push(usable(id, &decision));
             }
         } else {
             refused.push(Refused {

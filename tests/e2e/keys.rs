@@ -222,3 +222,31 @@ async fn a_rotated_key_overlaps_the_one_in_its_place_and_what_was_used_last_surv
     let file = std::fs::read_to_string(gateway.folder().join("data/key-uses.json")).unwrap();
     assert!(!file.contains(&new[3..]) && file.contains(&told(1, "last_used")), "{file}");
 }
+
+#[tokio::test]
+async fn a_key_is_told_what_it_may_use_what_it_owes_for_that_and_what_it_may_not() {
+    let builder = pointsman().config(
+        "keys: keys.yaml
+entities: {acme: {seat: DE}}
+contexts: {product: {entity: acme, use: revenue, exposure: public, end_users: [DE]}}
+teams: {desk: {contexts: [product]}}
+deployments:
+  - {id: free, model: qwen3-32b, server: vllm, base_url: \"http://127.0.0.1:9/v1\"}
+  - {id: owes, model: kimi-k2-instruct, server: vllm, base_url: \"http://127.0.0.1:9/v1\"}
+  - {id: research, model: mistral-large-2, server: vllm, base_url: \"http://127.0.0.1:9/v1\"}
+",
+    );
+    let key = builder.key("desk", "product");
+    let mut gateway = builder.start();
+    assert_eq!(gateway.get("/v1/whoami").await.0, 401);
+    gateway.with_key(&key);
+    let (status, told) = gateway.get("/v1/whoami").await;
+    assert_eq!(status, 200);
+    assert_eq!((&told["team"], &told["context"]), (&json!("desk"), &json!("product")));
+    let usable: Vec<_> = told["models"].as_array().unwrap().iter().map(|model| model["id"].as_str().unwrap()).collect();
+    assert_eq!(usable, ["qwen3-32b", "kimi-k2-instruct"], "{told}");
+    assert_eq!(told["models"][1]["show"], json!(["Kimi K2"]), "{told}");
+    let refused = &told["refused"][0];
+    assert_eq!((&refused["id"], &refused["tier"]), (&json!("mistral-large-2"), &json!(3)), "{told}");
+    assert!(refused["reason"].as_str().unwrap().contains("mistral"), "{told}");
+}

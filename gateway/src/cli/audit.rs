@@ -6,6 +6,7 @@
 mod crossings;
 mod document;
 mod exceptions;
+mod export;
 mod history;
 mod incident;
 pub(super) mod join;
@@ -83,6 +84,7 @@ enum Command {
     History,
     /// Make every licence decision again from what was recorded, and compare
     Replay,
+    Export(export::Export),
     /// Print the key that this gateway cosigns the checkpoints of other logs with, for their `witnesses`
     Witness,
     /// Give the ledger a new key, while no gateway writes to it; what was signed stays valid, and the old key vouches for the new
@@ -114,6 +116,7 @@ pub(super) fn run(args: &Audit) -> anyhow::Result<bool> {
     let good = |document: Document| (document, true);
     let (document, ok) = match &args.command {
         Command::Questions => good(questions::document()),
+        Command::Export(export) => return export::run(export, &ask, args.form.sink()?),
         Command::Key => return key(&ask, args.form.is_json()),
         Command::Witness => return witness(&ask, args.form.is_json()),
         Command::RotateKey => return rotate(&ask, args.form.is_json()),

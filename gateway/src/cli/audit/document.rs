@@ -13,6 +13,7 @@ use std::{
     path::PathBuf,
 };
 
+use anyhow::Context as _;
 use clap::Args;
 use serde_json::{Map, Value, json};
 
@@ -96,18 +97,20 @@ impl Form {
             Self { parquet: true, .. } => document.tables.first().map_or_else(|| Ok(Vec::new()), parquet::file)?,
             _ => document.to_text().into_bytes(),
         };
-        match &self.out {
-            Some(file) => {
-                use anyhow::Context as _;
-                let write = || File::create(file)?.write_all(&bytes);
-                write().with_context(|| format!("cannot write {}", file.display()))
-            }
-            None => match io::stdout().lock().write_all(&bytes) {
-                // A reader that has seen enough.
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-                written => Ok(written?),
-            },
+        match self.sink()?.write_all(&bytes) {
+            // A reader that has seen enough.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            written => Ok(written?),
         }
+    }
+
+    /// The screen, or the file that is wanted.
+    pub(super) fn sink(&self) -> anyhow::Result<Box<dyn Write>> {
+        let create = |file: &PathBuf| File::create(file).with_context(|| format!("cannot write {}", file.display()));
+        Ok(match &self.out {
+            Some(file) => Box::new(create(file)?),
+            None => Box::new(io::stdout().lock()),
+        })
     }
 }
 

@@ -5,11 +5,7 @@
 //!   `security_control`; what that has no field for, the licence above all, stands under `unmapped`;
 //! - `cef`: ArcSight's Common Event Format; `syslog`: the same as RFC 5424 messages.
 
-use std::{
-    fs::File,
-    io::{self, BufWriter, Write},
-    path::PathBuf,
-};
+use std::io::{self, BufWriter, Write};
 
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
@@ -24,9 +20,6 @@ pub(super) struct Export {
     /// What the lines are
     #[arg(long, value_enum)]
     format: Format,
-    /// File to write them to
-    #[arg(long = "to-file", value_name = "FILE")]
-    file: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -37,11 +30,7 @@ enum Format {
     Syslog,
 }
 
-pub(super) fn run(args: &Export, ask: &Ask) -> anyhow::Result<bool> {
-    let out: Box<dyn Write> = match &args.file {
-        Some(file) => Box::new(File::create(file)?),
-        None => Box::new(io::stdout().lock()),
-    };
+pub(super) fn run(args: &Export, ask: &Ask, out: impl Write) -> anyhow::Result<bool> {
     let mut out = BufWriter::new(out);
     for entry in ask.requests()? {
         let entry = entry?;

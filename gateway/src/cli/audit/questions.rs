@@ -57,6 +57,21 @@ const QUESTIONS: &[(&str, &str, &str)] = &[
         "pointsman audit crossings",
     ),
     (
+        "team",
+        "Which models may my key use, and what must I show for them?",
+        "curl -H \"authorization: Bearer $POINTSMAN_KEY\" https://GATEWAY/v1/whoami",
+    ),
+    (
+        "auditor",
+        "Does today's ledger extend the one that I was shown last quarter?",
+        "pointsman-audit prove-consistency LEDGER --key KEY --old CHECKPOINT",
+    ),
+    (
+        "auditor",
+        "Was a tail cut off? What do anchors, witnesses and callers' receipts say?",
+        "pointsman-audit verify LEDGER --key KEY --anchors FOLDER --receipts FILE",
+    ),
+    (
         "incident",
         "Since when, how often and by whom was this licence used in public, what is to be shut off, what covered it?",
         "pointsman audit incident --license LICENSE --exposure public",
