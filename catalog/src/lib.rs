@@ -2,10 +2,10 @@
 //!
 //! Data lives in `data/` as YAML that people read and edit: one row per model, licence, host, server, quantization,
 //! price, benchmark, way of fine-tuning and piece of hardware. [`Catalog::builtin`] holds it; a company adds its own rows
-//! with [`Catalog::with_overlays`]: models and licences, and what it has attested, agreed and waived. [`decide`] turns a
+//! with [`Catalog::with_overlays`]: models and licences, and what it has attested, agreed and waived. [`decide()`] turns a
 //! model, a [`Use`] and a [`Date`] into a [`Decision`] with its reason, [`explain`] says clause by clause why, and a
 //! [`Class`] keeps the decisions of a use for a request to look up. [`as_of`] tells what licences held on a day, as known
-//! on another. [`advise`] ranks the models for a task by those decisions, the map's selection matrix and the memory that
+//! on another. [`advise()`] ranks the models for a task by those decisions, the map's selection matrix and the memory that
 //! each takes ([`fit`]).
 //!
 //! Fail closed: what the catalog does not know is denied, and `None` never means "no restriction".
