@@ -245,6 +245,9 @@ pub(crate) enum Key {
     Value,
     Until,
     Approvers,
+    Revoked,
+    Ticket,
+    Cap,
     /// The n-th of the digests in `weights`.
     Digest(usize),
     /// The n-th of the models in `to`.
@@ -316,6 +319,9 @@ impl<'a> Text<'a> {
             Key::Value => row.value.at_most.as_ref().or(row.value.more_than.as_ref()).map(|spanned| spanned.referenced),
             Key::Until => one(&row.value.valid_until).or_else(|| one(&row.value.expires)),
             Key::Approvers => row.value.approved_by.as_ref().map(|spanned| spanned.referenced),
+            Key::Revoked => one(&row.value.revoked),
+            Key::Ticket => one(&row.value.ticket),
+            Key::Cap => row.value.at_most_requests.as_ref().map(|spanned| spanned.referenced),
             Key::Digest(n) => nth(&row.value.weights, n),
             Key::To(n) => nth(&row.value.to, n),
             Key::Match => row.value.about.as_ref().map(|spanned| spanned.referenced),
@@ -377,6 +383,9 @@ struct PlacedRow {
     valid_until: Option<Spanned<String>>,
     expires: Option<Spanned<String>>,
     approved_by: Option<Spanned<Vec<String>>>,
+    revoked: Option<Spanned<String>>,
+    ticket: Option<Spanned<String>>,
+    at_most_requests: Option<Spanned<u64>>,
     weights: Vec<Spanned<String>>,
     to: Vec<Spanned<String>>,
     #[serde(rename = "match")]

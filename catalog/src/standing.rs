@@ -96,6 +96,15 @@ pub struct Waiver {
     pub created: Date,
     /// Its last day.
     pub expires: Date,
+    /// The day on which it was taken back: from that day on it lifts nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked: Option<Date>,
+    /// Where it was asked for and discussed: the number or address of a ticket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ticket: Option<String>,
+    /// How many requests may rest on it; none means any number. The catalog only holds the figure: whoever serves counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_most_requests: Option<u64>,
 }
 
 /// The rows of a catalog that speak of one use on one day, by their numbers. Found once for all models.
@@ -124,7 +133,7 @@ impl Stated {
     /// The waiver that lifts a rule for a model; of several the one that lasts longest.
     pub(crate) fn waiver<'a>(&self, catalog: &'a Catalog, rule: &str, model: &str) -> Option<&'a Waiver> {
         let waivers = self.waivers.iter().map(|at| catalog.waiver(*at));
-        waivers.filter(|waiver| waiver.lifts(rule, model)).max_by_key(|waiver| (waiver.expires, &waiver.id))
+        waivers.filter(|waiver| waiver.lifts(rule, model)).max_by_key(|waiver| (waiver.last_day(), &waiver.id))
     }
 }
 
@@ -192,9 +201,15 @@ impl Agreement {
 }
 
 impl Waiver {
+    /// The last day on which it lifts anything: its last, or the one before it was taken back. One that was taken back on
+    /// its first day never did.
+    pub fn last_day(&self) -> Date {
+        self.revoked.map_or(self.expires, |revoked| revoked.day_before().min(self.expires))
+    }
+
     /// Whether it covers a use on a day.
     fn speaks_of(&self, use_: &Use, today: Date) -> bool {
-        (self.created..=self.expires).contains(&today)
+        (self.created..=self.last_day()).contains(&today)
             && use_.context.as_ref().is_some_and(|context| self.contexts.contains(context))
     }
 

@@ -116,7 +116,7 @@ fn own_rule(catalog: &Catalog, model: &Model, stated: &Stated, rule: &CompanyRul
         (_, Then::Warn, _) => (StepOutcome::Owes, Some(format!("look at this: {}", rule.reason))),
         (_, _, Some(waiver)) => (
             StepOutcome::Lifted,
-            Some(format!("waived by `{}` until {}: {}", waiver.id, waiver.expires, waiver.reason)),
+            Some(format!("waived by `{}` until {}: {}", waiver.id, waiver.last_day(), waiver.reason)),
         ),
         (_, Then::Route, None) => {
             (StepOutcome::Refuses, Some(format!("a waiver of `{}`; {} is asked instead", rule.id, instead())))
@@ -226,7 +226,7 @@ fn step(rights: &Rights<'_>, clause: &Clause<'_>, from: &str) -> Step {
         && let Some(waiver) = rights.waiver(clause.rule)
     {
         outcome = StepOutcome::Lifted;
-        then = Some(format!("waived by `{}` until {}: {}", waiver.id, waiver.expires, waiver.reason));
+        then = Some(format!("waived by `{}` until {}: {}", waiver.id, waiver.last_day(), waiver.reason));
     }
     Step { license: license.id.clone(), from: from.to_owned(), clause: text, fact, outcome, rule: clause.rule, then }
 }

@@ -147,10 +147,10 @@ impl<'a> Gathered<'a> {
 
     fn waived(&mut self, rule: &str, waiver: &'a Waiver, today: Date) {
         self.by_waiver.get_or_insert(waiver.id.as_str());
-        self.rests_on(&waiver.id, waiver.expires, today);
+        self.rests_on(&waiver.id, waiver.last_day(), today);
         let by = waiver.approved_by.join(" and ");
         self.findings
-            .push(format!("the rule {rule} is waived by {by} until {}: {}", waiver.expires, waiver.reason).into());
+            .push(format!("the rule {rule} is waived by {by} until {}: {}", waiver.last_day(), waiver.reason).into());
     }
 
     pub(super) fn decision(self, model: &Model, licenses: &[&'a License], use_: &Use) -> Decision {

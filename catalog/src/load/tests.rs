@@ -165,6 +165,32 @@ fn what_a_row_said_earlier_has_days_that_end_and_do_not_contradict_each_other() 
 }
 
 #[test]
+fn a_waiver_is_taken_back_no_sooner_than_it_was_there_and_its_cap_leaves_room_for_a_request() {
+    let waiver = |rest: &str| {
+        format!(
+            "waivers:\n  - {{id: w, rules: [outputs-training], models: [phi-4], contexts: [bot], reason: a trial, \
+             requested_by: Ann, approved_by: [Bob], created: 2026-11-01, expires: 2026-12-31, {rest}}}"
+        )
+    };
+    check(
+        &waiver("revoked: <<2026-10-31>>"),
+        "revoked-before-created",
+        "write 2026-11-01 or later; from that day on it lifts nothing",
+    );
+    check(
+        &waiver("at_most_requests: <<0>>"),
+        "bad-cap",
+        "write at least 1, leave it out for any number, or take the waiver back with `revoked`",
+    );
+    check(&waiver("ticket: <<' '>>"), "empty-text", "name the ticket, or leave the key out");
+    check(&waiver("at_most_requests: <<-1>>"), "catalog-syntax", "");
+    let good = waiver("revoked: 2026-11-01, at_most_requests: 1, ticket: LEGAL-7");
+    let catalog = crate::Catalog::builtin().with_overlays(&[("acme.yaml".to_owned(), good)]).expect("a good file");
+    let waiver = catalog.waivers().next().expect("one");
+    assert_eq!((waiver.at_most_requests, waiver.ticket.as_deref()), (Some(1), Some("LEGAL-7")));
+}
+
+#[test]
 fn every_problem_of_every_file_is_reported_at_once() {
     let one = ACME.replace("license: acme-terms", "license: acme-term").replace("[mit]", "[mot]");
     let two = "models: 7".to_owned();
