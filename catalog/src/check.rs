@@ -3,6 +3,7 @@
 //! The problems of all files are reported together, each at the value that is wrong.
 
 mod rules;
+pub(crate) mod signatures;
 mod standing;
 
 use std::collections::{HashMap, HashSet};
@@ -27,6 +28,10 @@ pub(crate) fn check(base: Option<&Rows>, files: &[File<'_>]) -> Vec<Problem> {
     let known = Known::new(base, files);
     let mut seen = Seen::new(base);
     let mut found = Vec::new();
+    let mut signers = HashSet::new();
+    for signer in base.into_iter().flat_map(|base| &base.signers) {
+        signers.extend([("name", signer.name.trim().to_lowercase()), ("key", signer.key.clone())]);
+    }
     for file in files {
         let mut report =
             Report { file: file.name, text: Text::new(file.text), list: List::Models, row: 0, found: &mut found };
@@ -87,6 +92,10 @@ pub(crate) fn check(base: Option<&Rows>, files: &[File<'_>]) -> Vec<Problem> {
             report.at(List::Rules, row);
             seen.id(&rule.id, &mut report);
             rules::company_rule(rule, &known, &mut report);
+        }
+        for (row, signer) in file.rows.signers.iter().enumerate() {
+            report.at(List::Signers, row);
+            signatures::signer(signer, &mut signers, &mut report);
         }
         for (row, benchmark) in file.rows.benchmarks.iter().enumerate() {
             report.at(List::Benchmarks, row);
@@ -509,7 +518,7 @@ impl Ids<'_> {
 
 /// The ids taken so far, one set per list.
 struct Seen<'a> {
-    ids: [HashSet<&'a str>; 14],
+    ids: [HashSet<&'a str>; 15],
 }
 
 impl<'a> Seen<'a> {

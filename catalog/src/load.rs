@@ -16,7 +16,7 @@ use serde_saphyr::Spanned;
 use crate::nearest::{cut, nearest};
 use crate::{
     Agreement, Attestation, Benchmark, Catalog, Clarification, CompanyRule, FineTuning, Hardware, Host, License, Model,
-    Price, Problem, Quantization, Server, Waiver, check,
+    Price, Problem, Quantization, Server, Signer, Waiver, check,
 };
 
 /// A catalog file. The same shape serves the built-in data and a company's own.
@@ -56,6 +56,10 @@ pub(crate) struct Rows {
     /// What the company forbids itself. Only in its own files.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) rules: Vec<CompanyRule>,
+    /// Whose signatures count; with one of them, every attestation and waiver has to be signed. Only in the company's own
+    /// files.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) signers: Vec<Signer>,
     /// Benchmarks.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) benchmarks: Vec<Benchmark>,
@@ -80,6 +84,7 @@ impl Rows {
         self.waivers.extend(more.waivers);
         self.clarifications.extend(more.clarifications);
         self.rules.extend(more.rules);
+        self.signers.extend(more.signers);
         self.benchmarks.extend(more.benchmarks);
         self.fine_tuning.extend(more.fine_tuning);
         self.hardware.extend(more.hardware);
@@ -95,6 +100,19 @@ pub fn overlay_schema() -> schemars::Schema {
 
 /// The rows of `base` and of `files`, or every problem that was found.
 pub(crate) fn load(base: Option<&Catalog>, files: &[(&str, &str)]) -> Result<Rows, Vec<Problem>> {
+    with_checks(base, files, check::signatures::check)
+}
+
+/// The same of rows that may still have to be signed. No catalog is made of them.
+pub(crate) fn load_unsigned(base: Option<&Catalog>, files: &[(&str, &str)]) -> Result<Rows, Vec<Problem>> {
+    with_checks(base, files, |_, _| Vec::new())
+}
+
+fn with_checks(
+    base: Option<&Catalog>,
+    files: &[(&str, &str)],
+    signatures: impl FnOnce(Option<&Rows>, &[check::File<'_>]) -> Vec<Problem>,
+) -> Result<Rows, Vec<Problem>> {
     let mut problems = Vec::new();
     let mut parsed = Vec::new();
     for (name, text) in files {
@@ -105,6 +123,10 @@ pub(crate) fn load(base: Option<&Catalog>, files: &[(&str, &str)]) -> Result<Row
     }
     expressions::take_apart(base, &mut parsed, &mut problems);
     problems.extend(check::check(base.map(Catalog::rows), &parsed));
+    // Who signs a row that has to change signs it again.
+    if problems.is_empty() {
+        problems = signatures(base.map(Catalog::rows), &parsed);
+    }
     if !problems.is_empty() {
         return Err(problems);
     }
@@ -218,6 +240,7 @@ pub(crate) enum List {
     Waivers,
     Clarifications,
     Rules,
+    Signers,
     Benchmarks,
     FineTuning,
     Hardware,
@@ -248,6 +271,10 @@ pub(crate) enum Key {
     Revoked,
     Ticket,
     Cap,
+    Public,
+    Signature,
+    /// The n-th of `signatures`.
+    SignatureOf(usize),
     /// The n-th of the digests in `weights`.
     Digest(usize),
     /// The n-th of the models in `to`.
@@ -292,6 +319,7 @@ impl<'a> Text<'a> {
             List::Waivers => &places.waivers,
             List::Clarifications => &places.clarifications,
             List::Rules => &places.rules,
+            List::Signers => &places.signers,
             List::Benchmarks => &places.benchmarks,
             List::FineTuning => &places.fine_tuning,
             List::Hardware => &places.hardware,
@@ -320,6 +348,9 @@ impl<'a> Text<'a> {
             Key::Until => one(&row.value.valid_until).or_else(|| one(&row.value.expires)),
             Key::Approvers => row.value.approved_by.as_ref().map(|spanned| spanned.referenced),
             Key::Revoked => one(&row.value.revoked),
+            Key::Public => one(&row.value.key),
+            Key::Signature => one(&row.value.signature),
+            Key::SignatureOf(n) => row.value.signatures.get(n).map(|spanned| spanned.referenced),
             Key::Ticket => one(&row.value.ticket),
             Key::Cap => row.value.at_most_requests.as_ref().map(|spanned| spanned.referenced),
             Key::Digest(n) => nth(&row.value.weights, n),
@@ -354,6 +385,7 @@ struct Places {
     waivers: Vec<Spanned<PlacedRow>>,
     clarifications: Vec<Spanned<PlacedRow>>,
     rules: Vec<Spanned<PlacedRow>>,
+    signers: Vec<Spanned<PlacedRow>>,
     benchmarks: Vec<Spanned<PlacedRow>>,
     fine_tuning: Vec<Spanned<PlacedRow>>,
     hardware: Vec<Spanned<PlacedRow>>,
@@ -385,6 +417,9 @@ struct PlacedRow {
     approved_by: Option<Spanned<Vec<String>>>,
     revoked: Option<Spanned<String>>,
     ticket: Option<Spanned<String>>,
+    key: Option<Spanned<String>>,
+    signature: Option<Spanned<String>>,
+    signatures: Vec<Spanned<IgnoredAny>>,
     at_most_requests: Option<Spanned<u64>>,
     weights: Vec<Spanned<String>>,
     to: Vec<Spanned<String>>,

@@ -6,7 +6,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Answer, Catalog, Condition, Date, Metric, Month, Scope, Use};
+use crate::{Answer, Catalog, Condition, Date, Metric, Month, Scope, Signature, Use};
 
 /// Somebody answers for a figure or a fact about an entity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -45,6 +45,9 @@ pub struct Attestation {
     /// Where the evidence is: an address or a digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<String>,
+    /// The signature of `signed_by` in Base64: see `signers`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<String>,
 }
 
 /// A contract that gives rights which the public licence holds back.
@@ -105,6 +108,9 @@ pub struct Waiver {
     /// How many requests may rest on it; none means any number. The catalog only holds the figure: whoever serves counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_most_requests: Option<u64>,
+    /// The signatures of all of `approved_by`: see `signers`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signatures: Vec<Signature>,
 }
 
 /// The rows of a catalog that speak of one use on one day, by their numbers. Found once for all models.
