@@ -14,8 +14,8 @@ use crate::load::{self, Rows};
 use crate::model::Resolved;
 use crate::nearest::{LIKE_ENOUGH, likeness};
 use crate::{
-    Agreement, Attestation, Benchmark, Clarification, CompanyRule, FineTuning, Hardware, Host, License, Model, Price,
-    Problem, Quantization, Server, Signer, ToSign, Waiver, Weights, builtin,
+    Agreement, Attestation, Benchmark, Clarification, CompanyRule, Evidence, FineTuning, Hardware, Host, License,
+    Model, Price, Problem, Quantization, Server, Signer, ToSign, Waiver, Weights, builtin,
 };
 
 /// Models, licences, hosts, servers, prices and all that data files hold besides. Share it in an [`Arc`].
@@ -257,6 +257,11 @@ impl Catalog {
     /// Every rule that the company gives itself.
     pub fn company_rules(&self) -> impl Iterator<Item = &CompanyRule> {
         self.rows.rules.iter()
+    }
+
+    /// Everything that somebody saw of duties that are met.
+    pub fn evidence(&self) -> impl Iterator<Item = &Evidence> {
+        self.rows.evidence.iter()
     }
 
     /// Everybody whose signature counts.

@@ -2,6 +2,7 @@
 //!
 //! The problems of all files are reported together, each at the value that is wrong.
 
+mod evidence;
 mod rules;
 pub(crate) mod signatures;
 mod standing;
@@ -92,6 +93,11 @@ pub(crate) fn check(base: Option<&Rows>, files: &[File<'_>]) -> Vec<Problem> {
             report.at(List::Rules, row);
             seen.id(&rule.id, &mut report);
             rules::company_rule(rule, &known, &mut report);
+        }
+        for (row, evidence) in file.rows.evidence.iter().enumerate() {
+            report.at(List::Evidence, row);
+            seen.id(&evidence.id, &mut report);
+            evidence::evidence(evidence, &known, &mut report);
         }
         for (row, signer) in file.rows.signers.iter().enumerate() {
             report.at(List::Signers, row);
@@ -445,6 +451,8 @@ struct Known<'a> {
     quantizations: Ids<'a>,
     benchmarks: Ids<'a>,
     fine_tuning: Ids<'a>,
+    /// The licences in whose place an agreement asks for something.
+    agreed: HashSet<&'a str>,
     /// The ids of the company's own rules.
     company_rules: HashSet<&'a str>,
     /// What a score of each benchmark counts; `None` for a tool.
@@ -460,6 +468,7 @@ impl<'a> Known<'a> {
         let servers = rows().flat_map(|rows| &rows.servers).map(|server| server.id.as_str());
         let quantizations = rows().flat_map(|rows| &rows.quantizations).map(|row| row.id.as_str());
         let benchmarks = || rows().flat_map(|rows| &rows.benchmarks);
+        let agreements = rows().flat_map(|rows| &rows.agreements).filter(|agreement| !agreement.obligations.is_empty());
         let fine_tuning = rows().flat_map(|rows| &rows.fine_tuning).map(|row| row.id.as_str());
         Known {
             models: Ids {
@@ -483,6 +492,7 @@ impl<'a> Known<'a> {
                 ids: benchmarks().map(|row| row.id.as_str()).collect(),
             },
             fine_tuning: Ids { what: "method or tool", code: "unknown-fine-tuning", ids: fine_tuning.collect() },
+            agreed: agreements.flat_map(|agreement| &agreement.licenses).map(String::as_str).collect(),
             company_rules: rows().flat_map(|rows| &rows.rules).map(|rule| rule.id.as_str()).collect(),
             units: benchmarks().map(|row| (row.id.as_str(), row.unit)).collect(),
         }
@@ -518,7 +528,7 @@ impl Ids<'_> {
 
 /// The ids taken so far, one set per list.
 struct Seen<'a> {
-    ids: [HashSet<&'a str>; 15],
+    ids: [HashSet<&'a str>; 16],
 }
 
 impl<'a> Seen<'a> {
@@ -535,6 +545,7 @@ impl<'a> Seen<'a> {
             seen.ids[List::Waivers as usize].extend(rows.waivers.iter().map(|row| row.id.as_str()));
             seen.ids[List::Clarifications as usize].extend(rows.clarifications.iter().map(|row| row.id.as_str()));
             seen.ids[List::Rules as usize].extend(rows.rules.iter().map(|row| row.id.as_str()));
+            seen.ids[List::Evidence as usize].extend(rows.evidence.iter().map(|row| row.id.as_str()));
             seen.ids[List::Benchmarks as usize].extend(rows.benchmarks.iter().map(|row| row.id.as_str()));
             seen.ids[List::FineTuning as usize].extend(rows.fine_tuning.iter().map(|row| row.id.as_str()));
             seen.ids[List::Hardware as usize].extend(rows.hardware.iter().map(|row| row.id.as_str()));

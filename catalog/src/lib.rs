@@ -28,6 +28,7 @@ mod country;
 mod date;
 mod decide;
 mod declared;
+mod evidence;
 mod expression;
 mod fine_tuning;
 pub mod fit;
@@ -63,10 +64,11 @@ pub use company_rule::{CompanyRule, Mode, ModelsWhere, RuleSpoke, Then, UsesWher
 pub use country::{country_meant, is_country};
 pub use date::{Date, Month, NotADate, NotAMonth};
 pub use decide::{
-    Class, Decision, Explanation, Need, Outcome, Owed, RULES, Step, StepOutcome, can_be_waived, decide, decide_served,
-    explain,
+    Class, Decision, Duty, DutyState, Explanation, Need, Outcome, Owed, RULES, Step, StepOutcome, can_be_waived,
+    decide, decide_served, duties, explain,
 };
 pub use declared::{Declaration, Finding, Weight, compare};
+pub use evidence::Evidence;
 pub use expression::{ChoiceError, Expression, ExpressionError};
 pub use fine_tuning::{Binds, FineTuning, FineTuningKind, Makes};
 pub use hardware::{Hardware, HardwareKind};

@@ -15,8 +15,8 @@ use serde_saphyr::Spanned;
 
 use crate::nearest::{cut, nearest};
 use crate::{
-    Agreement, Attestation, Benchmark, Catalog, Clarification, CompanyRule, FineTuning, Hardware, Host, License, Model,
-    Price, Problem, Quantization, Server, Signer, Waiver, check,
+    Agreement, Attestation, Benchmark, Catalog, Clarification, CompanyRule, Evidence, FineTuning, Hardware, Host,
+    License, Model, Price, Problem, Quantization, Server, Signer, Waiver, check,
 };
 
 /// A catalog file. The same shape serves the built-in data and a company's own.
@@ -56,6 +56,9 @@ pub(crate) struct Rows {
     /// What the company forbids itself. Only in its own files.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) rules: Vec<CompanyRule>,
+    /// What somebody saw of duties that are met. Only in the company's own files.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) evidence: Vec<Evidence>,
     /// Whose signatures count; with one of them, every attestation and waiver has to be signed. Only in the company's own
     /// files.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -84,6 +87,7 @@ impl Rows {
         self.waivers.extend(more.waivers);
         self.clarifications.extend(more.clarifications);
         self.rules.extend(more.rules);
+        self.evidence.extend(more.evidence);
         self.signers.extend(more.signers);
         self.benchmarks.extend(more.benchmarks);
         self.fine_tuning.extend(more.fine_tuning);
@@ -240,6 +244,7 @@ pub(crate) enum List {
     Waivers,
     Clarifications,
     Rules,
+    Evidence,
     Signers,
     Benchmarks,
     FineTuning,
@@ -272,6 +277,9 @@ pub(crate) enum Key {
     Ticket,
     Cap,
     Public,
+    Kind,
+    Url,
+    Sha256,
     Signature,
     /// The n-th of `signatures`.
     SignatureOf(usize),
@@ -319,6 +327,7 @@ impl<'a> Text<'a> {
             List::Waivers => &places.waivers,
             List::Clarifications => &places.clarifications,
             List::Rules => &places.rules,
+            List::Evidence => &places.evidence,
             List::Signers => &places.signers,
             List::Benchmarks => &places.benchmarks,
             List::FineTuning => &places.fine_tuning,
@@ -348,6 +357,9 @@ impl<'a> Text<'a> {
             Key::Until => one(&row.value.valid_until).or_else(|| one(&row.value.expires)),
             Key::Approvers => row.value.approved_by.as_ref().map(|spanned| spanned.referenced),
             Key::Revoked => one(&row.value.revoked),
+            Key::Kind => one(&row.value.kind),
+            Key::Url => one(&row.value.url),
+            Key::Sha256 => one(&row.value.sha256),
             Key::Public => one(&row.value.key),
             Key::Signature => one(&row.value.signature),
             Key::SignatureOf(n) => row.value.signatures.get(n).map(|spanned| spanned.referenced),
@@ -385,6 +397,7 @@ struct Places {
     waivers: Vec<Spanned<PlacedRow>>,
     clarifications: Vec<Spanned<PlacedRow>>,
     rules: Vec<Spanned<PlacedRow>>,
+    evidence: Vec<Spanned<PlacedRow>>,
     signers: Vec<Spanned<PlacedRow>>,
     benchmarks: Vec<Spanned<PlacedRow>>,
     fine_tuning: Vec<Spanned<PlacedRow>>,
@@ -418,6 +431,9 @@ struct PlacedRow {
     revoked: Option<Spanned<String>>,
     ticket: Option<Spanned<String>>,
     key: Option<Spanned<String>>,
+    kind: Option<Spanned<String>>,
+    url: Option<Spanned<String>>,
+    sha256: Option<Spanned<String>>,
     signature: Option<Spanned<String>>,
     signatures: Vec<Spanned<IgnoredAny>>,
     at_most_requests: Option<Spanned<u64>>,
