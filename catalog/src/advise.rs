@@ -2,7 +2,7 @@
 //!
 //! [`advise`] ranks: the map's choices for the scenario in their order, what the map answers to its questions,
 //! fallbacks for business, then every other model of the catalog that is for such work. Whether a licence allows the
-//! use is [`decide`]'s answer and nobody else's; memory is worked out by [`crate::fit`].
+//! use is [`decide()`]'s answer and nobody else's; memory is worked out by [`crate::fit`].
 //!
 //! Every model of the catalog is in the advice: chosen, or ruled out with all that stands in its way and what would
 //! change it. Among models that the map does not name the order is that of language, tier, year and size: benchmarks of

@@ -1,6 +1,6 @@
 //! A bill of materials of deployed models: what is served where, by whom it was made, and under which licences.
 //!
-//! [`cyclonedx`] writes CycloneDX 1.7, [`spdx()`] SPDX 3.0.1. Both say the same things; what the standards have no
+//! [`cyclonedx()`] writes CycloneDX 1.7, [`spdx()`] SPDX 3.0.1. Both say the same things; what the standards have no
 //! field for is a property under `pointsman:`, by the same names in both.
 //!
 //! What is not known is left out or says `NOASSERTION`. No licence, version or address is made up, and a bill that

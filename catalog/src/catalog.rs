@@ -14,8 +14,8 @@ use crate::load::{self, Rows};
 use crate::model::Resolved;
 use crate::nearest::{LIKE_ENOUGH, likeness};
 use crate::{
-    Agreement, Attestation, Benchmark, Clarification, CompanyRule, FineTuning, Hardware, Host, License, Model, Price,
-    Problem, Quantization, Server, Waiver, Weights, builtin,
+    Agreement, Attestation, Benchmark, Clarification, CompanyRule, Evidence, FineTuning, Hardware, Host, License,
+    Model, Price, Problem, Quantization, Server, Signer, ToSign, Waiver, Weights, builtin,
 };
 
 /// Models, licences, hosts, servers, prices and all that data files hold besides. Share it in an [`Arc`].
@@ -59,6 +59,16 @@ impl Catalog {
         let files: Vec<_> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
         let rows = load::load(Some(self), &files)?;
         Ok(Catalog::new(rows, digest(Some(&self.digest), &files)))
+    }
+
+    /// What has to be signed of this catalog with `files`, and by whom: every attestation and waiver, whether the files name
+    /// signers or not. Returns every other problem, since what is signed has to be right.
+    pub fn to_sign(&self, files: &[(String, String)]) -> Result<Vec<ToSign>, Vec<Problem>> {
+        let files: Vec<_> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+        let rows = load::load_unsigned(Some(self), &files)?;
+        let signer = |name: &str| rows.signers.iter().find(|signer| signer.name == name);
+        let attestations = rows.attestations.iter().map(|row| row.to_sign(signer));
+        Ok(attestations.chain(rows.waivers.iter().map(|row| row.to_sign(signer))).collect())
     }
 
     pub(crate) fn from_files(files: &[(&str, &str)]) -> Result<Catalog, Vec<Problem>> {
@@ -247,6 +257,16 @@ impl Catalog {
     /// Every rule that the company gives itself.
     pub fn company_rules(&self) -> impl Iterator<Item = &CompanyRule> {
         self.rows.rules.iter()
+    }
+
+    /// Everything that somebody saw of duties that are met.
+    pub fn evidence(&self) -> impl Iterator<Item = &Evidence> {
+        self.rows.evidence.iter()
+    }
+
+    /// Everybody whose signature counts.
+    pub fn signers(&self) -> impl Iterator<Item = &Signer> {
+        self.rows.signers.iter()
     }
 
     pub(crate) fn company_rule(&self, at: usize) -> &CompanyRule {

@@ -2,7 +2,9 @@
 //!
 //! The problems of all files are reported together, each at the value that is wrong.
 
+mod evidence;
 mod rules;
+pub(crate) mod signatures;
 mod standing;
 
 use std::collections::{HashMap, HashSet};
@@ -27,6 +29,10 @@ pub(crate) fn check(base: Option<&Rows>, files: &[File<'_>]) -> Vec<Problem> {
     let known = Known::new(base, files);
     let mut seen = Seen::new(base);
     let mut found = Vec::new();
+    let mut signers = HashSet::new();
+    for signer in base.into_iter().flat_map(|base| &base.signers) {
+        signers.extend([("name", signer.name.trim().to_lowercase()), ("key", signer.key.clone())]);
+    }
     for file in files {
         let mut report =
             Report { file: file.name, text: Text::new(file.text), list: List::Models, row: 0, found: &mut found };
@@ -87,6 +93,15 @@ pub(crate) fn check(base: Option<&Rows>, files: &[File<'_>]) -> Vec<Problem> {
             report.at(List::Rules, row);
             seen.id(&rule.id, &mut report);
             rules::company_rule(rule, &known, &mut report);
+        }
+        for (row, evidence) in file.rows.evidence.iter().enumerate() {
+            report.at(List::Evidence, row);
+            seen.id(&evidence.id, &mut report);
+            evidence::evidence(evidence, &known, &mut report);
+        }
+        for (row, signer) in file.rows.signers.iter().enumerate() {
+            report.at(List::Signers, row);
+            signatures::signer(signer, &mut signers, &mut report);
         }
         for (row, benchmark) in file.rows.benchmarks.iter().enumerate() {
             report.at(List::Benchmarks, row);
@@ -436,6 +451,8 @@ struct Known<'a> {
     quantizations: Ids<'a>,
     benchmarks: Ids<'a>,
     fine_tuning: Ids<'a>,
+    /// The licences in whose place an agreement asks for something.
+    agreed: HashSet<&'a str>,
     /// The ids of the company's own rules.
     company_rules: HashSet<&'a str>,
     /// What a score of each benchmark counts; `None` for a tool.
@@ -451,6 +468,7 @@ impl<'a> Known<'a> {
         let servers = rows().flat_map(|rows| &rows.servers).map(|server| server.id.as_str());
         let quantizations = rows().flat_map(|rows| &rows.quantizations).map(|row| row.id.as_str());
         let benchmarks = || rows().flat_map(|rows| &rows.benchmarks);
+        let agreements = rows().flat_map(|rows| &rows.agreements).filter(|agreement| !agreement.obligations.is_empty());
         let fine_tuning = rows().flat_map(|rows| &rows.fine_tuning).map(|row| row.id.as_str());
         Known {
             models: Ids {
@@ -474,6 +492,7 @@ impl<'a> Known<'a> {
                 ids: benchmarks().map(|row| row.id.as_str()).collect(),
             },
             fine_tuning: Ids { what: "method or tool", code: "unknown-fine-tuning", ids: fine_tuning.collect() },
+            agreed: agreements.flat_map(|agreement| &agreement.licenses).map(String::as_str).collect(),
             company_rules: rows().flat_map(|rows| &rows.rules).map(|rule| rule.id.as_str()).collect(),
             units: benchmarks().map(|row| (row.id.as_str(), row.unit)).collect(),
         }
@@ -509,7 +528,7 @@ impl Ids<'_> {
 
 /// The ids taken so far, one set per list.
 struct Seen<'a> {
-    ids: [HashSet<&'a str>; 14],
+    ids: [HashSet<&'a str>; 16],
 }
 
 impl<'a> Seen<'a> {
@@ -526,6 +545,7 @@ impl<'a> Seen<'a> {
             seen.ids[List::Waivers as usize].extend(rows.waivers.iter().map(|row| row.id.as_str()));
             seen.ids[List::Clarifications as usize].extend(rows.clarifications.iter().map(|row| row.id.as_str()));
             seen.ids[List::Rules as usize].extend(rows.rules.iter().map(|row| row.id.as_str()));
+            seen.ids[List::Evidence as usize].extend(rows.evidence.iter().map(|row| row.id.as_str()));
             seen.ids[List::Benchmarks as usize].extend(rows.benchmarks.iter().map(|row| row.id.as_str()));
             seen.ids[List::FineTuning as usize].extend(rows.fine_tuning.iter().map(|row| row.id.as_str()));
             seen.ids[List::Hardware as usize].extend(rows.hardware.iter().map(|row| row.id.as_str()));

@@ -41,6 +41,11 @@ impl Date {
         Date(self.0.saturating_add(jiff::Span::new().days(i64::from(days))))
     }
 
+    /// The day before; itself, if calendars know none.
+    pub fn day_before(self) -> Date {
+        Date(self.0.yesterday().unwrap_or(self.0))
+    }
+
     /// The last day of its month.
     pub fn end_of_month(self) -> Date {
         Date(self.0.last_of_month())

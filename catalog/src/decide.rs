@@ -13,6 +13,8 @@
 
 mod class;
 mod clauses;
+mod due;
+mod duties;
 mod explain;
 mod gathered;
 mod owed;
@@ -25,13 +27,15 @@ use serde::{Deserialize, Serialize};
 use crate::clarification::{Concluded, other_weights};
 use crate::standing::Stated;
 use crate::{
-    Answer, Applies, Availability, Catalog, Clarification, Date, Kind, Metric, Model, Month, RuleSpoke, Scope, Tier,
-    Use,
+    Answer, Applies, Availability, Catalog, Clarification, Date, Kind, License, Metric, Model, Month, RuleSpoke, Scope,
+    Tier, Use,
 };
 use gathered::Gathered;
 
 pub use class::Class;
 pub(crate) use class::Classes;
+pub(crate) use due::bound_to_purposes;
+pub use duties::{Duty, DutyState, duties};
 pub use explain::{Explanation, Step, StepOutcome, explain};
 pub use owed::Owed;
 pub use rules::{RULES, can_be_waived};
@@ -145,19 +149,10 @@ fn decide_as_stated(catalog: &Catalog, model: &Model, use_: &Use, today: Date, s
         Ok(clarification) => clarification,
         Err((rule, reason)) => return deny(model.tier, rule, UNKNOWN, reason),
     };
-    let ids = catalog.licenses_of(model);
-    let mut licenses = Vec::with_capacity(ids.len());
-    for id in &ids {
-        match catalog.license(id) {
-            Some(license) if license.id != UNKNOWN => licenses.push(license),
-            known => {
-                let reason = unknown_license(model, id, known.is_some());
-                return deny(model.tier, "license-unknown", id, reason);
-            }
-        }
-    }
-    // The strictest speaks first, so that the reason names the licence that matters. The sort is stable.
-    licenses.sort_by_key(|license| std::cmp::Reverse(license.tier));
+    let licenses = match licenses_that_bind(catalog, model) {
+        Ok(licenses) => licenses,
+        Err((id, reason)) => return deny(model.tier, "license-unknown", &id, reason),
+    };
     let mut gathered = Gathered::default();
     if let Some(clarification) = clarification {
         gathered.clarified(catalog, model, clarification, today);
@@ -167,24 +162,37 @@ fn decide_as_stated(catalog: &Catalog, model: &Model, use_: &Use, today: Date, s
         match rights.agreement() {
             Some(agreement) => {
                 gathered.rests_on(&agreement.id, agreement.valid_until, today);
-                let owed =
-                    agreement.obligations.iter().map(|duty| format!("agreement {}: {duty}", agreement.id).into());
-                gathered.obligations.extend(owed);
-                if !agreement.obligations.is_empty() {
-                    gathered.owed = gathered.owed.and(Owed::other());
-                }
+                rights.agreed(agreement, |due| gathered.owe(due));
                 gathered.by_agreement.get_or_insert(agreement.id.as_str());
             }
             None => {
                 rights.clauses(|clause| gathered.take(&rights, clause));
-                gathered.duties(license, use_);
-                gathered.owes(license, use_);
+                rights.standing(|due| gathered.owe(due));
             }
         }
     }
     gathered.look_at_data(catalog, model, use_);
     gathered.heed(catalog, model, stated, today);
     gathered.decision(model, &licenses, use_)
+}
+
+/// The licences of a model, the strictest first, so that reasons name the one that matters; else the id of the first that
+/// is not known, and what that means.
+fn licenses_that_bind<'a>(catalog: &'a Catalog, model: &Model) -> Result<Vec<&'a License>, (Arc<str>, String)> {
+    let ids = catalog.licenses_of(model);
+    let mut licenses = Vec::with_capacity(ids.len());
+    for id in ids {
+        match catalog.license(&id) {
+            Some(license) if license.id != UNKNOWN => licenses.push(license),
+            known => {
+                let reason = unknown_license(model, &id, known.is_some());
+                return Err((id, reason));
+            }
+        }
+    }
+    // Stable: licences of one tier speak in the order of the row.
+    licenses.sort_by_key(|license| std::cmp::Reverse(license.tier));
+    Ok(licenses)
 }
 
 /// The clarification that a model's licence rests on, if it stands for certain weights; else why it cannot rest on one.

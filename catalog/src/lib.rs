@@ -2,10 +2,10 @@
 //!
 //! Data lives in `data/` as YAML that people read and edit: one row per model, licence, host, server, quantization,
 //! price, benchmark, way of fine-tuning and piece of hardware. [`Catalog::builtin`] holds it; a company adds its own rows
-//! with [`Catalog::with_overlays`]: models and licences, and what it has attested, agreed and waived. [`decide`] turns a
+//! with [`Catalog::with_overlays`]: models and licences, and what it has attested, agreed and waived. [`decide()`] turns a
 //! model, a [`Use`] and a [`Date`] into a [`Decision`] with its reason, [`explain`] says clause by clause why, and a
 //! [`Class`] keeps the decisions of a use for a request to look up. [`as_of`] tells what licences held on a day, as known
-//! on another. [`advise`] ranks the models for a task by those decisions, the map's selection matrix and the memory that
+//! on another. [`advise()`] ranks the models for a task by those decisions, the map's selection matrix and the memory that
 //! each takes ([`fit`]).
 //!
 //! Fail closed: what the catalog does not know is denied, and `None` never means "no restriction".
@@ -28,6 +28,7 @@ mod country;
 mod date;
 mod decide;
 mod declared;
+mod evidence;
 mod expression;
 mod fine_tuning;
 pub mod fit;
@@ -44,6 +45,7 @@ mod problem;
 mod quantization;
 mod rate_limit;
 mod server;
+mod signer;
 mod standing;
 mod tier;
 mod usage;
@@ -62,10 +64,11 @@ pub use company_rule::{CompanyRule, Mode, ModelsWhere, RuleSpoke, Then, UsesWher
 pub use country::{country_meant, is_country};
 pub use date::{Date, Month, NotADate, NotAMonth};
 pub use decide::{
-    Class, Decision, Explanation, Need, Outcome, Owed, RULES, Step, StepOutcome, can_be_waived, decide, decide_served,
-    explain,
+    Class, Decision, Duty, DutyState, Explanation, Need, Outcome, Owed, RULES, Step, StepOutcome, can_be_waived,
+    decide, decide_served, duties, explain,
 };
 pub use declared::{Declaration, Finding, Weight, compare};
+pub use evidence::Evidence;
 pub use expression::{ChoiceError, Expression, ExpressionError};
 pub use fine_tuning::{Binds, FineTuning, FineTuningKind, Makes};
 pub use hardware::{Hardware, HardwareKind};
@@ -82,6 +85,7 @@ pub use problem::Problem;
 pub use quantization::Quantization;
 pub use rate_limit::{Limited, RateLimit, Refill};
 pub use server::{Adapters, Detokenize, LongPrompt, Metrics, Server, ServerKind, ServerPaths, Tokenize};
+pub use signer::{Signature, SignedKind, Signer, ToSign};
 pub use standing::{Agreement, Attestation, Waiver};
 pub use tier::Tier;
 pub use usage::{Activity, Domain, Exposure, Purpose, Use};

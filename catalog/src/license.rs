@@ -68,15 +68,15 @@ pub struct License {
     /// What an operator should know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
-    /// The obligations as decisions show them: written out once, shared by every decision.
+    /// The obligations as decisions show them, in their order: written out once, shared by every decision.
     #[serde(skip)]
     #[schemars(skip)]
-    pub(crate) duties: Vec<(Applies, Arc<str>)>,
+    pub(crate) duties: Vec<Arc<str>>,
 }
 
 impl License {
     pub(crate) fn share_duties(&mut self) {
-        let duty = |obligation: &Obligation| (obligation.applies, format!("{}: {}", self.name, obligation.text).into());
+        let duty = |obligation: &Obligation| format!("{}: {}", self.name, obligation.text).into();
         self.duties = self.obligations.iter().map(duty).collect();
     }
 }
@@ -117,6 +117,27 @@ pub enum ObligationKind {
     Outputs,
     /// Keep to the purposes that the licence allows.
     Purpose,
+    /// None of these: what an agreement asks for, say.
+    Other,
+}
+
+impl ObligationKind {
+    /// The kind as data files write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            ObligationKind::Display => "display",
+            ObligationKind::Notice => "notice",
+            ObligationKind::UsePolicy => "use-policy",
+            ObligationKind::FlowDown => "flow-down",
+            ObligationKind::Naming => "naming",
+            ObligationKind::ShareAlike => "share-alike",
+            ObligationKind::Threshold => "threshold",
+            ObligationKind::Registration => "registration",
+            ObligationKind::Outputs => "outputs",
+            ObligationKind::Purpose => "purpose",
+            ObligationKind::Other => "other",
+        }
+    }
 }
 
 /// The act that brings a duty about.

@@ -15,8 +15,8 @@ use serde_saphyr::Spanned;
 
 use crate::nearest::{cut, nearest};
 use crate::{
-    Agreement, Attestation, Benchmark, Catalog, Clarification, CompanyRule, FineTuning, Hardware, Host, License, Model,
-    Price, Problem, Quantization, Server, Waiver, check,
+    Agreement, Attestation, Benchmark, Catalog, Clarification, CompanyRule, Evidence, FineTuning, Hardware, Host,
+    License, Model, Price, Problem, Quantization, Server, Signer, Waiver, check,
 };
 
 /// A catalog file. The same shape serves the built-in data and a company's own.
@@ -56,6 +56,13 @@ pub(crate) struct Rows {
     /// What the company forbids itself. Only in its own files.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) rules: Vec<CompanyRule>,
+    /// What somebody saw of duties that are met. Only in the company's own files.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) evidence: Vec<Evidence>,
+    /// Whose signatures count; with one of them, every attestation and waiver has to be signed. Only in the company's own
+    /// files.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) signers: Vec<Signer>,
     /// Benchmarks.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) benchmarks: Vec<Benchmark>,
@@ -80,6 +87,8 @@ impl Rows {
         self.waivers.extend(more.waivers);
         self.clarifications.extend(more.clarifications);
         self.rules.extend(more.rules);
+        self.evidence.extend(more.evidence);
+        self.signers.extend(more.signers);
         self.benchmarks.extend(more.benchmarks);
         self.fine_tuning.extend(more.fine_tuning);
         self.hardware.extend(more.hardware);
@@ -95,6 +104,19 @@ pub fn overlay_schema() -> schemars::Schema {
 
 /// The rows of `base` and of `files`, or every problem that was found.
 pub(crate) fn load(base: Option<&Catalog>, files: &[(&str, &str)]) -> Result<Rows, Vec<Problem>> {
+    with_checks(base, files, check::signatures::check)
+}
+
+/// The same of rows that may still have to be signed. No catalog is made of them.
+pub(crate) fn load_unsigned(base: Option<&Catalog>, files: &[(&str, &str)]) -> Result<Rows, Vec<Problem>> {
+    with_checks(base, files, |_, _| Vec::new())
+}
+
+fn with_checks(
+    base: Option<&Catalog>,
+    files: &[(&str, &str)],
+    signatures: impl FnOnce(Option<&Rows>, &[check::File<'_>]) -> Vec<Problem>,
+) -> Result<Rows, Vec<Problem>> {
     let mut problems = Vec::new();
     let mut parsed = Vec::new();
     for (name, text) in files {
@@ -105,6 +127,10 @@ pub(crate) fn load(base: Option<&Catalog>, files: &[(&str, &str)]) -> Result<Row
     }
     expressions::take_apart(base, &mut parsed, &mut problems);
     problems.extend(check::check(base.map(Catalog::rows), &parsed));
+    // Who signs a row that has to change signs it again.
+    if problems.is_empty() {
+        problems = signatures(base.map(Catalog::rows), &parsed);
+    }
     if !problems.is_empty() {
         return Err(problems);
     }
@@ -218,6 +244,8 @@ pub(crate) enum List {
     Waivers,
     Clarifications,
     Rules,
+    Evidence,
+    Signers,
     Benchmarks,
     FineTuning,
     Hardware,
@@ -245,6 +273,16 @@ pub(crate) enum Key {
     Value,
     Until,
     Approvers,
+    Revoked,
+    Ticket,
+    Cap,
+    Public,
+    Kind,
+    Url,
+    Sha256,
+    Signature,
+    /// The n-th of `signatures`.
+    SignatureOf(usize),
     /// The n-th of the digests in `weights`.
     Digest(usize),
     /// The n-th of the models in `to`.
@@ -289,6 +327,8 @@ impl<'a> Text<'a> {
             List::Waivers => &places.waivers,
             List::Clarifications => &places.clarifications,
             List::Rules => &places.rules,
+            List::Evidence => &places.evidence,
+            List::Signers => &places.signers,
             List::Benchmarks => &places.benchmarks,
             List::FineTuning => &places.fine_tuning,
             List::Hardware => &places.hardware,
@@ -316,6 +356,15 @@ impl<'a> Text<'a> {
             Key::Value => row.value.at_most.as_ref().or(row.value.more_than.as_ref()).map(|spanned| spanned.referenced),
             Key::Until => one(&row.value.valid_until).or_else(|| one(&row.value.expires)),
             Key::Approvers => row.value.approved_by.as_ref().map(|spanned| spanned.referenced),
+            Key::Revoked => one(&row.value.revoked),
+            Key::Kind => one(&row.value.kind),
+            Key::Url => one(&row.value.url),
+            Key::Sha256 => one(&row.value.sha256),
+            Key::Public => one(&row.value.key),
+            Key::Signature => one(&row.value.signature),
+            Key::SignatureOf(n) => row.value.signatures.get(n).map(|spanned| spanned.referenced),
+            Key::Ticket => one(&row.value.ticket),
+            Key::Cap => row.value.at_most_requests.as_ref().map(|spanned| spanned.referenced),
             Key::Digest(n) => nth(&row.value.weights, n),
             Key::To(n) => nth(&row.value.to, n),
             Key::Match => row.value.about.as_ref().map(|spanned| spanned.referenced),
@@ -348,6 +397,8 @@ struct Places {
     waivers: Vec<Spanned<PlacedRow>>,
     clarifications: Vec<Spanned<PlacedRow>>,
     rules: Vec<Spanned<PlacedRow>>,
+    evidence: Vec<Spanned<PlacedRow>>,
+    signers: Vec<Spanned<PlacedRow>>,
     benchmarks: Vec<Spanned<PlacedRow>>,
     fine_tuning: Vec<Spanned<PlacedRow>>,
     hardware: Vec<Spanned<PlacedRow>>,
@@ -377,6 +428,15 @@ struct PlacedRow {
     valid_until: Option<Spanned<String>>,
     expires: Option<Spanned<String>>,
     approved_by: Option<Spanned<Vec<String>>>,
+    revoked: Option<Spanned<String>>,
+    ticket: Option<Spanned<String>>,
+    key: Option<Spanned<String>>,
+    kind: Option<Spanned<String>>,
+    url: Option<Spanned<String>>,
+    sha256: Option<Spanned<String>>,
+    signature: Option<Spanned<String>>,
+    signatures: Vec<Spanned<IgnoredAny>>,
+    at_most_requests: Option<Spanned<u64>>,
     weights: Vec<Spanned<String>>,
     to: Vec<Spanned<String>>,
     #[serde(rename = "match")]

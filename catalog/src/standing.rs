@@ -6,7 +6,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Answer, Catalog, Condition, Date, Metric, Month, Scope, Use};
+use crate::{Answer, Catalog, Condition, Date, Metric, Month, Scope, Signature, Use};
 
 /// Somebody answers for a figure or a fact about an entity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -45,6 +45,9 @@ pub struct Attestation {
     /// Where the evidence is: an address or a digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<String>,
+    /// The signature of `signed_by` in Base64: see `signers`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<String>,
 }
 
 /// A contract that gives rights which the public licence holds back.
@@ -96,6 +99,18 @@ pub struct Waiver {
     pub created: Date,
     /// Its last day.
     pub expires: Date,
+    /// The day on which it was taken back: from that day on it lifts nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked: Option<Date>,
+    /// Where it was asked for and discussed: the number or address of a ticket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ticket: Option<String>,
+    /// How many requests may rest on it; none means any number. The catalog only holds the figure: whoever serves counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_most_requests: Option<u64>,
+    /// The signatures of all of `approved_by`: see `signers`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signatures: Vec<Signature>,
 }
 
 /// The rows of a catalog that speak of one use on one day, by their numbers. Found once for all models.
@@ -124,7 +139,7 @@ impl Stated {
     /// The waiver that lifts a rule for a model; of several the one that lasts longest.
     pub(crate) fn waiver<'a>(&self, catalog: &'a Catalog, rule: &str, model: &str) -> Option<&'a Waiver> {
         let waivers = self.waivers.iter().map(|at| catalog.waiver(*at));
-        waivers.filter(|waiver| waiver.lifts(rule, model)).max_by_key(|waiver| (waiver.expires, &waiver.id))
+        waivers.filter(|waiver| waiver.lifts(rule, model)).max_by_key(|waiver| (waiver.last_day(), &waiver.id))
     }
 }
 
@@ -192,9 +207,15 @@ impl Agreement {
 }
 
 impl Waiver {
+    /// The last day on which it lifts anything: its last, or the one before it was taken back. One that was taken back on
+    /// its first day never did.
+    pub fn last_day(&self) -> Date {
+        self.revoked.map_or(self.expires, |revoked| revoked.day_before().min(self.expires))
+    }
+
     /// Whether it covers a use on a day.
     fn speaks_of(&self, use_: &Use, today: Date) -> bool {
-        (self.created..=self.expires).contains(&today)
+        (self.created..=self.last_day()).contains(&today)
             && use_.context.as_ref().is_some_and(|context| self.contexts.contains(context))
     }
 

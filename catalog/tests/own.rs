@@ -156,6 +156,29 @@ waivers: [{id: w-1, rules: [no-public-phi], models: [phi-4], contexts: [bot], re
 }
 
 #[test]
+fn a_waiver_that_is_taken_back_lifts_nothing_from_that_day_on() {
+    let waived = |rest: &str| {
+        with(&format!(
+            "waivers: [{{id: w-1, rules: [tier3-commercial], models: [mistral-large-2], contexts: [bot], reason: a trial, \
+             requested_by: Ann, approved_by: [Bob, Cy], created: 2026-11-01, expires: 2026-12-31{rest}}}]"
+        ))
+    };
+    let catalog = waived(", revoked: 2026-12-10");
+    let on = |catalog: &Catalog, day: &str| comes_to_on(catalog, "mistral-large-2", &use_(Purpose::Internal), day);
+    let last = on(&catalog, "2026-12-09");
+    assert_eq!(
+        (last.outcome, last.valid_until),
+        (Outcome::Warn, Some(date("2026-12-09"))),
+        "it ends when it was taken back"
+    );
+    assert!(last.findings.iter().any(|text| text.contains("waived by Bob and Cy until 2026-12-09")));
+    assert_eq!(on(&catalog, "2026-12-10").rule, "tier3-commercial");
+    // Taken back on its first day, it never lifted anything; after its last, it changes nothing.
+    assert_eq!(on(&waived(", revoked: 2026-11-01"), "2026-11-01").rule, "tier3-commercial");
+    assert_eq!(on(&waived(", revoked: 2027-02-01"), "2026-12-31"), on(&waived(""), "2026-12-31"));
+}
+
+#[test]
 fn a_rule_about_the_people_that_a_use_is_offered_to_tells_uses_apart() {
     let catalog = with("rules: [{id: not-there, when: {end_users: [CN]}, then: deny, reason: export control}]");
     let offered = |countries: &[&str]| {

@@ -36,7 +36,7 @@ pub(super) fn clarification(row: &Clarification, known: &Known<'_>, report: &mut
     }
 }
 
-fn digest_of(text: &str, key: Key, report: &mut Report<'_>) {
+pub(super) fn digest_of(text: &str, key: Key, report: &mut Report<'_>) {
     if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         report.problem(
             key,

@@ -77,6 +77,7 @@ pub(super) fn waiver(row: &Waiver, known: &Known<'_>, report: &mut Report<'_>) {
     said(&row.reason, "reason", report);
     said(&row.requested_by, "requested_by", report);
     in_order(row.created, row.expires, report);
+    taken_back_and_capped(row, report);
     for (count, what) in [
         (row.rules.len(), "rules"),
         (row.models.len(), "models"),
@@ -136,6 +137,32 @@ pub(super) fn waiver(row: &Waiver, known: &Known<'_>, report: &mut Report<'_>) {
             format!("a waiver for {tier} lasts {days} days at most"),
             Some(format!("write {last} or sooner, and approve it again then")),
         );
+    }
+}
+
+fn taken_back_and_capped(row: &Waiver, report: &mut Report<'_>) {
+    if let Some(revoked) = row.revoked.filter(|revoked| *revoked < row.created) {
+        report.problem(
+            Key::Revoked,
+            "revoked-before-created",
+            format!("it was taken back on {revoked}, before it was there on {}", row.created),
+            Some(format!("write {} or later; from that day on it lifts nothing", row.created)),
+        );
+    }
+    if row.at_most_requests == Some(0) {
+        report.problem(
+            Key::Cap,
+            "bad-cap",
+            "`at_most_requests: 0` lets no request rest on the waiver".to_owned(),
+            Some("write at least 1, leave it out for any number, or take the waiver back with `revoked`".to_owned()),
+        );
+    }
+    if let Some(ticket) = &row.ticket {
+        report.bound(Key::Ticket, "ticket", ticket, MAX_NAME);
+        if ticket.trim().is_empty() {
+            let hint = Some("name the ticket, or leave the key out".to_owned());
+            report.problem(Key::Ticket, "empty-text", "`ticket` is empty".to_owned(), hint);
+        }
     }
 }
 

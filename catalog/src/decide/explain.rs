@@ -5,6 +5,7 @@
 use serde::Serialize;
 
 use super::clauses::{About, Clause, Rights, Ruling, purposes, wanted};
+use super::due::Why;
 use super::{Decision, decide_as_stated};
 use crate::company_rule::{CompanyRule, Mode, Then};
 use crate::standing::Stated;
@@ -84,17 +85,16 @@ pub fn explain(catalog: &Catalog, model: &Model, use_: &Use, today: Date) -> Exp
                 rule: "agreement",
                 then: None,
             });
-            steps.extend(agreement.obligations.iter().map(|duty| owed(license, from, "an obligation of it", duty)));
+            rights.agreed(agreement, |due| steps.push(owed(license, from, "an obligation of it", &due.text)));
             continue;
         }
         rights.clauses(|clause| steps.push(step(&rights, &clause, from)));
-        if decision.outcome.allows()
-            && let Some(bound) = super::gathered::bound_to_purposes(license)
-        {
-            steps.push(owed(license, from, "its purposes", &bound));
-        }
-        let duties = license.obligations.iter().filter(|duty| super::applies_to(duty.applies, use_));
-        steps.extend(duties.map(|duty| owed(license, from, "an obligation", &duty.text)));
+        rights.standing(|due| match due.why {
+            // Said of a use within them only.
+            Why::Purposes if !decision.outcome.allows() => {}
+            Why::Purposes => steps.push(owed(license, from, "its purposes", &due.text)),
+            _ => steps.push(owed(license, from, "an obligation", &due.text)),
+        });
     }
     for rule in stated.rules.iter().map(|at| catalog.company_rule(*at)) {
         if rule.is_about_model(catalog, model) {
@@ -116,7 +116,7 @@ fn own_rule(catalog: &Catalog, model: &Model, stated: &Stated, rule: &CompanyRul
         (_, Then::Warn, _) => (StepOutcome::Owes, Some(format!("look at this: {}", rule.reason))),
         (_, _, Some(waiver)) => (
             StepOutcome::Lifted,
-            Some(format!("waived by `{}` until {}: {}", waiver.id, waiver.expires, waiver.reason)),
+            Some(format!("waived by `{}` until {}: {}", waiver.id, waiver.last_day(), waiver.reason)),
         ),
         (_, Then::Route, None) => {
             (StepOutcome::Refuses, Some(format!("a waiver of `{}`; {} is asked instead", rule.id, instead())))
@@ -226,7 +226,7 @@ fn step(rights: &Rights<'_>, clause: &Clause<'_>, from: &str) -> Step {
         && let Some(waiver) = rights.waiver(clause.rule)
     {
         outcome = StepOutcome::Lifted;
-        then = Some(format!("waived by `{}` until {}: {}", waiver.id, waiver.expires, waiver.reason));
+        then = Some(format!("waived by `{}` until {}: {}", waiver.id, waiver.last_day(), waiver.reason));
     }
     Step { license: license.id.clone(), from: from.to_owned(), clause: text, fact, outcome, rule: clause.rule, then }
 }

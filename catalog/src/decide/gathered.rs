@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::clauses::{Clause, Rights, Ruling, purposes};
+use super::clauses::{Clause, Rights, Ruling};
+use super::due::Due;
 use super::{Decision, Need, Outcome, Owed, UNKNOWN, deny};
 use crate::company_rule::{CompanyRule, Mode, RuleSpoke, Then};
 use crate::standing::Stated;
-use crate::{Catalog, Clarification, Date, Derivation, License, Model, ObligationKind, Tier, Use, Waiver};
+use crate::{Catalog, Clarification, Date, Derivation, License, Model, Tier, Use, Waiver};
 
 /// What the clauses of all licences came to.
 #[derive(Default)]
@@ -14,8 +15,8 @@ pub(super) struct Gathered<'a> {
     refusal: Option<(&'static str, &'a License, String)>,
     lacking: Option<(&'a License, String)>,
     missing: Vec<Need>,
-    pub(super) obligations: Vec<Arc<str>>,
-    pub(super) owed: Owed,
+    obligations: Vec<Arc<str>>,
+    owed: Owed,
     findings: Vec<Arc<str>>,
     rests_on: Vec<Arc<str>>,
     valid_until: Option<Date>,
@@ -39,9 +40,10 @@ impl<'a> Gathered<'a> {
                     self.rests_on(&attestation.id, attestation.valid_until, rights.today);
                 }
             }
-            Ruling::Owes { duty, on } => {
-                self.obligations.push(format!("{}: {duty}", license.name).into());
-                self.owed = self.owed.and(Owed::other());
+            Ruling::Owes { on, .. } => {
+                if let Some(due) = rights.conditional(&clause) {
+                    self.owe(due);
+                }
                 if let Some(attestation) = on {
                     self.rests_on(&attestation.id, attestation.valid_until, rights.today);
                 }
@@ -61,23 +63,10 @@ impl<'a> Gathered<'a> {
         }
     }
 
-    /// What a licence asks for in return, in the words that all decisions share.
-    pub(super) fn duties(&mut self, license: &'a License, use_: &Use) {
-        if let Some(bound) = bound_to_purposes(license) {
-            self.obligations.push(format!("{}: {bound}", license.name).into());
-        }
-        let due = license.duties.iter().filter(|(applies, _)| super::applies_to(*applies, use_));
-        self.obligations.extend(due.map(|(_, duty)| Arc::clone(duty)));
-    }
-
-    /// The kinds of these.
-    pub(super) fn owes(&mut self, license: &License, use_: &Use) {
-        if bound_to_purposes(license).is_some() {
-            self.owed = self.owed.and(Owed::kind(ObligationKind::Purpose));
-        }
-        for duty in license.obligations.iter().filter(|duty| super::applies_to(duty.applies, use_)) {
-            self.owed = self.owed.and(Owed::kind(duty.kind));
-        }
+    /// A duty, and its kind.
+    pub(super) fn owe(&mut self, due: Due<'a>) {
+        self.obligations.push(due.listed);
+        self.owed = self.owed.and(Owed::kind(due.kind));
     }
 
     pub(super) fn rests_on(&mut self, id: &str, ends: Date, today: Date) {
@@ -147,10 +136,10 @@ impl<'a> Gathered<'a> {
 
     fn waived(&mut self, rule: &str, waiver: &'a Waiver, today: Date) {
         self.by_waiver.get_or_insert(waiver.id.as_str());
-        self.rests_on(&waiver.id, waiver.expires, today);
+        self.rests_on(&waiver.id, waiver.last_day(), today);
         let by = waiver.approved_by.join(" and ");
         self.findings
-            .push(format!("the rule {rule} is waived by {by} until {}: {}", waiver.expires, waiver.reason).into());
+            .push(format!("the rule {rule} is waived by {by} until {}: {}", waiver.last_day(), waiver.reason).into());
     }
 
     pub(super) fn decision(self, model: &Model, licenses: &[&'a License], use_: &Use) -> Decision {
@@ -239,10 +228,4 @@ impl<'a> Gathered<'a> {
         refused.company_rules = self.spoke.clone().into();
         Some(refused)
     }
-}
-
-/// What a licence of tier 3 or stricter asks of every use: to stay within its purposes.
-pub(super) fn bound_to_purposes(license: &License) -> Option<String> {
-    let outputs = if license.outputs.purpose_bound { ", nor of what it writes" } else { "" };
-    (license.tier >= Tier::Research).then(|| format!("{}; no other use of the model{outputs}", purposes(license)))
 }

@@ -36,7 +36,10 @@ impl Owed {
 
     /// One kind alone.
     pub fn kind(kind: ObligationKind) -> Owed {
-        Owed(1 << kind as u16)
+        match kind {
+            ObligationKind::Other => Owed::other(),
+            named => Owed(1 << named as u16),
+        }
     }
 
     /// The duties that have no kind.
@@ -85,6 +88,10 @@ mod tests {
                 let written = serde_json::to_value(obligation.kind).unwrap();
                 assert_eq!(Owed::kind(obligation.kind).names().collect::<Vec<_>>(), [written.as_str().unwrap()]);
             }
+        }
+        for name in Owed::NAMES {
+            let kind: ObligationKind = serde_json::from_value(name.into()).unwrap();
+            assert_eq!((Some(Owed::kind(kind)), kind.name()), (Owed::named(name), name));
         }
     }
 

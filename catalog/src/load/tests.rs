@@ -165,6 +165,76 @@ fn what_a_row_said_earlier_has_days_that_end_and_do_not_contradict_each_other() 
 }
 
 #[test]
+fn a_waiver_is_taken_back_no_sooner_than_it_was_there_and_its_cap_leaves_room_for_a_request() {
+    let waiver = |rest: &str| {
+        format!(
+            "waivers:\n  - {{id: w, rules: [outputs-training], models: [phi-4], contexts: [bot], reason: a trial, \
+             requested_by: Ann, approved_by: [Bob], created: 2026-11-01, expires: 2026-12-31, {rest}}}"
+        )
+    };
+    check(
+        &waiver("revoked: <<2026-10-31>>"),
+        "revoked-before-created",
+        "write 2026-11-01 or later; from that day on it lifts nothing",
+    );
+    check(
+        &waiver("at_most_requests: <<0>>"),
+        "bad-cap",
+        "write at least 1, leave it out for any number, or take the waiver back with `revoked`",
+    );
+    check(&waiver("ticket: <<' '>>"), "empty-text", "name the ticket, or leave the key out");
+    check(&waiver("at_most_requests: <<-1>>"), "catalog-syntax", "");
+    let good = waiver("revoked: 2026-11-01, at_most_requests: 1, ticket: LEGAL-7");
+    let catalog = crate::Catalog::builtin().with_overlays(&[("acme.yaml".to_owned(), good)]).expect("a good file");
+    let waiver = catalog.waivers().next().expect("one");
+    assert_eq!((waiver.at_most_requests, waiver.ticket.as_deref()), (Some(1), Some("LEGAL-7")));
+}
+
+#[test]
+fn evidence_names_a_duty_that_there_is_and_says_where_and_until_when_it_was_seen() {
+    let row = |rest: &str| {
+        format!(
+            "evidence:\n  - {{id: e, context: bot, checked: 2026-10-01, checked_by: a check, {rest}, valid_until: 2026-12-31}}"
+        )
+    };
+    let llama = "license: llama-3.3-community, kind: display";
+    check(
+        &row("license: <<llama-3.3-comunity>>, kind: display"),
+        "unknown-license",
+        "did you mean `llama-3.3-community`?",
+    );
+    check(
+        &row("license: exaone-1.1-nc, kind: <<display>>"),
+        "no-such-duty",
+        "expected one of: use-policy, outputs, notice, naming, purpose",
+    );
+    check(&row("license: mit, kind: <<other>>"), "no-such-duty", "expected one of: notice");
+    check(
+        &row(&format!("{llama}, url: <<ftp://acme.example>>")),
+        "bad-url",
+        "expected one that begins with https:// or http://",
+    );
+    check(
+        &row(&format!("{llama}, url: <<'https://'>>")),
+        "bad-url",
+        "expected one that begins with https:// or http://",
+    );
+    check(
+        &row(&format!("{llama}, sha256: <<abc>>")),
+        "bad-digest",
+        "expected 64 hexadecimal digits, as `sha256sum FILE` prints them",
+    );
+    check(&row(&format!("{llama}, models: [<<qwen3-33b>>]")), "unknown-model", "did you mean `qwen3-32b`?");
+    let late = row(llama).replace("2026-10-01", "2027-01-01").replace("2026-12-31", "<<2026-12-31>>");
+    check(&late, "ends-before-it-begins", "");
+    let agreed = "\nagreements: [{id: a, licenses: [mit], entity: acme, obligations: [x], valid_from: 2026-01-01, \
+                  valid_until: 2026-12-31, document: d}]";
+    let files = [("acme.yaml".to_owned(), row("license: mit, kind: other") + agreed)];
+    let read = crate::Catalog::builtin().with_overlays(&files);
+    assert!(read.is_ok(), "an agreement asks for something in its place: {:?}", read.err());
+}
+
+#[test]
 fn every_problem_of_every_file_is_reported_at_once() {
     let one = ACME.replace("license: acme-terms", "license: acme-term").replace("[mit]", "[mot]");
     let two = "models: 7".to_owned();
