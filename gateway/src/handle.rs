@@ -157,6 +157,12 @@ impl Bare<'_> {
         let (prefix, session) = facts::prefix::of(&runtime, &decoded.request, &caller, asked_with, facts.prompt_tokens);
         let planned = route::planned(&runtime, &mut facts, prefix.as_deref(), || pass.queue());
         let Planned { mut plan, mut reserved } = planned.await;
+        let first = plan.candidates.first().map(|candidate| candidate.deployment);
+        runtime.caps.hold(&mut plan);
+        if plan.candidates.first().map(|candidate| candidate.deployment) != first {
+            // The place was at one that is not asked.
+            reserved = None;
+        }
         let refusal = route::refusal(&plan, &facts);
         // A name that nobody knows concerns no licence; all other refusals are decisions to prove.
         if let (Some(refusal), Verdict::UnknownModel { .. }) = (&refusal, &plan.verdict) {

@@ -5,6 +5,7 @@
 
 #[cfg(test)]
 mod affinity;
+pub mod caps;
 pub mod waiting;
 
 use std::time::Duration;
@@ -137,6 +138,12 @@ fn unfit(asked: &str, code: &str, reason: &str, alternatives: &[String]) -> ApiE
                     error.hint(format!("ask for {}, or your platform team for another key", listed(names, " or ")))
                 }
             };
+        }
+        caps::USED_UP => {
+            let error = ApiError::forbidden("license_forbids_use", message);
+            return error.hint(
+                "whoever approves waivers may raise its `at_most_requests`, or a model that needs none be asked",
+            );
         }
         "required-license" | "required-obligations" => ApiError::forbidden("policy_forbids_license", message),
         "not-deployed" => {

@@ -39,7 +39,7 @@ use crate::{
     observe::{self, Series},
     quota::Quotas,
     respond::error::ApiError,
-    route::waiting::Waiting,
+    route::{caps::Caps, waiting::Waiting},
     settle,
     tokens::Tokens,
     wire::models::Model,
@@ -134,6 +134,8 @@ pub struct Runtime {
     pub retries: Arc<Retries>,
     /// Whose tokens let their bearers in.
     pub tokens: Tokens,
+    /// What waivers may still carry.
+    pub caps: Caps,
     /// What may be asked for and spent, and what is left of it.
     pub quotas: Quotas,
     /// Answers that are given again.
@@ -168,6 +170,9 @@ pub enum StartError {
          move it away to begin with nothing spent"
     )]
     Spent(io::Error),
+    /// It is not known what capped waivers have carried.
+    #[error("the ledger, which says what waivers with a cap have carried, cannot be read: {0}")]
+    Carried(ledger::ReadError),
     /// What the gateways of a fleet share cannot be.
     #[error("`fleet` cannot be started: {0}")]
     Fleet(redis::RedisError),
@@ -265,6 +270,8 @@ impl Runtime {
         let quotas = previous.map(|previous| &previous.quotas);
         let quotas = Quotas::new(&config.quotas, &config.data_dir, config.fleet.as_ref(), quotas);
         let quotas = quotas.map_err(StartError::Spent)?;
+        let caps = Caps::new(&config.catalog, &config.data_dir.join("ledger"), previous.map(|previous| &previous.caps));
+        let caps = caps.map_err(StartError::Carried)?;
         let prefixes = previous.map_or_else(
             || Arc::new(Prefixes::new(rand::random(), std::time::Instant::now())),
             |previous| Arc::clone(&previous.prefixes),
@@ -283,6 +290,7 @@ impl Runtime {
             waiting: Arc::new(Waiting::new(Arc::clone(&vacancy))),
             retries,
             tokens,
+            caps,
             quotas,
             answers,
             prefixes,

@@ -267,3 +267,100 @@ async fn what_counsel_concluded_of_a_file_of_weights_holds_for_that_file_and_no_
     let candidate = &decision["candidates"][0];
     assert_eq!((&candidate["weights"], &candidate["rests_on"]), (&json!(digest), &json!(["cl-7"])), "{decision}");
 }
+
+const CAPPED: &str = "\
+waivers:
+  - id: trial
+    rules: [tier3-commercial]
+    models: [mistral-large-2]
+    contexts: [office]
+    reason: a trial
+    requested_by: Ann Lee
+    approved_by: [John Doe, Jane Roe]
+    created: 2026-11-01
+    expires: 2027-01-20
+    at_most_requests: 3
+";
+
+#[tokio::test]
+async fn a_capped_waiver_carries_no_request_more_over_restarts_and_reloads() {
+    let host = scripted::Host::start(scripted::Script::default()).await.unwrap();
+    let builder = pointsman()
+        .config(&format!(
+            "keys: keys.yaml\ncatalog: [acme.yaml]\ncontexts: {{office: {{seat: DE, use: internal, exposure: internal}}}}\n\
+             teams: {{all: {{contexts: [office]}}}}\n\
+             deployments: [{{id: big, model: mistral-large-2, server: vllm, base_url: \"{}\", name: scripted}}]\n",
+            host.base_url()
+        ))
+        .file("acme.yaml", CAPPED);
+    let key = builder.key("all", "office");
+    let mut gateway = builder.start();
+    gateway.with_key(&key);
+    assert_eq!(gateway.chat("mistral-large-2", "Hello").await.0, 200);
+    gateway.kill_and_restart();
+    assert_eq!(gateway.chat("mistral-large-2", "Hello").await.0, 200);
+    assert_eq!(gateway.reload_with("acme.yaml", &format!("{CAPPED}# again\n")).await.0, 200);
+    assert_eq!(gateway.chat("mistral-large-2", "Hello").await.0, 200);
+    let (status, refused) = gateway.chat("mistral-large-2", "Hello").await;
+    assert_eq!((status, &refused["error"]["code"]), (403, &"license_forbids_use".into()), "{refused}");
+    assert!(refused["error"]["message"].as_str().unwrap().contains("`trial` has carried the 3 requests"), "{refused}");
+    let last = gateway.ledger().pop().unwrap();
+    assert_eq!((&last["kind"], &last["verdict"]), (&"decision".into(), &"none_fits".into()), "{last}");
+    let (code, out, error) = gateway.command(&["audit", "exceptions", "--json", "--data-dir", "data"]);
+    assert_eq!(code, 0, "{error}");
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let waiver = &report["tables"]["waivers"][0];
+    assert_eq!((&waiver["requests"], &waiver["at_most"]), (&3.into(), &3.into()), "{waiver}");
+    let raised = CAPPED.replace("at_most_requests: 3", "at_most_requests: 4");
+    assert_eq!(gateway.reload_with("acme.yaml", &raised).await.0, 200);
+    assert_eq!(gateway.chat("mistral-large-2", "Hello").await.0, 200);
+    assert_eq!(gateway.chat("mistral-large-2", "Hello").await.0, 403);
+}
+
+#[test]
+fn a_waiver_is_signed_by_those_who_approve_it_and_no_other_text_passes() {
+    let builder = pointsman();
+    let run = |arguments: &[&str]| {
+        let (code, out, error) = builder.command(arguments);
+        assert_eq!(code, 0, "{error}");
+        out
+    };
+    let mut signers = String::new();
+    for (name, key) in [("John Doe", "john.key"), ("Jane Roe", "jane.key")] {
+        let row = run(&["license", "signer", "--key", key, "--name", name]);
+        signers.push_str(row.trim().strip_prefix("signers: [").unwrap().strip_suffix(']').unwrap());
+        signers.push_str(", ");
+    }
+    let unsigned = format!("signers: [{}]\n{CAPPED}", signers.trim_end_matches(", "));
+    std::fs::write(builder.folder().join("acme.yaml"), &unsigned).unwrap();
+    let (code, out, error) = builder.command(&["catalog", "validate", "acme.yaml"]);
+    assert!(code != 0 && format!("{out}{error}").contains("license sign waiver trial"), "{out}{error}");
+    let signatures: Vec<_> = [("John Doe", "john.key"), ("Jane Roe", "jane.key")]
+        .map(|(name, key)| {
+            let told =
+                run(&["license", "sign", "waiver", "trial", "--catalog", "acme.yaml", "--key", key, "--by", name]);
+            let line = told.lines().last().unwrap();
+            line.strip_prefix("signatures: [").unwrap().strip_suffix(']').unwrap().to_owned()
+        })
+        .into();
+    let signed = format!("{unsigned}    signatures: [{}]\n", signatures.join(", "));
+    std::fs::write(builder.folder().join("acme.yaml"), &signed).unwrap();
+    run(&["catalog", "validate", "acme.yaml"]);
+    std::fs::write(builder.folder().join("acme.yaml"), signed.replace("at_most_requests: 3", "at_most_requests: 9"))
+        .unwrap();
+    let (code, ..) = builder.command(&["catalog", "validate", "acme.yaml"]);
+    assert_ne!(code, 0, "a cap that nobody signed");
+    let (code, _, error) = builder.command(&[
+        "license",
+        "sign",
+        "waiver",
+        "trial",
+        "--catalog",
+        "acme.yaml",
+        "--key",
+        "jane.key",
+        "--by",
+        "Mallory",
+    ]);
+    assert!(code == 1 && error.contains("has to be signed by John Doe and Jane Roe"), "{error}");
+}

@@ -10,6 +10,7 @@ mod export;
 mod history;
 mod incident;
 pub(super) mod join;
+mod obligations;
 mod questions;
 mod recorded;
 mod replay;
@@ -78,6 +79,7 @@ enum Command {
     Usage(usage::Usage),
     Exceptions(exceptions::Exceptions),
     Incident(incident::Incident),
+    Obligations(obligations::Obligations),
     /// Look for requests that were served something else than was decided for them; there must be none
     Crossings,
     /// Tell which texts decided from when to when, what changed in them, and what traffic they had
@@ -125,6 +127,7 @@ pub(super) fn run(args: &Audit) -> anyhow::Result<bool> {
         Command::Usage(args) => good(usage::run(args, &ask)?),
         Command::Exceptions(args) => good(exceptions::run(args, &ask)?),
         Command::Incident(args) => good(incident::run(args, &ask)?),
+        Command::Obligations(args) => obligations::run(args, &ask)?,
         Command::Crossings => crossings::run(&ask)?,
         Command::History => good(history::run(&ask)?),
         Command::Replay => replay::run(&ask)?,

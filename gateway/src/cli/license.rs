@@ -1,4 +1,6 @@
-//! `pointsman license`: why a model may or may not serve a use, clause by clause.
+//! `pointsman license`: why a model may or may not serve a use, clause by clause; and signatures of what it rests on.
+
+mod sign;
 
 use std::path::PathBuf;
 
@@ -16,7 +18,7 @@ use crate::{
     settle,
 };
 
-/// Say why a model may or may not serve a use
+/// Say why a model may or may not serve a use, and sign what that rests on
 #[derive(Debug, Args)]
 pub(super) struct License {
     #[command(subcommand)]
@@ -27,6 +29,8 @@ pub(super) struct License {
 enum Command {
     /// Which clause, which fact, and what would change it
     Explain(Explain),
+    Sign(sign::Sign),
+    Signer(sign::NewSigner),
 }
 
 #[derive(Debug, Args)]
@@ -102,7 +106,11 @@ words! {
 
 /// False if the model may not serve the use.
 pub(super) fn run(args: &License) -> anyhow::Result<bool> {
-    let Command::Explain(args) = &args.command;
+    let args = match &args.command {
+        Command::Explain(args) => args,
+        Command::Sign(args) => return sign::sign(args),
+        Command::Signer(args) => return sign::new_signer(args),
+    };
     let config = args.config.source().load()?.0;
     let catalog = &config.catalog;
     let model = served_from(args, catalog, super::catalog::find(catalog, &args.model)?)?;

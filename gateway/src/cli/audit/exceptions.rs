@@ -34,6 +34,11 @@ struct Used {
     contexts: std::collections::BTreeSet<String>,
 }
 
+/// Whether a waiver may be relied on that day.
+fn is_in_force(waiver: &Waiver, day: Date) -> bool {
+    (waiver.created..=waiver.expires).contains(&day) && waiver.revoked.is_none_or(|revoked| day < revoked)
+}
+
 pub(super) fn run(args: &Exceptions, ask: &Ask) -> anyhow::Result<Document> {
     let mut recorded = Recorded::of(&ask.data_dir);
     let mut used: BTreeMap<String, Used> = BTreeMap::new();
@@ -50,7 +55,7 @@ pub(super) fn run(args: &Exceptions, ask: &Ask) -> anyhow::Result<Document> {
             used.contexts.insert(entry.decision.context.to_string());
             let day = Date::of_unix_ms(entry.decision.time);
             let row = catalog.as_ref().and_then(|catalog| catalog.waivers().find(|row| row.id == **id));
-            if row.is_some_and(|row| !(row.created..=row.expires).contains(&day)) {
+            if row.is_some_and(|row| !is_in_force(row, day)) {
                 used.out_of_time += 1;
             }
         }
@@ -80,6 +85,7 @@ pub(super) fn run(args: &Exceptions, ask: &Ask) -> anyhow::Result<Document> {
             "created",
             "expires",
             "requests",
+            "at_most",
             "last_used",
             "used_out_of_time",
         ],
@@ -94,6 +100,7 @@ pub(super) fn run(args: &Exceptions, ask: &Ask) -> anyhow::Result<Document> {
         let days = waiver.expires.days_since(on);
         let state = match () {
             () if !is_current => "taken away",
+            () if waiver.revoked.is_some_and(|revoked| revoked <= on) => "revoked",
             () if on < waiver.created => "not begun",
             () if days < 0 => "over",
             () if days <= i64::from(args.soon) => "ends soon",
@@ -112,6 +119,7 @@ pub(super) fn run(args: &Exceptions, ask: &Ask) -> anyhow::Result<Document> {
             waiver.created.to_string().into(),
             waiver.expires.to_string().into(),
             used.requests.into(),
+            waiver.at_most_requests.map_or(Cell::None, Cell::Count),
             if used.requests == 0 { Cell::None } else { Cell::Time(used.last) },
             used.out_of_time.into(),
         ]);

@@ -57,6 +57,11 @@ const QUESTIONS: &[(&str, &str, &str)] = &[
         "pointsman audit crossings",
     ),
     (
+        "counsel",
+        "What does this product owe for the models that served it, and did somebody see it done?",
+        "pointsman audit obligations --context NAME",
+    ),
+    (
         "team",
         "Which models may my key use, and what must I show for them?",
         "curl -H \"authorization: Bearer $POINTSMAN_KEY\" https://GATEWAY/v1/whoami",

@@ -66,6 +66,11 @@ impl Recorded {
         made
     }
 
+    /// That of the configuration that began last.
+    pub(super) fn newest(&self) -> Option<Result<Arc<Catalog>, String>> {
+        Some(self.catalog(&self.activated.last()?.activated.config))
+    }
+
     fn made(&self, config: &str) -> Result<Arc<Catalog>, String> {
         let of = self.activated.iter().rev().find(|one| one.activated.config == config);
         let activated = &of.ok_or("the ledger does not say by which texts it was decided")?.activated;
