@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use catalog::{Catalog, Date, Exposure, Purpose, Use, decide};
+use catalog::{Catalog, Date, Exposure, Purpose, Use, decide, duties, health};
 use criterion::{Criterion, criterion_group, criterion_main};
 
 /// Contexts of a large company.
@@ -67,6 +67,9 @@ fn benches(c: &mut Criterion) {
     }
     group.bench_function("class of a use", |b| b.iter(|| catalog.class(black_box(&use_), today())));
     group.finish();
+    let llama = catalog.model("llama-3.3-70b-instruct").expect("a built-in model");
+    c.bench_function("duties of a use", |b| b.iter(|| duties(&company, black_box(llama), &uses[0], today()).len()));
+    c.bench_function("health of every model", |b| b.iter(|| health(&catalog, today()).len()));
     c.bench_function("model by id", |b| b.iter(|| catalog.model(black_box("llama-3.3-70b-instruct"))));
     c.bench_function("nearest of an unknown name", |b| b.iter(|| catalog.nearest(black_box("lama-3-70b"), 3).len()));
 }

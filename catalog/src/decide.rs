@@ -286,7 +286,7 @@ fn unknown_license(model: &Model, id: &str, has_row: bool) -> String {
 }
 
 /// A name that no request can be served by, whatever its licence.
-fn unavailable(model: &Model) -> Option<(&'static str, String)> {
+pub(crate) fn unavailable(model: &Model) -> Option<(&'static str, String)> {
     let instead = match &model.replacement {
         Some(id) => format!("; use `{id}`"),
         None => String::new(),

@@ -33,6 +33,7 @@ mod expression;
 mod fine_tuning;
 pub mod fit;
 mod hardware;
+mod health;
 mod history;
 mod host;
 mod inherit;
@@ -64,14 +65,15 @@ pub use company_rule::{CompanyRule, Mode, ModelsWhere, RuleSpoke, Then, UsesWher
 pub use country::{country_meant, is_country};
 pub use date::{Date, Month, NotADate, NotAMonth};
 pub use decide::{
-    Class, Decision, Duty, DutyState, Explanation, Need, Outcome, Owed, RULES, Step, StepOutcome, can_be_waived,
-    decide, decide_served, duties, explain,
+    Class, Decision, Duty, DutyState, Explanation, Need, Outcome, Owed, RULES, Step, StepOutcome,
+    can_be_waived, decide, decide_served, duties, explain,
 };
 pub use declared::{Declaration, Finding, Weight, compare};
 pub use evidence::Evidence;
 pub use expression::{ChoiceError, Expression, ExpressionError};
 pub use fine_tuning::{Binds, FineTuning, FineTuningKind, Makes};
 pub use hardware::{Hardware, HardwareKind};
+pub use health::{HealthFinding, HealthKind, health};
 pub use history::{Terms, Was, as_of};
 pub use host::{Auth, Dialect, ErrorShape, Host, HostKind, Paths, StreamUsage};
 pub use license::{
