@@ -51,6 +51,7 @@ mod standing;
 mod tier;
 mod usage;
 mod usage_paths;
+mod without;
 
 pub use advise::{
     Advice, CONTEXT_UNASKED, Choice, Fork, ForkAnswer, Guide, LicenseFirst, Obstacle, Offer, Order, Place, Question,
