@@ -11,6 +11,7 @@
 //!
 //! Pure: the day comes in. [`Class`] keeps the decisions of one use, so that a request looks them up.
 
+mod acquired;
 mod class;
 mod clauses;
 mod due;
@@ -32,6 +33,7 @@ use crate::{
 };
 use gathered::Gathered;
 
+pub use acquired::{Affiliate, Change, acquired};
 pub use class::Class;
 pub(crate) use class::Classes;
 pub(crate) use due::bound_to_purposes;

@@ -66,8 +66,8 @@ pub use company_rule::{CompanyRule, Mode, ModelsWhere, RuleSpoke, Then, UsesWher
 pub use country::{country_meant, is_country};
 pub use date::{Date, Month, NotADate, NotAMonth};
 pub use decide::{
-    Class, Decision, Duty, DutyState, Explanation, Need, Outcome, Owed, RULES, Step, StepOutcome,
-    can_be_waived, decide, decide_served, duties, explain,
+    Affiliate, Change, Class, Decision, Duty, DutyState, Explanation, Need, Outcome, Owed, RULES, Step, StepOutcome,
+    acquired, can_be_waived, decide, decide_served, duties, explain,
 };
 pub use declared::{Declaration, Finding, Weight, compare};
 pub use evidence::Evidence;
