@@ -41,6 +41,7 @@ mod license;
 mod load;
 mod model;
 mod nearest;
+mod notice;
 mod price;
 mod problem;
 mod quantization;
@@ -83,6 +84,7 @@ pub use license::{
 };
 pub use load::overlay_schema;
 pub use model::{Availability, Derivation, Differs, Kind, Modalities, Modality, Model, Parent, Task};
+pub use notice::{KindOfDuty, LicenseNotice, NamedModel, Notice, notice};
 pub use price::{ListingStatus, Price, Relation};
 pub use problem::Problem;
 pub use quantization::Quantization;
