@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use catalog::{Catalog, Date, Exposure, Purpose, Use, decide};
+use catalog::{Affiliate, Catalog, Date, Exposure, Metric, Purpose, Use, acquired, decide, duties, health};
 use criterion::{Criterion, criterion_group, criterion_main};
 
 /// Contexts of a large company.
@@ -67,6 +67,15 @@ fn benches(c: &mut Criterion) {
     }
     group.bench_function("class of a use", |b| b.iter(|| catalog.class(black_box(&use_), today())));
     group.finish();
+    let llama = catalog.model("llama-3.3-70b-instruct").expect("a built-in model");
+    c.bench_function("duties of a use", |b| b.iter(|| duties(&company, black_box(llama), &uses[0], today()).len()));
+    c.bench_function("health of every model", |b| b.iter(|| health(&catalog, today()).len()));
+    let affiliate = Affiliate { entity: "acme", figures: &[(Metric::MonthlyUsers, 1)], seat: Some("FR") };
+    let named: Vec<_> = uses.iter().take(100).map(|use_| (use_.context.as_deref().expect("a name"), use_)).collect();
+    let ids: Vec<_> = catalog.models().map(|model| model.id.as_str()).collect();
+    let start = Instant::now();
+    let changes = acquired(&company, &named, &affiliate, today(), ids.iter().copied()).len();
+    println!("{models} models x 100 contexts with an affiliate: {changes} changes in {:?}", start.elapsed());
     c.bench_function("model by id", |b| b.iter(|| catalog.model(black_box("llama-3.3-70b-instruct"))));
     c.bench_function("nearest of an unknown name", |b| b.iter(|| catalog.nearest(black_box("lama-3-70b"), 3).len()));
 }

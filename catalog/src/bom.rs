@@ -18,7 +18,7 @@ mod tests;
 
 use serde::Serialize;
 
-use crate::Catalog;
+use crate::{Catalog, License};
 
 /// What a bill is made of, beside the catalog.
 #[derive(Clone, Debug)]
@@ -101,6 +101,11 @@ pub fn cyclonedx<'a>(bill: &'a Bill, catalog: &'a Catalog) -> impl Serialize + u
 /// model.
 pub fn spdx<'a>(bill: &'a Bill, catalog: &'a Catalog) -> impl Serialize + use<'a> {
     spdx3::document(bill, catalog)
+}
+
+/// How SPDX names the licence of a row; none where the row stands for "not known".
+pub(crate) fn spdx_identifier(license: &License) -> Option<String> {
+    identity::identity(license).map(|identity| identity.text().to_owned())
 }
 
 /// The name of the gateway in a bill.

@@ -71,6 +71,11 @@ impl Catalog {
         Ok(attestations.chain(rows.waivers.iter().map(|row| row.to_sign(signer))).collect())
     }
 
+    /// A catalog of other rows, which come of this one by a change that `what` and `of` name.
+    pub(crate) fn changed(&self, what: &str, of: &str, rows: Rows) -> Catalog {
+        Catalog::new(rows, digest(Some(&self.digest), &[(what, of)]))
+    }
+
     pub(crate) fn from_files(files: &[(&str, &str)]) -> Result<Catalog, Vec<Problem>> {
         let rows = load::load(None, files)?;
         Ok(Catalog::new(rows, digest(None, files)))

@@ -11,6 +11,7 @@
 //!
 //! Pure: the day comes in. [`Class`] keeps the decisions of one use, so that a request looks them up.
 
+mod acquired;
 mod class;
 mod clauses;
 mod due;
@@ -32,6 +33,7 @@ use crate::{
 };
 use gathered::Gathered;
 
+pub use acquired::{Affiliate, Change, acquired};
 pub use class::Class;
 pub(crate) use class::Classes;
 pub(crate) use due::bound_to_purposes;
@@ -286,7 +288,7 @@ fn unknown_license(model: &Model, id: &str, has_row: bool) -> String {
 }
 
 /// A name that no request can be served by, whatever its licence.
-fn unavailable(model: &Model) -> Option<(&'static str, String)> {
+pub(crate) fn unavailable(model: &Model) -> Option<(&'static str, String)> {
     let instead = match &model.replacement {
         Some(id) => format!("; use `{id}`"),
         None => String::new(),

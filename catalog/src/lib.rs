@@ -33,6 +33,7 @@ mod expression;
 mod fine_tuning;
 pub mod fit;
 mod hardware;
+mod health;
 mod history;
 mod host;
 mod inherit;
@@ -40,6 +41,7 @@ mod license;
 mod load;
 mod model;
 mod nearest;
+mod notice;
 mod price;
 mod problem;
 mod quantization;
@@ -50,6 +52,7 @@ mod standing;
 mod tier;
 mod usage;
 mod usage_paths;
+mod without;
 
 pub use advise::{
     Advice, CONTEXT_UNASKED, Choice, Fork, ForkAnswer, Guide, LicenseFirst, Obstacle, Offer, Order, Place, Question,
@@ -64,14 +67,15 @@ pub use company_rule::{CompanyRule, Mode, ModelsWhere, RuleSpoke, Then, UsesWher
 pub use country::{country_meant, is_country};
 pub use date::{Date, Month, NotADate, NotAMonth};
 pub use decide::{
-    Class, Decision, Duty, DutyState, Explanation, Need, Outcome, Owed, RULES, Step, StepOutcome, can_be_waived,
-    decide, decide_served, duties, explain,
+    Affiliate, Change, Class, Decision, Duty, DutyState, Explanation, Need, Outcome, Owed, RULES, Step, StepOutcome,
+    acquired, can_be_waived, decide, decide_served, duties, explain,
 };
 pub use declared::{Declaration, Finding, Weight, compare};
 pub use evidence::Evidence;
 pub use expression::{ChoiceError, Expression, ExpressionError};
 pub use fine_tuning::{Binds, FineTuning, FineTuningKind, Makes};
 pub use hardware::{Hardware, HardwareKind};
+pub use health::{HealthFinding, HealthKind, health};
 pub use history::{Terms, Was, as_of};
 pub use host::{Auth, Dialect, ErrorShape, Host, HostKind, Paths, StreamUsage};
 pub use license::{
@@ -80,6 +84,7 @@ pub use license::{
 };
 pub use load::overlay_schema;
 pub use model::{Availability, Derivation, Differs, Kind, Modalities, Modality, Model, Parent, Task};
+pub use notice::{KindOfDuty, LicenseNotice, NamedModel, Notice, notice};
 pub use price::{ListingStatus, Price, Relation};
 pub use problem::Problem;
 pub use quantization::Quantization;

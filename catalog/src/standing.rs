@@ -48,6 +48,10 @@ pub struct Attestation {
     /// The signature of `signed_by` in Base64: see `signers`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signature: Option<String>,
+    /// It speaks of the entity as it was before another company joined: only in catalogs that suppose so.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub(crate) without_affiliates: bool,
 }
 
 /// A contract that gives rights which the public licence holds back.
@@ -178,7 +182,12 @@ impl Attestation {
         if !of_that_time {
             return None;
         }
-        let met = |met| Some(if met { Answered::Met } else { Answered::NotMet });
+        // What is not so of a part of the group is not so of the group.
+        let of_all = !(self.without_affiliates && condition.scope == Scope::Group);
+        let met = |met| match met {
+            true => of_all.then_some(Answered::Met),
+            false => Some(Answered::NotMet),
+        };
         match (condition.at_most, condition.answer) {
             (Some(limit), _) => match (self.at_most, self.more_than) {
                 (Some(at_most), _) if at_most <= limit => met(true),

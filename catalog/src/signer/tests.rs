@@ -204,7 +204,7 @@ prop_compose! {
     ) -> Attestation {
         Attestation {
             id, entity, metric, licenses, contexts, month, at_most, more_than, answer, signed_by, signed, valid_until,
-            evidence, signature,
+            evidence, signature, without_affiliates: false,
         }
     }
 }
