@@ -96,12 +96,19 @@ pub fn of<'a>(runtime: &'a Runtime, caller: &'a Grant) -> Whoami<'a> {
 }
 
 fn usable<'a>(id: &'a str, decision: &Decision) -> Usable<'a> {
+    let mut show: Vec<String> = Vec::new();
+    for text in decision.obligations.iter().flat_map(|text| quoted(text)) {
+        // Several clauses ask for the same text.
+        if !show.contains(&text) {
+            show.push(text);
+        }
+    }
     Usable {
         id,
         license: decision.license.to_string(),
         tier: decision.tier.number(),
         decision: decision.outcome.name(),
-        show: decision.obligations.iter().flat_map(|text| quoted(text)).collect(),
+        show,
         obligations: decision.obligations.iter().map(ToString::to_string).collect(),
         rests_on: decision.rests_on.iter().map(ToString::to_string).collect(),
         valid_until: decision.valid_until.map(|day| day.to_string()),

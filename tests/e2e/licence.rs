@@ -364,3 +364,40 @@ fn a_waiver_is_signed_by_those_who_approve_it_and_no_other_text_passes() {
     ]);
     assert!(code == 1 && error.contains("has to be signed by John Doe and Jane Roe"), "{error}");
 }
+
+#[test]
+fn an_acquisition_and_a_notice_are_told_from_the_configuration() {
+    let builder = pointsman()
+        .config(
+            "keys: keys.yaml\ncatalog: [acme.yaml]\nentities: {acme: {seat: DE}}\n\
+             contexts: {product: {entity: acme, use: revenue, exposure: public}}\nteams: {all: {contexts: [product]}}\n\
+             deployments: [{id: llama, model: llama-3.3-70b-instruct, server: vllm, base_url: \"http://127.0.0.1:9/v1\"}]\n",
+        )
+        .file(
+            "acme.yaml",
+            "attestations:\n  - {id: users, entity: acme, metric: monthly-users, at_most: 100000000, signed_by: Jane Roe, \
+             signed: 2026-01-15, valid_until: 2027-01-31}\n",
+        );
+    let acquire = |figure: &str| {
+        let figure = format!("monthly-users={figure}");
+        builder.command(&[
+            "license",
+            "acquire",
+            "acme",
+            "--config",
+            "pointsman.yaml",
+            "--deployed",
+            "--figure",
+            &figure,
+        ])
+    };
+    let (code, out, error) = acquire("1000");
+    assert_eq!((code, out.as_str()), (0, "nothing changes\n"), "{error}");
+    let (code, out, error) = acquire("650000000");
+    assert!(code == 1 && out.contains("llama-3.3-70b-instruct") && out.contains("require_attestation"), "{out}{error}");
+    let (code, text, error) =
+        builder.command(&["license", "notice", "--config", "pointsman.yaml", "--context", "product"]);
+    assert!(code == 0 && text.contains("Built with Llama"), "{text}{error}");
+    let (_, page, _) = builder.command(&["license", "notice", "--config", "pointsman.yaml", "--html"]);
+    assert!(page.contains("<html") && !page.contains("<script"), "{page}");
+}

@@ -32,6 +32,22 @@ fn every_question_is_answered_by_one_command_and_rightly() {
     usage(&builder, &truth);
     exceptions(&builder, &truth);
     incident(&builder, &truth);
+    let (_, report) = asked(&builder, &["impact", "mistral-trial"]);
+    let carried = truth.waived["mistral-trial"];
+    assert_eq!((&report["requests"], &report["requests_that_fall_without_it"]), (&carried.into(), &carried.into()));
+    assert_eq!(report["stands_for_it"], "asked by Ann Lee, approved by John Doe and Jane Roe");
+    let (met, report) = asked(&builder, &["obligations", "--context", "product", "--on", "2026-11-09"]);
+    assert!(!met, "nobody has seen them met");
+    let shown = |row: &&Value| row["model"] == "llama-3.3-70b-instruct" && row["kind"] == "display";
+    let owed = rows(&report, "obligations").iter().find(shown).expect("Llama asks to be named");
+    assert_eq!(
+        (&owed["state"], owed["text"].as_str().unwrap().contains("Built with Llama")),
+        (&"missing".into(), true)
+    );
+    let (_, report) = asked(&builder, &["health"]);
+    let of_research = rows(&report, "findings").iter().filter(|row| row["model"] == "mistral-large-2");
+    let served: Vec<_> = of_research.map(|row| row["served"].as_u64().unwrap()).collect();
+    assert!(!served.is_empty() && served.iter().all(|served| *served >= carried), "{served:?}");
     let (clean, report) = asked(&builder, &["crossings"]);
     assert!(!clean);
     assert_eq!(report["crossings"], truth.crossings);

@@ -7,7 +7,9 @@ mod crossings;
 mod document;
 mod exceptions;
 mod export;
+mod health;
 mod history;
+mod impact;
 mod incident;
 pub(super) mod join;
 mod obligations;
@@ -80,6 +82,8 @@ enum Command {
     Exceptions(exceptions::Exceptions),
     Incident(incident::Incident),
     Obligations(obligations::Obligations),
+    Health(health::Health),
+    Impact(impact::Impact),
     /// Look for requests that were served something else than was decided for them; there must be none
     Crossings,
     /// Tell which texts decided from when to when, what changed in them, and what traffic they had
@@ -127,6 +131,8 @@ pub(super) fn run(args: &Audit) -> anyhow::Result<bool> {
         Command::Usage(args) => good(usage::run(args, &ask)?),
         Command::Exceptions(args) => good(exceptions::run(args, &ask)?),
         Command::Incident(args) => good(incident::run(args, &ask)?),
+        Command::Health(args) => good(health::run(args, &ask)?),
+        Command::Impact(args) => good(impact::run(args, &ask)?),
         Command::Obligations(args) => obligations::run(args, &ask)?,
         Command::Crossings => crossings::run(&ask)?,
         Command::History => good(history::run(&ask)?),

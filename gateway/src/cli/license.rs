@@ -1,5 +1,7 @@
 //! `pointsman license`: why a model may or may not serve a use, clause by clause; and signatures of what it rests on.
 
+mod acquire;
+mod notice;
 mod sign;
 
 use std::path::PathBuf;
@@ -29,6 +31,8 @@ pub(super) struct License {
 enum Command {
     /// Which clause, which fact, and what would change it
     Explain(Explain),
+    Acquire(acquire::Acquire),
+    Notice(notice::NoticeOf),
     Sign(sign::Sign),
     Signer(sign::NewSigner),
 }
@@ -108,6 +112,8 @@ words! {
 pub(super) fn run(args: &License) -> anyhow::Result<bool> {
     let args = match &args.command {
         Command::Explain(args) => args,
+        Command::Acquire(args) => return acquire::acquire(args),
+        Command::Notice(args) => return notice::run(args),
         Command::Sign(args) => return sign::sign(args),
         Command::Signer(args) => return sign::new_signer(args),
     };

@@ -43,9 +43,9 @@ pub(super) fn run(args: &Impact, ask: &Ask) -> anyhow::Result<Document> {
         };
         requests += 1;
         let decision = &entry.decision;
-        let catalog = without.entry(decision.config.to_string()).or_insert_with(|| {
-            recorded.catalog(&decision.config).ok().and_then(|catalog| catalog.without(&args.id))
-        });
+        let catalog = without
+            .entry(decision.config.to_string())
+            .or_insert_with(|| recorded.catalog(&decision.config).ok().and_then(|catalog| catalog.without(&args.id)));
         let day = Date::of_unix_ms(decision.time);
         let key = (decision.config.to_string(), decision.context.to_string(), licensed.model.to_string(), day);
         let again = match (decided.get(&key), catalog) {
@@ -64,7 +64,8 @@ pub(super) fn run(args: &Impact, ask: &Ask) -> anyhow::Result<Document> {
             Some((outcome, rule)) => (outcome.name().to_owned(), rule),
             None => ("cannot be told".to_owned(), String::new()),
         };
-        let row = [decision.context.to_string(), licensed.model.to_string(), licensed.license.to_string(), outcome, rule];
+        let row =
+            [decision.context.to_string(), licensed.model.to_string(), licensed.license.to_string(), outcome, rule];
         *rested.entry(row).or_default() += 1;
     }
     let mut document = ask.document(&format!("What rests on `{}`", args.id.escape_debug()));

@@ -57,6 +57,26 @@ const QUESTIONS: &[(&str, &str, &str)] = &[
         "pointsman audit crossings",
     ),
     (
+        "compliance",
+        "Which models were asked for whose licence evidence is unknown, contradicted or old?",
+        "pointsman audit health",
+    ),
+    (
+        "compliance",
+        "What rests on this attestation, agreement or waiver, and which decisions fall without it?",
+        "pointsman audit impact ID",
+    ),
+    (
+        "procurement",
+        "Which licence decisions change if this company becomes our affiliate?",
+        "pointsman license acquire ENTITY --config FILE --figure monthly-users=NUMBER --seat COUNTRY",
+    ),
+    (
+        "counsel",
+        "What does this product have to say of the models in it?",
+        "pointsman license notice --config FILE --context NAME --html",
+    ),
+    (
         "counsel",
         "What does this product owe for the models that served it, and did somebody see it done?",
         "pointsman audit obligations --context NAME",
