@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use crate::decide::{UNKNOWN, unavailable};
+use crate::standing::SOON_DAYS;
 use crate::{Availability, Catalog, Clarification, Date, Differs, License, LicenseText, Model};
 
 /// Something about the licence evidence of a model that somebody should look at.
@@ -61,9 +62,6 @@ impl HealthKind {
         }
     }
 }
-
-/// What ends within so many days is worth a look.
-const SOON_DAYS: u16 = 30;
 
 /// Every finding on every model that could serve, model by model in the order of the catalog. A tenth of a millisecond
 /// for the built-in catalog.

@@ -6,8 +6,8 @@
 //!
 //! Signed is a text: a first line, `pointsman attestation v1` or `pointsman waiver v1`, and after it the row as JSON on one
 //! line: its keys in the order of their bytes, without its signatures and without keys that it leaves out, no space around
-//! `:` and `,`, and in texts nothing escaped but `"`, `\` and control characters. Signatures are Ed25519 (RFC 8032), in
-//! Base64. Knows no private key.
+//! `:` and `,`, and in texts nothing escaped but `"`, `\` and control characters below U+0020, these in their short form where
+//! JSON has one. Signatures are Ed25519 (RFC 8032), in Base64. Knows no private key.
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use ring::signature::{ED25519, UnparsedPublicKey};

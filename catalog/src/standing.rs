@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Answer, Catalog, Condition, Date, Metric, Month, Scope, Signature, Use};
 
+/// What ends within so many days is worth a look.
+pub(crate) const SOON_DAYS: u16 = 30;
+
 /// Somebody answers for a figure or a fact about an entity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -1,6 +1,6 @@
 //! Tells others of the ledger's checkpoints, so that nobody who has the gateway's disk and key can write another history.
 //!
-//! Each place of the configuration is told as often as it says, where there is something new: a folder ([`folder`]), an address,
+//! Each place of the configuration is told as often as it says, where there is something new: a folder, an address,
 //! an authority that signs the time ([`timestamp`]), and witnesses ([`witness`]). No request waits for any of it. One that
 //! cannot be told is tried again, and the metric of unanchored records says how much is known to nobody else.
 

@@ -6,7 +6,7 @@ use super::clauses::{Clause, Rights, Ruling};
 use super::due::Due;
 use super::{Decision, Need, Outcome, Owed, UNKNOWN, deny};
 use crate::company_rule::{CompanyRule, Mode, RuleSpoke, Then};
-use crate::standing::Stated;
+use crate::standing::{SOON_DAYS, Stated};
 use crate::{Catalog, Clarification, Date, Derivation, License, Model, Tier, Use, Waiver};
 
 /// What the clauses of all licences came to.
@@ -27,9 +27,6 @@ pub(super) struct Gathered<'a> {
     routed: Vec<&'a CompanyRule>,
     spoke: Vec<RuleSpoke>,
 }
-
-/// What ends within so many days is worth a look.
-const SOON_DAYS: u16 = 30;
 
 impl<'a> Gathered<'a> {
     pub(super) fn take(&mut self, rights: &Rights<'a>, clause: Clause<'a>) {

@@ -65,6 +65,8 @@ fn added(catalog: &Catalog) -> Vec<(&'static str, usize)> {
             ("waiver", catalog.waivers().count()),
             ("clarification", catalog.clarifications().count()),
             ("rule", catalog.company_rules().count()),
+            ("signer", catalog.signers().count()),
+            ("evidence row", catalog.evidence().count()),
         ]
     };
     let builtin = counts(&Catalog::builtin());
