@@ -60,7 +60,13 @@ def interrupted(
             assert letter, f"it ended before `{after}`: {said}"
             said += letter
         wait()
-        client.send_signal(signal.SIGINT)
-        # Whatever else it prints, so that it does not wait for a reader.
-        client.communicate()
+        # Python loses an interrupt that comes while an object is being destroyed; a person would press the keys again.
+        for _ in range(3):
+            client.send_signal(signal.SIGINT)
+            try:
+                # Whatever else it prints, so that it does not wait for a reader.
+                client.communicate(timeout=5)
+                break
+            except subprocess.TimeoutExpired:
+                continue
         assert client.returncode != -signal.SIGKILL, f"it did not end: {said}"
