@@ -206,6 +206,7 @@ fn verified(folder: &Path) -> Vec<(&'static str, document::Cell)> {
     let Some(key) = key else { return vec![("integrity", "it was never signed".into())] };
     let report = ::audit::verify::verify(folder, &key, &[]);
     let verdict = match report.verdict {
+        ::audit::verify::Verdict::Ok if report.signed == 0 => "nothing is signed yet".to_owned(),
         ::audit::verify::Verdict::Ok => "all that was signed is there as it was".to_owned(),
         other => format!("{other:?}: {}", report.findings.join("; ")),
     };
