@@ -126,8 +126,6 @@ pub struct Instance {
     began: Instant,
     ledger: Ledger,
     texts: Texts,
-    /// The name of the log.
-    log: String,
 }
 
 /// A record or a text could not be kept.
@@ -147,9 +145,8 @@ impl Instance {
     /// # Errors
     /// The ledger takes no record.
     pub fn start(ledger: Ledger, folder: &Path, recovery: &Recovery) -> Result<Self, KeepError> {
-        let log = ledger.log_name().unwrap_or_default().to_owned();
         let id = format!("run_{}", uuid::Uuid::now_v7().simple());
-        let instance = Self { id, began: Instant::now(), texts: Texts::of(folder), log, ledger };
+        let instance = Self { id, began: Instant::now(), texts: Texts::of(folder), ledger };
         instance.recorded(Event::Start {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             records: recovery.records,
@@ -206,7 +203,7 @@ impl Instance {
 
     /// The name of the log, as its checkpoints say it; empty where it is not signed.
     pub fn log(&self) -> &str {
-        &self.log
+        self.ledger.log_name().unwrap_or_default()
     }
 
     /// Records something and returns once that is on disk.

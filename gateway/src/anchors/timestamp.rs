@@ -4,13 +4,11 @@
 //! `SIZE.note` and `SIZE.tsr`, for `openssl ts -verify -data SIZE.note -in SIZE.tsr -CAfile CA`: checking the signature takes
 //! trust in the authority's certificates, which is the verifier's and not the gateway's.
 
-use std::{
-    fs,
-    io::{self, Write as _},
-    path::Path,
-};
+use std::{fs, io, path::Path};
 
 use sha2::{Digest as _, Sha256};
+
+use crate::keys::replace_file;
 
 /// The request for a time-stamp of some bytes (section 2.4.1), in DER.
 pub fn request(bytes: &[u8]) -> Vec<u8> {
@@ -68,14 +66,8 @@ fn value(der: &[u8], kind: u8) -> Option<&[u8]> {
 /// Keeps a checkpoint and its time-stamp.
 pub(super) fn keep(folder: &Path, size: u64, note: &str, answer: &[u8]) -> io::Result<()> {
     fs::create_dir_all(folder)?;
-    for (kind, bytes) in [("note", note.as_bytes()), ("tsr", answer)] {
-        let beside = folder.join(format!("{size:020}.new"));
-        let mut file = fs::File::create(&beside)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(beside, folder.join(format!("{size:020}.{kind}")))?;
-    }
-    fs::File::open(folder)?.sync_all()
+    replace_file(&folder.join(format!("{size:020}.note")), note.as_bytes())?;
+    replace_file(&folder.join(format!("{size:020}.tsr")), answer)
 }
 
 #[cfg(test)]

@@ -160,11 +160,7 @@ impl Ask {
 
     /// The requests alone.
     fn requests(&self) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Entry>>> {
-        Ok(self.told()?.filter_map(|told| match told {
-            Ok(Told::Request(entry)) => Some(Ok(*entry)),
-            Ok(Told::Gateway(..) | Told::Stray(..)) => None,
-            Err(error) => Some(Err(error)),
-        }))
+        Ok(requests(self.told()?))
     }
 
     fn wants(&self, entry: &Entry) -> bool {
@@ -271,11 +267,16 @@ fn records(data_dir: &Path) -> anyhow::Result<impl Iterator<Item = anyhow::Resul
 
 /// The requests of the ledger in a data folder, as they end.
 pub(super) fn read(data_dir: &Path) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Entry>>> {
-    Ok(told(records(data_dir)?).filter_map(|told| match told {
+    Ok(requests(told(records(data_dir)?)))
+}
+
+/// The requests among what a ledger tells.
+fn requests(told: impl Iterator<Item = anyhow::Result<Told>>) -> impl Iterator<Item = anyhow::Result<Entry>> {
+    told.filter_map(|told| match told {
         Ok(Told::Request(entry)) => Some(Ok(*entry)),
         Ok(Told::Gateway(..) | Told::Stray(..)) => None,
         Err(error) => Some(Err(error)),
-    }))
+    })
 }
 
 fn list(entries: impl Iterator<Item = anyhow::Result<Entry>>, last: usize, json: bool) -> anyhow::Result<bool> {

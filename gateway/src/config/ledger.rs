@@ -8,6 +8,7 @@ use remote::BaseUrl;
 
 use super::{
     decode::Spanned,
+    limits::within,
     load::Reading,
     raw::{RawAnchor, RawHold, RawLedger},
     report::Problem,
@@ -140,15 +141,8 @@ impl LedgerSettings {
 pub(super) fn check(reading: &mut Reading<'_>, raw: Option<&RawLedger>) -> Option<LedgerSettings> {
     let default = LedgerSettings::default();
     let Some(raw) = raw else { return Some(default) };
-    let mut tier = |key: &str, written: &Option<Spanned<u64>>, default: u8, range: std::ops::RangeInclusive<u64>| {
-        let Some(written) = written else { return Some(default) };
-        if range.contains(&written.value) {
-            return Some(written.value as u8);
-        }
-        let problem = Problem::error("out-of-range", format!("`{key}` is no licence tier"));
-        let problem = problem.label(format!("expected {} to {}", range.start(), range.end()));
-        reading.note(problem, written.at.clone());
-        None
+    let mut tier = |key: &str, written: &Option<Spanned<u64>>, default: u8, range| {
+        within(reading, (key, "is no licence tier"), written.clone(), default.into(), range)
     };
     let before =
         tier("before_upstream_from_tier", &raw.before_upstream_from_tier, default.before_upstream_from_tier, 1..=6);
@@ -165,9 +159,8 @@ pub(super) fn check(reading: &mut Reading<'_>, raw: Option<&RawLedger>) -> Optio
             ));
         reading.note(problem, days.at.clone());
     }
-    if let Some(days) = raw.keep_days.as_ref().filter(|days| !(1..=36_500).contains(&days.value)) {
-        let problem = Problem::error("out-of-range", "`keep_days` cannot be that").label("expected 1 to 36500");
-        reading.note(problem, days.at.clone());
+    if raw.keep_days.is_some() {
+        within(reading, ("keep_days", "cannot be that"), raw.keep_days.clone(), 1, 1..=36_500);
     }
     let holds = raw.holds.iter().filter_map(|hold| self::hold(reading, &hold.value)).collect();
     let anchors = raw.anchors.iter().filter_map(|anchor| self::anchor(reading, anchor)).collect();
@@ -179,8 +172,8 @@ pub(super) fn check(reading: &mut Reading<'_>, raw: Option<&RawLedger>) -> Optio
     let witnesses = witnesses.collect();
     let witness_for = raw.witness_for.iter().filter_map(|key| verifier_key(reading, key, false)).collect();
     Some(LedgerSettings {
-        before_upstream_from_tier: before?,
-        unwaited_to_tier: unwaited?,
+        before_upstream_from_tier: before? as u8,
+        unwaited_to_tier: unwaited? as u8,
         keep_days: raw.keep_days.as_ref().map(|days| days.value),
         anchors,
         witnesses,

@@ -71,7 +71,7 @@ pub(super) fn retry_budget(reading: &mut Reading<'_>, raw: &RawRetryBudget) -> O
 }
 
 /// What is written, or the default; `None`, and a problem that says `wrong` of the key, where it is out of the range.
-fn within<T: PartialOrd + Display>(
+pub(super) fn within<T: PartialOrd + Display>(
     reading: &mut Reading<'_>,
     (key, wrong): (&str, &str),
     written: Option<Spanned<T>>,

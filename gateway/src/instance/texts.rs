@@ -4,15 +4,15 @@
 //! again, and one that does not fit its name is not read.
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Read as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    fs::{self, File},
+    io::{self, Read as _},
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
 };
 
 use sha2::{Digest as _, Sha256};
 
-use crate::keys::hex;
+use crate::keys::{hex, replace_file};
 
 /// No text that a gateway reads is larger.
 const MOST_BYTES: u64 = 64 << 20;
@@ -39,12 +39,7 @@ impl Texts {
         if !self.0.is_dir() {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.0)?;
         }
-        let beside = self.0.join(format!("{digest}.new"));
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&beside, self.0.join(&digest))?;
-        File::open(&self.0)?.sync_all()?;
+        replace_file(&self.0.join(&digest), text.as_bytes())?;
         Ok(digest)
     }
 

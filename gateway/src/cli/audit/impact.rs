@@ -10,7 +10,7 @@ use super::{
     document::{Cell, Document, Table},
     join::Told,
     recorded::Recorded,
-    standing::{Standing, standing},
+    standing,
 };
 use crate::settle::replay;
 
@@ -69,16 +69,8 @@ pub(super) fn run(args: &Impact, ask: &Ask) -> anyhow::Result<Document> {
         *rested.entry(row).or_default() += 1;
     }
     let mut document = ask.document(&format!("What rests on `{}`", args.id.escape_debug()));
-    match standing(&recorded, &args.id) {
-        Some(Standing { kind, by, reason, from, until }) => document.facts.extend([
-            ("kind", Cell::from(kind)),
-            ("stands_for_it", by.into()),
-            ("reason", Cell::text(reason)),
-            ("since", from.to_string().into()),
-            ("until", until.to_string().into()),
-        ]),
-        None => document.facts.push(("kind", "not in any text that is kept".into())),
-    }
+    let names = ["kind", "stands_for_it", "reason", "since", "until"];
+    document.facts.extend(names.into_iter().zip(standing::cells(&recorded, &args.id)));
     document.facts.extend([
         ("requests", Cell::Count(requests)),
         ("requests_that_fall_without_it", fall.into()),

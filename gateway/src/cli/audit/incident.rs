@@ -9,7 +9,7 @@ use super::{
     document::{Cell, Document, Table},
     join::{Entry, Told},
     recorded::Recorded,
-    standing::{Standing, standing},
+    standing,
     which::Which,
 };
 
@@ -104,12 +104,8 @@ pub(super) fn run(args: &Incident, ask: &Ask) -> anyhow::Result<Document> {
     covered.rows = covers
         .into_iter()
         .map(|(id, span)| {
-            let row = match standing(&recorded, &id) {
-                Some(Standing { kind, by, reason, until, .. }) => {
-                    [kind.into(), by.into(), Cell::text(reason), until.to_string().into()]
-                }
-                None => ["not in any text that is kept".into(), Cell::None, Cell::None, Cell::None],
-            };
+            let [kind, by, reason, _, until] = standing::cells(&recorded, &id);
+            let row = [kind, by, reason, until];
             std::iter::once(id.into()).chain(row).chain(span.cells()).collect()
         })
         .collect();

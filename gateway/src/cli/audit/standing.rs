@@ -2,25 +2,35 @@
 
 use catalog::{Catalog, Date};
 
-use super::recorded::Recorded;
+use super::{document::Cell, recorded::Recorded};
 
 /// What stands behind an allowance.
 #[derive(Debug)]
-pub(super) struct Standing {
+struct Standing {
     /// `waiver`, `agreement`, `attestation` or `clarification`.
-    pub(super) kind: &'static str,
+    kind: &'static str,
     /// Who stands for it.
-    pub(super) by: String,
+    by: String,
     /// Why, or where it is written.
-    pub(super) reason: Option<String>,
+    reason: Option<String>,
     /// Its first day.
-    pub(super) from: Date,
+    from: Date,
     /// Its last day.
-    pub(super) until: Date,
+    until: Date,
+}
+
+/// What stands behind an id, as the cells of a row: kind, who stands for it, why, from when, until when.
+pub(super) fn cells(recorded: &Recorded, id: &str) -> [Cell; 5] {
+    match standing(recorded, id) {
+        Some(Standing { kind, by, reason, from, until }) => {
+            [kind.into(), by.into(), Cell::text(reason), from.to_string().into(), until.to_string().into()]
+        }
+        None => ["not in any text that is kept".into(), Cell::None, Cell::None, Cell::None, Cell::None],
+    }
 }
 
 /// The newest text that has it says it.
-pub(super) fn standing(recorded: &Recorded, id: &str) -> Option<Standing> {
+fn standing(recorded: &Recorded, id: &str) -> Option<Standing> {
     let configs = recorded.activated().iter().rev().map(|one| recorded.catalog(&one.activated.config));
     configs.filter_map(Result::ok).find_map(|catalog| of(&catalog, id))
 }

@@ -10,7 +10,7 @@ use super::{
     document::{Cell, Document, Table},
     join::{Entry, Told},
     recorded::Recorded,
-    standing::{Standing, standing},
+    standing,
     which::Which,
 };
 
@@ -158,12 +158,7 @@ fn rests_on(recorded: &Recorded, relied: BTreeMap<String, u64>) -> Table {
     table.rows = relied
         .into_iter()
         .map(|(id, requests)| {
-            let row = match standing(recorded, &id) {
-                Some(Standing { kind, by, reason, from, until }) => {
-                    [kind.into(), by.into(), Cell::text(reason), from.to_string().into(), until.to_string().into()]
-                }
-                None => ["not in any text that is kept".into(), Cell::None, Cell::None, Cell::None, Cell::None],
-            };
+            let row = standing::cells(recorded, &id);
             std::iter::once(id.into()).chain(row).chain([requests.into()]).collect()
         })
         .collect();
