@@ -1,6 +1,9 @@
 //! `pointsman audit exceptions`: every waiver there was, what went through it, and whether it was relied on out of its time.
+//!
+//! A request that nothing tells the end of, as after a crash, counts for every waiver that one of its candidates rests on: a
+//! waiver never seems less used than it was.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use catalog::{Date, Waiver};
 use clap::Args;
@@ -29,9 +32,10 @@ pub(super) struct Exceptions {
 #[derive(Default)]
 struct Used {
     requests: u64,
+    unended: u64,
     last: u64,
     out_of_time: u64,
-    contexts: std::collections::BTreeSet<String>,
+    contexts: BTreeSet<String>,
 }
 
 /// Whether a waiver may be relied on that day.
@@ -46,11 +50,15 @@ pub(super) fn run(args: &Exceptions, ask: &Ask) -> anyhow::Result<Document> {
         let told = told?;
         recorded.take(&told);
         let Told::Request(entry) = told else { continue };
-        let Some(licensed) = entry.licensed().filter(|licensed| !licensed.rests_on.is_empty()) else { continue };
+        let ids: BTreeSet<_> = entry.may_rest_on().flat_map(|licensed| &licensed.rests_on).collect();
+        if ids.is_empty() {
+            continue;
+        }
         let catalog = recorded.catalog(&entry.decision.config).ok();
-        for id in &licensed.rests_on {
+        for id in ids {
             let used = used.entry(id.to_string()).or_default();
             used.requests += 1;
+            used.unended += u64::from(entry.is_open());
             used.last = used.last.max(entry.decision.time);
             used.contexts.insert(entry.decision.context.to_string());
             let day = Date::of_unix_ms(entry.decision.time);
@@ -85,6 +93,7 @@ pub(super) fn run(args: &Exceptions, ask: &Ask) -> anyhow::Result<Document> {
             "created",
             "expires",
             "requests",
+            "unended",
             "at_most",
             "last_used",
             "used_out_of_time",
@@ -119,6 +128,7 @@ pub(super) fn run(args: &Exceptions, ask: &Ask) -> anyhow::Result<Document> {
             waiver.created.to_string().into(),
             waiver.expires.to_string().into(),
             used.requests.into(),
+            used.unended.into(),
             waiver.at_most_requests.map_or(Cell::None, Cell::Count),
             if used.requests == 0 { Cell::None } else { Cell::Time(used.last) },
             used.out_of_time.into(),

@@ -54,12 +54,17 @@ pub(super) fn run(args: &Incident, ask: &Ask) -> anyhow::Result<Document> {
     let mut callers: BTreeMap<[String; 3], Span> = BTreeMap::new();
     let mut places: BTreeMap<[String; 3], Span> = BTreeMap::new();
     let mut covers: BTreeMap<String, Span> = BTreeMap::new();
-    let (mut keys, mut uncovered) = (BTreeSet::new(), 0_u64);
+    let (mut keys, mut uncovered, mut unended) = (BTreeSet::new(), 0_u64, 0_u64);
     for told in ask.told()? {
         let told = told?;
         recorded.take(&told);
         let Told::Request(entry) = told else { continue };
-        if !entry.is_served() || !args.which.fits(&entry) {
+        if !(entry.is_served() || entry.is_open()) || !args.which.fits(&entry) {
+            continue;
+        }
+        if entry.is_open() {
+            // Nothing tells who served it, if anybody did.
+            unended += 1;
             continue;
         }
         all.add(&entry);
@@ -87,6 +92,7 @@ pub(super) fn run(args: &Incident, ask: &Ask) -> anyhow::Result<Document> {
         ("last", last),
         ("keys", Cell::Count(keys.len() as u64)),
         ("requests_that_nothing_covered", uncovered.into()),
+        ("requests_more_if_those_without_an_end_were_served", unended.into()),
     ]);
     let spans = |name, title, columns: [&'static str; 3], of: BTreeMap<[String; 3], Span>| {
         let columns: Vec<_> = columns.into_iter().chain(["requests", "first", "last"]).collect();

@@ -93,6 +93,18 @@ impl Entry {
         candidate.or(self.decision.refused.as_ref())
     }
 
+    /// The licence decisions that it may rest on: the one that counted, or those of all its candidates where nothing tells
+    /// how it ended.
+    pub(super) fn may_rest_on(&self) -> impl Iterator<Item = &CandidateRecord<'static>> {
+        let any = if self.is_open() { &self.decision.candidates[..] } else { &[] };
+        self.licensed().into_iter().chain(any)
+    }
+
+    /// Whether a candidate was to serve it and nothing tells how it ended: it runs, or its gateway was killed.
+    pub(super) fn is_open(&self) -> bool {
+        self.outcome.is_none() && self.decision.verdict == "serve"
+    }
+
     /// Whether a model answered.
     pub(super) fn is_served(&self) -> bool {
         self.deployment().is_some()
@@ -102,7 +114,7 @@ impl Entry {
     pub(in crate::cli) fn ended(&self) -> &str {
         match &self.outcome {
             Some(outcome) => &outcome.status,
-            None if self.decision.verdict == "serve" => "open",
+            None if self.is_open() => "open",
             None => &self.decision.verdict,
         }
     }
@@ -253,6 +265,10 @@ pub(in crate::cli) mod tests {
         assert_eq!(entries[1].deployment(), Some("b"));
         assert_eq!(entries[1].licensed().unwrap().deployment.as_deref(), Some("b"));
         assert_eq!(entries[0].licensed().unwrap().outcome, "deny");
+        // Nothing tells who served the last one.
+        let may_rest_on = |entry: &Entry| entry.may_rest_on().map(|of| of.deployment.clone()).collect::<Vec<_>>();
+        assert_eq!(may_rest_on(&entries[1]), [Some("b".into())]);
+        assert_eq!(may_rest_on(&entries[2]), [Some("a".into()), Some("b".into())]);
     }
 
     #[test]

@@ -44,16 +44,18 @@ impl Which {
     /// Whether a request is one of them.
     pub(super) fn fits(&self, entry: &Entry) -> bool {
         let decision = &entry.decision;
-        let licensed = entry.licensed();
         let among = |wanted: &[String], is: Option<&str>| {
             wanted.is_empty() || is.is_some_and(|is| wanted.iter().any(|wanted| wanted == is))
         };
         among(&self.context, Some(&decision.context))
             && among(&self.entity, decision.r#use.entity.as_deref())
             && among(&self.key, decision.key.as_deref())
-            && among(&self.model, licensed.map(|licensed| &*licensed.model))
-            && among(&self.license, licensed.map(|licensed| &*licensed.license))
-            && (self.tier.is_empty() || licensed.is_some_and(|licensed| self.tier.contains(&licensed.tier)))
+            && (self.model.is_empty() && self.license.is_empty() && self.tier.is_empty()
+                || entry.may_rest_on().any(|licensed| {
+                    among(&self.model, Some(&licensed.model))
+                        && among(&self.license, Some(&licensed.license))
+                        && (self.tier.is_empty() || self.tier.contains(&licensed.tier))
+                }))
             && among(&self.use_, Some(&decision.r#use.purpose))
             && among(&self.exposure, Some(&decision.r#use.exposure))
             && among(&self.purpose, Some(&decision.r#use.activity))
