@@ -3,6 +3,9 @@
 //! A fallback, a retry, a mirror, an answer that is given again: each serves something, and each of these things has a licence
 //! decision of its own in the record. What is looked for is a record that says otherwise.
 
+#[cfg(test)]
+mod fuzzed;
+
 use std::collections::HashMap;
 
 use super::{
@@ -111,7 +114,9 @@ fn look(entry: &Entry, given: &HashMap<String, Given>, mut finds: impl FnMut(&'s
             finds("sent-elsewhere", format!("it was sent to `{deployment}`, which was not decided"));
         }
     }
-    if outcome.answer_of.as_deref() != decision.answer_of.as_deref() {
+    // One that ended before it was given what was decided got nothing.
+    let got = outcome.answer_of.is_some() || entry.is_served();
+    if got && outcome.answer_of.as_deref() != decision.answer_of.as_deref() {
         finds("answer-not-decided", "the answer it was given again is not the one that was decided".to_owned());
     }
     if let Some(of) = &outcome.answer_of {
@@ -165,6 +170,12 @@ mod tests {
             (decided["answer_of"], ended["answer_of"]) = ("0".into(), "0".into());
         };
         assert!(found(again).is_empty());
+        assert_eq!(found(|decided, _| decided["answer_of"] = "0".into()), ["answer-not-decided"]);
+        let left = |decided: &mut serde_json::Value, ended: &mut serde_json::Value| {
+            decided["answer_of"] = "0".into();
+            (ended["status"], ended["deployment"]) = ("cancelled".into(), json!(null));
+        };
+        assert!(found(left).is_empty());
         assert_eq!(
             found(|decided, ended| {
                 again(decided, ended);
