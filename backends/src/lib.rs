@@ -1,7 +1,7 @@
 //! What a place is where a model can run, and what passes between it and the gateway.
 //!
 //! Holds the [`Backend`] trait, the [`Request`] that goes in, the [`Event`]s that come out, [`Usage`],
-//! [`BackendError`], the [`Breaker`] that leaves a place alone which keeps failing, and the [`Prefixes`] that places were
+//! [`BackendError`], what a place has counted itself ([`Tally`]), the [`Breaker`] that leaves a place alone which keeps failing, and the [`Prefixes`] that places were
 //! sent. It does no I/O and knows no engine, no host and no HTTP: an in-process engine and a remote host look the same
 //! from here.
 
@@ -18,6 +18,7 @@ mod object;
 mod payload;
 mod prefix;
 mod request;
+mod tally;
 mod usage;
 
 use std::{borrow::Borrow, fmt, future::Future, pin::Pin, sync::Arc};
@@ -35,6 +36,7 @@ pub use object::Object;
 pub use payload::{Payload, PayloadError, Rewrite, chooses};
 pub use prefix::{Asker, Chain, PlaceId, Prefix, Prefixes, conversation, digest, is_crowded};
 pub use request::{Input, Message, Part, Prompt, Request, Sampling, ToolUse};
+pub use tally::Tally;
 pub use usage::{Convention, Count, Counting, Usage, text_tokens};
 
 /// A boxed future, as object-safe async methods return.
@@ -61,6 +63,12 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// Whatever went wrong before the request was taken; nothing has been generated then, so another
     /// candidate may be tried where [`BackendError::try_next`] says so.
     fn generate(&self, request: Arc<Request>) -> BoxFuture<'_, Result<EventStream, BackendError>>;
+
+    /// What it has counted itself, asked now; one entry a counter that it stands for. Empty where it counts nothing that can
+    /// be read, or does not answer.
+    fn tally(&self) -> BoxFuture<'_, Vec<Tally>> {
+        Box::pin(std::future::ready(Vec::new()))
+    }
 }
 
 /// The id of a deployment: a model served at a place.

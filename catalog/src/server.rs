@@ -126,7 +126,7 @@ pub struct Server {
     pub note: Option<String>,
 }
 
-/// The names of gauges, the newest first; empty where it has none or none is known. A name may ask for labels:
+/// The names of gauges and counters, the newest first; empty where it has none or none is known. A name may ask for labels:
 /// `name{label=value}`. Series of one name are added up, and of the fullest cache the share counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -143,6 +143,25 @@ pub struct Metrics {
     /// Prompt tokens that were found in the cache, or their share; told to people only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_hits: Option<String>,
+    /// Requests that it finished since it began, a counter.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub finished: Vec<String>,
+    /// Tokens of prompts since then, likewise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prompt_tokens: Vec<String>,
+    /// Tokens generated since then, likewise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub completion_tokens: Vec<String>,
+    /// When it began, in Unix seconds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub began: Vec<String>,
+}
+
+impl Metrics {
+    /// Whether it counts what it did.
+    pub fn count(&self) -> bool {
+        ![&self.finished, &self.prompt_tokens, &self.completion_tokens].into_iter().all(Vec::is_empty)
+    }
 }
 
 /// How a request names the adapter that it is for.

@@ -6,6 +6,7 @@
 //! | `activate` | before a configuration serves: its digests, and where its texts are ([`texts`]) |
 //! | `refuse` | a new configuration was wrong, and the one before serves on |
 //! | `heartbeat` | every ten seconds, so that silence shows |
+//! | `tally` | at the start, each hour, around an activation and at the end: what engines and servers have counted ([`crate::tally`]) |
 //! | `prune` | before records that are old enough go |
 //! | `stop` | when it ended in good order; a `start` without one before it follows a crash |
 //!
@@ -15,6 +16,7 @@
 pub mod texts;
 
 use std::{
+    collections::BTreeMap,
     io,
     path::Path,
     time::{Duration, Instant},
@@ -75,6 +77,13 @@ pub enum Event {
     },
     /// It lives.
     Heartbeat,
+    /// What places have counted themselves.
+    Tally {
+        /// The counters.
+        sources: Vec<SourceTally>,
+        /// Deployments, and the counters that count what they are asked for.
+        deployments: BTreeMap<String, Vec<String>>,
+    },
     /// Records that are old enough go.
     Prune {
         /// The first record that may stay: those before it go, as far as whole segments of them are.
@@ -86,6 +95,30 @@ pub enum Event {
     },
     /// It ended in good order.
     Stop,
+}
+
+/// What one counter says; see [`backends::Tally`]. Times are Unix milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceTally {
+    /// What counts.
+    pub source: String,
+    /// When it was asked.
+    pub at: u64,
+    /// When it began to count.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub since: Option<u64>,
+    /// Requests that it finished.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub requests: Option<u64>,
+    /// Tokens of prompts.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub prompt_tokens: Option<u64>,
+    /// Tokens generated.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub completion_tokens: Option<u64>,
+    /// Whether it counts as the gateway does.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub exact: bool,
 }
 
 /// The texts that a gateway decides by.
@@ -215,8 +248,8 @@ impl Instance {
         Ok(())
     }
 
-    /// Nobody waits for it, and a ledger that takes nothing more says so elsewhere.
-    fn say(&self, event: Event) {
+    /// Records something that nobody waits for; a ledger that takes nothing more says so elsewhere.
+    pub fn say(&self, event: Event) {
         if let Err(error) = self.ledger.append(&self.record(event)) {
             tracing::debug!(%error, "a record of the gateway itself could not be written");
         }

@@ -54,6 +54,7 @@ pub mod route;
 pub mod runtime;
 pub mod settle;
 pub mod stack;
+pub mod tally;
 pub mod tokens;
 pub mod whoami;
 pub mod wire;

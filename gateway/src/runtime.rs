@@ -40,7 +40,7 @@ use crate::{
     quota::Quotas,
     respond::error::ApiError,
     route::{caps::Caps, waiting::Waiting},
-    settle,
+    settle, tally,
     tokens::Tokens,
     wire::models::Model,
 };
@@ -594,8 +594,12 @@ impl Gateway {
         .unwrap_or_else(|error| Err(format!("loading failed: {error}")));
         match loaded {
             Ok(Some(runtime)) => {
+                let (runtime, before) = (Arc::new(runtime), self.runtime());
                 let digest = runtime.config.digest.clone();
-                self.runtime.store(Arc::new(runtime));
+                // Counters of places that go are read for the last time, and those of new ones begin to count.
+                tally::record(&before, &self.instance).await;
+                self.runtime.store(Arc::clone(&runtime));
+                tally::record(&runtime, &self.instance).await;
                 observe::reloaded(true);
                 tracing::info!(config = digest, "configuration reloaded");
                 Ok(digest)

@@ -26,6 +26,7 @@ mod proxy;
 mod questions;
 mod quotas;
 mod readme;
+mod reconcile;
 mod sealed;
 mod spoken;
 mod tasks;

@@ -14,7 +14,7 @@ use std::{
 };
 
 use backends::{
-    Backend, BackendError, BackendId, BoxFuture, EventStream, Input, Load, Probe, Prompt, Request, ToolChoice,
+    Backend, BackendError, BackendId, BoxFuture, EventStream, Input, Load, Probe, Prompt, Request, Tally, ToolChoice,
 };
 use futures_util::stream;
 use kernels::Isa;
@@ -244,6 +244,12 @@ impl Backend for Engine {
 
     fn load(&self, _probe: &Probe<'_>) -> Load {
         self.scheduler.load()
+    }
+
+    /// Requests that ended well; one whose caller left before counts nowhere.
+    fn tally(&self) -> BoxFuture<'_, Vec<Tally>> {
+        let source = format!("engine:{}", self.id.as_str());
+        Box::pin(std::future::ready(vec![self.scheduler.tally(source)]))
     }
 
     fn generate(&self, request: Arc<Request>) -> BoxFuture<'_, Result<EventStream, BackendError>> {

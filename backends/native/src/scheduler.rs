@@ -25,10 +25,10 @@ use std::{
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst},
     },
     thread::{self, JoinHandle, Thread},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
-use backends::{BackendError, EventStream, Load};
+use backends::{BackendError, EventStream, Load, Tally, Usage};
 
 use crate::{
     model::{Runner, Token},
@@ -69,6 +69,7 @@ impl Steps for Runner {
 /// The way in for other threads.
 pub(crate) struct Scheduler {
     shared: Arc<Shared>,
+    since: SystemTime,
     thread: Option<JoinHandle<()>>,
     max_queued: u32,
     slots: u32,
@@ -84,6 +85,10 @@ struct Shared {
     queued: AtomicU32,
     /// A decayed mean of how long a choice takes, in milliseconds.
     service_ms: AtomicU64,
+    /// Of requests that ended well: how many, and their tokens.
+    finished: AtomicU64,
+    prompt_tokens: AtomicU64,
+    completion_tokens: AtomicU64,
     worker: Mutex<Option<Thread>>,
 }
 
@@ -92,6 +97,13 @@ impl Shared {
     fn inbox(&self) -> MutexGuard<'_, Vec<Open>> {
         // Nothing that panics happens under it.
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a request that ended well.
+    fn finished(&self, usage: &Usage) {
+        self.finished.fetch_add(1, SeqCst);
+        self.prompt_tokens.fetch_add(usage.prompt_tokens, SeqCst);
+        self.completion_tokens.fetch_add(usage.completion_tokens, SeqCst);
     }
 
     /// Makes the loop look around. To be called after the change that it should see.
@@ -119,7 +131,7 @@ impl Scheduler {
             Loop::new(model, (*tokenizer).as_ref(), its).run();
         })?;
         *shared.worker.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread.thread().clone());
-        Ok(Self { shared, thread: Some(thread), max_queued, slots })
+        Ok(Self { shared, since: SystemTime::now(), thread: Some(thread), max_queued, slots })
     }
 
     /// Takes the choices of a request, or none of them.
@@ -150,6 +162,20 @@ impl Scheduler {
             running: self.shared.running.load(SeqCst),
             queued: self.shared.queued.load(SeqCst),
             ..Load::IDLE
+        }
+    }
+
+    /// What ended well since it began, under the name of what counts.
+    pub(crate) fn tally(&self, source: String) -> Tally {
+        let Shared { finished, prompt_tokens, completion_tokens, .. } = &*self.shared;
+        Tally {
+            source,
+            at: SystemTime::now(),
+            since: Some(self.since),
+            requests: Some(finished.load(SeqCst)),
+            prompt_tokens: Some(prompt_tokens.load(SeqCst)),
+            completion_tokens: Some(completion_tokens.load(SeqCst)),
+            exact: true,
         }
     }
 

@@ -33,7 +33,7 @@ mod trial;
 
 use std::sync::Arc;
 
-use backends::{Backend, BackendError, BackendId, BoxFuture, Class, EventStream, Load, Probe, Request};
+use backends::{Backend, BackendError, BackendId, BoxFuture, Class, EventStream, Load, Probe, Request, Tally};
 
 pub(crate) use self::roster::{Change, Roster};
 pub use self::roster::{EJECTED, ENDPOINTS};
@@ -86,6 +86,15 @@ impl Backend for Fleet {
     /// of them is free. Before the first look for endpoints is over it counts as healthy: requests wait for that look.
     fn load(&self, probe: &Probe<'_>) -> Load {
         self.roster.load(probe)
+    }
+
+    /// Those of all endpoints.
+    fn tally(&self) -> BoxFuture<'_, Vec<Tally>> {
+        Box::pin(async move {
+            let endpoints = self.roster.endpoints();
+            let asked = endpoints.iter().map(|endpoint| endpoint.backend.tally());
+            futures_util::future::join_all(asked).await.concat()
+        })
     }
 
     fn generate(&self, request: Arc<Request>) -> BoxFuture<'_, Result<EventStream, BackendError>> {

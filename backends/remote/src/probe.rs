@@ -15,6 +15,7 @@
 
 mod listing;
 mod metrics;
+mod tally;
 
 use std::{
     sync::{
@@ -33,6 +34,7 @@ use tokio::{
     time::{Instant, sleep, sleep_until, timeout},
 };
 
+pub(crate) use self::tally::tally;
 use self::{listing::Listing, metrics::Selector};
 
 /// How long one question may take.

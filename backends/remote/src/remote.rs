@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use backends::{
     Api, Backend, BackendError, BackendId, BoxFuture, EventStream, Input, Load, Payload, PlaceId, Probe, Request,
-    Rewrite,
+    Rewrite, Tally,
 };
 use bytes::Bytes;
 use catalog::Dialect;
@@ -19,7 +19,7 @@ use crate::{
     client::NotSent,
     gauge::{Gauge, Running},
     named,
-    probe::{Prober, Question},
+    probe::{Prober, Question, tally},
     quota::Quota,
     reader::Reader,
     refusal,
@@ -46,11 +46,12 @@ pub struct Remote {
     checked: Checked,
     running: Gauge,
     quota: Quota,
+    asked: Arc<Asked>,
     prober: Prober,
 }
 
 /// Where a place is asked how it is.
-#[derive(Clone)]
+#[derive(Debug)]
 struct Asked {
     client: Client,
     headers: HeaderMap,
@@ -85,8 +86,9 @@ impl Remote {
             metrics: checked.metrics.clone(),
             models: checked.models.clone(),
         });
+        let asks = Arc::clone(&asked);
         let prober = Prober::start(&id, &target.name, &target.probing, move |question| {
-            let asked = Arc::clone(&asked);
+            let asked = Arc::clone(&asks);
             async move { asked.get(question).await }
         });
         Ok(Self {
@@ -97,6 +99,7 @@ impl Remote {
             checked,
             running: Gauge::default(),
             quota,
+            asked,
             prober,
         })
     }
@@ -287,6 +290,15 @@ impl Backend for Remote {
             throttled_for: quota.closed,
             quota_left: quota.left,
         }
+    }
+
+    fn tally(&self) -> BoxFuture<'_, Vec<Tally>> {
+        Box::pin(async move {
+            let Some((address, names)) = self.target.probing.metrics.as_ref().filter(|(_, names)| names.count()) else {
+                return Vec::new();
+            };
+            Vec::from_iter(tally(address, names, self.asked.get(Question::Metrics)).await)
+        })
     }
 
     fn generate(&self, request: Arc<Request>) -> BoxFuture<'_, Result<EventStream, BackendError>> {

@@ -82,6 +82,8 @@ pub(crate) struct State {
     connections: AtomicUsize,
     /// Answers so far to what was posted.
     answers: AtomicUsize,
+    /// Generations so far that nothing failed in.
+    finished: AtomicUsize,
 }
 
 impl std::fmt::Debug for State {
@@ -235,6 +237,7 @@ impl State {
             gauge: Gauge::new(),
             connections: AtomicUsize::new(0),
             answers: AtomicUsize::new(0),
+            finished: AtomicUsize::new(0),
         }
     }
 
@@ -277,6 +280,11 @@ impl State {
                 return Ok(sized(200, Bytes::from_static(br#"{"tokenizer_class":"Scripted"}"#), open));
             }
             (Method::GET, "/v1/models") => return Ok(sized(200, self.models().to_string().into(), open)),
+            (Method::GET, "/metrics") if self.script.counts => {
+                let finished = self.finished.load(Ordering::Relaxed);
+                let text = format!("vllm:request_success_total{{finished_reason=\"stop\"}} {finished}.0\n");
+                return Ok(sized(200, text.into(), open));
+            }
             (Method::POST, path) => return self.task(path, &body, open).await,
             _ => return Ok(refuse(404, UNKNOWN_PATH, open)),
         };
@@ -320,6 +328,9 @@ impl State {
                 let words: Vec<&str> = texts.iter().flat_map(|text| text.split_whitespace()).collect();
                 locked(&self.prompts).take(&words, self.script.cached_blocks)
             };
+        }
+        if fault.is_none() {
+            self.finished.fetch_add(1, Ordering::Relaxed);
         }
         match reply(api, &ask, fault, &self.script, open) {
             Reply::Response(delay, response) => {

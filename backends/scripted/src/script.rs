@@ -19,6 +19,8 @@ pub struct Script {
     /// How many blocks of 16 words its cache of prompts keeps; answers then tell how much of the prompt was cached. 0 is no
     /// cache.
     pub cached_blocks: usize,
+    /// Whether it tells at `/metrics` how many generations it finished, as vLLM does.
+    pub counts: bool,
 }
 
 impl Script {
@@ -38,6 +40,7 @@ impl Default for Script {
             record: 1024,
             fast: false,
             cached_blocks: 0,
+            counts: false,
         }
     }
 }

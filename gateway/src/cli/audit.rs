@@ -14,6 +14,7 @@ mod incident;
 pub(super) mod join;
 mod obligations;
 mod questions;
+mod reconcile;
 mod recorded;
 mod replay;
 mod report;
@@ -84,6 +85,7 @@ enum Command {
     Obligations(obligations::Obligations),
     Health(health::Health),
     Impact(impact::Impact),
+    Reconcile(reconcile::Reconcile),
     /// Look for requests that were served something else than was decided for them; there must be none
     Crossings,
     /// Tell which texts decided from when to when, what changed in them, and what traffic they had
@@ -134,6 +136,7 @@ pub(super) fn run(args: &Audit) -> anyhow::Result<bool> {
         Command::Health(args) => good(health::run(args, &ask)?),
         Command::Impact(args) => good(impact::run(args, &ask)?),
         Command::Obligations(args) => obligations::run(args, &ask)?,
+        Command::Reconcile(args) => reconcile::run(args, &ask)?,
         Command::Crossings => crossings::run(&ask)?,
         Command::History => good(history::run(&ask)?),
         Command::Replay => replay::run(&ask)?,

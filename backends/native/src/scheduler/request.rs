@@ -113,6 +113,8 @@ impl Open {
         self.send(Event::Finish { index, reason });
         self.left -= 1;
         if self.left == 0 {
+            // Before it is told, so that whoever has been told finds it counted.
+            self.flow.shared.finished(&self.usage);
             self.send(Event::Usage(self.usage));
             self.ended = true;
         }

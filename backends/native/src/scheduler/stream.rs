@@ -19,7 +19,7 @@ use super::{Shared, request::Item};
 pub(super) struct Flow {
     /// The loop waits for this reader.
     pub(super) stalled: AtomicBool,
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 impl Flow {

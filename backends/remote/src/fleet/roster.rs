@@ -217,7 +217,7 @@ impl Roster {
         }
     }
 
-    #[cfg(test)]
+    /// Those that there are now.
     pub(super) fn endpoints(&self) -> Arc<Vec<Endpoint>> {
         self.endpoints.load_full()
     }

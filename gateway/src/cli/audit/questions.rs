@@ -97,6 +97,11 @@ const QUESTIONS: &[(&str, &str, &str)] = &[
         "pointsman-audit verify LEDGER --key KEY --anchors FOLDER --receipts FILE",
     ),
     (
+        "auditor",
+        "Did anybody use our engines and servers by another way than the gateway?",
+        "pointsman audit reconcile",
+    ),
+    (
         "incident",
         "Since when, how often and by whom was this licence used in public, what is to be shut off, what covered it?",
         "pointsman audit incident --license LICENSE --exposure public",
