@@ -22,7 +22,7 @@ use crate::{
     quota::{self, book::Book},
     retention,
     runtime::{Gateway, Runtime, Source, UPKEEP},
-    stack,
+    stack, subjects,
 };
 
 /// Serve requests until told to stop
@@ -97,6 +97,7 @@ async fn serve(source: Source, config: config::Config) -> anyhow::Result<(Ledger
     tokio::spawn(async move { instance.beat().await });
     tokio::spawn(anchors::tell_all(Arc::clone(&gateway)));
     tokio::spawn(retention::keep_to(Arc::clone(&gateway)));
+    tokio::spawn(subjects::follow(Arc::clone(&gateway)));
     let joined = fleet::join(&gateway)?;
     let quotas = &gateway.runtime().quotas;
     if !quotas.book().is_shared() {
