@@ -18,6 +18,7 @@ mod import;
 mod keys;
 mod license;
 mod mock;
+mod privacy;
 mod prove;
 mod serve;
 mod test;
@@ -52,6 +53,7 @@ Examples:
   pointsman import litellm config.yaml --out .     a configuration and policies out of LiteLLM's
   pointsman keys new --config pointsman.yaml --team support --context bot
   pointsman audit report --since 2026-11-01        what was asked, served and refused
+  pointsman privacy inventory                      which personal data is kept, until when, and how it is erased
 
 Exit status: 0 all is well, 1 something is wrong and was said, 2 the command line itself is wrong.";
 
@@ -80,6 +82,7 @@ enum Command {
     Keys(keys::Keys),
     // The largest by far.
     Audit(Box<audit::Audit>),
+    Privacy(privacy::Privacy),
     Mock(mock::Mock),
 }
 
@@ -100,6 +103,7 @@ pub fn main() -> ExitCode {
         Command::Import(args) => import::run(&args),
         Command::Keys(args) => keys::run(&args),
         Command::Audit(args) => audit::run(&args),
+        Command::Privacy(args) => privacy::run(&args),
         Command::Mock(args) => mock::run(&args).map(|()| true),
     };
     match result {

@@ -45,7 +45,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::load::{BUILT_IN, default_policies, of_catalog};
 pub use self::{
     environment::Environment,
-    ledger::{Anchor, AnchorPlace, Hold, LedgerSettings, Wait, Witness},
+    ledger::{Anchor, AnchorPlace, Hold, Kept, LedgerSettings, Wait, Witness},
     load::{DATA_DIR, Outline, load, outline},
     schema::schema,
     watch::{Watch, WatchError, Watched, watch},
@@ -414,6 +414,10 @@ pub struct DeclaredFacts {
     pub headers: Vec<String>,
     /// Entries of a request's `metadata`.
     pub metadata: Vec<String>,
+    /// Those of the headers whose values are personal.
+    pub personal_headers: Vec<String>,
+    /// Those of the entries, likewise.
+    pub personal_metadata: Vec<String>,
 }
 
 /// Who is let in.

@@ -139,8 +139,11 @@ mod tests {
     #[test]
     fn only_declared_values_are_gathered_and_none_that_is_too_long() {
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        let declared =
-            DeclaredFacts { headers: names(&["x-tier", "x-long", "x-absent"]), metadata: names(&["project", "n"]) };
+        let declared = DeclaredFacts {
+            headers: names(&["x-tier", "x-long", "x-absent"]),
+            metadata: names(&["project", "n"]),
+            ..DeclaredFacts::default()
+        };
         let mut headers = HeaderMap::new();
         headers.append("X-Tier", "gold".parse().unwrap());
         headers.append("X-Tier", "silver".parse().unwrap());

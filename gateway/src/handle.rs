@@ -179,7 +179,8 @@ impl Bare<'_> {
                 }
             }
         }
-        let asked = Asked { api, id, shadow_of: None, answer_of: None, caller: &caller, facts: &facts };
+        let named = settle::named(&gateway.subjects, &runtime.config, &caller, &facts).await?;
+        let asked = Asked { api, id, shadow_of: None, answer_of: None, caller: &caller, facts: &facts, named: &named };
         let mut leave = None;
         if refusal.is_none() {
             let route = [plan.route.as_deref(), plan.arm.as_deref()];
@@ -209,8 +210,8 @@ impl Bare<'_> {
         let request = Arc::new(backends::Request { cache_salt, prefix, session, ..decoded.request });
         if let Some(shadow) = plan.shadow.take() {
             let (gateway, runtime, request) = (Arc::clone(gateway), Arc::clone(&runtime), Arc::clone(&request));
-            let (of, caller, facts) = (id.to_owned(), caller.clone(), facts.clone());
-            Mirrored { gateway, runtime, api, of, caller, facts, plan: *shadow, request }.send();
+            let (of, caller, facts, named) = (id.to_owned(), caller.clone(), facts.clone(), named.clone());
+            Mirrored { gateway, runtime, api, of, caller, facts, named, plan: *shadow, request }.send();
         }
         let mut quota_left = HeaderMap::new();
         pass.tell(api, &mut quota_left);

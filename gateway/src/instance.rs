@@ -8,6 +8,7 @@
 //! | `heartbeat` | every ten seconds, so that silence shows |
 //! | `tally` | at the start, each hour, around an activation and at the end: what engines and servers have counted ([`crate::tally`]) |
 //! | `prune` | before records that are old enough go |
+//! | `erase` | once pseudonyms stand for nobody any more ([`crate::subjects`]) |
 //! | `stop` | when it ended in good order; a `start` without one before it follows a crash |
 //!
 //! JSON as the records of requests are ([`crate::settle::record`]), told apart by `kind`. A decision names its configuration by the
@@ -32,7 +33,7 @@ use crate::{
 };
 
 /// How often a gateway says that it lives.
-const HEARTBEAT: Duration = Duration::from_secs(10);
+pub const HEARTBEAT: Duration = Duration::from_secs(10);
 
 /// The most bytes of a report that a record keeps.
 const MOST_OF_REPORT: usize = 4 << 10;
@@ -92,6 +93,16 @@ pub enum Event {
         older_than: u64,
         /// The holds that were heeded.
         holds: Vec<String>,
+    },
+    /// Pseudonyms stand for nobody any more. Whose they were is said nowhere.
+    Erase {
+        /// How many since the last record of this kind.
+        pseudonyms: u64,
+        /// How many ever were: a record of the same total says the same again.
+        total: u64,
+        /// The holds that were passed over.
+        #[serde(skip_serializing_if = "Vec::is_empty", default)]
+        despite_holds: Vec<String>,
     },
     /// It ended in good order.
     Stop,

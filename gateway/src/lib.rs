@@ -18,7 +18,8 @@
 //!
 //! [`handle`] is these steps as one function, [`stack`] the layers around it on one page, [`runtime`] what one
 //! loaded configuration is, [`instance`] what the ledger says of the gateway itself,
-//! [`anchors`] who else holds on to it, [`retention`] how long it keeps records.
+//! [`anchors`] who else holds on to it, [`retention`] how long it keeps records, [`subjects`] who stands behind the pseudonyms
+//! in them.
 //!
 //! # What holds always
 //!
@@ -54,6 +55,7 @@ pub mod route;
 pub mod runtime;
 pub mod settle;
 pub mod stack;
+pub mod subjects;
 pub mod tally;
 pub mod tokens;
 pub mod whoami;

@@ -1,6 +1,7 @@
 //! Removes records that are older than they have to be kept, in whole segments, and keeps those that a hold names.
 //!
-//! Their hashes stay, so every record that is left can still be proved, and what went is on record before it goes.
+//! Their hashes stay, so every record that is left can still be proved, and what went is on record before it goes. Who stood
+//! behind their pseudonyms goes after them, an epoch at a time.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -12,6 +13,7 @@ use crate::{
     instance::{Event, Instance},
     runtime::Gateway,
     settle::now_ms,
+    subjects,
 };
 
 /// How often it is looked.
@@ -50,12 +52,28 @@ fn prune(
     let segments = ledger::segments(folder).map_err(|error| error.to_string())?;
     let timed = segments.iter().map(|segment| Ok((segment.first, time_of(folder, segment)?)));
     let timed = timed.collect::<Result<Vec<_>, String>>()?;
-    let Some(before) = before(&timed, cutoff, &settings.holds) else { return Ok(None) };
+    let Some(before) = before(&timed, cutoff, &settings.holds) else {
+        forget(folder, timed.first())?;
+        return Ok(None);
+    };
     let holds = settings.holds.iter().map(|hold| hold.name.clone()).collect();
     let event = Event::Prune { before, older_than: cutoff, holds };
     instance.recorded(event).map_err(|error| error.to_string())?;
     ledger.prune(before).map_err(|error| error.to_string())?;
+    forget(folder, timed.iter().find(|(first, _)| *first == before))?;
     Ok(Some(before))
+}
+
+/// Forgets who was behind pseudonyms, in epochs that were over a day and more before the oldest segment that is kept: a record
+/// in it may be a little older than its first.
+fn forget(folder: &Path, oldest: Option<&(u64, Option<u64>)>) -> Result<(), String> {
+    let Some((_, Some(begins))) = oldest else { return Ok(()) };
+    match subjects::forget_before(folder, begins.saturating_sub(DAY_MS)) {
+        Ok(0) => {}
+        Ok(epochs) => tracing::info!(epochs, "the subjects of epochs without records were removed"),
+        Err(error) => return Err(error.to_string()),
+    }
+    Ok(())
 }
 
 /// The first record that stays, of segments by their first record and its time; none where nothing goes.
@@ -107,6 +125,24 @@ mod tests {
         assert_eq!(before(&segments, 99 * DAY_MS, &[hold("1970-01-01", None)]), None);
         assert_eq!(before(&segments, 99 * DAY_MS, &[hold("1971-01-01", Some("1971-01-02"))]), Some(30));
         assert_eq!(before(&[(0, day(0)), (10, None), (20, day(9))], 99 * DAY_MS, &[]), None, "what says no time stays");
+    }
+
+    #[test]
+    fn who_stood_behind_pseudonyms_is_forgotten_once_no_record_of_the_epoch_is_left() {
+        let ledger = tempfile::tempdir().unwrap();
+        let (old, new) = ("1970-01-01_1970-01-30.jsonl", "1970-01-31_1970-03-01.jsonl");
+        let folder = subjects::folder(ledger.path());
+        std::fs::create_dir(&folder).unwrap();
+        for epoch in [old, new] {
+            std::fs::write(folder.join(epoch), "").unwrap();
+        }
+        let left = |begins: Option<u64>| {
+            forget(ledger.path(), Some(&(7, begins))).unwrap();
+            [old, new].map(|epoch| folder.join(epoch).exists())
+        };
+        assert_eq!(left(None), [true, true], "what says no time stays");
+        assert_eq!(left(Some(31 * DAY_MS - 1)), [true, true], "a record may be a little older than the first");
+        assert_eq!(left(Some(31 * DAY_MS)), [false, true]);
     }
 
     #[test]

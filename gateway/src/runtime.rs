@@ -40,7 +40,9 @@ use crate::{
     quota::Quotas,
     respond::error::ApiError,
     route::{caps::Caps, waiting::Waiting},
-    settle, tally,
+    settle,
+    subjects::{self, Subjects},
+    tally,
     tokens::Tokens,
     wire::models::Model,
 };
@@ -58,6 +60,8 @@ pub struct Gateway {
     pub ledger: Ledger,
     /// This run of the gateway, as that record has it.
     pub instance: Arc<Instance>,
+    /// Who stands behind the pseudonyms of that record.
+    pub subjects: Arc<Subjects>,
     /// The witness that it is for other logs.
     pub witness: Arc<anchors::witness::Own>,
     /// Room for requests that are mirrored.
@@ -529,11 +533,13 @@ impl Gateway {
         metrics: PrometheusHandle,
     ) -> Self {
         let files = Files::new(runtime.config.data_dir.join("files"), runtime.config.limits.files_bytes);
+        let subjects = Arc::new(Subjects::of(&runtime.config.data_dir.join("ledger")));
         Self {
             batches: Batches::new(files),
             runtime: ArcSwap::from_pointee(runtime),
             ledger,
             instance: Arc::new(instance),
+            subjects,
             witness: Arc::default(),
             shadows: Arc::new(Semaphore::new(shadow::MOST)),
             metrics,
@@ -553,12 +559,14 @@ impl Gateway {
         self.runtime.load_full()
     }
 
-    /// Loads the configuration again and serves it from the next request on; its digest.
+    /// Loads the configuration again and serves it from the next request on; its digest. Whoever was erased from the ledger's
+    /// subjects is forgotten first.
     ///
     /// # Errors
     /// The report of what is wrong with it; the last good one stays.
     pub async fn reload(&self) -> Result<String, String> {
         let _one = self.reloading.lock().await;
+        subjects::heed(&self.subjects, &self.instance).await;
         let (source, client, before) = (self.source.clone(), self.client.clone(), self.runtime());
         let instance = Arc::clone(&self.instance);
         let loaded = tokio::task::spawn_blocking(move || {

@@ -4,6 +4,7 @@
 //! it means that the caller went away, and is recorded so. An outcome that the ledger cannot take is logged: the
 //! answer it belongs to has been given.
 
+mod named;
 #[cfg(test)]
 mod one_plan;
 pub mod record;
@@ -21,9 +22,11 @@ use ledger::{Ledger, Ticket};
 use policies::{Capabilities, Facts, Plan, Verdict};
 use tokio::time::Instant;
 
+pub use self::named::Named;
 use self::record::{AskedRecord, CandidateRecord, Decision, Outcome, RuleRecord, ScopeRecord, UseRecord};
 use crate::{
     answers::Kept,
+    config::Config,
     dispatch::{
         Tried,
         stats::{Attempt, Length},
@@ -33,6 +36,7 @@ use crate::{
     quota::Pass,
     respond::error::ApiError,
     runtime::{Deployed, Runtime},
+    subjects::Subjects,
     wire::ClientApi,
 };
 
@@ -51,6 +55,24 @@ pub struct Asked<'a> {
     pub caller: &'a Grant,
     /// What policies saw of it.
     pub facts: &'a Facts,
+    /// How its record names who asks.
+    pub named: &'a Named,
+}
+
+/// How the record of a request names who asks. Asked for before anything is recorded of it.
+///
+/// # Errors
+/// A 503 when a pseudonym cannot be kept: nobody could tell later who it was.
+pub async fn named(
+    subjects: &Arc<Subjects>,
+    config: &Config,
+    caller: &Grant,
+    facts: &Facts,
+) -> Result<Named, ApiError> {
+    Named::of(subjects, config, caller, facts).await.map_err(|error| {
+        tracing::error!(error = crate::dispatch::chain(&error), "a caller has no pseudonym; the request is refused");
+        ledger_unavailable()
+    })
 }
 
 /// Appends the decision of a plan. The answer has to wait for the ticket.
@@ -68,7 +90,7 @@ pub fn decide(ledger: &Ledger, runtime: &Runtime, asked: &Asked<'_>, plan: &Plan
 
 /// What the ledger says of a plan: enough to make it again.
 fn decision<'a>(runtime: &'a Runtime, asked: &Asked<'a>, plan: &'a Plan) -> Decision<'a> {
-    let Asked { api, id, shadow_of, answer_of, caller, facts } = *asked;
+    let Asked { api, id, shadow_of, answer_of, caller, facts, named } = *asked;
     let mut rejected = std::collections::BTreeMap::new();
     for candidate in plan.rejected() {
         *rejected.entry(candidate.code().into()).or_insert(0) += 1;
@@ -96,7 +118,7 @@ fn decision<'a>(runtime: &'a Runtime, asked: &Asked<'a>, plan: &'a Plan) -> Deci
         answer_of: answer_of.map(Into::into),
         api: api.as_str().into(),
         team: caller.team.as_deref().map(Into::into),
-        key: caller.key.as_deref().map(Into::into),
+        key: named.key().map(Into::into),
         context: caller.context.name.as_str().into(),
         r#use: UseRecord {
             purpose: use_.purpose.name().into(),
@@ -120,8 +142,8 @@ fn decision<'a>(runtime: &'a Runtime, asked: &Asked<'a>, plan: &'a Plan) -> Deci
             needs: facts.needs.capabilities().iter().map(|need| need.as_str().into()).collect(),
             stream: facts.stream,
             script: facts.script.as_deref().map(Into::into),
-            headers: pairs(&facts.headers),
-            metadata: pairs(&facts.metadata),
+            headers: pairs(&facts.headers, named.headers()),
+            metadata: pairs(&facts.metadata, named.metadata()),
             scope: facts.scope.as_deref().map(|scope| ScopeRecord {
                 models: scope.models.iter().map(|name| name.as_str().into()).collect(),
                 routes: scope.routes.iter().map(|name| name.as_str().into()).collect(),
@@ -149,8 +171,10 @@ fn decided_ms(facts: &Facts) -> u64 {
     now_ms().clamp(begins, begins.saturating_add(999))
 }
 
-fn pairs(pairs: &[(String, String)]) -> Vec<(Cow<'_, str>, Cow<'_, str>)> {
-    pairs.iter().map(|(name, value)| (name.as_str().into(), value.as_str().into())).collect()
+/// Names and values, with the pseudonyms of those values that have one.
+fn pairs<'a>(pairs: &'a [(String, String)], named: &'a [Option<Arc<str>>]) -> Vec<(Cow<'a, str>, Cow<'a, str>)> {
+    let value = |at: usize, plain: &'a str| named.get(at).and_then(Option::as_deref).unwrap_or(plain);
+    pairs.iter().enumerate().map(|(at, (name, plain))| (name.as_str().into(), value(at, plain).into())).collect()
 }
 
 /// How long an answer waits for its decision to be on disk.

@@ -22,6 +22,7 @@ mod kept;
 mod keys;
 mod licence;
 mod policy;
+mod privacy;
 mod proxy;
 mod questions;
 mod quotas;

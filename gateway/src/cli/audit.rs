@@ -1,10 +1,10 @@
 //! `pointsman audit`: reads the ledger back, also while a gateway writes to it.
 //!
 //! Each report reads the ledger once, from its first record on, and rests on nothing but the ledger's folder: the texts that
-//! decided are in it.
+//! decided are in it, and who stands behind its pseudonyms. Without these a report says the pseudonyms.
 
 mod crossings;
-mod document;
+pub(super) mod document;
 mod exceptions;
 mod export;
 mod health;
@@ -12,6 +12,7 @@ mod history;
 mod impact;
 mod incident;
 pub(super) mod join;
+mod names;
 mod obligations;
 mod questions;
 mod reconcile;
@@ -38,7 +39,10 @@ use self::{
     report::Report,
 };
 use super::{columns::columns, print, print_json};
-use crate::config::{Environment, outline};
+use crate::{
+    config::{Environment, outline},
+    subjects::Names,
+};
 
 /// Read back what was decided, served and refused, and answer what a compliance officer asks
 #[derive(Debug, Args)]
@@ -103,8 +107,10 @@ enum Command {
 
 /// What is asked of a ledger.
 #[derive(Debug)]
-struct Ask {
+pub(super) struct Ask {
     data_dir: PathBuf,
+    /// Who stands behind its pseudonyms.
+    names: Names,
     from: Option<SystemTime>,
     to: Option<SystemTime>,
     team: Option<String>,
@@ -120,7 +126,7 @@ pub(super) fn run(args: &Audit) -> anyhow::Result<bool> {
         (None, None) => PathBuf::from(crate::config::DATA_DIR),
     };
     let Audit { from, to, verify, .. } = *args;
-    let ask = Ask { data_dir, from, to, team: args.team.clone(), verify, read: Cell::new(0) };
+    let ask = Ask { from, to, team: args.team.clone(), verify, ..Ask::of(data_dir) };
     let good = |document: Document| (document, true);
     let (document, ok) = match &args.command {
         Command::Questions => good(questions::document()),
@@ -146,10 +152,21 @@ pub(super) fn run(args: &Audit) -> anyhow::Result<bool> {
 }
 
 impl Ask {
-    /// All that the ledger tells.
-    fn all(&self) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Told>>> {
+    /// For all of the ledger in a data folder.
+    pub(super) fn of(data_dir: PathBuf) -> Self {
+        let names = Names::of(&data_dir.join("ledger"));
+        Self { data_dir, names, from: None, to: None, team: None, verify: false, read: Cell::new(0) }
+    }
+
+    /// All that the ledger tells, word for word.
+    pub(super) fn as_recorded(&self) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Told>>> {
         let records = records(&self.data_dir)?.inspect(|_| self.read.set(self.read.get() + 1));
         Ok(told(records))
+    }
+
+    /// All that it tells, with the names of those who asked.
+    fn all(&self) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Told>>> {
+        Ok(self.as_recorded()?.map(|told| names::named(&self.names, told)))
     }
 
     /// What it tells of the requests that are asked for, and of the gateway itself at any time.
@@ -174,7 +191,7 @@ impl Ask {
     }
 
     /// A report that says what it was made of, once the ledger has been read.
-    fn document(&self, title: &str) -> Document {
+    pub(super) fn document(&self, title: &str) -> Document {
         let mut document = Document::new(title);
         let asked: Vec<_> = std::env::args().skip(1).collect();
         let at = |time: SystemTime| document::Cell::from(humantime::format_rfc3339_seconds(time).to_string());
@@ -270,7 +287,8 @@ fn records(data_dir: &Path) -> anyhow::Result<impl Iterator<Item = anyhow::Resul
 
 /// The requests of the ledger in a data folder, as they end.
 pub(super) fn read(data_dir: &Path) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Entry>>> {
-    Ok(requests(told(records(data_dir)?)))
+    let names = Names::of(&data_dir.join("ledger"));
+    Ok(requests(told(records(data_dir)?).map(move |told| names::named(&names, told))))
 }
 
 /// The requests among what a ledger tells.

@@ -22,7 +22,7 @@ use crate::{
     quota::{self, book::Book},
     retention,
     runtime::{Gateway, Runtime, Source, UPKEEP},
-    stack, tally,
+    stack, subjects, tally,
 };
 
 /// Serve requests until told to stop
@@ -98,6 +98,7 @@ async fn serve(source: Source, config: config::Config) -> anyhow::Result<(Ledger
     tokio::spawn(anchors::tell_all(Arc::clone(&gateway)));
     tokio::spawn(retention::keep_to(Arc::clone(&gateway)));
     tokio::spawn(tally::keep(Arc::clone(&gateway)));
+    tokio::spawn(subjects::follow(Arc::clone(&gateway)));
     let joined = fleet::join(&gateway)?;
     let quotas = &gateway.runtime().quotas;
     if !quotas.book().is_shared() {

@@ -68,7 +68,7 @@ impl World {
         }
         world.sources.extend(probes);
         // Teams and contexts of another configuration may stand in the files: any name will do.
-        let DeclaredFacts { headers, metadata } = world.config.facts.clone();
+        let DeclaredFacts { headers, metadata, .. } = world.config.facts.clone();
         let declared = Declared { headers, metadata, ..Declared::default() };
         let compiled = policies::compile_declared(&world.sources, &world.config.catalog, &world.deployments, &declared);
         // Warnings, such as of what is not deployed here, would hide the errors.

@@ -1,12 +1,19 @@
 //! `facts`: the headers and the entries of `metadata` that policies may match.
 //!
 //! A closed list, so that a policy cannot come to rest on a header that nobody meant to trust, and a wrong name in a
-//! policy is an error and not a route that never matches. Credentials are refused: they are no facts.
+//! policy is an error and not a route that never matches. Credentials are refused: they are no facts. Those that tell of people
+//! are said to be `personal`, and records hold pseudonyms of them.
 
 use http::HeaderName;
 use policies::{Declared, PolicySet};
 
-use super::{Access, DeclaredFacts, decode::Spanned, load::Reading, raw::Raw, report::Problem};
+use super::{
+    Access, DeclaredFacts,
+    decode::Spanned,
+    load::Reading,
+    raw::Raw,
+    report::{Problem, nearest},
+};
 
 /// The most names of a list.
 const MAX_NAMES: usize = 32;
@@ -34,7 +41,26 @@ pub(super) fn check(reading: &mut Reading<'_>, raw: &Raw) -> DeclaredFacts {
             false => Err(("too long, or empty", "1 to 64 characters, for example `project`")),
         }
     });
-    DeclaredFacts { headers, metadata }
+    let (mut personal_headers, mut personal_metadata) = (Vec::new(), Vec::new());
+    for name in &facts.personal {
+        let header = name.value.to_ascii_lowercase();
+        let (is_header, is_entry) = (headers.contains(&header), metadata.contains(&name.value));
+        if is_header {
+            personal_headers.push(header);
+        }
+        if is_entry {
+            personal_metadata.push(name.value.clone());
+        }
+        if !is_header && !is_entry {
+            let problem = Problem::error("unknown-name", format!("{} is not declared", name.shown()));
+            let hint = match nearest(&name.value, headers.iter().chain(&metadata).map(String::as_str)) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "name it under `headers` or `metadata` as well".to_owned(),
+            };
+            reading.note(problem.label("neither of `headers` nor of `metadata`").hint(hint), name.at.clone());
+        }
+    }
+    DeclaredFacts { headers, metadata, personal_headers, personal_metadata }
 }
 
 fn names(

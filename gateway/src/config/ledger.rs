@@ -31,6 +31,8 @@ pub struct LedgerSettings {
     pub unwaited_to_tier: u8,
     /// Days that records are kept for at least; all are kept where it is not said.
     pub keep_days: Option<u64>,
+    /// Days for which records name a caller by the same pseudonym; 0 where they hold the ids of keys as they are.
+    pub pseudonym_days: u32,
     /// Who is told of checkpoints.
     pub anchors: Vec<Anchor>,
     /// Who signs them beside the gateway.
@@ -112,6 +114,7 @@ impl Default for LedgerSettings {
             before_upstream_from_tier: 3,
             unwaited_to_tier: 0,
             keep_days: None,
+            pseudonym_days: 30,
             anchors: Vec::new(),
             witnesses: Vec::new(),
             witness_for: Vec::new(),
@@ -159,10 +162,7 @@ pub(super) fn check(reading: &mut Reading<'_>, raw: Option<&RawLedger>) -> Optio
             ));
         reading.note(problem, days.at.clone());
     }
-    if raw.keep_days.is_some() {
-        within(reading, ("keep_days", "cannot be that"), raw.keep_days.clone(), 1, 1..=36_500);
-    }
-    let holds = raw.holds.iter().filter_map(|hold| self::hold(reading, &hold.value)).collect();
+    let Kept { keep_days, pseudonym_days, holds } = kept(reading, Some(raw));
     let anchors = raw.anchors.iter().filter_map(|anchor| self::anchor(reading, anchor)).collect();
     let witnesses = raw.witnesses.iter().filter_map(|witness| {
         let url = address(reading, &witness.value.url)?;
@@ -174,13 +174,45 @@ pub(super) fn check(reading: &mut Reading<'_>, raw: Option<&RawLedger>) -> Optio
     Some(LedgerSettings {
         before_upstream_from_tier: before? as u8,
         unwaited_to_tier: unwaited? as u8,
-        keep_days: raw.keep_days.as_ref().map(|days| days.value),
+        keep_days,
+        pseudonym_days,
         anchors,
         witnesses,
         witness_for,
         holds,
     })
 }
+
+/// What is kept of people, and for how long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// See [`LedgerSettings::keep_days`].
+    pub keep_days: Option<u64>,
+    /// See [`LedgerSettings::pseudonym_days`].
+    pub pseudonym_days: u32,
+    /// See [`LedgerSettings::holds`].
+    pub holds: Vec<Hold>,
+}
+
+/// That part of the settings, without those that may take secrets of the serving machine.
+pub(super) fn kept(reading: &mut Reading<'_>, raw: Option<&RawLedger>) -> Kept {
+    let default = LedgerSettings::default().pseudonym_days;
+    let Some(raw) = raw else {
+        return Kept { keep_days: None, pseudonym_days: default, holds: Vec::new() };
+    };
+    let keep_days = raw.keep_days.is_some();
+    let keep_days = keep_days.then(|| within(reading, ("keep_days", CANNOT), raw.keep_days.clone(), 1, 1..=36_500));
+    let pseudonym_days =
+        within(reading, ("pseudonym_days", CANNOT), raw.pseudonym_days.clone(), default.into(), 0..=3_660);
+    Kept {
+        keep_days: keep_days.flatten(),
+        pseudonym_days: pseudonym_days.map_or(default, |days| days as u32),
+        holds: raw.holds.iter().filter_map(|hold| self::hold(reading, &hold.value)).collect(),
+    }
+}
+
+/// What is wrong with a number of days.
+const CANNOT: &str = "cannot be that";
 
 fn hold(reading: &mut Reading<'_>, raw: &RawHold) -> Option<Hold> {
     let mut day = |written: &Spanned<String>| match written.value.parse::<catalog::Date>() {

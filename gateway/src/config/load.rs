@@ -61,6 +61,10 @@ pub struct Outline {
     pub teams: Teams,
     /// What the gateways share.
     pub fleet: Option<super::Fleet>,
+    /// What the ledger keeps of people.
+    pub kept: ledger::Kept,
+    /// The values of a request that records hold.
+    pub facts: super::DeclaredFacts,
 }
 
 /// Reads the outline of `file`. A variable that is not set here is no problem unless the outline needs it.
@@ -141,8 +145,10 @@ impl<'a> Reading<'a> {
         let mut tree = yaml::parse(&self.source, self.problems)?;
         let mut unset = Problems::default();
         environment::expand(&mut tree, &self.source, self.environment, &mut unset);
-        let needed = ["data_dir", "keys", "contexts", "teams", "entities", "fleet"];
-        if needed.iter().any(|key| tree.get(key).is_some_and(yaml::Node::has_broken)) {
+        let needed = ["data_dir", "keys", "contexts", "teams", "entities", "fleet", "facts"];
+        let of_ledger = |key| tree.get("ledger").and_then(|ledger| ledger.get(key));
+        let holds = ["keep_days", "pseudonym_days", "holds"].into_iter().filter_map(of_ledger);
+        if needed.iter().filter_map(|key| tree.get(key)).chain(holds).any(yaml::Node::has_broken) {
             self.problems.append(unset.into_report());
         }
         let raw: Raw = decode::decode(&mut tree, &self.source, self.problems)?;
@@ -152,6 +158,8 @@ impl<'a> Reading<'a> {
             contexts: contexts::contexts(&mut self, &raw, &tree),
             teams: contexts::teams(&mut self, &raw, &tree),
             fleet: fleet::check(&mut self, raw.fleet.as_ref(), &tree),
+            kept: ledger::kept(&mut self, raw.ledger.as_ref()),
+            facts: declared::check(&mut self, &raw),
         })
     }
 

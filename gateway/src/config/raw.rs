@@ -101,6 +101,10 @@ pub(super) struct RawLedger {
     /// be proved. Default: all records are kept.
     #[serde(default)]
     pub(super) keep_days: Option<Spanned<u64>>,
+    /// Days for which records name a caller by the same pseudonym, counted from 1970 on; after that by another. 0 records the
+    /// ids of keys, and values that are personal, as they are. Default: 30.
+    #[serde(default)]
+    pub(super) pseudonym_days: Option<Spanned<u64>>,
     /// Places that are told of checkpoints, so that nobody who has the gateway's disk and key can write another history.
     #[serde(default)]
     pub(super) anchors: Vec<Spanned<RawAnchor>>,
@@ -601,6 +605,10 @@ pub(super) struct RawFacts {
     /// Entries of the request's `metadata`, such as `project`.
     #[serde(default)]
     pub(super) metadata: Vec<Spanned<String>>,
+    /// Those of these headers and entries whose values tell of people, such as `x-user`: records hold pseudonyms of them, which
+    /// can be erased.
+    #[serde(default)]
+    pub(super) personal: Vec<Spanned<String>>,
 }
 
 /// How many attempts beyond the first there may be.

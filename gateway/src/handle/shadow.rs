@@ -16,7 +16,7 @@ use crate::{
     observe,
     respond::{Told, body::Body},
     runtime::{Gateway, Runtime},
-    settle::{self, Asked, Settlement},
+    settle::{self, Asked, Named, Settlement},
     wire::{ClientApi, Manner},
 };
 
@@ -37,6 +37,8 @@ pub struct Mirrored {
     pub caller: Grant,
     /// What policies saw.
     pub facts: Facts,
+    /// How the records of both name who asks.
+    pub named: Named,
     /// Whom it goes to.
     pub plan: Plan,
     /// What is sent.
@@ -54,9 +56,10 @@ impl Mirrored {
     }
 
     async fn run(self, _room: OwnedSemaphorePermit) {
-        let Self { gateway, runtime, api, of, caller, facts, plan, request } = self;
+        let Self { gateway, runtime, api, of, caller, facts, named, plan, request } = self;
         let id = format!("{of}-shadow");
-        let asked = Asked { api, id: &id, shadow_of: Some(&of), answer_of: None, caller: &caller, facts: &facts };
+        let (shadow_of, caller, facts) = (Some(of.as_str()), &caller, &facts);
+        let asked = Asked { api, id: &id, shadow_of, answer_of: None, caller, facts, named: &named };
         // A ledger that takes no record was reported where it failed, and nothing is sent that is not recorded.
         let Ok(ticket) = settle::decide(&gateway.ledger, &runtime, &asked, &plan) else { return };
         if plan.verdict != Verdict::Serve {
@@ -75,7 +78,7 @@ impl Mirrored {
             shelf: None,
         };
         let log = gateway.instance.log();
-        let work = Work { log, runtime: &runtime, plan: &plan, request: &request, told, facts: &facts, leave: None };
+        let work = Work { log, runtime: &runtime, plan: &plan, request: &request, told, facts, leave: None };
         if let Ok(Answered { body: Body::Sse(mut stream), .. }) = answer(work, None, ticket, settlement).await {
             while std::future::poll_fn(|cx| stream.poll_bytes(cx)).await.is_some() {}
         }

@@ -15,7 +15,7 @@ use policies::{Capability, Declared, Facts, Plan, Scope, Snapshot, Source, compi
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use serde_json::{Value, json};
 
-use super::{Asked, decision, record::Decision, replay};
+use super::{Asked, Named, decision, record::Decision, replay};
 use crate::{
     config::{Config, Environment, Overrides, load},
     facts,
@@ -194,7 +194,8 @@ fn request(random: &mut StdRng, config: &Config) -> (Grant, ClientApi, Value, He
 
 /// The record of a plan, written and read again, and planned again.
 fn replayed(runtime: &Runtime, api: ClientApi, caller: &Grant, facts: &Facts, plan: &Plan) -> Plan {
-    let asked = Asked { api, id: "r", shadow_of: None, answer_of: None, caller, facts };
+    let named = Named::plain(caller);
+    let asked = Asked { api, id: "r", shadow_of: None, answer_of: None, caller, facts, named: &named };
     let line = serde_json::to_string(&decision(runtime, &asked, plan)).unwrap();
     let record: Decision<'_> = serde_json::from_str(&line).unwrap();
     let again = replay::facts(&record).unwrap();

@@ -1,7 +1,7 @@
 //! What the ledger says of a request: one decision before it is served, one outcome after.
 //!
 //! Both are JSON, one object a record, told apart by `kind` and joined by `request`. Times are Unix milliseconds.
-//! Never a prompt, an answer, a key or its hash. A reader skips fields that it does not know; `v` changes when a
+//! Never a prompt, an answer, a key or its hash; nor, unless the configuration has it so, the id of a key. A reader skips fields that it does not know; `v` changes when a
 //! field changes its meaning.
 
 use std::borrow::Cow;
@@ -31,7 +31,8 @@ pub struct Decision<'a> {
     pub api: Cow<'a, str>,
     /// Who asked; `None` where no key is needed.
     pub team: Option<Cow<'a, str>>,
-    /// The public id of the key.
+    /// The pseudonym of whoever asked ([`crate::subjects`]); the public id of the key, or the subject of the token, where the
+    /// configuration has it so, and in records of older versions.
     pub key: Option<Cow<'a, str>>,
     /// The licence context.
     pub context: Cow<'a, str>,
@@ -90,7 +91,8 @@ pub struct AskedRecord<'a> {
     /// The script of the last user turn, where a route asked for it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub script: Option<Cow<'a, str>>,
-    /// The request headers that the configuration declares for policies, as far as the request had them.
+    /// The request headers that the configuration declares for policies, as far as the request had them; of those that it calls
+    /// personal the pseudonyms of their values.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub headers: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     /// The entries of `metadata` that it declares, likewise.

@@ -22,33 +22,33 @@ use crate::cli::columns::table;
 
 /// A report.
 #[derive(Debug, Default)]
-pub(super) struct Document {
+pub(in crate::cli) struct Document {
     /// What it is about, as a heading.
-    pub(super) title: String,
+    pub(in crate::cli) title: String,
     /// What it says as a whole: name and value.
-    pub(super) facts: Vec<(&'static str, Cell)>,
+    pub(in crate::cli) facts: Vec<(&'static str, Cell)>,
     /// What it says row by row; the first is the one that matters.
-    pub(super) tables: Vec<Table>,
+    pub(in crate::cli) tables: Vec<Table>,
 }
 
 /// A table of a report.
 #[derive(Debug)]
-pub(super) struct Table {
+pub(in crate::cli) struct Table {
     /// Its name for programs.
-    pub(super) name: &'static str,
+    pub(in crate::cli) name: &'static str,
     /// Its name for people.
-    pub(super) title: &'static str,
+    pub(in crate::cli) title: &'static str,
     /// Names of its columns, for programs; people see them in capitals.
-    pub(super) columns: Vec<&'static str>,
+    pub(in crate::cli) columns: Vec<&'static str>,
     /// Its rows, as wide as `columns`.
-    pub(super) rows: Vec<Vec<Cell>>,
+    pub(in crate::cli) rows: Vec<Vec<Cell>>,
     /// The column that is drawn, if one is worth it.
-    pub(super) drawn: Option<usize>,
+    pub(in crate::cli) drawn: Option<usize>,
 }
 
 /// A value of a report.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Cell {
+pub(in crate::cli) enum Cell {
     /// Nothing is known, or there is nothing.
     None,
     /// A word or a sentence.
@@ -64,7 +64,7 @@ pub(super) enum Cell {
 /// The form that a report is wanted in.
 #[derive(Clone, Debug, Args)]
 #[group(multiple = true)]
-pub(super) struct Form {
+pub(in crate::cli) struct Form {
     /// JSON instead of text
     #[arg(long, global = true, group = "form")]
     json: bool,
@@ -84,12 +84,12 @@ pub(super) struct Form {
 
 impl Form {
     /// Whether it is JSON.
-    pub(super) fn is_json(&self) -> bool {
+    pub(in crate::cli) fn is_json(&self) -> bool {
         self.json
     }
 
     /// Writes a report to the screen, or where it is wanted.
-    pub(super) fn write(&self, document: &Document) -> anyhow::Result<()> {
+    pub(in crate::cli) fn write(&self, document: &Document) -> anyhow::Result<()> {
         let bytes = match self {
             Self { json: true, .. } => format!("{}\n", serde_json::to_string_pretty(&document.to_json())?).into_bytes(),
             Self { csv: true, .. } => document.to_csv()?,
@@ -105,7 +105,7 @@ impl Form {
     }
 
     /// The screen, or the file that is wanted.
-    pub(super) fn sink(&self) -> anyhow::Result<Box<dyn Write>> {
+    pub(in crate::cli) fn sink(&self) -> anyhow::Result<Box<dyn Write>> {
         let create = |file: &PathBuf| File::create(file).with_context(|| format!("cannot write {}", file.display()));
         Ok(match &self.out {
             Some(file) => Box::new(create(file)?),
@@ -116,12 +116,12 @@ impl Form {
 
 impl Cell {
     /// The text of what may not be there.
-    pub(super) fn text(text: Option<impl Into<String>>) -> Self {
+    pub(in crate::cli) fn text(text: Option<impl Into<String>>) -> Self {
         text.map_or(Self::None, |text| Self::Text(text.into()))
     }
 
     /// Several names as one.
-    pub(super) fn list<T: AsRef<str>>(names: impl IntoIterator<Item = T>) -> Self {
+    pub(in crate::cli) fn list<T: AsRef<str>>(names: impl IntoIterator<Item = T>) -> Self {
         let names: Vec<String> = names.into_iter().map(|name| name.as_ref().to_owned()).collect();
         if names.is_empty() { Self::None } else { Self::Text(names.join(", ")) }
     }
@@ -175,19 +175,19 @@ impl From<u64> for Cell {
 }
 
 impl Table {
-    pub(super) fn new(name: &'static str, title: &'static str, columns: &[&'static str]) -> Self {
+    pub(in crate::cli) fn new(name: &'static str, title: &'static str, columns: &[&'static str]) -> Self {
         Self { name, title, columns: columns.to_vec(), rows: Vec::new(), drawn: None }
     }
 
     /// The same, with this column drawn.
-    pub(super) fn drawing(mut self, column: &str) -> Self {
+    pub(in crate::cli) fn drawing(mut self, column: &str) -> Self {
         self.drawn = self.columns.iter().position(|name| *name == column);
         self
     }
 }
 
 impl Document {
-    pub(super) fn new(title: impl Into<String>) -> Self {
+    pub(in crate::cli) fn new(title: impl Into<String>) -> Self {
         Self { title: title.into(), ..Self::default() }
     }
 

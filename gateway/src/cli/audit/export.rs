@@ -4,13 +4,15 @@
 //! - `ocsf`: API Activity (class 6003) of the Open Cybersecurity Schema Framework 1.8, with the profiles `ai_operation` and
 //!   `security_control`; what that has no field for, the licence above all, stands under `unmapped`;
 //! - `cef`: ArcSight's Common Event Format; `syslog`: the same as RFC 5424 messages.
+//!
+//! What another system has cannot be erased from here, so lines say pseudonyms as the records do, unless names are asked for.
 
 use std::io::{self, BufWriter, Write};
 
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
-use super::{Ask, join::Entry, which::Which, written};
+use super::{Ask, join::Entry, names, requests, which::Which, written};
 
 /// Write requests as lines for other systems: JSON, OCSF, CEF, syslog
 #[derive(Debug, Args)]
@@ -20,6 +22,9 @@ pub(super) struct Export {
     /// What the lines are
     #[arg(long, value_enum)]
     format: Format,
+    /// Say who stands behind pseudonyms; the system that takes the lines has to erase that itself
+    #[arg(long)]
+    name_subjects: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -32,10 +37,14 @@ enum Format {
 
 pub(super) fn run(args: &Export, ask: &Ask, out: impl Write) -> anyhow::Result<bool> {
     let mut out = BufWriter::new(out);
-    for entry in ask.requests()? {
-        let entry = entry?;
-        if !args.which.fits(&entry) {
+    let which = args.which.as_recorded(&ask.names)?;
+    for entry in requests(ask.as_recorded()?) {
+        let mut entry = entry?;
+        if !ask.wants(&entry) || !which.fits(&entry) {
             continue;
+        }
+        if args.name_subjects {
+            names::put_back(&ask.names, &mut entry.decision)?;
         }
         let line = match args.format {
             Format::Jsonl => serde_json::to_string(&entry)?,

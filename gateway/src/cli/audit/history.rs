@@ -23,6 +23,11 @@ pub(super) fn run(ask: &Ask) -> anyhow::Result<Document> {
     let mut runs =
         Table::new("runs", "Runs of the gateway", &["instance", "version", "record", "began", "bytes_cut", "ended"]);
     let mut refused = Table::new("refused", "Configurations that were refused", &["record", "time", "report"]);
+    let mut erased = Table::new(
+        "erased",
+        "Pseudonyms that were erased, and the holds that were passed over",
+        &["record", "time", "pseudonyms", "total", "despite_holds"],
+    );
     for told in ask.all()? {
         let told = told?;
         recorded.take(&told);
@@ -46,6 +51,13 @@ pub(super) fn run(ask: &Ask) -> anyhow::Result<Document> {
                     let first = report.lines().next().unwrap_or_default().to_owned();
                     refused.rows.push(vec![record.into(), Cell::Time(said.time), first.into()]);
                 }
+                Event::Erase { pseudonyms, total, despite_holds } => erased.rows.push(vec![
+                    record.into(),
+                    Cell::Time(said.time),
+                    pseudonyms.into(),
+                    total.into(),
+                    Cell::list(despite_holds),
+                ]),
                 Event::Activate(_) | Event::Heartbeat | Event::Tally { .. } | Event::Prune { .. } => {}
             },
             Told::Request(entry) => {
@@ -112,7 +124,7 @@ pub(super) fn run(ask: &Ask) -> anyhow::Result<Document> {
     document.facts.push(("configurations", (changes.rows.len() as u64).into()));
     let killed = runs.rows.iter().rev().skip(1).filter(|row| row[5] == Cell::None).count();
     document.facts.push(("runs_that_did_not_end_in_good_order", (killed as u64).into()));
-    document.tables = vec![changes, runs, refused];
+    document.tables = vec![changes, runs, refused, erased];
     Ok(document)
 }
 

@@ -106,6 +106,16 @@ const QUESTIONS: &[(&str, &str, &str)] = &[
         "Since when, how often and by whom was this licence used in public, what is to be shut off, what covered it?",
         "pointsman audit incident --license LICENSE --exposure public",
     ),
+    (
+        "privacy",
+        "Which personal data is in the ledger and beside it, under which retention and hold, and how is it erased?",
+        "pointsman privacy inventory --config FILE",
+    ),
+    (
+        "privacy",
+        "Erase somebody from the ledger, so that every proof still verifies.",
+        "pointsman privacy erase --key ID --config FILE",
+    ),
 ];
 
 /// The questions.

@@ -1,8 +1,11 @@
 //! Which requests a report is about.
 
+use std::io;
+
 use clap::Args;
 
 use super::join::Entry;
+use crate::subjects::Names;
 
 /// Only some of the requests; what is not said is all.
 #[derive(Clone, Debug, Default, Args)]
@@ -14,7 +17,7 @@ pub(super) struct Which {
     /// Of this legal entity
     #[arg(long, value_name = "NAME")]
     entity: Vec<String>,
-    /// With this key, by its id
+    /// With this key, by its id; of somebody who was erased, by the pseudonym
     #[arg(long, value_name = "ID")]
     key: Vec<String>,
     /// Served, or refused, by this model of the catalog
@@ -41,6 +44,17 @@ pub(super) struct Which {
 }
 
 impl Which {
+    /// The same among records as they are, where keys have pseudonyms.
+    pub(super) fn as_recorded(&self, names: &Names) -> io::Result<Self> {
+        let mut which = self.clone();
+        if !self.key.is_empty() {
+            let of_them =
+                names.all()?.into_iter().filter(|(_, found)| self.key.iter().any(|key| **key == *found.subject));
+            which.key.extend(of_them.map(|(pseudonym, _)| pseudonym));
+        }
+        Ok(which)
+    }
+
     /// Whether a request is one of them.
     pub(super) fn fits(&self, entry: &Entry) -> bool {
         let decision = &entry.decision;

@@ -329,6 +329,14 @@ fn a_fact_that_is_no_header_holds_a_credential_or_stands_twice_is_refused() {
 }
 
 #[test]
+fn what_is_personal_is_declared_and_a_wrong_name_is_told_the_nearest() {
+    let shown = errors("facts: {headers: [x-user], metadata: [project], personal: [X-User, project, x-usr]}");
+    assert!(shown.contains("error[unknown-name]: `x-usr` is not declared"), "{shown}");
+    assert!(shown.contains("did you mean `x-user`?") && shown.matches("error[").count() == 1, "{shown}");
+    one("ledger: {pseudonym_days: <<9999>>}", "out-of-range", &["expected 0 to 3660"]);
+}
+
+#[test]
 fn policies_may_match_what_is_declared_and_are_told_of_what_is_not() {
     let policy =
         "version: 1\nroutes: [{name: gold, match: {header: {x-tier: gold}, team: everyon}, candidates: [any]}]\n";
