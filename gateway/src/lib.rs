@@ -18,7 +18,8 @@
 //!
 //! [`handle`] is these steps as one function, [`stack`] the layers around it on one page, [`runtime`] what one
 //! loaded configuration is, [`instance`] what the ledger says of the gateway itself,
-//! [`anchors`] who else holds on to it, [`retention`] how long it keeps records.
+//! [`anchors`] who else holds on to it, [`retention`] how long it keeps records, [`evidence`] which pages are looked at that show
+//! duties met, behind the [`guard`] of what may be fetched from.
 //!
 //! # What holds always
 //!
@@ -38,9 +39,11 @@ pub mod batches;
 pub mod cli;
 pub mod config;
 pub mod dispatch;
+pub mod evidence;
 pub mod facts;
 pub mod files;
 pub mod fleet;
+pub mod guard;
 pub mod handle;
 pub mod instance;
 pub mod kept;

@@ -1,4 +1,5 @@
-//! How long an answer waits for its record, how long records are kept, and where others hold on to what they say.
+//! How long an answer waits for its record, how long records are kept, where others hold on to what they say, and from where
+//! the pages may be that records tell of.
 
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use super::{
     raw::{RawAnchor, RawHold, RawLedger},
     report::Problem,
 };
+use crate::guard::{Network, NotANetwork};
 
 /// How an anchor that says nothing of it is told: often where that is free, seldom where somebody else signs.
 const EVERY: Duration = Duration::from_secs(60);
@@ -39,6 +41,8 @@ pub struct LedgerSettings {
     pub witness_for: Vec<VerifierKey>,
     /// Records that stay, however old they are.
     pub holds: Vec<Hold>,
+    /// Where pages of evidence may be beside where everybody can reach them.
+    pub evidence_from: Vec<Network>,
 }
 
 /// Records that have to stay, for a court say.
@@ -116,6 +120,7 @@ impl Default for LedgerSettings {
             witnesses: Vec::new(),
             witness_for: Vec::new(),
             holds: Vec::new(),
+            evidence_from: Vec::new(),
         }
     }
 }
@@ -179,7 +184,24 @@ pub(super) fn check(reading: &mut Reading<'_>, raw: Option<&RawLedger>) -> Optio
         witnesses,
         witness_for,
         holds,
+        evidence_from: raw.evidence_from.iter().filter_map(|written| network(reading, written)).collect(),
     })
+}
+
+fn network(reading: &mut Reading<'_>, written: &Spanned<String>) -> Option<Network> {
+    let why = match written.value.parse::<Network>() {
+        Ok(network) => return Some(network),
+        Err(why) => why,
+    };
+    let problem = Problem::error("bad-network", format!("{} is no network", written.shown())).label(why.to_string());
+    let hint = match why {
+        NotANetwork::Unreadable => {
+            "expected an address and how many of its first bits count, such as 10.1.0.0/16 or fd00:1::/32"
+        }
+        NotANetwork::BitsBeyond(_) => "write the first address of the network, such as 10.1.0.0/16, or more bits",
+    };
+    reading.note(problem.hint(hint), written.at.clone());
+    None
 }
 
 fn hold(reading: &mut Reading<'_>, raw: &RawHold) -> Option<Hold> {

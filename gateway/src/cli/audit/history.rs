@@ -46,7 +46,7 @@ pub(super) fn run(ask: &Ask) -> anyhow::Result<Document> {
                     let first = report.lines().next().unwrap_or_default().to_owned();
                     refused.rows.push(vec![record.into(), Cell::Time(said.time), first.into()]);
                 }
-                Event::Activate(_) | Event::Heartbeat | Event::Prune { .. } => {}
+                Event::Activate(_) | Event::Evidence(_) | Event::Heartbeat | Event::Prune { .. } => {}
             },
             Told::Request(entry) => {
                 // By the record, not by its place: requests end after others began.
