@@ -37,7 +37,7 @@ pub use acquired::{Affiliate, Change, acquired};
 pub use class::Class;
 pub(crate) use class::Classes;
 pub(crate) use due::bound_to_purposes;
-pub use duties::{Duty, DutyState, duties};
+pub use duties::{Duty, DutyState, duties, duties_checked};
 pub use explain::{Explanation, Step, StepOutcome, explain};
 pub use owed::Owed;
 pub use rules::{RULES, can_be_waived};

@@ -1,8 +1,11 @@
 //! That a duty was seen to be met: somebody, or a check that runs by itself, looked at a product and found what a licence
 //! asks for. Rows of a company's own catalog file.
 //!
-//! Each speaks of one context, one licence and one kind of duty, and only for a time: a page changes. Which duties there are
-//! is not known here; [`crate::duties()`] holds them against these rows.
+//! Each speaks of one context, one licence and one kind of duty, and only for a time: a page changes. A row that says how often
+//! its page is to be looked at is held against the newest of those looks ([`PageCheck`]), which somebody else makes and tells.
+//! Which duties there are is not known here; [`crate::duties()`] holds them against these rows.
+
+use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -38,8 +41,52 @@ pub struct Evidence {
     pub checked: Date,
     /// Who looked: a person, or the name of a check.
     pub checked_by: String,
-    /// The last day on which it may be relied on.
+    /// The last day on which it may be relied on. Once the gateway has looked at the page itself, that counts instead.
     pub valid_until: Date,
+    /// The gateway looks at the page itself, so many days after the last time: 1 to 366. Needs `url`, and `find` or `sha256`
+    /// or both. Default: it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check_days: Option<u16>,
+}
+
+/// The newest look at each page, by the id of its row.
+pub type PageChecks = BTreeMap<String, PageCheck>;
+
+/// A look at the page of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageCheck {
+    /// The day.
+    pub on: Date,
+    /// What came of it.
+    pub result: PageResult,
+    /// The last day on which what was looked for was found, if it was since somebody wrote the row.
+    pub last_found: Option<Date>,
+}
+
+/// What came of a look at a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PageResult {
+    /// It is as the row says.
+    Found,
+    /// The text is not there.
+    NotFound,
+    /// Its digest is another.
+    Changed,
+    /// It could not be had.
+    Unreachable,
+}
+
+impl PageResult {
+    /// As records and reports say it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Found => "found",
+            Self::NotFound => "not_found",
+            Self::Changed => "changed",
+            Self::Unreachable => "unreachable",
+        }
+    }
 }
 
 impl Evidence {

@@ -68,10 +68,10 @@ pub use country::{country_meant, is_country};
 pub use date::{Date, Month, NotADate, NotAMonth};
 pub use decide::{
     Affiliate, Change, Class, Decision, Duty, DutyState, Explanation, Need, Outcome, Owed, RULES, Step, StepOutcome,
-    acquired, can_be_waived, decide, decide_served, duties, explain,
+    acquired, can_be_waived, decide, decide_served, duties, duties_checked, explain,
 };
 pub use declared::{Declaration, Finding, Weight, compare};
-pub use evidence::Evidence;
+pub use evidence::{Evidence, PageCheck, PageChecks, PageResult};
 pub use expression::{ChoiceError, Expression, ExpressionError};
 pub use fine_tuning::{Binds, FineTuning, FineTuningKind, Makes};
 pub use hardware::{Hardware, HardwareKind};

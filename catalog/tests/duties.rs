@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use catalog::{
-    Activity, Applies, Catalog, Date, Duty, DutyState, Exposure, ObligationKind, Problem, Purpose, Use, decide, duties,
+    Activity, Applies, Catalog, Date, Duty, DutyState, Exposure, ObligationKind, PageCheck, PageChecks, PageResult,
+    Problem, Purpose, Use, decide, duties, duties_checked,
 };
 
 const TODAY: &str = "2026-11-25";
@@ -145,6 +146,78 @@ fn a_newer_check_takes_over_from_one_that_is_over() {
     assert_eq!(on("2026-12-31"), DutyState::Met { evidence: ids(&["e-1", "e-2"]) });
     assert_eq!(on("2027-01-01"), DutyState::Met { evidence: ids(&["e-2"]) });
     assert_eq!(on("2027-04-01"), DutyState::Stale { evidence: ids(&["e-1", "e-2"]), since: date("2027-04-01") });
+}
+
+#[test]
+fn what_was_seen_on_a_page_counts_before_what_its_row_says() {
+    let page = ", url: 'https://acme.example/about', find: Built with Llama, check_days: 7";
+    let catalog = with(&evidence(page));
+    let llama = catalog.model("llama-3.3-70b-instruct").expect("a row");
+    let told = |on: &str, result: PageResult, last_found: Option<&str>, day: &str| {
+        let check = PageCheck { on: date(on), result, last_found: last_found.map(date) };
+        let checks = PageChecks::from([("e-1".to_owned(), check)]);
+        display(&duties_checked(&catalog, llama, &public(), date(day), &checks)).clone()
+    };
+    let ids = || vec!["e-1".to_owned()];
+    let met = DutyState::Met { evidence: ids() };
+    assert_eq!(told("2027-02-01", PageResult::Found, None, "2027-02-01"), met, "also after the row's own last day");
+    assert_eq!(told("2027-02-01", PageResult::Found, None, "2027-02-10"), met, "a week, and two days of grace");
+    let stale = DutyState::Stale { evidence: ids(), since: date("2026-11-11") };
+    assert_eq!(told("2026-11-01", PageResult::Found, None, TODAY), stale, "also before the row's own last day");
+    let (row, last) = (date("2026-10-01"), date("2026-11-17"));
+    assert_eq!(
+        told("2026-11-24", PageResult::NotFound, Some("2026-11-17"), TODAY),
+        DutyState::NotFound { evidence: ids(), last_found: last }
+    );
+    assert_eq!(
+        told("2026-11-24", PageResult::Changed, None, TODAY),
+        DutyState::Changed { evidence: ids(), last_found: row },
+        "only the person who wrote the row had seen it"
+    );
+    assert_eq!(
+        told("2026-11-24", PageResult::Unreachable, Some("2026-11-17"), TODAY),
+        DutyState::Unreachable { evidence: ids(), last_found: last }
+    );
+    assert_eq!(told("2026-11-26", PageResult::NotFound, None, TODAY), met, "on a day before that look the row counts");
+    // A look at the page of a row that asks for none, as it no longer does, says nothing.
+    let check = PageCheck { on: date("2026-11-24"), result: PageResult::NotFound, last_found: None };
+    let checks = PageChecks::from([("e-1".to_owned(), check)]);
+    let unasked = with(&evidence(""));
+    let duties = duties_checked(
+        &unasked,
+        unasked.model("llama-3.3-70b-instruct").expect("a row"),
+        &public(),
+        date(TODAY),
+        &checks,
+    );
+    assert_eq!(*display(&duties), met);
+}
+
+#[test]
+fn one_page_that_shows_a_duty_is_enough_and_what_is_gone_is_told_before_what_is_old() {
+    let row = |id: &str| {
+        format!(
+            "  - {{id: {id}, context: bot, license: llama-3.3-community, kind: display, checked: 2026-10-01, checked_by: a \
+             check, valid_until: 2026-10-31, url: 'https://acme.example/{id}', find: x, check_days: 30}}\n"
+        )
+    };
+    let catalog = with(&format!("evidence:\n{}{}{}", row("a"), row("b"), row("c")));
+    let state = |checks: &[(&str, PageResult)]| {
+        let check = |result| PageCheck { on: date("2026-11-20"), result, last_found: None };
+        let checks = checks.iter().map(|(id, result)| ((*id).to_owned(), check(*result))).collect();
+        let llama = catalog.model("llama-3.3-70b-instruct").expect("a row");
+        display(&duties_checked(&catalog, llama, &public(), date(TODAY), &checks)).clone()
+    };
+    let ids = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>();
+    use PageResult::{Found, NotFound, Unreachable};
+    assert_eq!(state(&[("a", NotFound), ("b", Found)]), DutyState::Met { evidence: ids(&["b"]) });
+    let last_found = date("2026-10-01");
+    assert_eq!(
+        state(&[("a", Unreachable), ("b", NotFound)]),
+        DutyState::NotFound { evidence: ids(&["b"]), last_found }
+    );
+    assert_eq!(state(&[("a", Unreachable)]), DutyState::Unreachable { evidence: ids(&["a"]), last_found });
+    assert_eq!(state(&[]), DutyState::Stale { evidence: ids(&["a", "b", "c"]), since: date("2026-11-01") });
 }
 
 #[test]

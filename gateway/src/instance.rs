@@ -5,6 +5,7 @@
 //! | `start` | before anything is served; says what a crash had left half written |
 //! | `activate` | before a configuration serves: its digests, and where its texts are ([`texts`]) |
 //! | `refuse` | a new configuration was wrong, and the one before serves on |
+//! | `evidence` | a page was looked at that shows what a licence asks for ([`crate::evidence`]) |
 //! | `heartbeat` | every ten seconds, so that silence shows |
 //! | `tally` | at the start, each hour, around an activation and at the end: what engines and servers have counted ([`crate::tally`]) |
 //! | `prune` | before records that are old enough go |
@@ -29,6 +30,7 @@ use serde::{Deserialize, Serialize};
 use self::texts::Texts;
 use crate::{
     config::{Config, Role},
+    evidence::page::{Look, Page},
     settle::now_ms,
 };
 
@@ -76,6 +78,8 @@ pub enum Event {
         /// The report, its beginning.
         report: String,
     },
+    /// A page was looked at that shows what a licence asks for.
+    Evidence(EvidenceLooked),
     /// It lives.
     Heartbeat,
     /// What places have counted themselves.
@@ -150,6 +154,20 @@ pub struct Activated {
     pub replaces: Option<String>,
     /// The texts.
     pub texts: Vec<TextRecord>,
+}
+
+/// A look at the page of a row of `evidence`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EvidenceLooked {
+    /// The row.
+    pub id: String,
+    /// What it says of the page.
+    pub page: Page,
+    /// What came of the look.
+    #[serde(flatten)]
+    pub look: Look,
+    /// The configuration that has the row.
+    pub config: String,
 }
 
 /// A text that is kept in the ledger's folder.
@@ -287,6 +305,19 @@ mod tests {
         let instance = Instance::start(ledger.clone(), folder.path(), &recovery).unwrap();
         instance.activate(&config, None).unwrap();
         instance.refuse(&config.digest, &"ö".repeat(MOST_OF_REPORT));
+        let looked = Event::Evidence(EvidenceLooked {
+            id: "e-1".into(),
+            page: Page { url: "https://a.example".into(), find: Some("Built with Llama".into()), sha256: None },
+            look: Look {
+                result: catalog::PageResult::Found,
+                sha256: Some("00".repeat(32)),
+                bytes: Some(7),
+                http: Some(200),
+                error: None,
+            },
+            config: config.digest.clone(),
+        });
+        instance.recorded(looked.clone()).unwrap();
         instance.stop();
         ledger.close().unwrap();
         let records: Vec<Value> = ledger::read(folder.path())
@@ -294,7 +325,7 @@ mod tests {
             .map(|record| serde_json::from_slice(&record.unwrap().1).unwrap())
             .collect();
         let kinds: Vec<_> = records.iter().map(|record| record["kind"].as_str().unwrap()).collect();
-        assert_eq!(kinds, ["start", "activate", "refuse", "stop"]);
+        assert_eq!(kinds, ["start", "activate", "refuse", "evidence", "stop"]);
         assert!(records.iter().all(|record| record["instance"] == json!(instance.id) && record["v"] == 1));
         assert_eq!(records[1]["config"], json!(config.digest));
         let text = &records[1]["texts"][0];
@@ -302,6 +333,9 @@ mod tests {
         let kept = Texts::of(folder.path()).read(text["sha256"].as_str().unwrap()).unwrap();
         assert_eq!(kept, config.policy_files[0].text);
         assert_eq!(records[2]["report"].as_str().unwrap().len(), MOST_OF_REPORT);
+        assert_eq!((&records[3]["result"], &records[3]["http"]), (&json!("found"), &json!(200)));
+        let read: InstanceRecord = serde_json::from_value(records[3].clone()).unwrap();
+        assert_eq!(read.event, looked);
         let read: InstanceRecord = serde_json::from_value(records[0].clone()).unwrap();
         assert_eq!(read.event, Event::Start { version: env!("CARGO_PKG_VERSION").into(), records: 0, bytes_cut: 0 });
     }

@@ -19,7 +19,8 @@
 //! [`handle`] is these steps as one function, [`stack`] the layers around it on one page, [`runtime`] what one
 //! loaded configuration is, [`instance`] what the ledger says of the gateway itself,
 //! [`anchors`] who else holds on to it, [`retention`] how long it keeps records, [`subjects`] who stands behind the pseudonyms
-//! in them.
+//! in them, [`tally`] what engines and servers have counted themselves, [`evidence`] which pages are looked at that show duties
+//! met, behind the [`guard`] of what may be fetched from.
 //!
 //! # What holds always
 //!
@@ -39,9 +40,11 @@ pub mod batches;
 pub mod cli;
 pub mod config;
 pub mod dispatch;
+pub mod evidence;
 pub mod facts;
 pub mod files;
 pub mod fleet;
+pub mod guard;
 pub mod handle;
 pub mod instance;
 pub mod kept;

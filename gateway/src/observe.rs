@@ -30,6 +30,8 @@ const FLEET_STORE: &str = "pointsman_fleet_store_up";
 const AGAIN: &str = "pointsman_answers_given_again_total";
 const ANCHORED: &str = "pointsman_ledger_anchors_total";
 const UNANCHORED: &str = "pointsman_ledger_unanchored_records";
+const EVIDENCE: &str = "pointsman_evidence_looks_total";
+const EVIDENCE_LOST: &str = "pointsman_evidence_lost";
 const BUDGET: &str = "pointsman_budget_usd";
 const SPENT: &str = "pointsman_spent_usd";
 
@@ -69,6 +71,8 @@ pub fn install_metrics() -> Result<PrometheusHandle, metrics_exporter_prometheus
     describe_gauge!(FLEET_STORE, "1 while a store that the gateways share can be asked, else 0");
     describe_counter!(ANCHORED, "Checkpoints that anchors and witnesses were told, by kind and result");
     describe_gauge!(UNANCHORED, "Records after the newest checkpoint that an anchor or witness has");
+    describe_counter!(EVIDENCE, "Looks at pages that show what a licence asks for, by result");
+    describe_gauge!(EVIDENCE_LOST, "Pages that do not show it any more, are other ones, or cannot be had");
     describe_gauge!("pointsman_ledger_healthy", "1 while the ledger takes records, else 0");
     Ok(handle)
 }
@@ -223,6 +227,16 @@ pub fn anchored(kind: &'static str, ok: bool) {
 /// How many records are after the newest checkpoint that somebody outside has.
 pub fn unanchored(records: u64) {
     metrics::gauge!(UNANCHORED).set(records as f64);
+}
+
+/// A page was looked at that shows what a licence asks for.
+pub fn evidence_looked(result: &'static str) {
+    counter!(EVIDENCE, "result" => result).increment(1);
+}
+
+/// How many such pages are not as the catalog says.
+pub fn evidence_lost(pages: usize) {
+    metrics::gauge!(EVIDENCE_LOST).set(pages as f64);
 }
 
 /// The ledger takes records, or does not.

@@ -10,6 +10,7 @@ mod batches;
 mod budgets;
 mod crash;
 mod every_api;
+mod evidence;
 mod fairness;
 mod fleet;
 mod forms;

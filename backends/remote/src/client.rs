@@ -97,15 +97,8 @@ impl Client {
     /// # Errors
     /// When an authority of the options cannot be read, or TLS cannot be set up.
     pub fn new(options: &ClientOptions) -> Result<Self, ClientError> {
-        let provider = Arc::new(ring::default_provider());
-        let tls = ClientConfig::builder_with_provider(provider.clone())
-            .with_safe_default_protocol_versions()
-            .map_err(ClientError::Setup)?;
-        let (tls, roots) = match Verifier::new_with_extra_roots(authorities(options)?, provider) {
-            Ok(verifier) => (tls.dangerous().with_custom_certificate_verifier(Arc::new(verifier)), Ok(())),
-            Err(error) => (tls.with_root_certificates(RootCertStore::empty()), Err(root(&error).into())),
-        };
-        let connector = Connector::new(tls.with_no_client_auth(), options.connect_timeout, options.proxies.clone());
+        let (tls, roots) = trusting(options)?;
+        let connector = Connector::new(tls, options.connect_timeout, options.proxies.clone());
         let inner = legacy::Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
@@ -170,6 +163,20 @@ impl Client {
             }
         }
     }
+}
+
+/// TLS that trusts the system's certificate authorities and those of the options; and why it does not those of the system,
+/// where they cannot be had.
+pub(crate) fn trusting(options: &ClientOptions) -> Result<(ClientConfig, Result<(), Arc<str>>), ClientError> {
+    let provider = Arc::new(ring::default_provider());
+    let tls = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(ClientError::Setup)?;
+    let (tls, roots) = match Verifier::new_with_extra_roots(authorities(options)?, provider) {
+        Ok(verifier) => (tls.dangerous().with_custom_certificate_verifier(Arc::new(verifier)), Ok(())),
+        Err(error) => (tls.with_root_certificates(RootCertStore::empty()), Err(root(&error).into())),
+    };
+    Ok((tls.with_no_client_auth(), roots))
 }
 
 /// The certificates of the company's own authorities.

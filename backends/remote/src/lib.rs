@@ -29,6 +29,7 @@ mod client;
 mod connector;
 mod discovery;
 mod document;
+mod fetch;
 mod fleet;
 mod gauge;
 mod moment;
@@ -64,6 +65,7 @@ pub use connector::connect_within;
 pub use discovery::{DISCOVERY_FAILURES, FormOf, MOST_ENDPOINTS, Replicas, Wrong, addresses_of};
 #[cfg(feature = "kubernetes")]
 pub use discovery::{KubernetesService, ServicePort};
+pub use fetch::{FetchOptions, Fetched, Fetcher, Guard};
 pub use fleet::{EJECTED, ENDPOINTS, Fleet};
 pub use named::naming;
 pub use probe::Probing;

@@ -7,6 +7,9 @@ use crate::load::Key;
 use crate::nearest::cut;
 use crate::{Evidence, License, ObligationKind, Training};
 
+/// Days between two looks at a page.
+const CHECK_DAYS: std::ops::RangeInclusive<u16> = 1..=366;
+
 pub(super) fn evidence(row: &Evidence, known: &Known<'_>, report: &mut Report<'_>) {
     report.bound(Key::Id, "context", &row.context, MAX_NAME);
     report.bound(Key::Id, "name of who checked", &row.checked_by, MAX_NAME);
@@ -20,6 +23,9 @@ pub(super) fn evidence(row: &Evidence, known: &Known<'_>, report: &mut Report<'_
     if let Some(url) = &row.url {
         address(url, report);
     }
+    if let Some(days) = row.check_days {
+        checked_again(row, days, report);
+    }
     listed(row.models.len(), "models", report);
     for (n, id) in row.models.iter().enumerate().take(MAX_LISTED) {
         known.models.resolve(id, Key::ModelOf(n), report);
@@ -28,6 +34,39 @@ pub(super) fn evidence(row: &Evidence, known: &Known<'_>, report: &mut Report<'_
         && let Some(license) = known.license(&row.license)
     {
         asked_for(row, license, known, report);
+    }
+}
+
+/// What the gateway needs to look at a page by itself, and to tell what came of it.
+fn checked_again(row: &Evidence, days: u16, report: &mut Report<'_>) {
+    if !CHECK_DAYS.contains(&days) {
+        let hint = format!("expected {} to {}", CHECK_DAYS.start(), CHECK_DAYS.end());
+        report.problem(Key::CheckDays, "bad-check-days", format!("{days} are no days between two looks"), Some(hint));
+    }
+    if row.url.is_none() || (row.find.is_none() && row.sha256.is_none()) {
+        report.problem(
+            Key::CheckDays,
+            "check-of-nothing",
+            "`check_days` has a page looked at, and the row does not say which, or what for".to_owned(),
+            Some(
+                "write `url`, and `find`, `sha256` or both; `pointsman license check-evidence ID` tells the digest"
+                    .to_owned(),
+            ),
+        );
+    }
+    if row.find.as_ref().is_some_and(|find| find.trim().is_empty()) {
+        let hint = Some("write the text that the page shows, or leave the key out".to_owned());
+        report.problem(Key::Find, "empty-text", "`find` is empty, and nothing is on every page".to_owned(), hint);
+    }
+    let authority =
+        row.url.as_ref().and_then(|url| url.split("://").nth(1)).map(|rest| rest.split(['/', '?', '#']).next());
+    if authority.flatten().is_some_and(|authority| authority.contains('@')) {
+        report.problem(
+            Key::Url,
+            "bad-url",
+            "the address of a page that the gateway looks at holds a name or a password".to_owned(),
+            Some("give the address alone; pages behind a log-in are looked at by people".to_owned()),
+        );
     }
 }
 

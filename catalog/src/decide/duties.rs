@@ -1,4 +1,5 @@
-//! Whether the duties that a use brings about are met: each held against the evidence that somebody gave.
+//! Whether the duties that a use brings about are met: each held against the evidence that somebody gave, and against what was
+//! seen on its page since.
 //!
 //! The duties are those of the decision ([`super::due`]), in its order. A use that is refused brings none about.
 
@@ -10,7 +11,10 @@ use super::clauses::Rights;
 use super::due::{Due, Why};
 use super::{decide_as_stated, licenses_that_bind};
 use crate::standing::Stated;
-use crate::{Applies, Catalog, Date, Evidence, Model, ObligationKind, Use};
+use crate::{Applies, Catalog, Date, Evidence, Model, ObligationKind, PageCheck, PageChecks, PageResult, Use};
+
+/// How many days beyond its `check_days` a look at a page is relied on: a gateway may be down, or its network.
+const GRACE: u16 = 2;
 
 /// A duty of a use, what brings it about, and whether it is met.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -51,12 +55,38 @@ pub enum DutyState {
         /// The first day on which none of them held any more.
         since: Date,
     },
+    /// The page that showed it does not have the text any more.
+    NotFound {
+        /// The ids of the rows.
+        evidence: Vec<String>,
+        /// The last day on which it was seen.
+        last_found: Date,
+    },
+    /// The page that showed it is not the one that somebody saw.
+    Changed {
+        /// The ids of the rows.
+        evidence: Vec<String>,
+        /// The last day on which it was.
+        last_found: Date,
+    },
+    /// The page that showed it cannot be had.
+    Unreachable {
+        /// The ids of the rows.
+        evidence: Vec<String>,
+        /// The last day on which it was seen.
+        last_found: Date,
+    },
     /// Nobody has seen it met.
     Missing,
 }
 
-/// Every duty that a use of a model brings about on a day, and whether it is met.
+/// Every duty that a use of a model brings about on a day, and whether it is met as the rows of evidence say.
 pub fn duties(catalog: &Catalog, model: &Model, use_: &Use, today: Date) -> Vec<Duty> {
+    duties_checked(catalog, model, use_, today, &PageChecks::new())
+}
+
+/// The same, where pages were looked at: the newest look at the page of a row says more than the row.
+pub fn duties_checked(catalog: &Catalog, model: &Model, use_: &Use, today: Date, checks: &PageChecks) -> Vec<Duty> {
     let stated = &Stated::of(catalog, use_, today);
     let mut duties = Vec::new();
     if !decide_as_stated(catalog, model, use_, today, stated).outcome.allows() {
@@ -66,12 +96,12 @@ pub fn duties(catalog: &Catalog, model: &Model, use_: &Use, today: Date) -> Vec<
     let Ok(licenses) = licenses_that_bind(catalog, model) else { return duties };
     for license in licenses {
         let rights = Rights { catalog, model, license, use_, today, stated };
-        rights.dues(|due| duties.push(duty(&rights, due)));
+        rights.dues(|due| duties.push(duty(&rights, due, checks)));
     }
     duties
 }
 
-fn duty(rights: &Rights<'_>, due: Due<'_>) -> Duty {
+fn duty(rights: &Rights<'_>, due: Due<'_>, checks: &PageChecks) -> Duty {
     let license = rights.license;
     let use_ = rights.use_;
     let act = match due.applies {
@@ -107,22 +137,72 @@ fn duty(rights: &Rights<'_>, due: Due<'_>) -> Duty {
         text: due.text.into_owned(),
         trigger,
         obligation: due.listed,
-        state: state(rights, due.kind),
+        state: state(rights, due.kind, checks),
     }
 }
 
-fn state(rights: &Rights<'_>, kind: ObligationKind) -> DutyState {
+fn state(rights: &Rights<'_>, kind: ObligationKind, checks: &PageChecks) -> DutyState {
+    let today = rights.today;
     let Some(context) = &rights.use_.context else { return DutyState::Missing };
-    let about: Vec<&Evidence> = (rights.catalog.evidence())
+    let about = (rights.catalog.evidence())
         // What is dated ahead has not been looked at yet.
-        .filter(|row| row.checked <= rights.today && row.is_about(&rights.license.id, kind, rights.model, context))
-        .collect();
-    let ids = |rows: &[&Evidence]| rows.iter().map(|row| row.id.clone()).collect::<Vec<_>>();
-    let (holds, over): (Vec<&Evidence>, Vec<&Evidence>) =
-        about.into_iter().partition(|row| row.valid_until >= rights.today);
-    match over.iter().map(|row| row.valid_until).max() {
-        _ if !holds.is_empty() => DutyState::Met { evidence: ids(&holds) },
-        Some(last) => DutyState::Stale { evidence: ids(&over), since: last.plus_days(1) },
+        .filter(|row| row.checked <= today && row.is_about(&rights.license.id, kind, rights.model, context));
+    let told: Vec<(&Evidence, Shown)> = about.map(|row| (row, shown(row, checks, today))).collect();
+    let ids = |is: &dyn Fn(&Shown) -> bool| {
+        let rows = told.iter().filter(|(_, shown)| is(shown));
+        rows.map(|(row, _)| row.id.clone()).collect::<Vec<_>>()
+    };
+    let holds = ids(&|shown| *shown == Shown::Holds);
+    if !holds.is_empty() {
+        return DutyState::Met { evidence: holds };
+    }
+    // What is known to be gone says more than what nobody has looked at for a while.
+    let lost = told.iter().filter_map(|(_, shown)| match shown {
+        Shown::Lost { result, .. } => Some(*result),
+        Shown::Holds | Shown::Over { .. } => None,
+    });
+    if let Some(first) = lost.min() {
+        let evidence = ids(&|shown| matches!(shown, Shown::Lost { result, .. } if *result == first));
+        let seen = told.iter().filter_map(|(_, shown)| match shown {
+            Shown::Lost { result, last_found } if *result == first => Some(*last_found),
+            _ => None,
+        });
+        let last_found = seen.max().unwrap_or(today);
+        return match first {
+            PageResult::NotFound => DutyState::NotFound { evidence, last_found },
+            PageResult::Changed => DutyState::Changed { evidence, last_found },
+            PageResult::Found | PageResult::Unreachable => DutyState::Unreachable { evidence, last_found },
+        };
+    }
+    let until = told.iter().filter_map(|(_, shown)| match shown {
+        Shown::Over { until } => Some(*until),
+        Shown::Holds | Shown::Lost { .. } => None,
+    });
+    match until.max() {
+        Some(last) => DutyState::Stale { evidence: ids(&|_| true), since: last.plus_days(1) },
         None => DutyState::Missing,
     }
+}
+
+/// What a row is worth on a day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shown {
+    /// It shows its duty met.
+    Holds,
+    /// It did, until then.
+    Over { until: Date },
+    /// It did, and its page does not any more.
+    Lost { result: PageResult, last_found: Date },
+}
+
+fn shown(row: &Evidence, checks: &PageChecks, today: Date) -> Shown {
+    let check = checks.get(&row.id).filter(|check| check.on <= today);
+    let until = match (row.check_days, check) {
+        (Some(days), Some(PageCheck { on, result: PageResult::Found, .. })) => on.plus_days(days.saturating_add(GRACE)),
+        (Some(_), Some(check)) => {
+            return Shown::Lost { result: check.result, last_found: check.last_found.unwrap_or(row.checked) };
+        }
+        _ => row.valid_until,
+    };
+    if until >= today { Shown::Holds } else { Shown::Over { until } }
 }

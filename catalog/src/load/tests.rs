@@ -225,6 +225,26 @@ fn evidence_names_a_duty_that_there_is_and_says_where_and_until_when_it_was_seen
         "expected 64 hexadecimal digits, as `sha256sum FILE` prints them",
     );
     check(&row(&format!("{llama}, models: [<<qwen3-33b>>]")), "unknown-model", "did you mean `qwen3-32b`?");
+    let page = "url: 'https://acme.example/about', find: Built with Llama";
+    check(&row(&format!("{llama}, {page}, check_days: <<0>>")), "bad-check-days", "expected 1 to 366");
+    check(&row(&format!("{llama}, {page}, check_days: <<367>>")), "bad-check-days", "expected 1 to 366");
+    for what in ["", ", find: Built with Llama", ", url: 'https://acme.example/about'"] {
+        check(
+            &row(&format!("{llama}{what}, check_days: <<7>>")),
+            "check-of-nothing",
+            "write `url`, and `find`, `sha256` or both; `pointsman license check-evidence ID` tells the digest",
+        );
+    }
+    check(
+        &row(&format!("{llama}, url: 'https://acme.example', find: <<' '>>, check_days: 7")),
+        "empty-text",
+        "write the text that the page shows, or leave the key out",
+    );
+    check(
+        &row(&format!("{llama}, url: <<'https://me:secret@acme.example/'>>, find: x, check_days: 7")),
+        "bad-url",
+        "give the address alone; pages behind a log-in are looked at by people",
+    );
     let late = row(llama).replace("2026-10-01", "2027-01-01").replace("2026-12-31", "<<2026-12-31>>");
     check(&late, "ends-before-it-begins", "");
     let agreed = "\nagreements: [{id: a, licenses: [mit], entity: acme, obligations: [x], valid_from: 2026-01-01, \

@@ -12,6 +12,7 @@ mod history;
 mod impact;
 mod incident;
 pub(super) mod join;
+mod looks;
 mod names;
 mod obligations;
 mod questions;

@@ -1,6 +1,8 @@
-//! `pointsman license`: why a model may or may not serve a use, clause by clause; and signatures of what it rests on.
+//! `pointsman license`: why a model may or may not serve a use, clause by clause; signatures of what it rests on; and whether
+//! pages show what it asks for.
 
 mod acquire;
+mod check_evidence;
 mod notice;
 mod sign;
 
@@ -32,6 +34,7 @@ enum Command {
     /// Which clause, which fact, and what would change it
     Explain(Explain),
     Acquire(acquire::Acquire),
+    CheckEvidence(check_evidence::CheckEvidence),
     Notice(notice::NoticeOf),
     Sign(sign::Sign),
     Signer(sign::NewSigner),
@@ -113,6 +116,7 @@ pub(super) fn run(args: &License) -> anyhow::Result<bool> {
     let args = match &args.command {
         Command::Explain(args) => args,
         Command::Acquire(args) => return acquire::acquire(args),
+        Command::CheckEvidence(args) => return check_evidence::run(args),
         Command::Notice(args) => return notice::run(args),
         Command::Sign(args) => return sign::sign(args),
         Command::Signer(args) => return sign::new_signer(args),

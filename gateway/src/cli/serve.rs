@@ -15,7 +15,7 @@ use crate::{
     accept::{self, Limits},
     anchors,
     config::{self, Access, Overrides, Target, Weights},
-    fleet,
+    evidence, fleet,
     instance::Instance,
     keys::last_use::Keeper,
     observe,
@@ -99,6 +99,7 @@ async fn serve(source: Source, config: config::Config) -> anyhow::Result<(Ledger
     tokio::spawn(retention::keep_to(Arc::clone(&gateway)));
     tokio::spawn(tally::keep(Arc::clone(&gateway)));
     tokio::spawn(subjects::follow(Arc::clone(&gateway)));
+    tokio::spawn(evidence::look_at_all(Arc::clone(&gateway)));
     let joined = fleet::join(&gateway)?;
     let quotas = &gateway.runtime().quotas;
     if !quotas.book().is_shared() {

@@ -1,4 +1,5 @@
-//! How long an answer waits for its record, how long records are kept, and where others hold on to what they say.
+//! How long an answer waits for its record, how long records are kept, where others hold on to what they say, and from where
+//! the pages may be that records tell of.
 
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use super::{
     raw::{RawAnchor, RawHold, RawLedger},
     report::Problem,
 };
+use crate::guard::{Network, NotANetwork};
 
 /// How an anchor that says nothing of it is told: often where that is free, seldom where somebody else signs.
 const EVERY: Duration = Duration::from_secs(60);
@@ -41,6 +43,8 @@ pub struct LedgerSettings {
     pub witness_for: Vec<VerifierKey>,
     /// Records that stay, however old they are.
     pub holds: Vec<Hold>,
+    /// Where pages of evidence may be beside where everybody can reach them.
+    pub evidence_from: Vec<Network>,
 }
 
 /// Records that have to stay, for a court say.
@@ -119,6 +123,7 @@ impl Default for LedgerSettings {
             witnesses: Vec::new(),
             witness_for: Vec::new(),
             holds: Vec::new(),
+            evidence_from: Vec::new(),
         }
     }
 }
@@ -180,6 +185,7 @@ pub(super) fn check(reading: &mut Reading<'_>, raw: Option<&RawLedger>) -> Optio
         witnesses,
         witness_for,
         holds,
+        evidence_from: raw.evidence_from.iter().filter_map(|written| network(reading, written)).collect(),
     })
 }
 
@@ -213,6 +219,22 @@ pub(super) fn kept(reading: &mut Reading<'_>, raw: Option<&RawLedger>) -> Kept {
 
 /// What is wrong with a number of days.
 const CANNOT: &str = "cannot be that";
+
+fn network(reading: &mut Reading<'_>, written: &Spanned<String>) -> Option<Network> {
+    let why = match written.value.parse::<Network>() {
+        Ok(network) => return Some(network),
+        Err(why) => why,
+    };
+    let problem = Problem::error("bad-network", format!("{} is no network", written.shown())).label(why.to_string());
+    let hint = match why {
+        NotANetwork::Unreadable => {
+            "expected an address and how many of its first bits count, such as 10.1.0.0/16 or fd00:1::/32"
+        }
+        NotANetwork::BitsBeyond(_) => "write the first address of the network, such as 10.1.0.0/16, or more bits",
+    };
+    reading.note(problem.hint(hint), written.at.clone());
+    None
+}
 
 fn hold(reading: &mut Reading<'_>, raw: &RawHold) -> Option<Hold> {
     let mut day = |written: &Spanned<String>| match written.value.parse::<catalog::Date>() {

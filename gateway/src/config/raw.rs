@@ -117,6 +117,10 @@ pub(super) struct RawLedger {
     /// Records that stay however old they are, for a court say. Taking one away is on record, as every change is.
     #[serde(default)]
     pub(super) holds: Vec<Spanned<RawHold>>,
+    /// Networks (`10.1.0.0/16`, or an address) that pages of the catalog's `evidence` may be fetched from beside what everybody
+    /// can reach, and without encryption: an intranet's. Metadata of clouds is never fetched. Default: none.
+    #[serde(default)]
+    pub(super) evidence_from: Vec<Spanned<String>>,
 }
 
 /// Records that stay.

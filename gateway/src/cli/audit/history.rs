@@ -58,7 +58,11 @@ pub(super) fn run(ask: &Ask) -> anyhow::Result<Document> {
                     total.into(),
                     Cell::list(despite_holds),
                 ]),
-                Event::Activate(_) | Event::Heartbeat | Event::Tally { .. } | Event::Prune { .. } => {}
+                Event::Activate(_)
+                | Event::Evidence(_)
+                | Event::Heartbeat
+                | Event::Tally { .. }
+                | Event::Prune { .. } => {}
             },
             Told::Request(entry) => {
                 // By the record, not by its place: requests end after others began.

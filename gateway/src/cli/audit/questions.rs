@@ -82,6 +82,11 @@ const QUESTIONS: &[(&str, &str, &str)] = &[
         "pointsman audit obligations --context NAME",
     ),
     (
+        "counsel",
+        "Do the pages that show what licences ask for still show it, today?",
+        "pointsman license check-evidence --config FILE",
+    ),
+    (
         "team",
         "Which models may my key use, and what must I show for them?",
         "curl -H \"authorization: Bearer $POINTSMAN_KEY\" https://GATEWAY/v1/whoami",

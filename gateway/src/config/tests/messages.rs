@@ -407,6 +407,17 @@ fn replicas_say_once_where_they_are_and_each_address_is_checked() {
 }
 
 #[test]
+fn a_network_that_evidence_may_be_on_is_pointed_at_where_it_is_none() {
+    for (written, words) in [
+        ("intranet", &["is no network", "such as 10.1.0.0/16"][..]),
+        ("10.1.0.0/33", &["expected an address and how many of its first bits count"]),
+        ("10.1.2.3/16", &["it has bits beyond its first 16", "the first address of the network"]),
+    ] {
+        one(&format!("ledger: {{evidence_from: [127.0.0.1, <<{written}>>]}}"), "bad-network", words);
+    }
+}
+
+#[test]
 fn a_service_in_kubernetes_is_named_as_kubernetes_names_things() {
     let one = |replicas: &str, code: &str, words: &[&str]| {
         one(&format!("deployments: [{{id: a, model: qwen3-32b, server: vllm, {replicas}}}]"), code, words);
