@@ -18,7 +18,7 @@
 //!
 //! [`handle`] is these steps as one function, [`stack`] the layers around it on one page, [`runtime`] what one
 //! loaded configuration is, [`instance`] what the ledger says of the gateway itself,
-//! [`anchors`] who else holds on to it, [`retention`] how long it keeps records.
+//! [`anchors`] who else holds on to it, [`retention`] how long it keeps records, [`index`] where they can be asked in SQL.
 //!
 //! # What holds always
 //!
@@ -42,11 +42,13 @@ pub mod facts;
 pub mod files;
 pub mod fleet;
 pub mod handle;
+pub mod index;
 pub mod instance;
 pub mod kept;
 pub mod keys;
 pub mod observe;
 pub mod openapi;
+pub mod postgres;
 pub mod quota;
 pub mod respond;
 pub mod retention;

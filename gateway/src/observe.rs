@@ -30,6 +30,7 @@ const FLEET_STORE: &str = "pointsman_fleet_store_up";
 const AGAIN: &str = "pointsman_answers_given_again_total";
 const ANCHORED: &str = "pointsman_ledger_anchors_total";
 const UNANCHORED: &str = "pointsman_ledger_unanchored_records";
+const UNINDEXED: &str = "pointsman_ledger_unindexed_records";
 const BUDGET: &str = "pointsman_budget_usd";
 const SPENT: &str = "pointsman_spent_usd";
 
@@ -69,6 +70,7 @@ pub fn install_metrics() -> Result<PrometheusHandle, metrics_exporter_prometheus
     describe_gauge!(FLEET_STORE, "1 while a store that the gateways share can be asked, else 0");
     describe_counter!(ANCHORED, "Checkpoints that anchors and witnesses were told, by kind and result");
     describe_gauge!(UNANCHORED, "Records after the newest checkpoint that an anchor or witness has");
+    describe_gauge!(UNINDEXED, "Records that the index of the ledger does not have yet, as far as it was heard");
     describe_gauge!("pointsman_ledger_healthy", "1 while the ledger takes records, else 0");
     Ok(handle)
 }
@@ -223,6 +225,11 @@ pub fn anchored(kind: &'static str, ok: bool) {
 /// How many records are after the newest checkpoint that somebody outside has.
 pub fn unanchored(records: u64) {
     metrics::gauge!(UNANCHORED).set(records as f64);
+}
+
+/// How many records the index of the ledger does not have yet.
+pub fn unindexed(records: u64) {
+    metrics::gauge!(UNINDEXED).set(records as f64);
 }
 
 /// The ledger takes records, or does not.

@@ -8,6 +8,7 @@
 mod one_plan;
 pub mod record;
 pub mod replay;
+pub mod row;
 
 use std::{
     borrow::Cow,

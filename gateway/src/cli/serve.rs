@@ -15,7 +15,7 @@ use crate::{
     accept::{self, Limits},
     anchors,
     config::{self, Access, Overrides, Target, Weights},
-    fleet,
+    fleet, index,
     instance::Instance,
     keys::last_use::Keeper,
     observe,
@@ -97,6 +97,7 @@ async fn serve(source: Source, config: config::Config) -> anyhow::Result<(Ledger
     tokio::spawn(async move { instance.beat().await });
     tokio::spawn(anchors::tell_all(Arc::clone(&gateway)));
     tokio::spawn(retention::keep_to(Arc::clone(&gateway)));
+    tokio::spawn(index::keep_up(Arc::clone(&gateway)));
     let joined = fleet::join(&gateway)?;
     let quotas = &gateway.runtime().quotas;
     if !quotas.book().is_shared() {

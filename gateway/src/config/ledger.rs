@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use ledger::VerifierKey;
 use policies::Plan;
-use remote::BaseUrl;
+use remote::{BaseUrl, Secret};
 
 use super::{
     decode::Spanned,
+    fleet,
     limits::within,
     load::Reading,
     raw::{RawAnchor, RawHold, RawLedger},
@@ -39,6 +40,8 @@ pub struct LedgerSettings {
     pub witness_for: Vec<VerifierKey>,
     /// Records that stay, however old they are.
     pub holds: Vec<Hold>,
+    /// The address of the PostgreSQL that has an index of it.
+    pub index: Option<Secret>,
 }
 
 /// Records that have to stay, for a court say.
@@ -116,6 +119,7 @@ impl Default for LedgerSettings {
             witnesses: Vec::new(),
             witness_for: Vec::new(),
             holds: Vec::new(),
+            index: None,
         }
     }
 }
@@ -171,6 +175,7 @@ pub(super) fn check(reading: &mut Reading<'_>, raw: Option<&RawLedger>) -> Optio
     });
     let witnesses = witnesses.collect();
     let witness_for = raw.witness_for.iter().filter_map(|key| verifier_key(reading, key, false)).collect();
+    let index = index(reading, Some(raw));
     Some(LedgerSettings {
         before_upstream_from_tier: before? as u8,
         unwaited_to_tier: unwaited? as u8,
@@ -179,7 +184,13 @@ pub(super) fn check(reading: &mut Reading<'_>, raw: Option<&RawLedger>) -> Optio
         witnesses,
         witness_for,
         holds,
+        index,
     })
+}
+
+/// Where the index is, if there is one.
+pub(super) fn index(reading: &mut Reading<'_>, raw: Option<&RawLedger>) -> Option<Secret> {
+    fleet::postgres(reading, ("index", "the ledger"), raw?.index.as_ref()?)
 }
 
 fn hold(reading: &mut Reading<'_>, raw: &RawHold) -> Option<Hold> {

@@ -8,6 +8,7 @@ use std::{
 
 use catalog::Catalog;
 use policies::{Declared, Diagnostic, PolicySet, Report};
+use remote::Secret;
 use sha2::{Digest, Sha256};
 
 use super::{
@@ -61,6 +62,8 @@ pub struct Outline {
     pub teams: Teams,
     /// What the gateways share.
     pub fleet: Option<super::Fleet>,
+    /// Where the index of the ledger is; nowhere also where that is a variable which is not set here.
+    pub index: Option<Secret>,
 }
 
 /// Reads the outline of `file`. A variable that is not set here is no problem unless the outline needs it.
@@ -152,6 +155,7 @@ impl<'a> Reading<'a> {
             contexts: contexts::contexts(&mut self, &raw, &tree),
             teams: contexts::teams(&mut self, &raw, &tree),
             fleet: fleet::check(&mut self, raw.fleet.as_ref(), &tree),
+            index: ledger::index(&mut self, raw.ledger.as_ref()),
         })
     }
 

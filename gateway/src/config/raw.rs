@@ -113,6 +113,10 @@ pub(super) struct RawLedger {
     /// Records that stay however old they are, for a court say. Taking one away is on record, as every change is.
     #[serde(default)]
     pub(super) holds: Vec<Spanned<RawHold>>,
+    /// Address of a PostgreSQL, `postgres://`, that is kept an index of the ledger, to be asked in SQL. Nothing is decided by it and
+    /// no request waits for it. One with a password comes from the environment. Default: there is none.
+    #[serde(default)]
+    pub(super) index: Option<Spanned<String>>,
 }
 
 /// Records that stay.
