@@ -52,11 +52,11 @@ pub enum IndexError {
 
 /// From which record on an index is filled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum From {
+pub enum Begin {
     /// The one after the last that it has: none before that is missing unless somebody took it out.
-    Last,
-    /// The first, where any is missing.
-    First,
+    AfterLast,
+    /// The first that there is, where any is missing.
+    AtGaps,
 }
 
 /// Follows a ledger into an index.
@@ -64,7 +64,7 @@ pub enum From {
 pub struct Follower {
     log: Arc<Log>,
     table: Table,
-    from: From,
+    begin: Begin,
     /// The number of the next record, once the index was asked.
     next: Option<u64>,
     /// Where the records of the last batch ended.
@@ -93,13 +93,13 @@ impl Follower {
     ///
     /// # Errors
     /// When the address is none.
-    pub fn new(log: Arc<Log>, address: &Secret, from: From) -> Result<Self, IndexError> {
+    pub fn new(log: Arc<Log>, address: &Secret, begin: Begin) -> Result<Self, IndexError> {
         let table = Table::new(address, log.name())?;
-        Ok(Self { log, table, from, next: None, reader: None, batch: Vec::new(), forgotten: 0 })
+        Ok(Self { log, table, begin, next: None, reader: None, batch: Vec::new(), forgotten: 0 })
     }
 
-    /// The number of the next record: how many are in the index as far as is known.
-    pub fn next(&self) -> u64 {
+    /// How many records are in the index, those that were pruned included, as far as that was heard.
+    pub fn reached(&self) -> u64 {
         self.next.unwrap_or(0)
     }
 
@@ -148,7 +148,7 @@ impl Follower {
         self.table.prepare().await?;
         let mark = self.log.mark()?;
         let mut next = self.table.extent().await?.map_or(mark, |extent| extent.next.max(mark));
-        if self.from == From::First && self.table.count(mark, next).await?.0 < next - mark {
+        if self.begin == Begin::AtGaps && self.table.count(mark, next).await?.0 < next - mark {
             next = mark;
         }
         self.next = Some(next);
@@ -173,7 +173,7 @@ pub async fn keep_up(gateway: Arc<Gateway>) {
     let (mut failed, mut again) = (false, AGAIN);
     loop {
         let step = follower.step().await;
-        observe::unindexed(gateway.ledger.status().durable_records.saturating_sub(follower.next()));
+        observe::unindexed(gateway.ledger.status().durable_records.saturating_sub(follower.reached()));
         let pause = match step {
             Ok(step) => {
                 if std::mem::take(&mut failed) {
@@ -196,5 +196,5 @@ pub async fn keep_up(gateway: Arc<Gateway>) {
 }
 
 fn follower(folder: &Path, address: &Secret) -> Result<Follower, IndexError> {
-    Follower::new(Arc::new(Log::of(folder)?), address, From::Last)
+    Follower::new(Arc::new(Log::of(folder)?), address, Begin::AfterLast)
 }

@@ -97,6 +97,16 @@ const QUESTIONS: &[(&str, &str, &str)] = &[
         "pointsman-audit verify LEDGER --key KEY --anchors FOLDER --receipts FILE",
     ),
     (
+        "analyst",
+        "Does the index that I ask in SQL say what the ledger says?",
+        "pointsman audit index --check --config FILE",
+    ),
+    (
+        "auditor",
+        "May I have records as files that I can check without the ledger?",
+        "pointsman audit parquet --out FOLDER, then pointsman audit parquet --check FILE --log-key KEY",
+    ),
+    (
         "incident",
         "Since when, how often and by whom was this licence used in public, what is to be shut off, what covered it?",
         "pointsman audit incident --license LICENSE --exposure public",
