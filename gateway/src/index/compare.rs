@@ -66,7 +66,7 @@ impl Comparison {
         self.differing + self.missing + self.surplus == 0
     }
 
-    /// Holds rows against the records from `from` to before `until`, both in order.
+    /// Holds rows against records, both in order.
     fn take(&mut self, batch: &[Entry], found: &[Found]) {
         let mut found = found.iter().peekable();
         for entry in batch {

@@ -103,8 +103,8 @@ const QUESTIONS: &[(&str, &str, &str)] = &[
     ),
     (
         "auditor",
-        "May I have records as files that I can check without the ledger?",
-        "pointsman audit parquet --out FOLDER, then pointsman audit parquet --check FILE --log-key KEY",
+        "Are these records, which I got as a Parquet file without the ledger, those that were signed?",
+        "pointsman audit parquet --check FILE --log-key KEY",
     ),
     (
         "incident",
