@@ -124,6 +124,39 @@ impl Postgres {
         format!("postgres://postgres@localhost/postgres?host={}", self.folder.path().display())
     }
 
+    /// What it answers to a statement: rows of texts, a null as an empty one.
+    ///
+    /// # Panics
+    /// When it refuses it.
+    pub fn ask(&self, statement: &str) -> Vec<Vec<String>> {
+        let asked = self.try_ask(statement);
+        asked.unwrap_or_else(|error| panic!("{statement}: {error}"))
+    }
+
+    /// The same, of one that may not be there yet.
+    ///
+    /// # Errors
+    /// What it said.
+    ///
+    /// # Panics
+    /// Where `psql` is not installed.
+    pub fn try_ask(&self, statement: &str) -> Result<Vec<Vec<String>>, String> {
+        let output = self
+            .program("psql")
+            .args(["-X", "-q", "-A", "-t", "-F", "\u{1f}", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-h"])
+            .arg(self.folder.path())
+            .args(["-c", statement, "postgres"])
+            .output()
+            .expect("psql runs");
+        match output.status.success() {
+            true => {
+                let text = String::from_utf8(output.stdout).expect("UTF-8");
+                Ok(text.lines().map(|line| line.split('\u{1f}').map(str::to_owned).collect()).collect())
+            }
+            false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+        }
+    }
+
     fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }

@@ -14,6 +14,7 @@
 //! | [`evidence`] | what is known of the log outside its folder |
 //! | [`verify`] | holds all of it against each other |
 //! | [`proof`] | that one record is in the log, or that the log only grew, for somebody who has none of the records |
+//! | [`range`] | that a run of records is in the log, for somebody who has none of the others |
 //!
 //! What it cannot see: that a request was never recorded, and that records after the last checkpoint that somebody else has were
 //! cut off together with the checkpoints over them.
@@ -24,6 +25,7 @@ pub mod evidence;
 pub mod fields;
 pub mod note;
 pub mod proof;
+pub mod range;
 pub mod segments;
 pub mod tiles;
 pub mod tree;

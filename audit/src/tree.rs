@@ -148,7 +148,8 @@ fn split(size: usize) -> usize {
     size.next_power_of_two() / 2
 }
 
-fn node(left: &Hash, right: &Hash) -> Hash {
+/// The hash over two subtrees.
+pub(crate) fn node(left: &Hash, right: &Hash) -> Hash {
     let mut both = [1; 1 + 2 * SHA256_OUTPUT_LEN];
     both[1..=SHA256_OUTPUT_LEN].copy_from_slice(left);
     both[1 + SHA256_OUTPUT_LEN..].copy_from_slice(right);

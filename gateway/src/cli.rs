@@ -102,8 +102,11 @@ pub fn main() -> ExitCode {
         Command::Advise(args) => advise::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Keys(args) => keys::run(&args),
-        Command::Audit(args) => audit::run(&args),
         Command::Privacy(args) => privacy::run(&args),
+        Command::Audit(args) => match audit::run(&args) {
+            Ok(status) => return status,
+            Err(error) => Err(error),
+        },
         Command::Mock(args) => mock::run(&args).map(|()| true),
     };
     match result {

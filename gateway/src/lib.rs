@@ -20,7 +20,7 @@
 //! loaded configuration is, [`instance`] what the ledger says of the gateway itself,
 //! [`anchors`] who else holds on to it, [`retention`] how long it keeps records, [`subjects`] who stands behind the pseudonyms
 //! in them, [`tally`] what engines and servers have counted themselves, [`evidence`] which pages are looked at that show duties
-//! met, behind the [`guard`] of what may be fetched from.
+//! met, behind the [`guard`] of what may be fetched from, [`index`] where records can be asked in SQL.
 //!
 //! # What holds always
 //!
@@ -46,11 +46,13 @@ pub mod files;
 pub mod fleet;
 pub mod guard;
 pub mod handle;
+pub mod index;
 pub mod instance;
 pub mod kept;
 pub mod keys;
 pub mod observe;
 pub mod openapi;
+pub mod postgres;
 pub mod quota;
 pub mod respond;
 pub mod retention;

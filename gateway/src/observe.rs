@@ -32,6 +32,7 @@ const ANCHORED: &str = "pointsman_ledger_anchors_total";
 const UNANCHORED: &str = "pointsman_ledger_unanchored_records";
 const EVIDENCE: &str = "pointsman_evidence_looks_total";
 const EVIDENCE_LOST: &str = "pointsman_evidence_lost";
+const UNINDEXED: &str = "pointsman_ledger_unindexed_records";
 const BUDGET: &str = "pointsman_budget_usd";
 const SPENT: &str = "pointsman_spent_usd";
 
@@ -73,6 +74,7 @@ pub fn install_metrics() -> Result<PrometheusHandle, metrics_exporter_prometheus
     describe_gauge!(UNANCHORED, "Records after the newest checkpoint that an anchor or witness has");
     describe_counter!(EVIDENCE, "Looks at pages that show what a licence asks for, by result");
     describe_gauge!(EVIDENCE_LOST, "Pages that do not show it any more, are other ones, or cannot be had");
+    describe_gauge!(UNINDEXED, "Records that the index of the ledger does not have yet, as far as it was heard");
     describe_gauge!("pointsman_ledger_healthy", "1 while the ledger takes records, else 0");
     Ok(handle)
 }
@@ -237,6 +239,11 @@ pub fn evidence_looked(result: &'static str) {
 /// How many such pages are not as the catalog says.
 pub fn evidence_lost(pages: usize) {
     metrics::gauge!(EVIDENCE_LOST).set(pages as f64);
+}
+
+/// How many records the index of the ledger does not have yet.
+pub fn unindexed(records: u64) {
+    metrics::gauge!(UNINDEXED).set(records as f64);
 }
 
 /// The ledger takes records, or does not.

@@ -9,6 +9,7 @@ mod named;
 mod one_plan;
 pub mod record;
 pub mod replay;
+pub mod row;
 
 use std::{
     borrow::Cow,

@@ -11,10 +11,12 @@ mod health;
 mod history;
 mod impact;
 mod incident;
+mod index;
 pub(super) mod join;
 mod looks;
 mod names;
 mod obligations;
+mod parquet;
 mod questions;
 mod reconcile;
 mod recorded;
@@ -28,6 +30,7 @@ use std::{
     cell::Cell,
     collections::VecDeque,
     path::{Path, PathBuf},
+    process::ExitCode,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -98,6 +101,8 @@ enum Command {
     /// Make every licence decision again from what was recorded, and compare
     Replay,
     Export(export::Export),
+    Index(index::Index),
+    Parquet(parquet::Parquet),
     /// Print the key that this gateway cosigns the checkpoints of other logs with, for their `witnesses`
     Witness,
     /// Give the ledger a new key, while no gateway writes to it; what was signed stays valid, and the old key vouches for the new
@@ -120,7 +125,8 @@ pub(super) struct Ask {
     read: Cell<u64>,
 }
 
-pub(super) fn run(args: &Audit) -> anyhow::Result<bool> {
+/// The exit status.
+pub(super) fn run(args: &Audit) -> anyhow::Result<ExitCode> {
     let data_dir = match (&args.data_dir, &args.config) {
         (Some(dir), _) => dir.clone(),
         (None, Some(config)) => outline(config, &Environment::process())?.data_dir,
@@ -128,15 +134,16 @@ pub(super) fn run(args: &Audit) -> anyhow::Result<bool> {
     };
     let Audit { from, to, verify, .. } = *args;
     let ask = Ask { from, to, team: args.team.clone(), verify, ..Ask::of(data_dir) };
-    let good = |document: Document| (document, true);
+    let (good, status) =
+        (|document: Document| (document, true), |ok| if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     let (document, ok) = match &args.command {
         Command::Questions => good(questions::document()),
-        Command::Export(export) => return export::run(export, &ask, args.form.sink()?),
-        Command::Key => return key(&ask, args.form.is_json()),
-        Command::Witness => return witness(&ask, args.form.is_json()),
-        Command::RotateKey => return rotate(&ask, args.form.is_json()),
-        Command::List { last } => return list(ask.requests()?, *last as usize, args.form.is_json()),
-        Command::Report => return report(&ask, args.form.is_json()),
+        Command::Export(export) => return export::run(export, &ask, args.form.sink()?).map(status),
+        Command::Key => return key(&ask, args.form.is_json()).map(status),
+        Command::Witness => return witness(&ask, args.form.is_json()).map(status),
+        Command::RotateKey => return rotate(&ask, args.form.is_json()).map(status),
+        Command::List { last } => return list(ask.requests()?, *last as usize, args.form.is_json()).map(status),
+        Command::Report => return report(&ask, args.form.is_json()).map(status),
         Command::Usage(args) => good(usage::run(args, &ask)?),
         Command::Exceptions(args) => good(exceptions::run(args, &ask)?),
         Command::Incident(args) => good(incident::run(args, &ask)?),
@@ -145,11 +152,13 @@ pub(super) fn run(args: &Audit) -> anyhow::Result<bool> {
         Command::Obligations(args) => obligations::run(args, &ask)?,
         Command::Reconcile(args) => reconcile::run(args, &ask)?,
         Command::Crossings => crossings::run(&ask)?,
+        Command::Index(index) => index::run(index, &ask, args.config.as_deref())?,
         Command::History => good(history::run(&ask)?),
         Command::Replay => replay::run(&ask)?,
+        Command::Parquet(parquet) => return parquet::run(parquet, &ask, &args.form),
     };
     args.form.write(&document)?;
-    Ok(ok)
+    Ok(status(ok))
 }
 
 impl Ask {
@@ -274,12 +283,17 @@ fn report(ask: &Ask, json: bool) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// The records of the ledger in a data folder, with their numbers.
-fn records(data_dir: &Path) -> anyhow::Result<impl Iterator<Item = anyhow::Result<(u64, Vec<u8>)>>> {
+/// The ledger in a data folder.
+fn folder(data_dir: &Path) -> anyhow::Result<PathBuf> {
     let folder = data_dir.join("ledger");
     anyhow::ensure!(folder.is_dir(), "there is no ledger in `{}`; name its folder with --data-dir", data_dir.display());
-    let records =
-        ledger::read(&folder).with_context(|| format!("the ledger in `{}` cannot be read", data_dir.display()))?;
+    Ok(folder)
+}
+
+/// The records of the ledger in a data folder, with their numbers.
+fn records(data_dir: &Path) -> anyhow::Result<impl Iterator<Item = anyhow::Result<(u64, Vec<u8>)>>> {
+    let records = ledger::read(&folder(data_dir)?)
+        .with_context(|| format!("the ledger in `{}` cannot be read", data_dir.display()))?;
     Ok(records.map(|record| {
         let (position, record) = record?;
         Ok((position.sequence, record))

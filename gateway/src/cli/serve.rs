@@ -15,7 +15,7 @@ use crate::{
     accept::{self, Limits},
     anchors,
     config::{self, Access, Overrides, Target, Weights},
-    evidence, fleet,
+    evidence, fleet, index,
     instance::Instance,
     keys::last_use::Keeper,
     observe,
@@ -100,6 +100,7 @@ async fn serve(source: Source, config: config::Config) -> anyhow::Result<(Ledger
     tokio::spawn(tally::keep(Arc::clone(&gateway)));
     tokio::spawn(subjects::follow(Arc::clone(&gateway)));
     tokio::spawn(evidence::look_at_all(Arc::clone(&gateway)));
+    tokio::spawn(index::keep_up(Arc::clone(&gateway)));
     let joined = fleet::join(&gateway)?;
     let quotas = &gateway.runtime().quotas;
     if !quotas.book().is_shared() {

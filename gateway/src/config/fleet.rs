@@ -25,17 +25,9 @@ pub(super) fn check(reading: &mut Reading<'_>, raw: Option<&Spanned<RawFleet>>, 
     }
     let valkey = raw.valkey.as_ref().and_then(|written| {
         let why = |text: &str| redis::Client::open(text).err().map(|error| error.category().to_owned());
-        address(reading, "valkey", written, why, "redis://localhost:6379, or rediss:// for one with TLS")
+        address(reading, ("valkey", "the fleet"), written, why, "redis://localhost:6379, or rediss:// for one with TLS")
     });
-    let postgres = raw.postgres.as_ref().and_then(|written| {
-        let why = |text: &str| match text.split_once("://") {
-            Some(("postgres" | "postgresql", _)) => {
-                PgConnectOptions::from_str(text).err().map(|_| "not an address of a PostgreSQL".to_owned())
-            }
-            _ => Some("not an address of a PostgreSQL".to_owned()),
-        };
-        address(reading, "postgres", written, why, "postgres://localhost/pointsman")
-    });
+    let postgres = raw.postgres.as_ref().and_then(|written| postgres(reading, ("postgres", "the fleet"), written));
     let name = raw.name.as_ref().map_or(NAME, |name| {
         if !contexts::is_name(&name.value) {
             reading.note(contexts::bad_name("fleet", &name.value), name.at.clone());
@@ -54,10 +46,21 @@ pub(super) fn check(reading: &mut Reading<'_>, raw: Option<&Spanned<RawFleet>>, 
     Some(Fleet { valkey, postgres, name: name.to_owned(), gateways, answers_key })
 }
 
+/// The address of a PostgreSQL: what a key of something says.
+pub(super) fn postgres(reading: &mut Reading<'_>, key: (&str, &str), written: &Spanned<String>) -> Option<Secret> {
+    let why = |text: &str| match text.split_once("://") {
+        Some(("postgres" | "postgresql", _)) => {
+            PgConnectOptions::from_str(text).err().map(|_| "not an address of a PostgreSQL".to_owned())
+        }
+        _ => Some("not an address of a PostgreSQL".to_owned()),
+    };
+    address(reading, key, written, why, "postgres://localhost/pointsman")
+}
+
 /// An address that `why` finds nothing wrong with, and whose password nobody reads in the file.
 fn address(
     reading: &mut Reading<'_>,
-    key: &str,
+    (key, of): (&str, &str),
     written: &Spanned<String>,
     why: impl Fn(&str) -> Option<String>,
     example: &str,
@@ -65,7 +68,7 @@ fn address(
     let text = written.value.trim();
     let has_password = Url::parse(text).is_ok_and(|url| url.password().is_some());
     let problem = match why(text) {
-        Some(why) => Problem::error("bad-url", format!("`{key}` of the fleet is not an address")).label(why),
+        Some(why) => Problem::error("bad-url", format!("`{key}` of {of} is not an address")).label(why),
         None if has_password && !written.from_environment => {
             let problem = Problem::error("literal-key", "a password may not stand in a configuration file");
             let problem = problem.label("not from the environment");

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use ledger::VerifierKey;
 use policies::Plan;
-use remote::BaseUrl;
+use remote::{BaseUrl, Secret};
 
 use super::{
     decode::Spanned,
+    fleet,
     limits::within,
     load::Reading,
     raw::{RawAnchor, RawHold, RawLedger},
@@ -45,6 +46,8 @@ pub struct LedgerSettings {
     pub holds: Vec<Hold>,
     /// Where pages of evidence may be beside where everybody can reach them.
     pub evidence_from: Vec<Network>,
+    /// The address of the PostgreSQL that has an index of it.
+    pub index: Option<Secret>,
 }
 
 /// Records that have to stay, for a court say.
@@ -124,6 +127,7 @@ impl Default for LedgerSettings {
             witness_for: Vec::new(),
             holds: Vec::new(),
             evidence_from: Vec::new(),
+            index: None,
         }
     }
 }
@@ -176,6 +180,7 @@ pub(super) fn check(reading: &mut Reading<'_>, raw: Option<&RawLedger>) -> Optio
     });
     let witnesses = witnesses.collect();
     let witness_for = raw.witness_for.iter().filter_map(|key| verifier_key(reading, key, false)).collect();
+    let index = index(reading, Some(raw));
     Some(LedgerSettings {
         before_upstream_from_tier: before? as u8,
         unwaited_to_tier: unwaited? as u8,
@@ -186,7 +191,13 @@ pub(super) fn check(reading: &mut Reading<'_>, raw: Option<&RawLedger>) -> Optio
         witness_for,
         holds,
         evidence_from: raw.evidence_from.iter().filter_map(|written| network(reading, written)).collect(),
+        index,
     })
+}
+
+/// Where the index is, if there is one.
+pub(super) fn index(reading: &mut Reading<'_>, raw: Option<&RawLedger>) -> Option<Secret> {
+    fleet::postgres(reading, ("index", "the ledger"), raw?.index.as_ref()?)
 }
 
 /// What is kept of people, and for how long.

@@ -8,6 +8,7 @@ use std::{
 
 use catalog::Catalog;
 use policies::{Declared, Diagnostic, PolicySet, Report};
+use remote::Secret;
 use sha2::{Digest, Sha256};
 
 use super::{
@@ -65,6 +66,8 @@ pub struct Outline {
     pub kept: ledger::Kept,
     /// The values of a request that records hold.
     pub facts: super::DeclaredFacts,
+    /// Where the index of the ledger is; nowhere also where that is a variable which is not set here.
+    pub index: Option<Secret>,
 }
 
 /// Reads the outline of `file`. A variable that is not set here is no problem unless the outline needs it.
@@ -160,6 +163,7 @@ impl<'a> Reading<'a> {
             fleet: fleet::check(&mut self, raw.fleet.as_ref(), &tree),
             kept: ledger::kept(&mut self, raw.ledger.as_ref()),
             facts: declared::check(&mut self, &raw),
+            index: ledger::index(&mut self, raw.ledger.as_ref()),
         })
     }
 

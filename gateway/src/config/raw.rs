@@ -121,6 +121,10 @@ pub(super) struct RawLedger {
     /// can reach, and without encryption: an intranet's. Metadata of clouds is never fetched. Default: none.
     #[serde(default)]
     pub(super) evidence_from: Vec<Spanned<String>>,
+    /// Address of a PostgreSQL, `postgres://`, that is kept an index of the ledger, to be asked in SQL. Nothing is decided by it and
+    /// no request waits for it. One with a password comes from the environment. Default: there is none.
+    #[serde(default)]
+    pub(super) index: Option<Spanned<String>>,
 }
 
 /// Records that stay.

@@ -88,6 +88,11 @@ impl Form {
         self.json
     }
 
+    /// The same, for a report that is only ever on the screen.
+    pub(super) fn on_screen(&self) -> Self {
+        Self { out: None, ..self.clone() }
+    }
+
     /// Writes a report to the screen, or where it is wanted.
     pub(in crate::cli) fn write(&self, document: &Document) -> anyhow::Result<()> {
         let bytes = match self {

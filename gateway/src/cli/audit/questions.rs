@@ -107,6 +107,16 @@ const QUESTIONS: &[(&str, &str, &str)] = &[
         "pointsman audit reconcile",
     ),
     (
+        "analyst",
+        "Does the index that I ask in SQL say what the ledger says?",
+        "pointsman audit index --check --config FILE",
+    ),
+    (
+        "auditor",
+        "Are these records, which I got as a Parquet file without the ledger, those that were signed?",
+        "pointsman audit parquet --check FILE --log-key KEY",
+    ),
+    (
         "incident",
         "Since when, how often and by whom was this licence used in public, what is to be shut off, what covered it?",
         "pointsman audit incident --license LICENSE --exposure public",

@@ -71,15 +71,7 @@ struct Recorded {
 pub(super) fn run(args: &Reconcile, ask: &Ask) -> anyhow::Result<(Document, bool)> {
     let mut windows = windows(ask)?;
     let mut uncounted: BTreeMap<String, u64> = BTreeMap::new();
-    let others = args.with.iter().map(|data_dir| Ask {
-        data_dir: data_dir.clone(),
-        from: None,
-        to: None,
-        team: None,
-        verify: false,
-        read: std::cell::Cell::new(0),
-    });
-    let others: Vec<_> = others.collect();
+    let others: Vec<_> = args.with.iter().cloned().map(Ask::of).collect();
     for (at, ask) in std::iter::once(ask).chain(&others).enumerate() {
         let of: HashMap<String, Vec<usize>> = by_deployment(&windows);
         for told in ask.all()? {

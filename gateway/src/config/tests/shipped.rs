@@ -50,6 +50,7 @@ fn the_shipped_configuration_loads_with_every_setting_on() {
         ("POINTSMAN_WEBHOOK_SECRET", "0123456789abcdef"),
         ("VALKEY_URL", "rediss://me:secret@valkey.example.com"),
         ("DATABASE_URL", "postgres://me:secret@db.example.com/pointsman"),
+        ("LEDGER_INDEX_URL", "postgres://me:secret@db.example.com/ledger"),
         ("POINTSMAN_ANSWERS_KEY", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="),
     ]);
     for folder in ["models", "secrets", "examples", "policies"] {
@@ -91,7 +92,7 @@ fn the_shipped_configuration_loads_with_every_setting_on() {
     assert_eq!(config.teams["science"].contexts, ["lab", "office"]);
     let quotas: Vec<_> = config.quotas.iter().map(|quota| (quota.name.as_str(), quota.of_team)).collect();
     assert_eq!(quotas, [("support", true), ("each-key", false), ("large", false), ("by-name", false)]);
-    assert!(config.webhook.is_some());
+    assert!(config.webhook.is_some() && config.ledger.index.is_some());
 }
 
 #[test]

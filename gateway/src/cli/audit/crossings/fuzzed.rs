@@ -269,7 +269,7 @@ async fn whatever_fails_in_100_000_requests_nobody_answers_who_was_not_allowed_t
         drop(gateway.shadows.acquire_many(handle::shadow::MOST as u32).await.unwrap());
         ledger.close().unwrap();
 
-        let ask = Ask { data_dir, from: None, to: None, team: None, verify: false, read: std::cell::Cell::new(0) };
+        let ask = Ask::of(data_dir);
         let (document, none) = run(&ask).unwrap();
         assert!(none, "world {world}: {document:?}");
         let mut contexts = HashMap::new();
