@@ -103,6 +103,8 @@ pub struct Truth {
     pub incident: Option<(u64, u64, BTreeSet<String>, u64)>,
     /// Requests that each waiver carried.
     pub waived: BTreeMap<String, u64>,
+    /// Requests that may have been served by it, as nothing tells their end.
+    pub unended: BTreeMap<String, u64>,
     /// Served requests whose licence reaches what is written, for distillation.
     pub reached: u64,
     /// Requests served and refused under each configuration, in order.
@@ -308,6 +310,11 @@ impl Making {
         match allowed {
             true => period.0 += 1,
             false => period.1 += 1,
+        }
+        if allowed && !asked.ends {
+            for id in &candidate.rests_on {
+                *truth.unended.entry(id.to_string()).or_default() += 1;
+            }
         }
         // A decision that has no outcome yet has nobody who served it, and so no licence that counted.
         let counted = !allowed || (asked.ends && asked.deployment.is_none());

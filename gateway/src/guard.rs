@@ -196,9 +196,11 @@ mod tests {
         guard(named, "a.key")(address.parse().unwrap(), true)
     }
 
-    /// First and last address of each range that does not pass, and what passes beside it: none where its neighbour is another
+    /// A range that does not pass, its first and last address, and what passes beside it: none where its neighbour is another
     /// such range.
-    const RANGES: [(&str, &str, &str, Option<&str>, Option<&str>); 41] = [
+    type Range = (&'static str, &'static str, &'static str, Option<&'static str>, Option<&'static str>);
+
+    const RANGES: [Range; 41] = [
         ("this network", "0.0.0.0", "0.255.255.255", None, Some("1.0.0.0")),
         ("private", "10.0.0.0", "10.255.255.255", Some("9.255.255.255"), Some("11.0.0.0")),
         ("shared", "100.64.0.0", "100.127.255.255", Some("100.63.255.255"), Some("100.128.0.0")),

@@ -59,12 +59,9 @@ pub(super) fn run(args: &Incident, ask: &Ask) -> anyhow::Result<Document> {
         let told = told?;
         recorded.take(&told);
         let Told::Request(entry) = told else { continue };
-        if !(entry.is_served() || entry.is_open()) || !args.which.fits(&entry) {
-            continue;
-        }
-        if entry.is_open() {
-            // Nothing tells who served it, if anybody did.
-            unended += 1;
+        // Of one that is open, nothing tells who served it, if anybody did.
+        unended += u64::from(entry.is_open() && args.which.may_fit(&entry));
+        if !entry.is_served() || !args.which.fits(&entry) {
             continue;
         }
         all.add(&entry);

@@ -5,6 +5,7 @@ use std::io;
 use clap::Args;
 
 use super::join::Entry;
+use crate::settle::record::CandidateRecord;
 use crate::subjects::Names;
 
 /// Only some of the requests; what is not said is all.
@@ -57,6 +58,16 @@ impl Which {
 
     /// Whether a request is one of them.
     pub(super) fn fits(&self, entry: &Entry) -> bool {
+        self.fits_by(entry, entry.licensed())
+    }
+
+    /// Whether it may be one of them, where nothing tells how it ended.
+    pub(super) fn may_fit(&self, entry: &Entry) -> bool {
+        self.fits_by(entry, entry.may_rest_on())
+    }
+
+    /// Whether it is one by one of these licence decisions.
+    fn fits_by<'a>(&self, entry: &'a Entry, licensed: impl IntoIterator<Item = &'a CandidateRecord<'static>>) -> bool {
         let decision = &entry.decision;
         let among = |wanted: &[String], is: Option<&str>| {
             wanted.is_empty() || is.is_some_and(|is| wanted.iter().any(|wanted| wanted == is))
@@ -65,7 +76,7 @@ impl Which {
             && among(&self.entity, decision.r#use.entity.as_deref())
             && among(&self.key, decision.key.as_deref())
             && (self.model.is_empty() && self.license.is_empty() && self.tier.is_empty()
-                || entry.may_rest_on().any(|licensed| {
+                || licensed.into_iter().any(|licensed| {
                     among(&self.model, Some(&licensed.model))
                         && among(&self.license, Some(&licensed.license))
                         && (self.tier.is_empty() || self.tier.contains(&licensed.tier))

@@ -293,5 +293,5 @@ async fn whatever_fails_in_100_000_requests_nobody_answers_who_was_not_allowed_t
     }
     println!("{sent} attempts; {served} served, {again} again, {mirrored} mirrored, {retried} tried more than once");
     // What is looked at has to have happened.
-    assert!(sent > 50_000 && served > 20_000 && again > 500 && mirrored > 1_000 && retried > 5_000);
+    assert!(sent > 20_000 && served > 15_000 && again > 1_000 && mirrored > 400 && retried > 1_500);
 }
