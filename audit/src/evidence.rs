@@ -3,7 +3,10 @@
 
 use std::{fs, io, path::Path};
 
-use crate::note::{WitnessKey, notes};
+use crate::{
+    ml_dsa::MlDsaKey,
+    note::{WitnessKey, notes},
+};
 
 /// The largest file of a folder of anchors that is looked at.
 const MOST_ANCHOR_BYTES: u64 = 64 << 20;
@@ -17,6 +20,8 @@ pub struct Evidence {
     pub receipts: Vec<Receipt>,
     /// Witnesses that are trusted.
     pub witnesses: Vec<WitnessKey>,
+    /// The key of the second signatures, which the newest checkpoint must have then.
+    pub ml_dsa: Option<MlDsaKey>,
     /// How many of the witnesses must have cosigned a checkpoint for it to count as known outside.
     pub quorum: usize,
     /// How many records may be after the newest checkpoint that somebody outside has.

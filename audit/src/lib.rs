@@ -23,6 +23,7 @@
 
 pub mod evidence;
 pub mod fields;
+pub mod ml_dsa;
 pub mod note;
 pub mod proof;
 pub mod range;

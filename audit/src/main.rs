@@ -9,6 +9,7 @@ use std::{
 
 use audit::{
     evidence::{self, Evidence},
+    ml_dsa::MlDsaKey,
     note::{VerifierKey, WitnessKey},
     proof::{self, NoProof},
     verify::{Report, Verdict, verify_against},
@@ -56,6 +57,10 @@ enum Command {
         /// The key of a witness that cosigns the log's checkpoints; give it again for more
         #[arg(long = "witness", value_name = "KEY")]
         witnesses: Vec<WitnessKey>,
+        /// The ML-DSA key of the log, as `pointsman audit key --ml-dsa` prints it: the newest checkpoint, which covers all records,
+        /// must be signed by it too
+        #[arg(long, value_name = "KEY")]
+        ml_dsa_key: Option<MlDsaKey>,
         /// How many of the witnesses must have cosigned [default: all]
         #[arg(long, value_name = "COUNT", requires = "witnesses")]
         quorum: Option<usize>,
@@ -150,10 +155,22 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let mut out = std::io::stdout().lock();
     match command {
-        Command::Verify { folder, key, checkpoints, anchors, max_unanchored, receipts, witnesses, quorum, json } => {
+        Command::Verify {
+            folder,
+            key,
+            checkpoints,
+            anchors,
+            max_unanchored,
+            receipts,
+            witnesses,
+            ml_dsa_key,
+            quorum,
+            json,
+        } => {
             let mut evidence = Evidence {
                 quorum: quorum.unwrap_or(witnesses.len()),
                 witnesses,
+                ml_dsa: ml_dsa_key,
                 most_unanchored: max_unanchored,
                 ..Evidence::default()
             };

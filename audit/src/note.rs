@@ -46,7 +46,7 @@ pub struct Checkpoint {
 
 /// Why a text is no key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NoKey(&'static str);
+pub struct NoKey(pub(crate) &'static str);
 
 impl fmt::Display for NoKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -108,7 +108,7 @@ fn hint(name: &str, kind: u8, key: &[u8; 32]) -> [u8; 4] {
 }
 
 /// The text of a note and its signatures.
-fn parts(note: &str) -> Option<(&str, &str)> {
+pub(crate) fn parts(note: &str) -> Option<(&str, &str)> {
     let at = note.find("\n\n")?;
     Some((&note[..=at], &note[at + 2..]))
 }
@@ -172,7 +172,7 @@ pub struct Forged;
 
 impl Checkpoint {
     /// What a note of the log of this name says, whoever signed it.
-    fn parse(name: &str, note: &str) -> Option<Self> {
+    pub(crate) fn parse(name: &str, note: &str) -> Option<Self> {
         let mut lines = parts(note)?.0.lines();
         let is_of_it = lines.next()? == name;
         let (size, root) = (size(lines.next()?)?, root(lines.next()?)?);

@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::{
     evidence::{Evidence, Receipt},
     fields::Fields,
+    ml_dsa::MlDsaKey,
     note::{Checkpoint, Keys, VerifierKey, notes},
     segments::{self, Broken, End},
     tiles,
@@ -170,6 +171,9 @@ impl Report {
         // Before the records: a gateway that runs signs what is on disk, so all that is signed by now is there to be read.
         let keys = self.keys(folder, key)?;
         let mut all = self.own(folder, &keys)?;
+        if let Some(key) = &evidence.ml_dsa {
+            self.second(folder, key, all.last())?;
+        }
         let Outside { anchors, others } = self.outside(folder, &keys, evidence)?;
         all.extend(anchors.iter().cloned().chain(others));
         all.extend(keys.rotations().iter().cloned());
@@ -260,6 +264,26 @@ impl Report {
             }
         }
         Ok(all)
+    }
+
+    /// Holds the second signature of the newest checkpoint, which covers all records, against its key.
+    fn second(&mut self, folder: &Path, key: &MlDsaKey, newest: Option<&Checkpoint>) -> Result<(), String> {
+        let unreadable = |error: io::Error| format!("the checkpoints cannot be read: {error}");
+        let mut note = text(&folder.join("tlog/checkpoint")).map_err(unreadable)?;
+        if note.is_empty() {
+            let (own, _) = notes(&text(&folder.join("tlog/checkpoints")).map_err(unreadable)?);
+            note = own.into_iter().next_back().unwrap_or_default();
+        }
+        match key.checkpoint(&note) {
+            Ok(Some(signed)) if newest == Some(&signed) => {}
+            Ok(Some(_)) => {
+                let why = "the newest checkpoint is not the one that is signed by ML-DSA".to_owned();
+                self.finds(Verdict::Altered, why);
+            }
+            Ok(None) => self.finds(Verdict::Altered, "the newest checkpoint has no signature by ML-DSA".to_owned()),
+            Err(_) => self.finds(Verdict::Altered, "the newest checkpoint was not signed by the ML-DSA key".to_owned()),
+        }
+        Ok(())
     }
 
     /// The checkpoints that somebody outside has.

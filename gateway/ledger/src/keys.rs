@@ -19,6 +19,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     Damage, OpenError,
+    ml_dsa::{self, Signer},
     note::{self, Checkpoint, VerifierKey, hex},
     recover,
     seal::{Seal, folder},
@@ -38,6 +39,8 @@ pub(crate) struct Keys {
     /// The key in force.
     key: VerifierKey,
     rotations: Vec<Rotation>,
+    /// What signs beside it, if anything does.
+    second: Option<Signer>,
 }
 
 #[derive(Debug)]
@@ -60,14 +63,16 @@ pub struct RotatedKey {
 
 impl Keys {
     /// The keys of a log; a new one where there is none yet and may be one. The caller holds the log's lock.
-    pub(crate) fn open(folder: &Path, may_be_new: bool) -> Result<Self, OpenError> {
+    pub(crate) fn open(folder: &Path, may_be_new: bool, ml_dsa: bool) -> Result<Self, OpenError> {
         settle(folder)?;
         let path = folder.join("key");
         if may_be_new && !path.exists() && !folder.join("keys").exists() {
             let write = || make(&path).and_then(|_| storage::sync_parent(&path));
             write().map_err(io_error("write", &path))?;
         }
-        Self::read(folder)
+        let keys = Self::read(folder)?;
+        let second = if ml_dsa { Some(Signer::open(folder, keys.name())?) } else { None };
+        Ok(Self { second, ..keys })
     }
 
     /// The same, changing nothing: also beside a gateway that runs.
@@ -77,12 +82,12 @@ impl Keys {
         let Some(last) = rotations.last() else {
             let pair = pair(&path)?.ok_or_else(|| io_error("read", &path)(io::ErrorKind::NotFound.into()))?;
             let key = VerifierKey::of_log(name_of(&pair), &pair);
-            return Ok(Self { pair, key, rotations });
+            return Ok(Self { pair, key, rotations, second: None });
         };
         let key = last.new.clone();
         for path in [path, folder.join("key.next")] {
             if let Some(pair) = pair(&path)?.filter(|pair| key.is_of(pair)) {
-                return Ok(Self { pair, key, rotations });
+                return Ok(Self { pair, key, rotations, second: None });
             }
         }
         Err(Damage::Keys { path: folder.join("key") }.into())
@@ -100,7 +105,8 @@ impl Keys {
 
     pub(crate) fn sign(&self, checkpoint: &Checkpoint) -> String {
         let text = checkpoint.text(self.name());
-        format!("{text}\n{}", self.key.sign(&self.pair, &text))
+        let second = self.second.as_ref().map_or_else(String::new, |second| second.line(checkpoint));
+        format!("{text}\n{}{second}", self.key.sign(&self.pair, &text))
     }
 
     /// The checkpoint of a note, if the key that was in force at its size signed it.
@@ -123,7 +129,7 @@ pub fn rotate_key(dir: &Path) -> Result<RotatedKey, OpenError> {
     }
     let _lock = recover::lock(dir)?;
     let records = recover::recover(dir)?.report.records;
-    let mut seal = Seal::open(dir, records)?;
+    let mut seal = Seal::open(dir, records, folder.join(ml_dsa::FILE).exists())?;
     let signed = seal.seal(records, true);
     signed.map_err(|why| io_error("sign", dir)(io::Error::other(why)))?;
     let (at, keys) = (seal.signed(), seal.keys());
@@ -246,7 +252,7 @@ pub(crate) fn make(path: &Path) -> io::Result<Ed25519KeyPair> {
     Ed25519KeyPair::from_pkcs8(bytes.as_ref()).map_err(|_| io::Error::other("it is not a key that can be signed with"))
 }
 
-fn io_error(action: &'static str, path: &Path) -> impl Fn(io::Error) -> OpenError + use<> {
+pub(crate) fn io_error(action: &'static str, path: &Path) -> impl Fn(io::Error) -> OpenError + use<> {
     let path = PathBuf::from(path);
     move |cause| OpenError::Io { action, path: path.clone(), cause }
 }

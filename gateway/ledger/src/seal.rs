@@ -1,7 +1,7 @@
 //! Signs what the log holds: each second that brought records, a checkpoint over all of them.
 //!
 //! A checkpoint is a note (c2sp.org/tlog-checkpoint, signed-note): the log's name, how many records it has, the root of their tree
-//! ([`crate::tree`]), and an Ed25519 signature by the log's own key. Whoever has one can tell later whether any record that it
+//! ([`crate::tree`]), and an Ed25519 signature by the log's own key (another by ML-DSA where that is wanted). Whoever has one can tell later whether any record that it
 //! covers was changed, removed, put in or moved. The newest is `checkpoint`; one a minute, and the last of each run, are kept one
 //! after the other in `checkpoints`.
 //!
@@ -71,7 +71,7 @@ impl Seal {
     ///
     /// # Errors
     /// The log has fewer records than were signed, or others; its key is gone; the file system refuses.
-    pub(crate) fn open(dir: &Path, durable: u64) -> Result<Self, OpenError> {
+    pub(crate) fn open(dir: &Path, durable: u64, ml_dsa: bool) -> Result<Self, OpenError> {
         let folder = folder(dir);
         let path = folder.join("checkpoints");
         let io = |action, path: &Path| {
@@ -87,7 +87,7 @@ impl Seal {
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             read => read.map_err(io("read", &newest))?,
         };
-        let keys = Keys::open(&folder, tail.is_empty() && newest.is_empty())?;
+        let keys = Keys::open(&folder, tail.is_empty() && newest.is_empty(), ml_dsa)?;
         let whole = whole(&tail);
         let ends = before + whole as u64;
         if ends < checkpoints.file().metadata().map_err(io("read", &path))?.len() {

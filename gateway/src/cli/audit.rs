@@ -108,7 +108,11 @@ enum Command {
     /// Give the ledger a new key, while no gateway writes to it; what was signed stays valid, and the old key vouches for the new
     RotateKey,
     /// Print the key that checkpoints of the ledger are signed with, for `pointsman-audit verify`
-    Key,
+    Key {
+        /// The key of the second signatures instead (`ledger.ml_dsa`), for `--ml-dsa-key`
+        #[arg(long)]
+        ml_dsa: bool,
+    },
 }
 
 /// What is asked of a ledger.
@@ -139,7 +143,7 @@ pub(super) fn run(args: &Audit) -> anyhow::Result<ExitCode> {
     let (document, ok) = match &args.command {
         Command::Questions => good(questions::document()),
         Command::Export(export) => return export::run(export, &ask, args.form.sink()?).map(status),
-        Command::Key => return key(&ask, args.form.is_json()).map(status),
+        Command::Key { ml_dsa } => return key(&ask, *ml_dsa, args.form.is_json()).map(status),
         Command::Witness => return witness(&ask, args.form.is_json()).map(status),
         Command::RotateKey => return rotate(&ask, args.form.is_json()).map(status),
         Command::List { last } => return list(ask.requests()?, *last as usize, args.form.is_json()).map(status),
@@ -239,9 +243,13 @@ fn verified(folder: &Path) -> Vec<(&'static str, document::Cell)> {
     vec![("integrity", verdict.into()), ("records_verified", report.signed.into())]
 }
 
-fn key(ask: &Ask, json: bool) -> anyhow::Result<bool> {
-    let key = ledger::verifier_key(&ask.data_dir.join("ledger"))?;
-    let key = key.with_context(|| format!("the ledger in `{}` was never signed", ask.data_dir.display()))?;
+fn key(ask: &Ask, ml_dsa: bool, json: bool) -> anyhow::Result<bool> {
+    let folder = ask.data_dir.join("ledger");
+    let (key, never) = match ml_dsa {
+        true => (ledger::ml_dsa_key(&folder)?, "never signed by ML-DSA; `ledger: {ml_dsa: true}` begins to"),
+        false => (ledger::verifier_key(&folder)?, "never signed"),
+    };
+    let key = key.with_context(|| format!("the ledger in `{}` was {never}", ask.data_dir.display()))?;
     match json {
         true => print_json(&serde_json::json!({ "key": key }))?,
         false => print(&format!("{key}\n"))?,

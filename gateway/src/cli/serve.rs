@@ -74,7 +74,7 @@ async fn serve(source: Source, config: config::Config) -> anyhow::Result<(Ledger
     })?;
     let folder = config.data_dir.join("ledger");
     let witnesses = config.ledger.witnesses.iter().map(|witness| witness.key.to_string()).collect();
-    let options = ledger::Options { witnesses, ..ledger::Options::default() };
+    let options = ledger::Options { witnesses, ml_dsa: config.ledger.ml_dsa, ..ledger::Options::default() };
     let (ledger, recovery) = Ledger::open(&folder, options)
         .with_context(|| format!("the ledger in `{}` cannot be opened", config.data_dir.display()))?;
     let listener = bind(config.listen, "listen").await?;

@@ -44,6 +44,8 @@ pub struct LedgerSettings {
     pub witness_for: Vec<VerifierKey>,
     /// Records that stay, however old they are.
     pub holds: Vec<Hold>,
+    /// Whether checkpoints are signed by ML-DSA too.
+    pub ml_dsa: bool,
     /// Where pages of evidence may be beside where everybody can reach them.
     pub evidence_from: Vec<Network>,
     /// The address of the PostgreSQL that has an index of it.
@@ -126,6 +128,7 @@ impl Default for LedgerSettings {
             witnesses: Vec::new(),
             witness_for: Vec::new(),
             holds: Vec::new(),
+            ml_dsa: false,
             evidence_from: Vec::new(),
             index: None,
         }
@@ -190,6 +193,7 @@ pub(super) fn check(reading: &mut Reading<'_>, raw: Option<&RawLedger>) -> Optio
         witnesses,
         witness_for,
         holds,
+        ml_dsa: raw.ml_dsa.unwrap_or(default.ml_dsa),
         evidence_from: raw.evidence_from.iter().filter_map(|written| network(reading, written)).collect(),
         index,
     })
