@@ -16,7 +16,8 @@ const KIND: u8 = 6;
 pub struct MlDsaKey {
     name: String,
     hint: [u8; 4],
-    key: VerifyingKey<MlDsa44>,
+    /// Some kilobytes.
+    key: Box<VerifyingKey<MlDsa44>>,
 }
 
 impl FromStr for MlDsaKey {
@@ -33,7 +34,7 @@ impl FromStr for MlDsaKey {
             let hash: String = hint.iter().map(|byte| format!("{byte:02x}")).collect();
             let encoded = EncodedVerifyingKey::<MlDsa44>::try_from(key).ok()?;
             let is_whole = !name.is_empty() && hash == written;
-            is_whole.then(|| Self { name: name.to_owned(), hint, key: VerifyingKey::decode(&encoded) })
+            is_whole.then(|| Self { name: name.to_owned(), hint, key: Box::new(VerifyingKey::decode(&encoded)) })
         };
         parse().ok_or(NoKey("an ML-DSA-44 key of a log"))
     }
