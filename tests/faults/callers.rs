@@ -98,6 +98,8 @@ fn asked(stream: bool) -> Value {
 #[tokio::test]
 async fn a_caller_that_goes_away_while_it_sends_asks_nobody_and_leaves_nothing_open() {
     let (gateway, host, key) = gateway().await;
+    // The connection on which the gateway asks what the server has counted stays open.
+    until(|| (host.connections() > 0).then_some(())).await;
     let before = gateway.sockets();
     for way in [Way::Close, Way::Reset, Way::HalfClose] {
         let mut caller = Caller::connect(&gateway, &key).await;
@@ -156,17 +158,19 @@ async fn a_caller_that_goes_away_frees_the_upstream_in_every_phase() {
 #[tokio::test]
 async fn an_idle_connection_that_is_closed_leaves_nothing_behind_but_the_pool() {
     let (gateway, host, key) = gateway().await;
-    let before = gateway.sockets();
+    // The connection on which the gateway asks what the server has counted stays open; requests use it too when it is free.
+    until(|| (host.connections() > 0).then_some(())).await;
+    let before = gateway.sockets() - host.connections();
     for way in [Way::Close, Way::Reset, Way::HalfClose] {
         let mut caller = Caller::connect(&gateway, &key).await;
         caller.send(&asked(true), None).await;
         caller.read_to("data: [DONE]\n\n\r\n0\r\n\r\n").await;
         // Its own connection, and the upstream's, which is kept for the next request.
-        until(|| (gateway.sockets() == before + 2).then_some(())).await;
+        until(|| (gateway.sockets() == before + host.connections() + 1).then_some(())).await;
         caller.go(way).await;
-        until(|| (gateway.sockets() == before + 1).then_some(())).await;
+        until(|| (gateway.sockets() == before + host.connections()).then_some(())).await;
     }
-    assert_eq!(host.connections(), 1, "every request used the kept connection");
+    assert!(host.connections() <= 2, "every request used the kept connection");
     assert!(host.requests().iter().all(|request| request.end == Some(End::Answered)));
 }
 
