@@ -7,12 +7,18 @@
 use std::{
     mem,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use crate::{
     AppendError, Failure, Options, Status,
     ticket::{Group, Ticket},
 };
+
+/// How often the writer looks by itself for records, and for how long after the last one: to be woken costs the caller up to some
+/// tens of microseconds; this costs a thread that otherwise syncs some looks, and the record a fraction of a millisecond.
+const LOOK: Duration = Duration::from_micros(200);
+const LOOKS_FOR: Duration = Duration::from_millis(50);
 
 #[derive(Debug)]
 pub(crate) struct Queue {
@@ -99,8 +105,10 @@ impl Queue {
         Self::take_from(&mut self.lock(), spare)
     }
 
-    /// Waits until something is queued and takes it; `None` once the queue is closed and empty.
+    /// Waits until something is queued and takes it; `None` once the queue is closed and empty. For a while after it was
+    /// called the writer looks by itself, so that no caller pays for waking it while records come now and then.
     pub(crate) fn wait(&self, spare: &mut Vec<u8>) -> Option<Batch> {
+        let begun = Instant::now();
         let mut state = self.lock();
         loop {
             if let Some(batch) = Self::take_from(&mut state, spare) {
@@ -108,6 +116,10 @@ impl Queue {
             }
             if !matches!(state.phase, Phase::Open) {
                 return None;
+            }
+            if begun.elapsed() < LOOKS_FOR {
+                state = self.work.wait_timeout(state, LOOK).unwrap_or_else(PoisonError::into_inner).0;
+                continue;
             }
             state.writer_waits = true;
             state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
