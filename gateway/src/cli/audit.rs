@@ -98,7 +98,7 @@ enum Command {
     Crossings,
     /// Tell which texts decided from when to when, what changed in them, and what traffic they had
     History,
-    /// Make every licence decision again from what was recorded, and compare
+    /// Make every licence decision again from what was recorded, and compare; exit status 4 where one comes out otherwise
     Replay,
     Export(export::Export),
     Index(index::Index),
@@ -114,6 +114,9 @@ enum Command {
         ml_dsa: bool,
     },
 }
+
+/// The exit status of a replay that decides otherwise: that of verifications of a ledger which `pointsman-audit` leaves free.
+const DECIDED_OTHERWISE: u8 = 4;
 
 /// What is asked of a ledger.
 #[derive(Debug)]
@@ -158,7 +161,11 @@ pub(super) fn run(args: &Audit) -> anyhow::Result<ExitCode> {
         Command::Crossings => crossings::run(&ask)?,
         Command::Index(index) => index::run(index, &ask, args.config.as_deref())?,
         Command::History => good(history::run(&ask)?),
-        Command::Replay => replay::run(&ask)?,
+        Command::Replay => {
+            let (document, same) = replay::run(&ask)?;
+            args.form.write(&document)?;
+            return Ok(if same { ExitCode::SUCCESS } else { ExitCode::from(DECIDED_OTHERWISE) });
+        }
         Command::Parquet(parquet) => return parquet::run(parquet, &ask, &args.form),
     };
     args.form.write(&document)?;
