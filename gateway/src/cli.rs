@@ -18,6 +18,7 @@ mod import;
 mod keys;
 mod license;
 mod mock;
+mod models;
 mod privacy;
 mod prove;
 mod serve;
@@ -53,6 +54,7 @@ Examples:
   pointsman import litellm config.yaml --out .     a configuration and policies out of LiteLLM's
   pointsman keys new --config pointsman.yaml --team support --context bot
   pointsman audit report --since 2026-11-01        what was asked, served and refused
+  pointsman models pull hf:Qwen/Qwen3-8B-GGUF:Qwen3-8B-Q4_K_M.gguf    a model file, with its licence
   pointsman privacy inventory                      which personal data is kept, until when, and how it is erased
 
 Exit status: 0 all is well, 1 something is wrong and was said, 2 the command line itself is wrong.";
@@ -83,6 +85,7 @@ enum Command {
     // The largest by far.
     Audit(Box<audit::Audit>),
     Privacy(privacy::Privacy),
+    Models(models::Models),
     Mock(mock::Mock),
 }
 
@@ -103,6 +106,7 @@ pub fn main() -> ExitCode {
         Command::Import(args) => import::run(&args),
         Command::Keys(args) => keys::run(&args),
         Command::Privacy(args) => privacy::run(&args),
+        Command::Models(args) => models::run(&args),
         Command::Audit(args) => match audit::run(&args) {
             Ok(status) => return status,
             Err(error) => Err(error),

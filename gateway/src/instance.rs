@@ -10,6 +10,7 @@
 //! | `tally` | at the start, each hour, around an activation and at the end: what engines and servers have counted ([`crate::tally`]) |
 //! | `prune` | before records that are old enough go |
 //! | `erase` | once pseudonyms stand for nobody any more ([`crate::subjects`]) |
+//! | `accept` | once somebody accepted a licence at a pull of a model ([`crate::models::accepted`]) |
 //! | `stop` | when it ended in good order; a `start` without one before it follows a crash |
 //!
 //! JSON as the records of requests are ([`crate::settle::record`]), told apart by `kind`. A decision names its configuration by the
@@ -31,6 +32,7 @@ use self::texts::Texts;
 use crate::{
     config::{Config, Role},
     evidence::page::{Look, Page},
+    models::accepted::Accepted,
     settle::now_ms,
 };
 
@@ -107,6 +109,14 @@ pub enum Event {
         /// The holds that were passed over.
         #[serde(skip_serializing_if = "Vec::is_empty", default)]
         despite_holds: Vec<String>,
+    },
+    /// Somebody accepted a licence at a pull of a model.
+    Accept {
+        /// Which acceptance of the data folder, from 1: a record of the same number says the same again.
+        number: u64,
+        /// What was accepted.
+        #[serde(flatten)]
+        accepted: Accepted,
     },
     /// It ended in good order.
     Stop,

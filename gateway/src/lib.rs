@@ -20,7 +20,8 @@
 //! loaded configuration is, [`instance`] what the ledger says of the gateway itself,
 //! [`anchors`] who else holds on to it, [`retention`] how long it keeps records, [`subjects`] who stands behind the pseudonyms
 //! in them, [`tally`] what engines and servers have counted themselves, [`evidence`] which pages are looked at that show duties
-//! met, behind the [`guard`] of what may be fetched from, [`index`] where records can be asked in SQL.
+//! met, behind the [`guard`] of what may be fetched from, [`index`] where records can be asked in SQL, [`models`] where model
+//! files are kept that were pulled.
 //!
 //! # What holds always
 //!
@@ -50,6 +51,7 @@ pub mod index;
 pub mod instance;
 pub mod kept;
 pub mod keys;
+pub mod models;
 pub mod observe;
 pub mod openapi;
 pub mod postgres;

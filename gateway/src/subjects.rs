@@ -19,7 +19,7 @@
 
 mod epoch;
 mod erase;
-mod file;
+pub(crate) mod file;
 mod names;
 #[cfg(test)]
 mod tests;

@@ -23,6 +23,7 @@ mod instance;
 mod kept;
 mod keys;
 mod licence;
+mod models;
 mod parquet;
 mod policy;
 mod privacy;

@@ -50,6 +50,7 @@ mod retry_after;
 mod secret;
 mod sse;
 mod stream;
+mod streamed;
 mod target;
 mod task;
 mod whole;
@@ -75,6 +76,7 @@ pub use remote::Remote;
 pub use replicate::Replicate;
 pub use secret::Secret;
 pub use sse::data as sse_data;
+pub use streamed::Streamed;
 pub use target::{Auth, Limits, Parameter, Paths, Target, TargetError};
 
 /// A backend for a target, of the kind that its dialect asks for. Connects to nothing yet.

@@ -18,6 +18,7 @@ use crate::{
     evidence, fleet, index,
     instance::Instance,
     keys::last_use::Keeper,
+    models::accepted,
     observe,
     quota::{self, book::Book},
     retention,
@@ -99,6 +100,7 @@ async fn serve(source: Source, config: config::Config) -> anyhow::Result<(Ledger
     tokio::spawn(retention::keep_to(Arc::clone(&gateway)));
     tokio::spawn(tally::keep(Arc::clone(&gateway)));
     tokio::spawn(subjects::follow(Arc::clone(&gateway)));
+    tokio::spawn(accepted::follow(Arc::clone(&gateway)));
     tokio::spawn(evidence::look_at_all(Arc::clone(&gateway)));
     tokio::spawn(index::keep_up(Arc::clone(&gateway)));
     let joined = fleet::join(&gateway)?;

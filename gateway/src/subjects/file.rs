@@ -35,20 +35,20 @@ impl Line<'_> {
 }
 
 /// A line of a file.
-pub(super) fn text(line: &impl Serialize) -> String {
+pub(crate) fn text(line: &impl Serialize) -> String {
     // Structs of strings and numbers always have a JSON form.
     serde_json::to_string(line).map(|line| line + "\n").unwrap_or_default()
 }
 
 /// What tells that a file is still the one that was read: another one is in its place, or it grew or shrank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub(crate) struct Stamp {
     inode: u64,
-    pub(super) bytes: u64,
+    pub(crate) bytes: u64,
 }
 
 /// That of a file; none where there is no file.
-pub(super) fn stamp(path: &Path) -> io::Result<Option<Stamp>> {
+pub(crate) fn stamp(path: &Path) -> io::Result<Option<Stamp>> {
     match fs::metadata(path) {
         Ok(of) => Ok(Some(Stamp { inode: of.ino(), bytes: of.len() })),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -58,7 +58,7 @@ pub(super) fn stamp(path: &Path) -> io::Result<Option<Stamp>> {
 
 /// Keeps other writers out for as long as it is held, and waits for one that is there, up to [`PATIENCE`]. Makes the folder
 /// where there is none.
-pub(super) fn lock(folder: &Path) -> io::Result<File> {
+pub(crate) fn lock(folder: &Path) -> io::Result<File> {
     if !folder.is_dir() {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         if let Some(parent) = folder.parent() {
@@ -80,7 +80,7 @@ pub(super) fn lock(folder: &Path) -> io::Result<File> {
 }
 
 /// The lines of a file; none where there is no file.
-pub(super) fn lines<T: DeserializeOwned>(path: &Path) -> io::Result<Vec<T>> {
+pub(crate) fn lines<T: DeserializeOwned>(path: &Path) -> io::Result<Vec<T>> {
     let bytes = match File::open(path) {
         Ok(file) => whole(&file)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -111,7 +111,7 @@ fn whole(file: &File) -> io::Result<Vec<u8>> {
 }
 
 /// Appends whole lines; returns once they are on disk.
-pub(super) fn append(path: &Path, lines: &str) -> io::Result<Stamp> {
+pub(crate) fn append(path: &Path, lines: &str) -> io::Result<Stamp> {
     let is_new = !path.exists();
     let mut file = OpenOptions::new().create(true).read(true).append(true).mode(0o600).open(path)?;
     let end = end(&file)?;

@@ -28,6 +28,11 @@ pub(super) fn run(ask: &Ask) -> anyhow::Result<Document> {
         "Pseudonyms that were erased, and the holds that were passed over",
         &["record", "time", "pseudonyms", "total", "despite_holds"],
     );
+    let mut accepted = Table::new(
+        "accepted",
+        "Licences that were accepted when a model was pulled",
+        &["record", "time", "source", "revision", "license", "model", "for_research", "sha256"],
+    );
     for told in ask.all()? {
         let told = told?;
         recorded.take(&told);
@@ -57,6 +62,16 @@ pub(super) fn run(ask: &Ask) -> anyhow::Result<Document> {
                     pseudonyms.into(),
                     total.into(),
                     Cell::list(despite_holds),
+                ]),
+                Event::Accept { accepted: of, .. } => accepted.rows.push(vec![
+                    record.into(),
+                    Cell::Time(of.accepted),
+                    of.source.into(),
+                    of.revision.into(),
+                    Cell::text(of.license),
+                    Cell::text(of.model),
+                    if of.for_research { "yes" } else { "no" }.into(),
+                    Cell::list(of.sha256),
                 ]),
                 Event::Activate(_)
                 | Event::Evidence(_)
@@ -128,7 +143,7 @@ pub(super) fn run(ask: &Ask) -> anyhow::Result<Document> {
     document.facts.push(("configurations", (changes.rows.len() as u64).into()));
     let killed = runs.rows.iter().rev().skip(1).filter(|row| row[5] == Cell::None).count();
     document.facts.push(("runs_that_did_not_end_in_good_order", (killed as u64).into()));
-    document.tables = vec![changes, runs, refused, erased];
+    document.tables = vec![changes, runs, refused, erased, accepted];
     Ok(document)
 }
 

@@ -25,7 +25,7 @@ struct Place {
     erasable: &'static str,
 }
 
-const PLACES: [Place; 8] = [
+const PLACES: [Place; 10] = [
     Place {
         begins: "ledger/subjects/",
         ends: "",
@@ -74,6 +74,20 @@ const PLACES: [Place; 8] = [
         holds: "files that callers uploaded, batches and their answers: prompts and answers, and the id of the key that made a batch",
         purpose: "requests that are answered later",
         erasable: "files by DELETE /v1/files/ID; batches by removing their files here",
+    },
+    Place {
+        begins: "models/",
+        ends: "",
+        holds: "model files that were pulled, and in their manifests who accepted the licence, as they said",
+        purpose: "to serve models, and to know on which terms",
+        erasable: "pointsman models rm",
+    },
+    Place {
+        begins: "accepted/",
+        ends: "",
+        holds: "which licences were accepted when, and not by whom: nothing of people",
+        purpose: "for the gateway to record them",
+        erasable: "no",
     },
     Place {
         begins: "witness/",
