@@ -9,8 +9,7 @@
 //!
 //! Pulled from the [`hub`] by a [`reference`]; who accepts a licence is told to the gateway for its ledger ([`accepted`]). What
 //! other programs keep is read where it lies and never changed ([`elsewhere`]). What a file says of itself is [`described`], who
-//! may use it [`terms`]. The
-//! gateway serves a file as the `file` of a deployment and knows nothing of this store.
+//! may use it [`terms`]. The gateway serves a file as the `path` of a deployment and knows nothing of this store.
 
 pub mod accepted;
 pub mod described;

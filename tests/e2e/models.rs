@@ -11,7 +11,7 @@ use self::hub::{COMMIT, Hub, Play, sha256};
 use crate::pointsman;
 
 const TOKEN: &str = "hf_a_very_secret_token";
-/// The page of the repository says what it was made from, and this file says that the company knows it.
+/// A company whose catalog knows the repository, by [`ACME`].
 const CONFIG: &str = "\
 deployments: [{id: demo, model: pointsman-demo, engine: native}]
 catalog: [acme.yaml]

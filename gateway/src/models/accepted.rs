@@ -117,6 +117,7 @@ pub async fn follow(gateway: Arc<Gateway>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::instance::InstanceRecord;
 
     fn accepted(source: &str) -> Accepted {
         Accepted {
@@ -151,6 +152,16 @@ mod tests {
         leave(data.path(), &accepted("hf:a/b:d.gguf")).unwrap();
         leave(data.path(), &accepted("hf:a/b:e.gguf")).unwrap();
         assert_eq!(heeded(data.path()), [event(2, "hf:a/b:d.gguf"), event(3, "hf:a/b:e.gguf")]);
+    }
+
+    #[test]
+    fn a_record_of_an_acceptance_reads_as_it_was_written() {
+        let event = Event::Accept { number: 7, accepted: accepted("hf:a/b:c.gguf") };
+        let record = InstanceRecord { v: 1, event, time: 2, instance: "run_x".to_owned(), up_ms: 3 };
+        let json = serde_json::to_value(&record).unwrap();
+        assert_eq!((&json["kind"], &json["accepted"], &json["time"]), (&"accept".into(), &1.into(), &2.into()));
+        assert!(json.get("license").is_none() && json["for_research"] == true, "{json}");
+        assert_eq!(serde_json::from_value::<InstanceRecord>(json).unwrap(), record);
     }
 
     #[test]

@@ -37,7 +37,7 @@ struct Note {
 
 /// Where a file comes from.
 #[derive(Clone, Copy, Debug)]
-pub struct From<'a> {
+pub struct Origin<'a> {
     /// The hub.
     pub hub: &'a Hub,
     /// `owner/name`.
@@ -105,13 +105,13 @@ pub fn begun(target: &Path, commit: &str, file: &Offered) -> u64 {
 ///
 /// # Errors
 /// It did not come whole; what came of it is kept, unless it is wrong.
-pub async fn download(from: From<'_>, target: &Path, progress: &mut dyn FnMut(u64)) -> Result<(), DownloadError> {
+pub async fn download(from: Origin<'_>, target: &Path, progress: &mut dyn FnMut(u64)) -> Result<(), DownloadError> {
     let (part, note) = (beside(target, "part"), beside(target, "part.json"));
     let io = |path: &Path| {
         let path = path.to_owned();
         move |source| DownloadError::Io { path, source }
     };
-    let From { hub, commit, file: wanted, .. } = from;
+    let Origin { hub, commit, file: wanted, .. } = from;
     let mut held = begun(target, commit, wanted);
     let mut out =
         OpenOptions::new().create(true).read(true).write(true).truncate(false).open(&part).map_err(io(&part))?;

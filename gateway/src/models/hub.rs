@@ -29,6 +29,10 @@ const MOST_BASES: usize = 16;
 const MOST_LICENSE: usize = 120;
 /// How long an answer may take to begin, and how long its bytes may pause.
 const SILENCE: Duration = Duration::from_secs(60);
+/// How often what a repository has is asked for again, where it may be otherwise in a moment.
+const AGAIN: u32 = 3;
+/// The pause before the first time; it doubles.
+const PAUSE: Duration = Duration::from_millis(250);
 /// Redirects that are followed.
 const MOST_REDIRECTS: usize = 5;
 /// What a path keeps as it is.
@@ -115,8 +119,8 @@ impl Hub {
     /// The environment forbids to ask, or names none that can be asked.
     pub fn of(environment: &Environment, client: Client) -> Result<Self, HubError> {
         if environment.get("HF_HUB_OFFLINE").is_some_and(|value| !matches!(value, "0" | "false" | "no" | "off")) {
-            let what = "HF_HUB_OFFLINE is set, so the hub is not asked; unset it, or put the file where it is read in place \
-                        (`pointsman models list` says where) and name it as `file` of a deployment";
+            let what = "HF_HUB_OFFLINE is set, so the hub is not asked; unset it, or bring the file to this machine by \
+                        other means and name it as `path` of a deployment";
             return Err(HubError::Final(what.to_owned()));
         }
         let text = environment.get("HF_ENDPOINT").unwrap_or(HUB).trim_end_matches('/');
@@ -134,6 +138,16 @@ impl Hub {
     /// # Errors
     /// The hub does not say.
     pub async fn listing(&self, reference: &Reference) -> Result<Listing, HubError> {
+        for attempt in 0..AGAIN {
+            match self.listed(reference).await {
+                Err(HubError::Again(_)) => tokio::time::sleep(PAUSE * 2_u32.pow(attempt)).await,
+                listed => return listed,
+            }
+        }
+        self.listed(reference).await
+    }
+
+    async fn listed(&self, reference: &Reference) -> Result<Listing, HubError> {
         let Reference { repository, revision, .. } = reference;
         let revision = utf8_percent_encode(revision, NON_ALPHANUMERIC);
         let url = self.address(&format!("api/models/{repository}/revision/{revision}?blobs=true"))?;

@@ -2,7 +2,7 @@
 //! threads of its own, since a command that a test waits for blocks the test.
 
 use std::{
-    io::{BufRead as _, BufReader, Write as _},
+    io::{BufReader, Write as _},
     net::{TcpListener, TcpStream},
     sync::{Arc, Mutex},
     thread,

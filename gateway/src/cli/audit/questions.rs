@@ -122,6 +122,11 @@ const QUESTIONS: &[(&str, &str, &str)] = &[
         "pointsman audit incident --license LICENSE --exposure public",
     ),
     (
+        "procurement",
+        "Which model files were pulled, at which commit, under which licence, and is every byte still what it was?",
+        "pointsman models verify --config FILE",
+    ),
+    (
         "privacy",
         "Which personal data is in the ledger and beside it, under which retention and hold, and how is it erased?",
         "pointsman privacy inventory --config FILE",

@@ -156,7 +156,11 @@ fn has_room(store: &Store, wanted: &Wanted) -> anyhow::Result<()> {
     let folder = store.of(&wanted.name);
     let left = |file: &Offered| {
         let target = folder.join(file_name(file));
-        file.bytes.saturating_sub(begun(&target, &wanted.listing.commit, file))
+        // Of a split model some may have come whole.
+        match target.metadata() {
+            Ok(of) if of.len() == file.bytes => 0,
+            _ => file.bytes.saturating_sub(begun(&target, &wanted.listing.commit, file)),
+        }
     };
     let needed = wanted.files.iter().map(left).fold(0, u64::saturating_add);
     ensure!(
@@ -186,7 +190,7 @@ async fn brought(hub: &Hub, repository: &str, wanted: &Wanted, store: &Store) ->
             progress.at(file.bytes);
             continue;
         }
-        let from = download::From { hub, repository, commit, file };
+        let from = download::Origin { hub, repository, commit, file };
         download(from, &target, &mut |bytes| progress.at(bytes)).await?;
     }
     Ok(())
