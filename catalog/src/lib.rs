@@ -84,7 +84,7 @@ pub use license::{
 };
 pub use load::overlay_schema;
 pub use model::{Availability, Derivation, Differs, Kind, Modalities, Modality, Model, Parent, Task};
-pub use notice::{KindOfDuty, LicenseNotice, NamedModel, Notice, notice};
+pub use notice::{KindOfDuty, LicenseNotice, NamedModel, Notice, notice, quoted};
 pub use price::{ListingStatus, Price, Relation};
 pub use problem::Problem;
 pub use quantization::Quantization;

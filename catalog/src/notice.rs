@@ -274,8 +274,8 @@ fn made_from(catalog: &Catalog, model: &Model, license: &str) -> Vec<NamedModel>
     found
 }
 
-/// The texts in double quotation marks.
-fn quoted(text: &str) -> impl Iterator<Item = &str> {
+/// The texts in double quotation marks: the catalog writes what has to be shown so.
+pub fn quoted(text: &str) -> impl Iterator<Item = &str> {
     // An opening mark without a closing one opens nothing.
     let parts: Vec<_> = text.split('"').collect();
     let pairs = (parts.len() - 1) / 2;

@@ -15,7 +15,7 @@ use ledger::Ledger;
 use tokio::{task::JoinHandle, time::Instant};
 
 use crate::{
-    config::{Anchor, AnchorPlace, Witness},
+    config::{Anchor, AnchorPlace, Witness, ledger_folder},
     observe,
     runtime::Gateway,
 };
@@ -61,7 +61,7 @@ pub async fn tell_all(gateway: Arc<Gateway>) {
     let teller = Teller {
         client: gateway.client().clone(),
         ledger: gateway.ledger.clone(),
-        folder: gateway.runtime().config.data_dir.join("ledger"),
+        folder: ledger_folder(&gateway.runtime().config.data_dir),
         log: gateway.instance.log().to_owned(),
     };
     let mut standings: HashMap<Place, Standing> = HashMap::new();

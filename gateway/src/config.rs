@@ -34,7 +34,13 @@ mod zero;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use catalog::Catalog;
 use policies::{PolicySet, Scope};
@@ -242,6 +248,11 @@ pub struct Context {
     pub entity: Option<String>,
     /// The facts of the use.
     pub use_: Arc<catalog::Use>,
+}
+
+/// The folder of the ledger in a data folder.
+pub fn ledger_folder(data_dir: &Path) -> PathBuf {
+    data_dir.join("ledger")
 }
 
 /// Contexts by name.

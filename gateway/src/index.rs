@@ -28,7 +28,7 @@ pub use self::{
     log::{Log, LogError},
 };
 use self::{log::Entry, table::Table};
-use crate::{observe, runtime::Gateway};
+use crate::{config::ledger_folder, observe, runtime::Gateway};
 
 /// How often it is looked whether more is signed.
 const LOOK: Duration = Duration::from_secs(1);
@@ -160,7 +160,7 @@ impl Follower {
 pub async fn keep_up(gateway: Arc<Gateway>) {
     let (index, folder) = {
         let config = &gateway.runtime().config;
-        (config.ledger.index.clone(), config.data_dir.join("ledger"))
+        (config.ledger.index.clone(), ledger_folder(&config.data_dir))
     };
     let Some(address) = index else { return };
     let mut follower = match follower(&folder, &address) {

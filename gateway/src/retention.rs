@@ -9,7 +9,7 @@ use ledger::{Ledger, Segment};
 use serde::Deserialize;
 
 use crate::{
-    config::{Hold, LedgerSettings},
+    config::{Hold, LedgerSettings, ledger_folder},
     instance::{Event, Instance},
     runtime::Gateway,
     settle::now_ms,
@@ -26,7 +26,7 @@ pub async fn keep_to(gateway: Arc<Gateway>) {
     loop {
         every.tick().await;
         let config = &gateway.runtime().config;
-        let (settings, folder) = (config.ledger.clone(), config.data_dir.join("ledger"));
+        let (settings, folder) = (config.ledger.clone(), ledger_folder(&config.data_dir));
         let (ledger, instance) = (gateway.ledger.clone(), Arc::clone(&gateway.instance));
         let pruned = tokio::task::spawn_blocking(move || prune(&settings, &folder, &ledger, &instance, now_ms()));
         match pruned.await.unwrap_or_else(|error| Err(error.to_string())) {

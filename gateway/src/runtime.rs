@@ -274,7 +274,11 @@ impl Runtime {
         let quotas = previous.map(|previous| &previous.quotas);
         let quotas = Quotas::new(&config.quotas, &config.data_dir, config.fleet.as_ref(), quotas);
         let quotas = quotas.map_err(StartError::Spent)?;
-        let caps = Caps::new(&config.catalog, &config.data_dir.join("ledger"), previous.map(|previous| &previous.caps));
+        let caps = Caps::new(
+            &config.catalog,
+            &config::ledger_folder(&config.data_dir),
+            previous.map(|previous| &previous.caps),
+        );
         let caps = caps.map_err(StartError::Carried)?;
         let prefixes = previous.map_or_else(
             || Arc::new(Prefixes::new(rand::random(), std::time::Instant::now())),
@@ -533,7 +537,7 @@ impl Gateway {
         metrics: PrometheusHandle,
     ) -> Self {
         let files = Files::new(runtime.config.data_dir.join("files"), runtime.config.limits.files_bytes);
-        let subjects = Arc::new(Subjects::of(&runtime.config.data_dir.join("ledger")));
+        let subjects = Arc::new(Subjects::of(&config::ledger_folder(&runtime.config.data_dir)));
         Self {
             batches: Batches::new(files),
             runtime: ArcSwap::from_pointee(runtime),

@@ -97,7 +97,7 @@ pub fn of<'a>(runtime: &'a Runtime, caller: &'a Grant) -> Whoami<'a> {
 
 fn usable<'a>(id: &'a str, decision: &Decision) -> Usable<'a> {
     let mut show: Vec<String> = Vec::new();
-    for text in decision.obligations.iter().flat_map(|text| quoted(text)) {
+    for text in decision.obligations.iter().flat_map(|text| catalog::quoted(text).map(str::to_owned)) {
         // Several clauses ask for the same text.
         if !show.contains(&text) {
             show.push(text);
@@ -112,21 +112,5 @@ fn usable<'a>(id: &'a str, decision: &Decision) -> Usable<'a> {
         obligations: decision.obligations.iter().map(ToString::to_string).collect(),
         rests_on: decision.rests_on.iter().map(ToString::to_string).collect(),
         valid_until: decision.valid_until.map(|day| day.to_string()),
-    }
-}
-
-/// The texts in quotation marks of a duty: the catalog writes what has to be shown so.
-fn quoted(text: &str) -> Vec<String> {
-    text.split('"').skip(1).step_by(2).map(str::to_owned).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_text_to_show_is_what_a_duty_has_in_quotation_marks() {
-        assert_eq!(quoted("Llama 3.3: show \"Built with Llama\" in the product"), ["Built with Llama"]);
-        assert!(quoted("keep the notice").is_empty());
     }
 }

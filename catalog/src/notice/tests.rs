@@ -168,3 +168,11 @@ proptest! {
         prop_assert!(!moves_a_cursor);
     }
 }
+
+#[test]
+fn a_text_to_show_is_what_a_duty_has_in_quotation_marks() {
+    let quoted = |text| quoted(text).collect::<Vec<_>>();
+    assert_eq!(quoted("Llama 3.3: show \"Built with Llama\" in the product"), ["Built with Llama"]);
+    assert!(quoted("keep the notice").is_empty());
+    assert!(quoted("an inch is 1\"").is_empty());
+}

@@ -44,7 +44,7 @@ use self::{
 };
 use super::{columns::columns, print, print_json};
 use crate::{
-    config::{Environment, outline},
+    config::{Environment, ledger_folder, outline},
     subjects::Names,
 };
 
@@ -175,7 +175,7 @@ pub(super) fn run(args: &Audit) -> anyhow::Result<ExitCode> {
 impl Ask {
     /// For all of the ledger in a data folder.
     pub(super) fn of(data_dir: PathBuf) -> Self {
-        let names = Names::of(&data_dir.join("ledger"));
+        let names = Names::of(&ledger_folder(&data_dir));
         Self { data_dir, names, from: None, to: None, team: None, verify: false, read: Cell::new(0) }
     }
 
@@ -223,7 +223,7 @@ impl Ask {
         document.facts.extend(self.from.map(|from| ("from", at(from))));
         document.facts.extend(self.to.map(|to| ("to", at(to))));
         document.facts.push(("records_read", self.read.get().into()));
-        let folder = self.data_dir.join("ledger");
+        let folder = ledger_folder(&self.data_dir);
         if let Ok(note) = std::fs::read_to_string(folder.join("tlog/checkpoint")) {
             let mut lines = note.lines();
             for name in ["log", "records_signed", "root"] {
@@ -251,7 +251,7 @@ fn verified(folder: &Path) -> Vec<(&'static str, document::Cell)> {
 }
 
 fn key(ask: &Ask, ml_dsa: bool, json: bool) -> anyhow::Result<bool> {
-    let folder = ask.data_dir.join("ledger");
+    let folder = ledger_folder(&ask.data_dir);
     let (key, never) = match ml_dsa {
         true => (ledger::ml_dsa_key(&folder)?, "never signed by ML-DSA; `ledger: {ml_dsa: true}` begins to"),
         false => (ledger::verifier_key(&folder)?, "never signed"),
@@ -266,7 +266,7 @@ fn key(ask: &Ask, ml_dsa: bool, json: bool) -> anyhow::Result<bool> {
 
 /// The key of the witness, which is made if there is none.
 fn witness(ask: &Ask, json: bool) -> anyhow::Result<bool> {
-    let log = ledger::verifier_key(&ask.data_dir.join("ledger"))?;
+    let log = ledger::verifier_key(&ledger_folder(&ask.data_dir))?;
     let log = log.with_context(|| format!("the ledger in `{}` was never signed", ask.data_dir.display()))?;
     let name = crate::anchors::witness::name(log.split('+').next().unwrap_or_default());
     let key = ledger::witness::verifier_key(&ask.data_dir.join("witness"), &name)?;
@@ -278,7 +278,7 @@ fn witness(ask: &Ask, json: bool) -> anyhow::Result<bool> {
 }
 
 fn rotate(ask: &Ask, json: bool) -> anyhow::Result<bool> {
-    let ledger::RotatedKey { old, new, size } = ledger::rotate_key(&ask.data_dir.join("ledger"))?;
+    let ledger::RotatedKey { old, new, size } = ledger::rotate_key(&ledger_folder(&ask.data_dir))?;
     match json {
         true => print_json(&serde_json::json!({ "old": old, "new": new, "records": size }))?,
         false => print(&format!("{new}\nfrom record {size} on; before it {old}\n"))?,
@@ -300,7 +300,7 @@ fn report(ask: &Ask, json: bool) -> anyhow::Result<bool> {
 
 /// The ledger in a data folder.
 fn folder(data_dir: &Path) -> anyhow::Result<PathBuf> {
-    let folder = data_dir.join("ledger");
+    let folder = ledger_folder(data_dir);
     anyhow::ensure!(folder.is_dir(), "there is no ledger in `{}`; name its folder with --data-dir", data_dir.display());
     Ok(folder)
 }
@@ -317,7 +317,7 @@ fn records(data_dir: &Path) -> anyhow::Result<impl Iterator<Item = anyhow::Resul
 
 /// The requests of the ledger in a data folder, as they end.
 pub(super) fn read(data_dir: &Path) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Entry>>> {
-    let names = Names::of(&data_dir.join("ledger"));
+    let names = Names::of(&ledger_folder(data_dir));
     Ok(requests(told(records(data_dir)?).map(move |told| names::named(&names, told))))
 }
 

@@ -17,7 +17,7 @@ use super::audit::{
     join::Told,
 };
 use crate::{
-    config::{DATA_DIR, Environment, Outline, outline},
+    config::{DATA_DIR, Environment, Outline, ledger_folder, outline},
     settle::{now_ms, record::Decision},
     subjects::{self, EraseError, Erased, Erasing, erase},
 };
@@ -129,7 +129,7 @@ impl Whom {
 
 /// Erases a subject; false where there was nothing.
 fn erased(args: &Erase, data_dir: &Path, outline: &Outline) -> anyhow::Result<(Document, bool)> {
-    let ledger = data_dir.join("ledger");
+    let ledger = ledger_folder(data_dir);
     anyhow::ensure!(ledger.is_dir(), "there is no ledger in `{}`; name its folder with --data-dir", data_dir.display());
     let holds = &outline.kept.holds;
     if let Some(unknown) = args.despite_holds.iter().find(|name| !holds.iter().any(|hold| hold.name == **name)) {

@@ -73,7 +73,7 @@ async fn serve(source: Source, config: config::Config) -> anyhow::Result<(Ledger
         proxies: remote::Proxies::environment(),
         ..remote::ClientOptions::default()
     })?;
-    let folder = config.data_dir.join("ledger");
+    let folder = config::ledger_folder(&config.data_dir);
     let witnesses = config.ledger.witnesses.iter().map(|witness| witness.key.to_string()).collect();
     let options = ledger::Options { witnesses, ml_dsa: config.ledger.ml_dsa, ..ledger::Options::default() };
     let (ledger, recovery) = Ledger::open(&folder, options)

@@ -6,7 +6,7 @@ use catalog::Catalog;
 
 use super::join::Told;
 use crate::{
-    config::Role,
+    config::{Role, ledger_folder},
     instance::{Activated, Event, texts::Texts},
 };
 
@@ -32,7 +32,7 @@ pub(super) struct Activation {
 impl Recorded {
     /// Of the ledger in a data folder; nothing is read yet.
     pub(super) fn of(data_dir: &Path) -> Self {
-        let texts = Texts::of(&data_dir.join("ledger"));
+        let texts = Texts::of(&ledger_folder(data_dir));
         Self { texts, activated: Vec::new(), catalogs: RefCell::default() }
     }
 

@@ -16,6 +16,7 @@ use crate::{
         document::{Cell, Document, Table},
         join::Told,
     },
+    config::ledger_folder,
     config::{Hold, Kept, Outline},
     instance::Event,
     settle::record::Decision,
@@ -57,7 +58,7 @@ struct Counting<'a> {
 
 /// The report.
 pub(super) fn document(data_dir: &Path, outline: Option<&Outline>) -> anyhow::Result<Document> {
-    let (ask, ledger) = (Ask::of(data_dir.to_owned()), data_dir.join("ledger"));
+    let (ask, ledger) = (Ask::of(data_dir.to_owned()), ledger_folder(data_dir));
     let names = Names::of(&ledger);
     let gone = erased(&ledger)?;
     let of_gone = gone.iter().filter_map(|gone| Some((gone.pseudonym.clone(), gone.epoch.parse().ok()?))).collect();
