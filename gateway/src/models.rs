@@ -7,7 +7,7 @@
 //! | `NAME/*.part`, `*.part.json` | what came so far of one, and of which commit and digest it is |
 //! | `NAME/lock` | held by whoever pulls or removes it |
 //!
-//! Pulled from the [`hub`] by a [`reference`]; who accepts a licence is told to the gateway for its ledger ([`accepted`]). What
+//! Pulled from the [`hub`] by a [`mod@reference`]; who accepts a licence is told to the gateway for its ledger ([`accepted`]). What
 //! other programs keep is read where it lies and never changed ([`elsewhere`]). What a file says of itself is [`described`], who
 //! may use it [`terms`]. The gateway serves a file as the `path` of a deployment and knows nothing of this store.
 
