@@ -1,9 +1,9 @@
 //! What a place is where a model can run, and what passes between it and the gateway.
 //!
 //! Holds the [`Backend`] trait, the [`Request`] that goes in, the [`Event`]s that come out, [`Usage`],
-//! [`BackendError`], what a place has counted itself ([`Tally`]), the [`Breaker`] that leaves a place alone which keeps failing, and the [`Prefixes`] that places were
-//! sent. It does no I/O and knows no engine, no host and no HTTP: an in-process engine and a remote host look the same
-//! from here.
+//! [`BackendError`], what a place has counted itself ([`Tally`]), the [`Breaker`] that leaves a place alone which keeps
+//! failing, and the [`Prefixes`] that places were sent. It does no I/O and knows no engine, no host and no HTTP: an
+//! in-process engine and a remote host look the same from here.
 
 #![forbid(unsafe_code)]
 

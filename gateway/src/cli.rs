@@ -35,7 +35,10 @@ use std::{
 use clap::{Args, Parser, Subcommand};
 use policies::Report;
 
-use crate::{config::Overrides, runtime::Source};
+use crate::{
+    config::{DATA_DIR, Environment, Overrides, outline},
+    runtime::Source,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -147,6 +150,15 @@ impl ConfigFile {
             .map(Path::display)
             .map_or_else(|| "the built-in configuration".to_owned(), |path| path.to_string())
     }
+}
+
+/// The data folder that the command line names, else that of a configuration, else the one without either.
+fn data_folder(named: Option<&Path>, config: Option<&Path>) -> anyhow::Result<PathBuf> {
+    Ok(match (named, config) {
+        (Some(named), _) => named.to_owned(),
+        (None, Some(config)) => outline(config, &Environment::process())?.data_dir,
+        (None, None) => PathBuf::from(DATA_DIR),
+    })
 }
 
 /// Prints a report. A reader that has seen enough, such as `head`, is no error.

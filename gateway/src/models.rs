@@ -23,23 +23,18 @@ pub mod terms;
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
-    io::{self, Read as _},
+    io,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
-
-use sha2::{Digest as _, Sha256};
 
 use self::{
     manifest::{MANIFEST, Manifest},
     reference::is_name,
 };
-use crate::keys::hex;
 
 /// Models of a store, or of another program, that are looked at.
 const MOST_MODELS: usize = 10_000;
-/// What is read of a file at a time.
-const BLOCK: usize = 1 << 20;
 
 /// A store in a folder.
 #[derive(Clone, Debug)]
@@ -215,31 +210,13 @@ impl Store {
     }
 }
 
-/// The digest of a file, telling `progress` how many of its bytes were read.
-///
-/// # Errors
-/// It cannot be read.
-pub fn digest(path: &Path, progress: &mut dyn FnMut(u64)) -> io::Result<String> {
-    let mut file = File::open(path)?;
-    let (mut hash, mut block, mut read) = (Sha256::new(), vec![0; BLOCK], 0);
-    loop {
-        match file.read(&mut block)? {
-            0 => return Ok(hex(&hash.finalize())),
-            n => {
-                hash.update(&block[..n]);
-                read += n as u64;
-                progress(read);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::{
         manifest::{Kept, Terms},
         *,
     };
+    use crate::digest;
 
     fn kept(store: &Store, name: &str, file: &str) -> io::Result<()> {
         drop(store.lock(name)?);
@@ -261,7 +238,7 @@ mod tests {
         assert_eq!((models.len(), unread.len(), models[0].name.as_str()), (1, 0, "one"));
         assert_eq!((models[0].state(), models[0].bytes()), (State::Whole, 3));
         let path = &models[0].files[0].path;
-        assert_eq!(Some(digest(path, &mut |_| {}).unwrap()), models[0].files[0].sha256);
+        assert_eq!(Some(digest::of(File::open(path).unwrap(), &mut |_| {}).unwrap()), models[0].files[0].sha256);
         fs::write(path, "abcd").unwrap();
         assert_eq!(models[0].state(), State::Changed);
         store.remove("one").unwrap();

@@ -12,13 +12,12 @@ use crate::{
     config::{Hold, LedgerSettings, ledger_folder},
     instance::{Event, Instance},
     runtime::Gateway,
-    settle::now_ms,
+    settle::{DAY_MS, now_ms},
     subjects,
 };
 
 /// How often it is looked.
 const EVERY: Duration = Duration::from_secs(3_600);
-const DAY_MS: u64 = 86_400_000;
 
 /// Removes what is old enough, now and every hour, for as long as it is polled.
 pub async fn keep_to(gateway: Arc<Gateway>) {

@@ -489,9 +489,20 @@ pub fn today() -> catalog::Date {
     catalog::Date::of_unix_ms(now_ms())
 }
 
+/// Milliseconds of a day.
+pub const DAY_MS: u64 = 86_400_000;
+
+/// The last millisecond of the year 9999, in Unix milliseconds: no calendar that times are written by goes further.
+pub const LAST_MS: u64 = 253_402_300_799_999;
+
 /// Now, in Unix milliseconds.
 pub fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+    unix_ms(SystemTime::now())
+}
+
+/// A moment in Unix milliseconds; 0 for one before 1970.
+pub fn unix_ms(at: SystemTime) -> u64 {
+    at.duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

@@ -19,33 +19,32 @@
 
 mod epoch;
 mod erase;
-pub(crate) mod file;
-mod names;
+pub(crate) mod names;
 #[cfg(test)]
 mod tests;
 
 use std::{
+    borrow::Cow,
     collections::{BTreeSet, HashMap, VecDeque},
     io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use rand::TryRngCore;
+use serde::{Deserialize, Serialize};
 
+use self::erase::Unrecorded;
 pub use self::{
     epoch::Epoch,
     erase::{EraseError, Erased, Erasing, erase, erased, forget_before},
     names::{Found, Names},
 };
-use self::{
-    erase::Unrecorded,
-    file::{Line, Stamp},
-};
 use crate::{
     instance::{Event, HEARTBEAT, Instance},
     keys::hex,
+    lines::{self, MOST_BYTES, PATIENCE, Stamp},
     runtime::Gateway,
 };
 
@@ -55,13 +54,15 @@ const PREFIX: &str = "p_";
 const RANDOM: usize = 16;
 /// The longest subject, in bytes: the longest value that a policy can match, with its name.
 const MOST_SUBJECT: usize = 1 << 10;
-/// The most bytes of an epoch: about half a million subjects. Values that callers send may take half of them, so that nobody
-/// fills the place of the callers themselves.
-const MOST_BYTES: u64 = 64 << 20;
 /// Epochs that are in memory: that of now, and for a moment the one before.
 const MOST_EPOCHS: usize = 2;
-/// How long a request waits for the first line of its subject, and a writer for another one.
-const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A line of an epoch's file: a subject and its pseudonym.
+#[derive(Debug, Serialize, Deserialize)]
+struct Line<'a> {
+    subject: Cow<'a, str>,
+    pseudonym: Cow<'a, str>,
+}
 
 /// The subject that a personal value is kept under: of a `header` or of `metadata`.
 pub fn of_value(kind: &str, name: &str, value: &str) -> String {
@@ -192,7 +193,7 @@ impl Subjects {
         wanted.retain(|(of, _)| *of == epoch);
         let path = self.folder.join(epoch.file());
         let failed = |source| SubjectError::Io { path: path.clone(), source };
-        let _others = file::lock(&self.folder).map_err(failed)?;
+        let _others = lines::lock(&self.folder).map_err(failed)?;
         self.look(epoch).map_err(failed)?;
         let (mut text, mut new) = (String::new(), Vec::new());
         let held = self.read().iter().find(|known| known.epoch == epoch).and_then(|known| known.stamp);
@@ -202,7 +203,9 @@ impl Subjects {
                 continue;
             }
             let pseudonym = pseudonym()?;
-            let line = Line { subject: (&*subject).into(), pseudonym: (&*pseudonym).into() }.text();
+            let line = lines::text(&Line { subject: (&*subject).into(), pseudonym: (&*pseudonym).into() });
+            // About half a million subjects have room. Values that callers send may take half of it, so that nobody fills
+            // the place of the callers themselves.
             let most = if is_value(&subject) { MOST_BYTES / 2 } else { MOST_BYTES };
             if held + (text.len() + line.len()) as u64 <= most {
                 text.push_str(&line);
@@ -210,7 +213,7 @@ impl Subjects {
             }
         }
         if !new.is_empty() {
-            let stamp = file::append(&path, &text).map_err(failed)?;
+            let stamp = lines::append(&path, &text).map_err(failed)?;
             if let Some(known) = self.write().iter_mut().find(|known| known.epoch == epoch) {
                 known.of.extend(new);
                 known.stamp = Some(stamp);
@@ -222,11 +225,11 @@ impl Subjects {
     /// Reads the file of an epoch, unless it is as it is known.
     fn look(&self, epoch: Epoch) -> io::Result<()> {
         let path = self.folder.join(epoch.file());
-        let stamp = file::stamp(&path)?;
+        let stamp = lines::stamp(&path)?;
         if self.read().iter().any(|known| (known.epoch, known.stamp) == (epoch, stamp)) {
             return Ok(());
         }
-        let lines = file::durable_lines(&path)?;
+        let lines = lines::durable_lines(&path)?;
         let of = lines.into_iter().map(|line: Line<'_>| (line.subject.into(), line.pseudonym.into())).collect();
         let mut known = self.write();
         known.retain(|known| known.epoch != epoch);
@@ -250,13 +253,13 @@ impl Subjects {
             epochs.into_iter().try_for_each(|epoch| self.look(epoch)).map_err(words)?;
         }
         let mut told = lock(&self.told);
-        let now = file::stamp(&self.folder.join(erase::ERASED)).map_err(words)?;
+        let now = lines::stamp(&self.folder.join(erase::ERASED)).map_err(words)?;
         if now.is_none() || *told == now {
             return Ok(());
         }
         if let Some(Unrecorded { pseudonyms, total, despite_holds }) = erase::unrecorded(&self.folder).map_err(words)? {
             record(Event::Erase { pseudonyms, total, despite_holds })?;
-            erase::recorded(&self.folder, total).map_err(words)?;
+            lines::tell(&self.folder, total).map_err(words)?;
         }
         *told = now;
         Ok(())

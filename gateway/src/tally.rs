@@ -1,4 +1,4 @@
-//! Records what places have counted themselves: at the start, each hour, around a new configuration, and at the end.
+//! Records what places have counted themselves: at the start, each hour, around a configuration that changes places, and at the end.
 //!
 //! The ledger shows that nothing was removed from it, and not that everything came into it. Local engines and most servers count
 //! their requests, and whoever asked one of them by another way than this gateway is in that count: `pointsman audit
@@ -7,7 +7,7 @@
 use std::{
     collections::{BTreeMap, HashSet},
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use backends::Tally;
@@ -16,6 +16,7 @@ use futures_util::future::join_all;
 use crate::{
     instance::{Event, Instance, SourceTally},
     runtime::{Gateway, Runtime},
+    settle::unix_ms,
 };
 
 /// How often places are asked.
@@ -75,12 +76,10 @@ fn of(tally: Tally) -> SourceTally {
     }
 }
 
-fn unix_ms(at: SystemTime) -> u64 {
-    at.duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::UNIX_EPOCH;
+
     use super::*;
 
     fn tally(source: &str) -> Tally {

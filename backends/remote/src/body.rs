@@ -32,6 +32,14 @@ impl Cut {
         };
         BackendError::BrokenStream { reason }
     }
+
+    /// The words for what is no answer of a model and may have `limit` bytes.
+    pub(crate) fn words(self, limit: usize) -> String {
+        match self {
+            Self::TooLong => format!("it is longer than {limit} bytes"),
+            Self::Broken(why) => format!("the connection broke: {why}"),
+        }
+    }
 }
 
 /// The bytes of a body; the buffer that they came in if there is but one.

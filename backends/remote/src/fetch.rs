@@ -31,7 +31,7 @@ use tower::Service;
 use url::Url;
 
 use crate::{
-    body::{Cut, collect},
+    body::collect,
     client::{ClientError, ClientOptions, root, trusting},
 };
 
@@ -118,10 +118,7 @@ impl Fetcher {
             let media_type = media_type.trim().to_ascii_lowercase();
             let limit = self.options.bytes;
             let body = match status.is_success() {
-                true => collect(answer.into_body(), limit).await.map_err(|cut| match cut {
-                    Cut::TooLong => format!("it is longer than {limit} bytes"),
-                    Cut::Broken(why) => format!("the connection broke: {why}"),
-                })?,
+                true => collect(answer.into_body(), limit).await.map_err(|cut| cut.words(limit))?,
                 false => Bytes::new(),
             };
             return Ok(Fetched { status, media_type, body });

@@ -9,7 +9,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 
 use crate::{
-    body::{Cut, collect, next_data},
+    body::{collect, next_data},
     client::{Client, root},
 };
 
@@ -37,10 +37,7 @@ impl Streamed {
     /// # Errors
     /// It has more, or the connection broke.
     pub async fn whole(self, limit: usize) -> Result<Bytes, String> {
-        collect(self.body, limit).await.map_err(|cut| match cut {
-            Cut::TooLong => format!("it is longer than {limit} bytes"),
-            Cut::Broken(why) => format!("the connection broke: {why}"),
-        })
+        collect(self.body, limit).await.map_err(|cut| cut.words(limit))
     }
 }
 

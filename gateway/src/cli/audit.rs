@@ -3,6 +3,7 @@
 //! Each report reads the ledger once, from its first record on, and rests on nothing but the ledger's folder: the texts that
 //! decided are in it, and who stands behind its pseudonyms. Without these a report says the pseudonyms.
 
+mod columnar;
 mod crossings;
 pub(super) mod document;
 mod exceptions;
@@ -42,11 +43,8 @@ use self::{
     join::{Entry, Told, told},
     report::Report,
 };
-use super::{columns::columns, print, print_json};
-use crate::{
-    config::{Environment, ledger_folder, outline},
-    subjects::Names,
-};
+use super::{columns::columns, data_folder, print, print_json};
+use crate::{config::ledger_folder, settle::LAST_MS, subjects::Names};
 
 /// Read back what was decided, served and refused, and answer what a compliance officer asks
 #[derive(Debug, Args)]
@@ -134,11 +132,7 @@ pub(super) struct Ask {
 
 /// The exit status.
 pub(super) fn run(args: &Audit) -> anyhow::Result<ExitCode> {
-    let data_dir = match (&args.data_dir, &args.config) {
-        (Some(dir), _) => dir.clone(),
-        (None, Some(config)) => outline(config, &Environment::process())?.data_dir,
-        (None, None) => PathBuf::from(crate::config::DATA_DIR),
-    };
+    let data_dir = data_folder(args.data_dir.as_deref(), args.config.as_deref())?;
     let Audit { from, to, verify, .. } = *args;
     let ask = Ask { from, to, team: args.team.clone(), verify, ..Ask::of(data_dir) };
     let (good, status) =
@@ -365,8 +359,7 @@ fn list(entries: impl Iterator<Item = anyhow::Result<Entry>>, last: usize, json:
 
 /// A time in milliseconds as RFC 3339. One that no calendar reaches, which only a damaged record has, is the last one.
 pub(super) fn written(millis: u64) -> String {
-    const LAST: u64 = 253_402_300_799_999;
-    humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(millis.min(LAST))).to_string()
+    humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(millis.min(LAST_MS))).to_string()
 }
 
 /// A day, a moment, or how long ago.

@@ -15,9 +15,9 @@ use std::{
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 
-use super::audit::document::Form;
+use super::{audit::document::Form, data_folder};
 use crate::{
-    config::{Config, DATA_DIR, Environment, Overrides, outline},
+    config::{Config, Environment, Overrides},
     models::{Held, Store, elsewhere::elsewhere},
     runtime::Source,
 };
@@ -82,11 +82,9 @@ impl Models {
 
     /// The store, where the rest of the configuration does not matter.
     fn store(&self) -> anyhow::Result<Store> {
-        let folder = match (&self.store, &self.data_dir, &self.config) {
-            (Some(store), ..) => store.clone(),
-            (None, Some(data_dir), _) => data_dir.join("models"),
-            (None, None, Some(config)) => outline(config, &Environment::process())?.data_dir.join("models"),
-            (None, None, None) => PathBuf::from(DATA_DIR).join("models"),
+        let folder = match &self.store {
+            Some(store) => store.clone(),
+            None => data_folder(self.data_dir.as_deref(), self.config.as_deref())?.join("models"),
         };
         Ok(Store::in_folder(folder))
     }

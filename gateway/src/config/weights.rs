@@ -5,14 +5,15 @@
 use std::{
     collections::HashMap,
     fs::File,
-    io::{self, Read},
+    io,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
     time::SystemTime,
 };
 
 use catalog::Weights;
-use sha2::{Digest, Sha256};
+
+use crate::digest;
 
 /// Files whose digests are kept at most.
 const MAX_KEPT: usize = 256;
@@ -52,7 +53,7 @@ fn kept(path: &Path) -> io::Result<String> {
     if state.bytes > MAX_BESIDE {
         tracing::info!(path = %path.display(), bytes = state.bytes, "reading a file of weights for its digest");
     }
-    let digest = digest(file)?;
+    let digest = digest::of(file, &mut |_| {})?;
     let mut kept = lock();
     let kept = kept.get_or_insert_default();
     if kept.len() >= MAX_KEPT {
@@ -66,19 +67,7 @@ fn kept(path: &Path) -> io::Result<String> {
 fn small(path: &Path) -> Option<String> {
     let file = File::open(path).ok()?;
     let is_small = file.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() <= MAX_BESIDE);
-    is_small.then(|| digest(file).ok()).flatten()
-}
-
-fn digest(mut file: File) -> io::Result<String> {
-    let mut hash = Sha256::new();
-    let mut block = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut block)? {
-            0 => break,
-            n => hash.update(&block[..n]),
-        }
-    }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    is_small.then(|| digest::of(file, &mut |_| {}).ok()).flatten()
 }
 
 #[cfg(test)]

@@ -14,12 +14,11 @@ use catalog::{Catalog, PageResult};
 use serde::{Deserialize, Serialize};
 
 use super::page::Page;
-use crate::keys::replace_file;
+use crate::{keys::replace_file, settle::DAY_MS};
 
 const VERSION: u8 = 1;
 /// A file larger than that is none of ours.
 const MOST_BYTES: u64 = 16 << 20;
-const DAY_MS: u64 = 86_400_000;
 /// After how many days a page is looked at again that was not as its row says.
 const LOST_DAYS: u64 = 1;
 

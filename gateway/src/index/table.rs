@@ -10,7 +10,7 @@ use sqlx::{PgPool, Row as _, migrate::MigrateError, postgres::PgRow};
 use super::log::Entry;
 use crate::{
     postgres::{Step, connections, migrate},
-    settle::row::Row,
+    settle::{LAST_MS, row::Row},
 };
 
 /// Nobody waits for an index, so a large table may take its time.
@@ -19,8 +19,6 @@ const STATEMENTS: &str = "60s";
 const CONNECTIONS: u32 = 1;
 /// The most bytes of a text, of which three columns are parts of indexes.
 const MOST_TEXT: usize = 500;
-/// The last millisecond of the year 9999: a table has no later one.
-const LAST_MS: i64 = 253_402_300_799_999;
 /// So many rows of pruned records are removed by one statement.
 const FORGOTTEN_AT_ONCE: i64 = 10_000;
 
@@ -256,7 +254,7 @@ pub fn fitted(row: Row) -> Row {
     let texts = |text: Option<String>| text.map(text_fitted);
     Row {
         kind: texts(row.kind),
-        time: row.time.filter(|time| *time <= LAST_MS),
+        time: row.time.filter(|time| *time <= signed(LAST_MS)),
         request: texts(row.request),
         team: texts(row.team),
         key: texts(row.key),
@@ -308,7 +306,7 @@ mod tests {
             ..row.clone()
         };
         assert_eq!(fitted(row), expected);
-        let latest = Row { time: Some(LAST_MS), ..Row::default() };
+        let latest = Row { time: Some(signed(LAST_MS)), ..Row::default() };
         assert_eq!(fitted(latest.clone()), latest);
     }
 

@@ -258,7 +258,8 @@ impl KeysFile {
             fs::create_dir_all(folder).map_err(failed)?;
         }
         // The keys file itself is replaced by every write, so a lock on it would lock nothing.
-        let lock = OpenOptions::new().create(true).append(true).open(beside(path, "lock")).map_err(failed)?;
+        let lock =
+            OpenOptions::new().create(true).append(true).open(path.with_added_extension("lock")).map_err(failed)?;
         lock.lock().map_err(failed)?;
         Ok(Self { path: path.to_owned(), entries: entries(path)?, _lock: lock })
     }
@@ -389,7 +390,7 @@ fn entries(path: &Path) -> Result<Vec<Entry>, WriteError> {
 
 /// Writes a file beside `path`, makes it durable, and renames it over `path`.
 pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let new = beside(path, "new");
+    let new = path.with_added_extension("new");
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]
@@ -401,13 +402,6 @@ pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     // The rename itself is durable once the folder is.
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()
-}
-
-fn beside(path: &Path, extension: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".");
-    name.push(extension);
-    PathBuf::from(name)
 }
 
 /// Four-digit years are as far as the format goes.

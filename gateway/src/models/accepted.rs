@@ -19,15 +19,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     instance::{Event, HEARTBEAT, Instance},
-    keys::replace_file,
+    lines::{self, Stamp},
     runtime::Gateway,
-    subjects::file::{self, Stamp},
 };
 
 /// The file of acceptances.
 const ACCEPTED: &str = "accepted.jsonl";
-/// The file that says how many of them the log tells of.
-const TOLD: &str = "told";
 
 /// An acceptance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,8 +61,8 @@ pub fn leave(data_dir: &Path, accepted: &Accepted) -> io::Result<()> {
     let folder = folder(data_dir);
     // The lock makes its folder only where the one above is there.
     fs::create_dir_all(data_dir)?;
-    let _one = file::lock(&folder)?;
-    file::append(&folder.join(ACCEPTED), &file::text(accepted))?;
+    let _one = lines::lock(&folder)?;
+    lines::append(&folder.join(ACCEPTED), &lines::text(accepted))?;
     Ok(())
 }
 
@@ -80,17 +77,15 @@ fn heed(
 ) -> Result<Option<Stamp>, String> {
     let words = |error: io::Error| error.to_string();
     let path = folder.join(ACCEPTED);
-    let now = file::stamp(&path).map_err(words)?;
+    let now = lines::stamp(&path).map_err(words)?;
     if now.is_none() || told == now {
         return Ok(told);
     }
-    let accepted: Vec<Accepted> = file::lines(&path).map_err(words)?;
-    // One that cannot be read makes the log say all of it again, with the same numbers.
-    let said = fs::read_to_string(folder.join(TOLD)).ok().and_then(|told| told.trim().parse().ok()).unwrap_or(0);
-    for (at, accepted) in accepted.into_iter().enumerate().skip(said) {
+    let accepted: Vec<Accepted> = lines::lines(&path).map_err(words)?;
+    for (at, accepted) in accepted.into_iter().enumerate().skip(lines::told(folder)) {
         let number = at as u64 + 1;
         record(Event::Accept { number, accepted })?;
-        replace_file(&folder.join(TOLD), format!("{number}\n").as_bytes()).map_err(words)?;
+        lines::tell(folder, number).map_err(words)?;
     }
     Ok(now)
 }

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use native::gguf::{Array, File, TensorType};
 
+use crate::dispatch::chain;
+
 /// Bytes of a number in the cache of keys and values.
 const CACHED: u64 = 2;
 /// The longest text that is kept of a file, in characters.
@@ -76,14 +78,6 @@ pub fn native(paths: &[PathBuf]) -> Result<(), String> {
     native::model::Model::load(&file).map_err(|error| chain(&error))?;
     native::tokenizer::Tokenizer::from_file(&file).map_err(|error| chain(&error))?;
     Ok(())
-}
-
-/// An error with what it comes from.
-fn chain(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    }
 }
 
 fn text(file: &File, key: &str) -> Option<String> {

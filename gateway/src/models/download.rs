@@ -6,7 +6,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Read as _, Write as _},
+    io::{self, Write as _},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -16,7 +16,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::hub::{Hub, HubError, Offered};
-use crate::keys::{hex, replace_file};
+use crate::{
+    digest,
+    keys::{hex, replace_file},
+};
 
 /// Attempts one after the other that bring nothing.
 const MOST_IN_VAIN: u32 = 6;
@@ -24,8 +27,6 @@ const MOST_IN_VAIN: u32 = 6;
 const MOST: u32 = 1_000;
 /// The pause before the second attempt; each that brings nothing doubles it.
 const PAUSE: Duration = Duration::from_millis(250);
-/// What is read of a part at a time.
-const BLOCK: usize = 1 << 20;
 
 /// Of which file the bytes of a part are.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,7 +96,7 @@ pub enum DownloadError {
 
 /// What is there of a file already, if it is of this commit and digest.
 pub fn begun(target: &Path, commit: &str, file: &Offered) -> u64 {
-    let (part, note) = (beside(target, "part"), beside(target, "part.json"));
+    let (part, note) = (target.with_added_extension("part"), target.with_added_extension("part.json"));
     let known = fs::read(note).ok().and_then(|text| serde_json::from_slice::<Note>(&text).ok());
     let held = fs::metadata(part).map_or(0, |of| of.len());
     if known == Some(note_of(commit, file)) && held <= file.bytes { held } else { 0 }
@@ -106,7 +107,7 @@ pub fn begun(target: &Path, commit: &str, file: &Offered) -> u64 {
 /// # Errors
 /// It did not come whole; what came of it is kept, unless it is wrong.
 pub async fn download(from: Origin<'_>, target: &Path, progress: &mut dyn FnMut(u64)) -> Result<(), DownloadError> {
-    let (part, note) = (beside(target, "part"), beside(target, "part.json"));
+    let (part, note) = (target.with_added_extension("part"), target.with_added_extension("part.json"));
     let io = |path: &Path| {
         let path = path.to_owned();
         move |source| DownloadError::Io { path, source }
@@ -119,7 +120,7 @@ pub async fn download(from: Origin<'_>, target: &Path, progress: &mut dyn FnMut(
     let text = serde_json::to_vec(&note_of(commit, wanted)).unwrap_or_default();
     replace_file(&note, &text).map_err(io(&note))?;
     let mut hash = Sha256::new();
-    read_through(&mut out, &mut hash).map_err(io(&part))?;
+    digest::read_through(&mut out, &mut hash, &mut |_| {}).map_err(io(&part))?;
     progress(held);
     let (mut attempts, mut in_vain) = (0, 0);
     while held < wanted.bytes {
@@ -195,27 +196,10 @@ fn note_of(commit: &str, file: &Offered) -> Note {
     Note { commit: commit.to_owned(), sha256: file.sha256.clone(), bytes: file.bytes }
 }
 
-fn beside(target: &Path, what: &str) -> PathBuf {
-    let mut name = target.as_os_str().to_owned();
-    name.push(".");
-    name.push(what);
-    name.into()
-}
-
 /// Whether the answer goes on where we are.
 fn goes_on(answer: &Streamed, held: u64) -> bool {
     let range = answer.headers.get("content-range").and_then(|range| range.to_str().ok()).unwrap_or_default();
     answer.status == http::StatusCode::PARTIAL_CONTENT && range.starts_with(&format!("bytes {held}-"))
-}
-
-fn read_through(file: &mut File, hash: &mut Sha256) -> io::Result<()> {
-    let mut block = vec![0; BLOCK];
-    loop {
-        match file.read(&mut block)? {
-            0 => return Ok(()),
-            n => hash.update(&block[..n]),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -228,13 +212,14 @@ mod tests {
         let target = folder.path().join("a.gguf");
         let file = Offered { path: "a.gguf".into(), bytes: 9, sha256: "ab".repeat(32) };
         assert_eq!(begun(&target, "c1", &file), 0);
-        fs::write(beside(&target, "part"), "1234").unwrap();
+        fs::write(target.with_added_extension("part"), "1234").unwrap();
         assert_eq!(begun(&target, "c1", &file), 0, "nobody says what it is of");
-        fs::write(beside(&target, "part.json"), serde_json::to_vec(&note_of("c1", &file)).unwrap()).unwrap();
+        fs::write(target.with_added_extension("part.json"), serde_json::to_vec(&note_of("c1", &file)).unwrap())
+            .unwrap();
         assert_eq!(begun(&target, "c1", &file), 4);
         assert_eq!(begun(&target, "c2", &file), 0);
         assert_eq!(begun(&target, "c1", &Offered { sha256: "cd".repeat(32), ..file.clone() }), 0);
-        fs::write(beside(&target, "part"), "1234567890").unwrap();
+        fs::write(target.with_added_extension("part"), "1234567890").unwrap();
         assert_eq!(begun(&target, "c1", &file), 0, "longer than the file");
     }
 }

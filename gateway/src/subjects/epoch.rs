@@ -7,9 +7,7 @@ use std::{fmt, str::FromStr};
 
 use catalog::Date;
 
-use crate::config::Hold;
-
-const DAY_MS: u64 = 86_400_000;
+use crate::{config::Hold, settle::DAY_MS};
 
 /// A span of days.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -12,17 +12,11 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Epoch,
-    file::{self, Line},
-    names::epochs,
-};
-use crate::{config::Hold, keys::replace_file};
+use super::{Epoch, Line, names::epochs};
+use crate::{config::Hold, keys::replace_file, lines};
 
 /// The file that says what was erased.
 pub(super) const ERASED: &str = "erased.jsonl";
-/// The file that says how many of its lines the log tells of.
-const TOLD: &str = "told";
 
 /// A pseudonym that stands for nobody any more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,12 +91,12 @@ pub fn erase(ledger: &Path, erasing: &Erasing<'_>) -> Result<Vec<Erased>, EraseE
     if !folder.is_dir() {
         return Ok(Vec::new());
     }
-    let _one = file::lock(&folder).map_err(failed(&folder))?;
+    let _one = lines::lock(&folder).map_err(failed(&folder))?;
     let mut kept: Vec<(PathBuf, String)> = Vec::new();
     let mut gone = Vec::new();
     for epoch in epochs(&folder).map_err(failed(&folder))? {
         let path = folder.join(epoch.file());
-        let lines: Vec<Line<'_>> = file::lines(&path).map_err(failed(&path))?;
+        let lines: Vec<Line<'_>> = lines::lines(&path).map_err(failed(&path))?;
         let (of_it, others): (Vec<_>, Vec<_>) = lines.into_iter().partition(|line| line.subject == erasing.subject);
         if of_it.is_empty() {
             continue;
@@ -122,14 +116,14 @@ pub fn erase(ledger: &Path, erasing: &Erasing<'_>) -> Result<Vec<Erased>, EraseE
             pseudonym: line.pseudonym.into_owned(),
             despite_holds: despite_holds.clone(),
         }));
-        kept.push((path, others.iter().map(Line::text).collect()));
+        kept.push((path, others.iter().map(lines::text).collect()));
     }
     let path = folder.join(ERASED);
     let known: HashSet<String> =
         erased(ledger).map_err(failed(&path))?.into_iter().map(|erased| erased.pseudonym).collect();
-    let new: String = gone.iter().filter(|erased| !known.contains(&erased.pseudonym)).map(file::text).collect();
+    let new: String = gone.iter().filter(|erased| !known.contains(&erased.pseudonym)).map(lines::text).collect();
     if !new.is_empty() {
-        file::append(&path, &new).map_err(failed(&path))?;
+        lines::append(&path, &new).map_err(failed(&path))?;
     }
     for (path, text) in kept {
         replace_file(&path, text.as_bytes()).map_err(failed(&path))?;
@@ -142,15 +136,13 @@ pub fn erase(ledger: &Path, erasing: &Erasing<'_>) -> Result<Vec<Erased>, EraseE
 /// # Errors
 /// The file cannot be read.
 pub fn erased(ledger: &Path) -> io::Result<Vec<Erased>> {
-    file::lines(&super::folder(ledger).join(ERASED))
+    lines::lines(&super::folder(ledger).join(ERASED))
 }
 
 /// What was erased and the log does not say.
 pub(super) fn unrecorded(folder: &Path) -> io::Result<Option<Unrecorded>> {
-    let erased: Vec<Erased> = file::lines(&folder.join(ERASED))?;
-    // One that cannot be read makes the log say some of it twice, with the same total.
-    let told = fs::read_to_string(folder.join(TOLD)).ok().and_then(|told| told.trim().parse().ok());
-    let since = erased.get(told.unwrap_or(0)..).unwrap_or_default();
+    let erased: Vec<Erased> = lines::lines(&folder.join(ERASED))?;
+    let since = erased.get(lines::told(folder)..).unwrap_or_default();
     if since.is_empty() {
         return Ok(None);
     }
@@ -160,11 +152,6 @@ pub(super) fn unrecorded(folder: &Path) -> io::Result<Option<Unrecorded>> {
         total: erased.len() as u64,
         despite_holds: despite_holds.into_iter().collect(),
     }))
-}
-
-/// The log says all that were erased, so many.
-pub(super) fn recorded(folder: &Path, total: u64) -> io::Result<()> {
-    replace_file(&folder.join(TOLD), format!("{total}\n").as_bytes())
 }
 
 /// Removes the epochs of the ledger in a folder that were over before a moment: how many there were.
@@ -177,7 +164,7 @@ pub fn forget_before(ledger: &Path, unix_ms: u64) -> io::Result<usize> {
     if over.is_empty() {
         return Ok(0);
     }
-    let _one = file::lock(&folder)?;
+    let _one = lines::lock(&folder)?;
     for epoch in &over {
         let file = epoch.file();
         // The second is what a crash left of an erasure.

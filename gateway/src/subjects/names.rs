@@ -10,10 +10,8 @@ use std::{
     sync::Arc,
 };
 
-use super::{
-    Epoch,
-    file::{self, Line, Stamp},
-};
+use super::{Epoch, Line};
+use crate::lines::{self, Stamp};
 
 /// The subjects of a ledger. A gateway may add to them meanwhile.
 #[derive(Debug)]
@@ -81,7 +79,7 @@ impl Names {
     fn load(&self) -> io::Result<()> {
         let mut files = Vec::new();
         for epoch in epochs(&self.folder)? {
-            files.push((epoch, file::stamp(&self.folder.join(epoch.file()))?));
+            files.push((epoch, lines::stamp(&self.folder.join(epoch.file()))?));
         }
         let mut loaded = self.loaded.borrow_mut();
         if loaded.files == files {
@@ -89,7 +87,7 @@ impl Names {
         }
         let mut of = HashMap::new();
         for (epoch, _) in &files {
-            let lines: Vec<Line<'_>> = readable(file::lines(&self.folder.join(epoch.file())))?;
+            let lines: Vec<Line<'_>> = readable(lines::lines(&self.folder.join(epoch.file())))?;
             of.extend(lines.into_iter().map(|Line { subject, pseudonym }| {
                 (pseudonym.into(), Found { subject: subject.into(), epoch: *epoch })
             }));

@@ -5,9 +5,7 @@ use std::{fs, os::unix::fs::PermissionsExt as _, thread};
 use tempfile::TempDir;
 
 use super::*;
-use crate::config::Hold;
-
-const DAY_MS: u64 = 86_400_000;
+use crate::{config::Hold, settle::DAY_MS};
 
 fn epoch(day: u64) -> Epoch {
     Epoch::of(day * DAY_MS, 30).expect("epochs have days")

@@ -65,8 +65,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    const DAY_MS: u64 = 86_400_000;
+    use crate::settle::DAY_MS;
 
     fn looked(day: &str, url: &str, result: &str) -> Told {
         let time = day.parse::<Date>().unwrap().unix_ms() + DAY_MS - 1;

@@ -17,7 +17,10 @@ use super::{
     document::{Cell, Document, Table},
     join::{Entry, Told},
 };
-use crate::instance::{Event, SourceTally};
+use crate::{
+    instance::{Event, SourceTally},
+    settle::unix_ms,
+};
 
 /// Hold what engines and servers counted themselves against what the ledger says that they were asked for
 #[derive(Debug, Args)]
@@ -166,11 +169,8 @@ fn windows(ask: &Ask) -> anyhow::Result<Vec<Window>> {
         let now = Counts { sources, deployments };
         if let Some(before) = &before {
             windows.extend(between(before, &now).into_iter().filter(|window| {
-                let ms = |time: std::time::SystemTime| {
-                    time.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
-                };
-                ask.from.is_none_or(|from| window.begins.0 >= ms(from))
-                    && ask.to.is_none_or(|to| window.ends.1 < ms(to))
+                ask.from.is_none_or(|from| window.begins.0 >= unix_ms(from))
+                    && ask.to.is_none_or(|to| window.ends.1 < unix_ms(to))
             }));
         }
         before = Some(now);

@@ -126,16 +126,16 @@ mod tests {
         super::join::tests::{decision, joined_all, outcome},
         *,
     };
+    use crate::settle::DAY_MS;
 
     #[test]
     fn a_report_counts_along_every_line() {
-        const DAY: u64 = 86_400_000;
         let mut report = Report::default();
         let records = [
-            decision("1", DAY, "serve"),
+            decision("1", DAY_MS, "serve"),
             outcome("1", "completed"),
-            decision("2", 2 * DAY, "license"),
-            decision("3", 2 * DAY, "serve"),
+            decision("2", 2 * DAY_MS, "license"),
+            decision("3", 2 * DAY_MS, "serve"),
         ];
         joined_all(&records).iter().for_each(|entry| report.add(entry));
         assert_eq!(report.total, Tally { requests: 3, prompt_tokens: 7, completion_tokens: 3, cost_usd: 0.5 });

@@ -1,6 +1,9 @@
 //! `pointsman models pull`: shows on which terms a model is to be had, has them accepted, and brings its files.
 
-use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt as _};
+use std::{
+    fs::{DirBuilder, File},
+    os::unix::fs::DirBuilderExt as _,
+};
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
@@ -8,6 +11,7 @@ use clap::Args;
 use super::{Models, progress::Progress, show, size, typed_yes};
 use crate::{
     config::{Config, Environment},
+    digest,
     models::{
         Store,
         accepted::{self, Accepted},
@@ -118,7 +122,8 @@ async fn wanted(hub: &Hub, asked: &Pull) -> anyhow::Result<Wanted> {
         None => name_of(&first),
     };
     let name = name.context("a model has a name of letters, digits, `.`, `-` and `_`: give it one with --name")?;
-    Ok(Wanted { name, source: format!("hf:{}:{first}", source.repository), listing, files })
+    let source = Reference { file: Some(first), ..source.clone() }.to_string();
+    Ok(Wanted { name, source, listing, files })
 }
 
 /// Says what it is and who may use it, before anything is pulled.
@@ -185,7 +190,9 @@ async fn brought(hub: &Hub, repository: &str, wanted: &Wanted, store: &Store) ->
         let mut progress = Progress::of(file_name(file), file.bytes);
         // A part of a split model that came whole before another one broke off.
         let is_there = target.metadata().is_ok_and(|of| of.len() == file.bytes)
-            && crate::models::digest(&target, &mut |_| {}).is_ok_and(|digest| digest == file.sha256);
+            && File::open(&target)
+                .and_then(|file| digest::of(file, &mut |_| {}))
+                .is_ok_and(|digest| digest == file.sha256);
         if is_there {
             progress.at(file.bytes);
             continue;

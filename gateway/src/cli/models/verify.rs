@@ -1,12 +1,15 @@
 //! `pointsman models verify`: reads files anew and compares their digests with those that they were pulled with.
 
+use std::fs::File;
+
 use anyhow::Context as _;
 use clap::Args;
 
 use super::{Models, find, progress::Progress};
 use crate::{
     cli::audit::document::{Cell, Document, Table},
-    models::{HeldFile, digest},
+    digest,
+    models::HeldFile,
 };
 
 /// Read the files of a model anew, and say whether they are what was pulled
@@ -57,7 +60,7 @@ fn verified(file: &HeldFile) -> (String, Option<String>) {
     let Some(expected) = &file.sha256 else { return ("nobody knows its digest".to_owned(), None) };
     let name = file.path.file_name().unwrap_or_default().to_string_lossy();
     let mut progress = Progress::of(&name, file.bytes);
-    match digest(&file.path, &mut |bytes| progress.at(bytes)) {
+    match File::open(&file.path).and_then(|file| digest::of(file, &mut |bytes| progress.at(bytes))) {
         Ok(found) if found == *expected => (RIGHT.to_owned(), Some(found)),
         Ok(found) => (format!("changed: it was {expected}; remove and pull it again"), Some(found)),
         Err(error) => (format!("cannot be read: {error}"), None),

@@ -6,8 +6,8 @@
 use std::{io::Write, sync::Arc};
 
 use parquet::{
-    basic::{Compression, LogicalType, Repetition, TimeUnit, Type as Physical},
-    data_type::{ByteArray, ByteArrayType, DoubleType, Int64Type},
+    basic::Compression,
+    data_type::ByteArray,
     errors::Result,
     file::{
         metadata::KeyValue,
@@ -18,6 +18,7 @@ use parquet::{
     schema::types::Type,
 };
 
+use super::super::columnar::{self, Column, Kind};
 use crate::settle::row::Row;
 
 /// A group of rows ends with the record that makes it so large, or that many.
@@ -26,16 +27,6 @@ const GROUP_RECORDS: usize = 20_000;
 
 /// How many columns there are.
 pub(super) const COLUMNS: usize = 17;
-
-/// What a column holds.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Kind {
-    Text,
-    Count,
-    Usd,
-    Time,
-    Bytes,
-}
 
 /// The columns in order; the first and the last are never null.
 const NAMES: [(&str, Kind); COLUMNS] = [
@@ -91,13 +82,13 @@ pub(super) fn name(column: usize) -> &'static str {
 
 /// The schema of all files.
 pub(super) fn schema() -> Result<Type> {
-    let fields = NAMES.iter().enumerate().map(|(at, (name, kind))| Ok(Arc::new(kind.field(name, is_there(at))?)));
-    Type::group_type_builder("records").with_fields(fields.collect::<Result<_>>()?).build()
+    columnar::schema("records", columns())
 }
 
-/// Whether a column has a value of every record.
-fn is_there(column: usize) -> bool {
-    column == 0 || column == COLUMNS - 1
+fn columns() -> impl Iterator<Item = Column<'static>> {
+    // The first and the last.
+    let is_there = |column| column == 0 || column == COLUMNS - 1;
+    NAMES.into_iter().enumerate().map(move |(at, (name, kind))| Column { name, kind, is_there: is_there(at) })
 }
 
 /// Writes records, each with its cells, into a file with these entries of metadata.
@@ -123,68 +114,13 @@ pub(super) fn write(
         }
         group.push(cells);
         if group.len() >= GROUP_RECORDS || bytes >= GROUP_BYTES {
-            write_group(&mut writer, &group)?;
+            columnar::write_group(&mut writer, columns(), &group)?;
             (group, bytes) = (Vec::new(), 0);
         }
     }
     if !group.is_empty() {
-        write_group(&mut writer, &group)?;
+        columnar::write_group(&mut writer, columns(), &group)?;
     }
     writer.close()?;
     Ok(())
-}
-
-fn write_group(writer: &mut SerializedFileWriter<impl Write + Send>, rows: &[[Field; COLUMNS]]) -> Result<()> {
-    let mut group = writer.next_row_group()?;
-    for (at, (_, kind)) in NAMES.iter().enumerate() {
-        let cells = || rows.iter().map(|row| &row[at]);
-        let levels: Vec<i16> = cells().map(|cell| i16::from(*cell != Field::Null)).collect();
-        let levels = (!is_there(at)).then_some(&*levels);
-        let Some(mut into) = group.next_column()? else { break };
-        match kind {
-            Kind::Text | Kind::Bytes => {
-                let values: Vec<_> = cells()
-                    .filter_map(|cell| match cell {
-                        Field::Str(text) => Some(ByteArray::from(text.as_bytes().to_vec())),
-                        Field::Bytes(bytes) => Some(bytes.clone()),
-                        _ => None,
-                    })
-                    .collect();
-                into.typed::<ByteArrayType>().write_batch(&values, levels, None)?;
-            }
-            Kind::Count | Kind::Time => {
-                let values: Vec<i64> = cells()
-                    .filter_map(|cell| match cell {
-                        Field::Long(number) | Field::TimestampMillis(number) => Some(*number),
-                        _ => None,
-                    })
-                    .collect();
-                into.typed::<Int64Type>().write_batch(&values, levels, None)?;
-            }
-            Kind::Usd => {
-                let usd = |cell: &Field| if let Field::Double(usd) = cell { Some(*usd) } else { None };
-                let values: Vec<f64> = cells().filter_map(usd).collect();
-                into.typed::<DoubleType>().write_batch(&values, levels, None)?;
-            }
-        }
-        into.close()?;
-    }
-    group.close()?;
-    Ok(())
-}
-
-impl Kind {
-    fn field(self, name: &str, is_there: bool) -> Result<Type> {
-        let (physical, logical) = match self {
-            Self::Text => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
-            Self::Count => (Physical::INT64, None),
-            Self::Usd => (Physical::DOUBLE, None),
-            Self::Time => (Physical::INT64, Some(LogicalType::timestamp(true, TimeUnit::MILLIS))),
-            Self::Bytes => (Physical::BYTE_ARRAY, None),
-        };
-        Type::primitive_type_builder(name, physical)
-            .with_repetition(if is_there { Repetition::REQUIRED } else { Repetition::OPTIONAL })
-            .with_logical_type(logical)
-            .build()
-    }
 }

@@ -3,9 +3,11 @@
 //! Bytes after the last newline are what a crash tore: nobody was told that they are there, so they count for nothing, and the
 //! next line is written in their place. A line that cannot be read counts for nothing either. Whoever writes holds the lock;
 //! who reads need not, as a file is replaced whole.
+//!
+//! This is how another process leaves something for the gateway to heed: whom it erased, what was accepted. A file beside says
+//! how many lines the ledger tells of ([`told`]).
 
 use std::{
-    borrow::Cow,
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io::{self, Read as _, Write as _},
     os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _},
@@ -14,25 +16,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Serialize, de::DeserializeOwned};
 
-use super::{MOST_BYTES, PATIENCE};
+use crate::keys::replace_file;
 
+/// The most bytes of a file.
+pub(crate) const MOST_BYTES: u64 = 64 << 20;
+/// How long another writer is waited for.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The file that says how many lines the ledger tells of.
+const TOLD: &str = "told";
 /// How soon a lock is tried again. Whoever has it needs a few milliseconds.
 const AGAIN: Duration = Duration::from_millis(2);
-
-/// A subject and its pseudonym.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Line<'a> {
-    pub(super) subject: Cow<'a, str>,
-    pub(super) pseudonym: Cow<'a, str>,
-}
-
-impl Line<'_> {
-    pub(super) fn text(&self) -> String {
-        text(self)
-    }
-}
 
 /// A line of a file.
 pub(crate) fn text(line: &impl Serialize) -> String {
@@ -90,13 +86,23 @@ pub(crate) fn lines<T: DeserializeOwned>(path: &Path) -> io::Result<Vec<T>> {
 }
 
 /// The same, and what is read is on disk: a line may be there whose write failed.
-pub(super) fn durable_lines<T: DeserializeOwned>(path: &Path) -> io::Result<Vec<T>> {
+pub(crate) fn durable_lines<T: DeserializeOwned>(path: &Path) -> io::Result<Vec<T>> {
     match File::open(path) {
         Ok(file) => file.sync_all()?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error),
     }
     lines(path)
+}
+
+/// How many lines the ledger tells of, as the file of that in a folder says. One that cannot be read makes it say some twice.
+pub(crate) fn told(folder: &Path) -> usize {
+    fs::read_to_string(folder.join(TOLD)).ok().and_then(|told| told.trim().parse().ok()).unwrap_or(0)
+}
+
+/// The ledger tells of so many.
+pub(crate) fn tell(folder: &Path, lines: u64) -> io::Result<()> {
+    replace_file(&folder.join(TOLD), format!("{lines}\n").as_bytes())
 }
 
 /// The bytes of the whole lines of a file.
