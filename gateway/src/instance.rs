@@ -7,7 +7,7 @@
 //! | `refuse` | a new configuration was wrong, and the one before serves on |
 //! | `evidence` | a page was looked at that shows what a licence asks for ([`crate::evidence`]) |
 //! | `heartbeat` | every ten seconds, so that silence shows |
-//! | `tally` | at the start, each hour, around an activation and at the end: what engines and servers have counted ([`crate::tally`]) |
+//! | `tally` | at the start, each hour, around an activation that changes places and at the end: what engines and servers have counted ([`crate::tally`]) |
 //! | `prune` | before records that are old enough go |
 //! | `erase` | once pseudonyms stand for nobody any more ([`crate::subjects`]) |
 //! | `accept` | once somebody accepted a licence at a pull of a model ([`crate::models::accepted`]) |

@@ -311,6 +311,12 @@ impl Runtime {
         })
     }
 
+    /// Whether it runs the same places as another, and no other.
+    fn has_the_places_of(&self, other: &Self) -> bool {
+        let has = |all: &[Place], one: &Place| all.iter().any(|place| Arc::ptr_eq(&place.backend, &one.backend));
+        self.places.len() == other.places.len() && self.places.iter().all(|place| has(&other.places, place))
+    }
+
     /// How the deployments are now for a prompt of this size, in their order; `prefix` tells who was sent it before.
     pub fn live(&self, size: Size, prefix: Option<&Prefix>) -> Vec<Live> {
         let now_ms = self.epoch.ms(Instant::now());
@@ -609,9 +615,14 @@ impl Gateway {
                 let (runtime, before) = (Arc::new(runtime), self.runtime());
                 let digest = runtime.config.digest.clone();
                 // Counters of places that go are read for the last time, and those of new ones begin to count.
-                tally::record(&before, &self.instance).await;
+                let are_others = !runtime.has_the_places_of(&before);
+                if are_others {
+                    tally::record(&before, &self.instance).await;
+                }
                 self.runtime.store(Arc::clone(&runtime));
-                tally::record(&runtime, &self.instance).await;
+                if are_others {
+                    tally::record(&runtime, &self.instance).await;
+                }
                 observe::reloaded(true);
                 tracing::info!(config = digest, "configuration reloaded");
                 Ok(digest)
