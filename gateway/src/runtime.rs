@@ -443,7 +443,7 @@ fn backend(
                 context: context_tokens.and_then(|tokens| usize::try_from(tokens).ok()),
                 ..Default::default()
             };
-            let engine = native::Engine::load(id, source, options).map_err(|error| failed(&error))?;
+            let engine = native::load(id, source, options).map_err(|error| failed(&error))?;
             says_what_it_is(engine.info(), weights, deployment, &config.catalog)?;
             Ok(Arc::new(engine))
         }
@@ -493,7 +493,7 @@ fn at_server(
 /// Compares what a file of weights, and the model card beside it, say of their licence with the catalog. Weights under a
 /// stricter licence than the model that they are served as would be served against it.
 fn says_what_it_is(
-    info: &native::Info,
+    info: &engine::Info,
     weights: &Weights,
     deployment: &config::Deployment,
     catalog: &catalog::Catalog,
@@ -505,7 +505,8 @@ fn says_what_it_is(
         Weights::BuiltIn => None,
         Weights::File(file) => card_beside(file).map_err(failed)?,
     };
-    let of_file = catalog::Declaration { by: "the file", license: info.license.as_deref(), bases: &info.base_models };
+    let of_file =
+        catalog::Declaration { by: "the file", license: info.facts.license.as_deref(), bases: &info.facts.base_models };
     let of_card = card.as_ref().map(|card| catalog::Declaration {
         by: "the card beside the file",
         license: card.license.as_deref(),

@@ -14,11 +14,14 @@ mod oracle;
 
 use std::{path::PathBuf, sync::Arc, time::Instant};
 
+use engine::{
+    Token,
+    gguf::{File, TensorType},
+    testing::Llama,
+};
 use native::{
     Isa,
-    gguf::{File, TensorType},
-    model::{Limits, Model, Runner, Token},
-    testing::Llama,
+    model::{Limits, Model, Runner},
 };
 use oracle::Oracle;
 

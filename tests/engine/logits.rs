@@ -12,14 +12,17 @@
 
 use std::{path::Path, sync::Arc};
 
+use engine::{
+    Token,
+    gguf::{File, TensorType},
+    testing::Llama,
+};
 use native::{
     Isa,
-    gguf::{File, TensorType},
     model::{
-        Limits, Model, Runner, Token,
+        Limits, Model, Runner,
         reference::{self, Rounding},
     },
-    testing::Llama,
 };
 
 use crate::{demo, oracle::Oracle};

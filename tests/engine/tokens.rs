@@ -1,6 +1,6 @@
 //! The tokenizers of both engines.
 
-use native::{
+use engine::{
     gguf::File,
     testing::{Llama, Vocabulary},
     tokenizer::Tokenizer,

@@ -6,8 +6,9 @@
 use std::{error::Error, sync::Arc, time::Instant};
 
 use backends::{Api, Backend, BackendId, Event, Form, Input, Payload, Prompt, Request, Sampling, Shape, Usage};
+use engine::Engine;
 use futures_util::StreamExt;
-use native::{Engine, Options, Source};
+use native::{Options, Source};
 
 const ROUNDS: usize = 40;
 const TOKENS: u32 = 150;
@@ -19,7 +20,7 @@ const SCHEMA: &str = r#"{"type": "array", "minItems": 200, "items": {"type": "ob
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let path = std::env::args_os().nth(1).ok_or("usage: form_cost MODEL.gguf")?;
-    let engine = Engine::load(BackendId::new("cost"), Source::File(path.into()), Options::default())?;
+    let engine = native::load(BackendId::new("cost"), Source::File(path.into()), Options::default())?;
     // All ways to end are forbidden, so that both have as many tokens.
     let ends = (0..engine.tokenizer().len() as u32).filter(|&id| engine.tokenizer().is_end(id));
     let sampling = Sampling { logit_bias: ends.map(|id| (id, -100.0)).collect(), seed: Some(1), ..Sampling::default() };

@@ -11,12 +11,10 @@ use std::{
     thread,
 };
 
+use engine::{Token, gguf::File, sampler::logprobs, tokenizer::Tokenizer};
 use native::{
     Isa,
-    gguf::File,
-    model::{Limits, Model, Runner, Token},
-    sampler::logprobs,
-    tokenizer::Tokenizer,
+    model::{Limits, Model, Runner},
 };
 use serde::{Deserialize, Serialize};
 

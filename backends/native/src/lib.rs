@@ -1,37 +1,16 @@
-//! Our own engine: runs GGUF models inside the gateway process.
+//! Our own engine: computes GGUF models of the llama architecture inside the gateway process.
 //!
-//! From file to answer: [`gguf`] checks the file, [`tokenizer`] and [`template`] turn a conversation into tokens,
-//! [`model`] computes what may follow, `grammar` says what of that may stand in an answer of an asked form, [`sampler`]
-//! chooses, `reasoning` parts what the model writes for itself from its answer, and `calls` takes tool calls out of that. The scheduler thread behind [`Engine`] does this for several
-//! requests at once and sends the pieces as events. It reads the llama architecture.
+//! [`model`] binds the weights of a file and computes what may follow; [`load`] puts it behind the shared
+//! [`Engine`](engine::Engine), which speaks, schedules and chooses.
 //!
-//! Knows nothing of HTTP, hosts, policies or licences (the licence named in a file is passed on as text).
+//! Knows tokens as numbers only: nothing of text, sampling, requests or HTTP.
 
-mod calls;
-mod engine;
-mod form;
-pub mod gguf;
-mod grammar;
+mod load;
 pub mod model;
-mod output;
-mod prepare;
-mod reasoning;
-pub mod sampler;
-mod scheduler;
-pub mod template;
 mod tensor;
-pub mod tokenizer;
-mod tokens;
 
-#[cfg(any(test, feature = "testing"))]
-pub mod testing;
-
-/// What the readers of tool calls and reasoning promise of any text, for their tests and their fuzz target.
-#[cfg(any(test, fuzzing))]
-pub use calls::promises;
-
-pub use engine::{Engine, Info, LoadError, Options, Source};
 pub use kernels::{Isa, Tier};
+pub use load::{LoadError, Options, Source, load};
 
 /// The best instruction set of this machine, which engines use if not told otherwise.
 pub fn instruction_set() -> &'static str {

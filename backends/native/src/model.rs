@@ -22,11 +22,12 @@ mod step;
 mod tests;
 mod weights;
 
+pub use engine::Token;
 pub use error::ModelError;
-pub use runner::{Limits, Runner, Token};
+pub use runner::{Limits, Runner};
 pub use shape::Shape;
 
-use crate::gguf::File;
+use engine::gguf::File;
 use weights::Weights;
 
 /// A llama model: its shape and its weights.

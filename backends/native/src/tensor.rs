@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use kernels::{Format, Matrix};
 
-use crate::gguf::{TensorType, TensorView};
+use engine::gguf::{TensorType, TensorView};
 
 /// A matrix of weights, or a vector as a matrix of one row.
 #[derive(Clone, Debug)]

@@ -7,13 +7,14 @@ use backends::{
     Shape, Tool, ToolChoice, Tools, Usage,
 };
 use bytes::Bytes;
+use engine::Engine;
 use futures_util::{StreamExt, future::join_all};
-use native::{Engine, Options, Source};
+use native::{Options, Source};
 
 const DEMO: &[u8] = include_bytes!("../../../config/models/pointsman-demo.gguf");
 
 fn engine() -> Engine {
-    Engine::load(BackendId::new("demo"), Source::Builtin(DEMO), Options::default()).unwrap()
+    native::load(BackendId::new("demo"), Source::Builtin(DEMO), Options::default()).unwrap()
 }
 
 fn chat(text: &str) -> Request {
@@ -52,7 +53,7 @@ async fn the_demo_model_answers_and_counts_its_tokens() {
     let (text, _, usage) = answer(&engine, chat("Which licence has Llama 3.3 70B Instruct?")).await.unwrap();
     assert!(!text.trim().is_empty());
     assert!(usage.prompt_tokens > 5 && (1..=40).contains(&usage.completion_tokens), "{usage:?}");
-    assert_eq!(engine.info().license.as_deref(), Some("apache-2.0"));
+    assert_eq!(engine.info().facts.license.as_deref(), Some("apache-2.0"));
 }
 
 #[tokio::test]

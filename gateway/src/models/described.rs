@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use native::gguf::{Array, File, TensorType};
+use engine::gguf::{Array, File, TensorType};
 
 use crate::dispatch::chain;
 
@@ -76,7 +76,7 @@ pub fn native(paths: &[PathBuf]) -> Result<(), String> {
     };
     let file = File::open(path).map_err(|error| chain(&error))?;
     native::model::Model::load(&file).map_err(|error| chain(&error))?;
-    native::tokenizer::Tokenizer::from_file(&file).map_err(|error| chain(&error))?;
+    engine::tokenizer::Tokenizer::from_file(&file).map_err(|error| chain(&error))?;
     Ok(())
 }
 

@@ -5,8 +5,9 @@
 #![no_main]
 
 use bytes::Bytes;
+use engine::{gguf::File, template::Template, tokenizer::Tokenizer};
 use libfuzzer_sys::fuzz_target;
-use native::{gguf::File, model::Model, template::Template, tokenizer::Tokenizer};
+use native::model::Model;
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(file) = File::read(Bytes::copy_from_slice(bytes)) else { return };

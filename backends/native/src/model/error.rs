@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::gguf;
+use engine::gguf;
 
 /// Why a model was refused.
 #[derive(Debug, thiserror::Error)]

@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
+use engine::Token;
 use kernels::Isa;
 
 use super::{Model, ModelError, cache::Cache, step::Step};
@@ -22,19 +23,6 @@ pub struct Limits {
     pub threads: usize,
     /// Instruction set.
     pub isa: Isa,
-}
-
-/// A token of a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Token {
-    /// The sequence it belongs to.
-    pub slot: usize,
-    /// Its place in the sequence. What was there and behind it before is forgotten.
-    pub position: usize,
-    /// Its number in the vocabulary.
-    pub id: u32,
-    /// Whether to compute what may follow it.
-    pub logits: bool,
 }
 
 /// A model with a cache and threads to run it.

@@ -3,7 +3,7 @@
 //! Metadata is untrusted: every number is checked against a limit far above any real model before it is multiplied
 //! with another, and what this graph does not compute is refused by name.
 
-use crate::gguf::{Error, File, Value};
+use engine::gguf::{Error, File, Value};
 
 use super::ModelError;
 
@@ -152,7 +152,7 @@ fn own_factors(file: &File, pairs: usize) -> Result<Vec<f64>, ModelError> {
         expected: format!("F32 [{pairs}], each a positive number"),
         found,
     };
-    if view.kind != crate::gguf::TensorType::F32 || *view.dims != [pairs as u64] {
+    if view.kind != engine::gguf::TensorType::F32 || *view.dims != [pairs as u64] {
         return Err(mismatch(format!("{} {:?}", view.kind, view.dims)));
     }
     let factors: Vec<f64> =

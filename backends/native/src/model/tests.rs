@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use engine::{
+    gguf::{File, TensorType},
+    testing::{Llama, Meta, Writer, quantise},
+};
 use kernels::Isa;
 
 use super::{
     Limits, Model, ModelError, Runner, Token,
     reference::{self, Rounding},
-};
-use crate::{
-    gguf::{File, TensorType},
-    testing::{Llama, Meta, Writer, quantise},
 };
 
 const KINDS: [TensorType; 6] =

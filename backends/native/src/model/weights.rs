@@ -6,7 +6,9 @@ use std::collections::HashSet;
 
 use kernels::Activation;
 
-use crate::{gguf::File, tensor::Tensor};
+use engine::gguf::File;
+
+use crate::tensor::Tensor;
 
 use super::{ModelError, Shape};
 

@@ -3,8 +3,6 @@
 use backends::{Form, Shape, Tool, ToolChoice, Tools};
 use serde_json::{Value, json};
 
-use crate::testing::Meta;
-
 use super::*;
 
 /// Templates that the families are known by, with a place for what they are told.

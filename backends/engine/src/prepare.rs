@@ -10,6 +10,7 @@ use crate::{
     calls::neutral,
     form::{self, Kept},
     grammar::Grammars,
+    scheduler::Start,
     template::{Chat, Template},
     tokenizer::Tokenizer,
 };
@@ -21,9 +22,9 @@ const MAX_STOPS: usize = 64;
 /// Bytes of a stop sequence.
 const MAX_STOP: usize = 1_024;
 
-/// What a request is checked against.
+/// How a model is spoken to, and what a request is checked against.
 #[derive(Debug)]
-pub(crate) struct Speech {
+pub struct Speech {
     pub(crate) tokenizer: Tokenizer,
     pub(crate) template: Option<Template>,
     /// Tokens of prompt and answer together.
@@ -48,6 +49,8 @@ pub(crate) struct Choice {
     /// Rivals a token, if log-probabilities are asked for.
     pub(crate) logprobs: Option<usize>,
     pub(crate) echo: Option<Echo>,
+    /// What parts its prompt from the same one of others, where they may not know of each other.
+    pub(crate) salt: Option<Arc<str>>,
     /// The form that is asked of it.
     pub(crate) kept: Kept,
 }
@@ -68,7 +71,31 @@ struct Prepared {
     opens_reasoning: bool,
 }
 
+impl AsRef<Tokenizer> for Speech {
+    fn as_ref(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+}
+
+impl Choice {
+    /// Whether the log-probabilities of its prompt are asked for.
+    pub(crate) fn scores_prompt(&self) -> bool {
+        self.echo.is_some() && self.logprobs.is_some()
+    }
+
+    /// What it asks of a slot.
+    pub(crate) fn start(&self, slot: usize) -> Start<'_> {
+        let most = self.prompt.len() + self.max_tokens;
+        Start { slot, prompt: &self.prompt, most, salt: self.salt.as_deref(), anew: self.scores_prompt() }
+    }
+}
+
 impl Speech {
+    /// A model's own way, with a window of `context` tokens.
+    pub fn new(tokenizer: Tokenizer, template: Option<Template>, context: usize) -> Self {
+        Self { tokenizer, template, context, grammars: OnceLock::new() }
+    }
+
     /// The choices of a request, by their index. Prompts of a token list may be long, so this may take a while.
     pub(crate) fn prepare(&self, request: &Request) -> Result<Vec<Choice>, BackendError> {
         self.check(request)?;
@@ -86,6 +113,7 @@ impl Speech {
         // Where the answer is made of calls there is no text that a stop sequence could end.
         let stops = if form::obliges(&request.tools.choice) { Vec::new() } else { request.stop.clone() };
         let stop: Arc<[String]> = stops.into();
+        let salt: Option<Arc<str>> = request.cache_salt.as_deref().map(Arc::from);
         let mut out = Vec::with_capacity(prompts.len() * choices);
         for (index, (prompt, choice)) in prompts.iter().flat_map(|p| (0..choices).map(move |c| (p, c))).enumerate() {
             out.push(Choice {
@@ -98,6 +126,7 @@ impl Speech {
                 stop: Arc::clone(&stop),
                 logprobs: request.logprobs.map(usize::from),
                 echo: prompt.echo.clone(),
+                salt: salt.clone(),
                 kept: kept.clone(),
             });
         }

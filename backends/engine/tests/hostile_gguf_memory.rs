@@ -36,7 +36,7 @@ static ALLOCATOR: Counting = Counting;
 fn cost(file: &[u8]) -> usize {
     let bytes = Bytes::copy_from_slice(file);
     let before = ASKED.load(Ordering::Relaxed);
-    let _ = native::gguf::File::read(bytes);
+    let _ = engine::gguf::File::read(bytes);
     ASKED.load(Ordering::Relaxed) - before
 }
 
@@ -54,7 +54,7 @@ fn no_number_in_a_file_makes_the_reader_allocate() {
     file.extend([&0u32.to_le_bytes()[..], &0u64.to_le_bytes()].concat());
     let head = file.len();
     file.resize(head.next_multiple_of(32) + 32, 0);
-    assert!(native::gguf::File::read(Bytes::copy_from_slice(&file)).is_ok());
+    assert!(engine::gguf::File::read(Bytes::copy_from_slice(&file)).is_ok());
     for at in 0..head - 8 {
         for number in [u64::MAX, 1 << 62, 1 << 40, 1 << 31, 1 << 24, 65_536, 4_096] {
             let mut hostile = file.clone();

@@ -3,9 +3,7 @@
 //! Every answer under way gets its next token. What is left of the budget goes to prompts, in equal shares:
 //! a short one behind a long one starts at once, and none holds up the answers.
 
-use crate::model::Token;
-
-use super::sequence::Sequence;
+use super::{sequence::Sequence, steps::Token};
 
 /// Prompt tokens of a step. More would use the machine a little better and make the answers stutter.
 const PROMPT_TOKENS: usize = 128;

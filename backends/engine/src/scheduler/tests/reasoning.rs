@@ -62,7 +62,7 @@ async fn answer(written: &str, kept: impl FnOnce(&Tokenizer) -> Kept) -> (Came, 
     let choice = Choice { max_tokens: 200, logprobs: Some(0), kept: kept(&words.0), ..rig_choice(&words, "x") };
     let choice = Choice { sampling: Arc::new(Sampling { temperature: 0.0, ..Sampling::default() }), ..choice };
     let script = Script { tokens, end, vocabulary: words.0.len(), logits: Vec::new() };
-    let scheduler = Scheduler::start("script", script, words, 1).unwrap();
+    let scheduler = Scheduler::start("script", script.slots(), words, 1, |worker| worker.work(script)).unwrap();
     let (mut came, mut finish) = (Came::default(), None);
     for event in collect(scheduler.submit(vec![choice]).unwrap()).await {
         match event {

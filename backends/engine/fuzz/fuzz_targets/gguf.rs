@@ -3,8 +3,8 @@
 #![no_main]
 
 use bytes::Bytes;
+use engine::gguf::File;
 use libfuzzer_sys::fuzz_target;
-use native::gguf::File;
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(file) = File::read(Bytes::copy_from_slice(bytes)) else { return };

@@ -3,8 +3,7 @@
 //! A file is untrusted. [`File`] exists only after every count, length, offset, dimension and nesting was
 //! checked, names are unique, and no two tensors share a byte; reading one costs memory in proportion to
 //! its head, never to a number written in it. Weights stay where they are, mapped or built in.
-//! Knows the container only: which tensors and keys a model needs is for `crate::model` and
-//! `crate::tokenizer` to say.
+//! Knows the container only: which tensors and keys a model needs is for engines and `crate::tokenizer` to say.
 
 mod error;
 mod kind;

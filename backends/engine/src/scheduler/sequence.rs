@@ -8,7 +8,6 @@ use backends::{Alternative, CallPart, Delta, Event, FinishReason, TokenLogprob};
 use crate::{
     calls::Part,
     grammar::Constraint,
-    model::Token,
     output::{Output, Piece},
     prepare::Choice,
     reasoning::{Parts, Reasoning},
@@ -16,7 +15,7 @@ use crate::{
     tokenizer::Tokenizer,
 };
 
-use super::request::Open;
+use super::{request::Open, steps::Token};
 
 /// See the module.
 pub(super) struct Sequence {
@@ -52,12 +51,13 @@ pub(super) enum Next {
 }
 
 impl Sequence {
-    pub(super) fn new(request: u64, slot: usize, choice: Choice, tokenizer: &Tokenizer) -> Self {
+    /// A choice whose slot holds the first `held` tokens of its prompt already: fewer than there are.
+    pub(super) fn new(request: u64, slot: usize, held: usize, choice: Choice, tokenizer: &Tokenizer) -> Self {
         Self {
             request,
             slot,
             started: Instant::now(),
-            position: 0,
+            position: held,
             next: 0,
             drawn: 0,
             sampler: Sampler::new(&choice.sampling, choice.seed, choice.stream, &choice.prompt),
@@ -85,13 +85,9 @@ impl Sequence {
             let id = prompt.get(position).copied().unwrap_or(self.next);
             let draws = position + 1 >= prompt.len() && self.choice.max_tokens > 0;
             // The last prompt token predicts nothing of the prompt itself.
-            let scores = self.scores_prompt() && position + 1 < prompt.len();
+            let scores = self.choice.scores_prompt() && position + 1 < prompt.len();
             out.push(Token { slot: self.slot, position, id, logits: draws || scores });
         }
-    }
-
-    fn scores_prompt(&self) -> bool {
-        self.choice.echo.is_some() && self.choice.logprobs.is_some()
     }
 
     /// Takes the logits of a step in which it had `count` tokens.
@@ -107,7 +103,7 @@ impl Sequence {
     ) -> Result<Next, &'static str> {
         let was_prompt = self.prompt_left() > 0;
         let mut rows = rows.iter();
-        if was_prompt && self.scores_prompt() {
+        if was_prompt && self.choice.scores_prompt() {
             self.score(count, &mut rows, tokenizer);
         }
         self.position += count;

@@ -113,7 +113,8 @@ impl Rig {
             began,
             orders,
         };
-        let scheduler = Scheduler::start("toy", toy, Arc::clone(&words), max_queued).unwrap();
+        let scheduler =
+            Scheduler::start("toy", slots, Arc::clone(&words), max_queued, |worker| worker.work(toy)).unwrap();
         Self { orders: order, scheduler, words, began: begins }
     }
 
@@ -135,6 +136,7 @@ impl Rig {
             stop: Arc::new([]),
             logprobs: None,
             echo: None,
+            salt: None,
             kept: Default::default(),
         }
     }
@@ -350,6 +352,7 @@ fn rig_choice(words: &Words, prompt: &str) -> Choice {
         stop: Arc::new([]),
         logprobs: None,
         echo: None,
+        salt: None,
         kept: Default::default(),
     }
 }

@@ -2,8 +2,6 @@
 
 use serde_json::json;
 
-use crate::testing::Meta;
-
 use super::{forms::json_of, *};
 
 /// Opens a block in the prompt unless the caller wants none, as Qwen 3.5 and others do.

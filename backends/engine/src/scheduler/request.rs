@@ -98,6 +98,13 @@ impl Open {
         self.unsent.push_back(Ok(event));
     }
 
+    /// Counts what of a choice's prompt was held from before: once where choices share a prompt, as the prompt is.
+    pub(super) fn found(&mut self, choice: &Choice, held: usize) {
+        if choice.stream == 0 {
+            self.usage.cached_tokens += held as u64;
+        }
+    }
+
     /// Counts a generated token.
     pub(super) fn generated(&mut self) {
         self.usage.completion_tokens += 1;

@@ -4,13 +4,14 @@
 //! the prompts that wait, so a long prompt delays others by one step at most ([`batch`]). A caller who is gone is
 //! noticed before each step, in every phase. A caller who reads slowly is left out of steps until there is
 //! room, and stops nobody else. An error in one choice fails its own request; if the model itself fails over
-//! and over, the engine says that it is not healthy and stops.
+//! and over, the engine says that it is not healthy and stops. What computes is behind [`Steps`].
 //!
 //! Knows tokens and events; nothing of HTTP, hosts or policies.
 
 mod batch;
 mod request;
 mod sequence;
+mod steps;
 mod stream;
 
 #[cfg(test)]
@@ -30,41 +31,15 @@ use std::{
 
 use backends::{BackendError, EventStream, Load, Tally, Usage};
 
-use crate::{
-    model::{Runner, Token},
-    prepare::Choice,
-    tokenizer::Tokenizer,
-};
+use crate::{prepare::Choice, tokenizer::Tokenizer};
 
 use request::Open;
 use sequence::Sequence;
 
+pub use steps::{Start, Steps, Token};
+
 /// After this many steps in a row that failed, the model is taken for broken.
 const MAX_FAILURES: u32 = 3;
-
-/// What the loop needs of a model.
-pub(crate) trait Steps: Send + 'static {
-    /// Sequences that it can hold.
-    fn slots(&self) -> usize;
-    /// Length of a row of logits.
-    fn vocabulary(&self) -> usize;
-    /// See [`Runner::step`].
-    fn step(&mut self, tokens: &[Token]) -> &[f32];
-}
-
-impl Steps for Runner {
-    fn slots(&self) -> usize {
-        self.limits().slots
-    }
-
-    fn vocabulary(&self) -> usize {
-        self.model().shape().vocabulary
-    }
-
-    fn step(&mut self, tokens: &[Token]) -> &[f32] {
-        Runner::step(self, tokens)
-    }
-}
 
 /// The way in for other threads.
 pub(crate) struct Scheduler {
@@ -115,23 +90,24 @@ impl Shared {
 }
 
 impl Scheduler {
-    /// Starts the loop on a thread of its own. At most `max_queued` choices wait for a slot.
+    /// Starts a thread that works for `slots` choices at once; `run` makes a model there and gives it to the worker. At most
+    /// `max_queued` choices wait for a slot.
     pub(crate) fn start(
         name: &str,
-        model: impl Steps,
+        slots: usize,
         tokenizer: Arc<impl AsRef<Tokenizer> + Send + Sync + 'static>,
         max_queued: u32,
+        run: impl FnOnce(Worker) + Send + 'static,
     ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared { alive: true.into(), ..Shared::default() });
-        let slots = model.slots() as u32;
         let its = Arc::clone(&shared);
-        let thread = thread::Builder::new().name(format!("native {name}")).spawn(move || {
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
             // However the thread ends, nobody waits for it in vain.
             let _last = Last(Arc::clone(&its));
-            Loop::new(model, (*tokenizer).as_ref(), its).run();
+            run(Worker { tokenizer, shared: its });
         })?;
         *shared.worker.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread.thread().clone());
-        Ok(Self { shared, since: SystemTime::now(), thread: Some(thread), max_queued, slots })
+        Ok(Self { shared, since: SystemTime::now(), thread: Some(thread), max_queued, slots: slots as u32 })
     }
 
     /// Takes the choices of a request, or none of them.
@@ -216,6 +192,25 @@ impl Drop for Last {
     }
 }
 
+/// What the scheduler's thread does, once it has a model. Dropped without one, it ends the engine.
+pub struct Worker {
+    tokenizer: Arc<dyn AsRef<Tokenizer> + Send + Sync>,
+    shared: Arc<Shared>,
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Worker")
+    }
+}
+
+impl Worker {
+    /// Serves requests with a model until the engine is dropped or the model fails over and over.
+    pub fn work(self, model: impl Steps) {
+        Loop::new(model, (*self.tokenizer).as_ref(), self.shared).run();
+    }
+}
+
 /// The loop's own state.
 struct Loop<'a, M> {
     model: M,
@@ -277,11 +272,12 @@ impl<'a, M: Steps> Loop<'a, M> {
     fn close(&mut self) {
         self.requests.retain(|_, request| request.flush());
         let open = &self.requests;
-        let free = &mut self.free;
         self.waiting.retain(|(request, _)| open.contains_key(request));
+        let (free, model) = (&mut self.free, &mut self.model);
         self.running.retain(|sequence| {
             let keep = open.contains_key(&sequence.request);
             if !keep {
+                model.end(sequence.slot);
                 free.push(sequence.slot);
             }
             keep
@@ -291,12 +287,15 @@ impl<'a, M: Steps> Loop<'a, M> {
 
     /// Gives free slots to those who wait longest.
     fn admit(&mut self) {
-        while let Some(slot) = self.free.pop() {
-            let Some((request, choice)) = self.waiting.pop_front() else {
-                self.free.push(slot);
-                break;
-            };
-            self.running.push(Sequence::new(request, slot, choice, self.tokenizer));
+        while let (Some(&slot), Some((id, choice))) = (self.free.last(), self.waiting.front()) {
+            let Some(held) = self.model.begin(choice.start(slot)) else { break };
+            self.free.pop();
+            if let Some(request) = self.requests.get_mut(id) {
+                request.found(choice, held);
+            }
+            if let Some((id, choice)) = self.waiting.pop_front() {
+                self.running.push(Sequence::new(id, slot, held, choice, self.tokenizer));
+            }
         }
         self.count();
     }
@@ -352,6 +351,7 @@ impl<'a, M: Steps> Loop<'a, M> {
         over.sort_unstable();
         for index in over.into_iter().rev() {
             let sequence = self.running.remove(index);
+            self.model.end(sequence.slot);
             self.free.push(sequence.slot);
             note(&self.shared.service_ms, sequence.started);
         }

@@ -8,15 +8,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use backends::{Api, Class, Delta, Event, FinishReason, Message, Part, Payload, Sampling, TokenLogprob};
+use backends::{
+    Api, Backend, BackendError, Class, Delta, Event, FinishReason, Input, Load, Message, Part, Payload, Probe, Prompt,
+    Request, Sampling, TokenLogprob,
+};
 use bytes::Bytes;
-use futures_util::StreamExt;
-use proptest::prelude::*;
-
-use crate::{
+use engine::{
     gguf::TensorType,
+    template::Chat,
     testing::{Llama, Meta, Vocabulary},
 };
+use futures_util::StreamExt;
+use proptest::prelude::*;
 
 use super::*;
 
@@ -32,7 +35,7 @@ fn load(bytes: Vec<u8>, options: Options) -> Result<Engine, LoadError> {
     let path = folder.path().join("model.gguf");
     std::fs::write(&path, bytes).unwrap();
     // The map outlives the name.
-    Engine::load(BackendId::new("toy"), Source::File(path), options)
+    super::load(BackendId::new("toy"), Source::File(path), options)
 }
 
 fn request(input: Input) -> Request {
@@ -176,10 +179,10 @@ async fn a_dropped_stream_frees_the_engine() {
     };
     let mut stream = engine.generate(Arc::new(long)).await.unwrap();
     assert!(matches!(stream.next().await, Some(Ok(Event::Delta(_)))));
-    assert_eq!(engine.scheduler.load().running, 1);
+    assert_eq!(engine.load(&Probe::default()).running, 1);
     drop(stream);
     let start = Instant::now();
-    while engine.scheduler.load() != Load::IDLE {
+    while engine.load(&Probe::default()) != Load::IDLE {
         assert!(start.elapsed() < PATIENCE);
         tokio::task::yield_now().await;
     }
@@ -203,7 +206,7 @@ async fn what_cannot_be_done_is_refused_before_anything_is_computed() {
         assert!(error.to_string().starts_with(expected), "{error}");
         assert_eq!(error.class(), Class::Caller);
     }
-    assert_eq!(engine.scheduler.load(), Load::IDLE);
+    assert_eq!(engine.load(&Probe::default()), Load::IDLE);
 }
 
 #[tokio::test]
@@ -270,10 +273,10 @@ fn info_tells_what_runs() {
     let engine = engine(&Llama::default());
     let info = engine.info();
     assert_eq!(
-        (info.architecture.as_str(), info.license.as_deref(), info.context_tokens),
+        (info.facts.architecture.as_str(), info.facts.license.as_deref(), info.context_tokens),
         ("llama", Some("apache-2.0"), 256)
     );
-    assert_eq!(info.base_models, ["acme/base", "Some other"]);
+    assert_eq!(info.facts.base_models, ["acme/base", "Some other"]);
     assert!(info.to_string().starts_with("llama, 0.1 M parameters, F32, context 256, 8 at once, 1 threads"), "{info}");
 }
 
@@ -292,7 +295,7 @@ proptest! {
             if let Ok(tokenizer) = Tokenizer::from_file(&file) {
                 let ids = tokenizer.encode("The <s> of\n 12345 ké 한");
                 prop_assert!(ids.iter().all(|&id| !tokenizer.is_control(id)));
-                let chat = crate::template::Chat { messages: &[], tools: None, kwargs: None };
+                let chat = Chat { messages: &[], tools: None, kwargs: None };
                 let template = Template::from_file(&file, &tokenizer);
                 let _ = template.map(|template| template.map(|template| template.encode(chat, &tokenizer, 100)));
             }

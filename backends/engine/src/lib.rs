@@ -1,0 +1,36 @@
+//! What engines in this process share, so that a request means the same on each: all but the computing.
+//!
+//! From file to answer: [`gguf`] checks the file, [`tokenizer`] and [`template`] turn a conversation into tokens, [`Steps`]
+//! is what an engine computes from them, `grammar` says what of that may stand in an answer of an asked form, [`sampler`]
+//! chooses, `reasoning` parts what the model writes for itself from its answer, and `calls` takes tool calls out of that.
+//! The scheduler thread behind [`Engine`] does this for several requests at once and sends the pieces as events.
+//!
+//! Knows nothing of HTTP, hosts, policies or licences (the licence named in a file is passed on as text), and not how
+//! anything is computed.
+
+mod calls;
+mod form;
+pub mod gguf;
+mod grammar;
+mod info;
+mod output;
+mod prepare;
+mod reasoning;
+pub mod sampler;
+mod scheduler;
+mod served;
+pub mod template;
+pub mod tokenizer;
+mod tokens;
+
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+
+/// What the readers of tool calls and reasoning promise of any text, for their tests and their fuzz target.
+#[cfg(any(test, fuzzing))]
+pub use calls::promises;
+
+pub use info::{Facts, Info};
+pub use prepare::Speech;
+pub use scheduler::{Start, Steps, Token, Worker};
+pub use served::Engine;

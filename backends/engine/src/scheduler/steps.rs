@@ -1,0 +1,59 @@
+//! What the scheduler needs of an engine: a number of slots that hold sequences, and steps that go on with some of them.
+
+/// A token of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// The sequence it belongs to.
+    pub slot: usize,
+    /// Its place in the sequence. What was there and behind it before is forgotten.
+    pub position: usize,
+    /// Its number in the vocabulary.
+    pub id: u32,
+    /// Whether to compute what may follow it.
+    pub logits: bool,
+}
+
+/// A sequence that is to begin.
+#[derive(Clone, Copy, Debug)]
+pub struct Start<'a> {
+    /// Its slot, which is empty.
+    pub slot: usize,
+    /// What it begins with; never empty.
+    pub prompt: &'a [u32],
+    /// Tokens that it will have at most.
+    pub most: usize,
+    /// What it was computed for before may be used again only where this is the same.
+    pub salt: Option<&'a str>,
+    /// Whether every token of the prompt must be computed, whatever was computed before.
+    pub anew: bool,
+}
+
+/// An engine's side of the scheduler, on the scheduler's thread.
+pub trait Steps {
+    /// Sequences that it can hold.
+    fn slots(&self) -> usize;
+
+    /// Length of a row of logits.
+    fn vocabulary(&self) -> usize;
+
+    /// Gives a slot to a sequence: how many of its first tokens the slot holds from before, fewer than its prompt has. `None`
+    /// while there is no room for it; with nothing else under way there always is.
+    fn begin(&mut self, start: Start<'_>) -> Option<usize> {
+        let _ = start;
+        Some(0)
+    }
+
+    /// Computes some tokens of some sequences, and answers with the logits of those that asked, in order, as rows of
+    /// [`Steps::vocabulary`] numbers.
+    ///
+    /// Tokens of a slot stand in order of their positions without a gap, the first of them right behind what the slot holds.
+    ///
+    /// # Panics
+    /// When it fails: the sequences of the step are ended then, and the next step may go well.
+    fn step(&mut self, tokens: &[Token]) -> &[f32];
+
+    /// The sequence in a slot is over, or its caller is gone.
+    fn end(&mut self, slot: usize) {
+        let _ = slot;
+    }
+}

@@ -1,0 +1,125 @@
+//! A model that runs in this process, as the gateway sees it: requests in, events out.
+//!
+//! Requests are turned into tokens on the caller's side (long ones on a blocking thread), then handed to the one thread
+//! that computes (`crate::scheduler`).
+
+use std::{fmt, io, sync::Arc};
+
+use backends::{
+    Backend, BackendError, BackendId, BoxFuture, EventStream, Input, Load, Probe, Prompt, Request, Tally, ToolChoice,
+};
+use futures_util::stream;
+
+use crate::{
+    info::Info,
+    prepare::Speech,
+    scheduler::{Scheduler, Worker},
+    tokenizer::Tokenizer,
+};
+
+/// Choices that wait for each slot before the engine says that it is at capacity.
+const QUEUED_PER_SLOT: usize = 16;
+/// Prompts beyond this many bytes are tokenized on a blocking thread.
+const INLINE_BYTES: usize = 16 << 10;
+
+/// A model that runs in this process.
+pub struct Engine {
+    id: BackendId,
+    info: Info,
+    speech: Arc<Speech>,
+    scheduler: Scheduler,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Engine({:?}, {})", self.id, self.info)
+    }
+}
+
+impl Engine {
+    /// Starts the thread that computes: `run` makes what it computes with and gives that to the worker.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub fn start(
+        id: BackendId,
+        info: Info,
+        speech: Speech,
+        run: impl FnOnce(Worker) + Send + 'static,
+    ) -> io::Result<Self> {
+        let speech = Arc::new(speech);
+        let queued = (info.max_sequences * QUEUED_PER_SLOT) as u32;
+        let name = format!("{} {id}", info.engine);
+        let scheduler = Scheduler::start(&name, info.max_sequences, Arc::clone(&speech), queued, run)?;
+        tracing::info!(backend = %id, engine = info.engine, model = %info, "engine ready");
+        Ok(Self { id, info, speech, scheduler })
+    }
+
+    /// What it serves and with what.
+    pub fn info(&self) -> &Info {
+        &self.info
+    }
+
+    /// The model's tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.speech.tokenizer
+    }
+}
+
+impl Backend for Engine {
+    fn id(&self) -> &BackendId {
+        &self.id
+    }
+
+    fn load(&self, _probe: &Probe<'_>) -> Load {
+        self.scheduler.load()
+    }
+
+    /// Requests that ended well; one whose caller left before counts nowhere.
+    fn tally(&self) -> BoxFuture<'_, Vec<Tally>> {
+        let source = format!("engine:{}", self.id.as_str());
+        Box::pin(std::future::ready(vec![self.scheduler.tally(source)]))
+    }
+
+    fn generate(&self, request: Arc<Request>) -> BoxFuture<'_, Result<EventStream, BackendError>> {
+        Box::pin(async move {
+            if !request.api.generates() {
+                let speech = Arc::clone(&self.speech);
+                let told = tokio::task::spawn_blocking(move || speech.tell(&request)).await;
+                let told =
+                    told.map_err(|_| BackendError::Internal { reason: "the text could not be read".into() })??;
+                let events: EventStream = Box::pin(stream::once(async move { Ok(told) }));
+                return Ok(events);
+            }
+            let choices = if text_bytes(&request.input) > INLINE_BYTES || compiles(&request) {
+                let speech = Arc::clone(&self.speech);
+                let prepared = tokio::task::spawn_blocking(move || speech.prepare(&request)).await;
+                prepared
+                    .map_err(|_| BackendError::Internal { reason: "the prompt could not be tokenized".into() })??
+            } else {
+                self.speech.prepare(&request)?
+            };
+            self.scheduler.submit(choices)
+        })
+    }
+}
+
+/// Whether a grammar has to be compiled, which may take some tens of milliseconds.
+fn compiles(request: &Request) -> bool {
+    request.shape.is_some() || !matches!(request.tools.choice, ToolChoice::Auto | ToolChoice::None)
+}
+
+/// About how much there is to tokenize.
+fn text_bytes(input: &Input) -> usize {
+    match input {
+        Input::Chat { messages, tools, .. } => {
+            let texts = messages.iter().flat_map(|message| &message.content);
+            let len = |part: &backends::Part| if let backends::Part::Text(text) = part { text.len() } else { 0 };
+            texts.map(len).sum::<usize>() + tools.as_ref().map_or(0, String::len)
+        }
+        Input::Prompts(prompts) => {
+            prompts.iter().map(|prompt| if let Prompt::Text(text) = prompt { text.len() } else { 0 }).sum()
+        }
+        _ => 0,
+    }
+}

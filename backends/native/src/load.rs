@@ -1,0 +1,151 @@
+//! Loads a model file and starts the engine that serves it.
+
+#[cfg(test)]
+mod tests;
+
+use std::{path::PathBuf, sync::Arc, thread};
+
+use backends::BackendId;
+use engine::{
+    Engine, Facts, Info, Speech, Steps, Token,
+    gguf::{self, File},
+    template::{self, Template},
+    tokenizer::{self, Tokenizer},
+};
+use kernels::Isa;
+
+use crate::model::{Limits, Model, ModelError, Runner};
+
+/// Context of a model that can take more, if nobody says otherwise: its cache must fit the machine.
+const DEFAULT_CONTEXT: usize = 8_192;
+const DEFAULT_SEQUENCES: usize = 8;
+
+/// Where a model comes from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// A file. See [`File::open`] on changing it.
+    File(PathBuf),
+    /// Bytes that are built into the program.
+    Builtin(&'static [u8]),
+}
+
+/// What an engine may use; `None` chooses.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Threads that compute: all cores if not given.
+    pub threads: Option<usize>,
+    /// Tokens of prompt and answer: at most what the model was made for; 8,192 if not given.
+    pub context: Option<usize>,
+    /// Choices that are worked on at once: 8 if not given. Each takes cache for a whole context when it is used.
+    pub max_sequences: Option<usize>,
+    /// Instruction set: the best of this machine if not given.
+    pub isa: Option<Isa>,
+}
+
+/// Why a model cannot be served.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// The file cannot be read, or is damaged.
+    #[error("cannot read the model file")]
+    File(#[from] gguf::Error),
+    /// Its weights or shape cannot be used.
+    #[error("cannot use the model")]
+    Model(#[from] ModelError),
+    /// Its tokenizer cannot be used.
+    #[error("cannot use the model's tokenizer")]
+    Tokenizer(#[from] tokenizer::Error),
+    /// Its chat template cannot be used.
+    #[error("cannot use the model's chat template")]
+    Template(#[from] template::Error),
+    /// Weights and tokenizer do not fit each other.
+    #[error("the model has weights for {weights} tokens and its vocabulary has {vocabulary}")]
+    Vocabulary {
+        /// Rows of the embedding.
+        weights: usize,
+        /// Tokens of the vocabulary.
+        vocabulary: usize,
+    },
+    /// An option is out of range.
+    #[error("option `{option}` is {found}, expected {expected}")]
+    Option {
+        /// Which.
+        option: &'static str,
+        /// Its value.
+        found: usize,
+        /// What it may be.
+        expected: String,
+    },
+    /// The system gave no thread.
+    #[error("cannot start the engine's thread")]
+    Thread(#[source] std::io::Error),
+}
+
+/// The engine's name in the configuration.
+const NAME: &str = "native";
+
+/// Reads a model and starts its engine. Reads files, so not for an async task.
+///
+/// # Errors
+/// When the file, the model or an option is not in order.
+pub fn load(id: BackendId, source: Source, options: Options) -> Result<Engine, LoadError> {
+    let file = match &source {
+        Source::File(path) => File::open(path)?,
+        Source::Builtin(bytes) => File::from_static(bytes)?,
+    };
+    let tokenizer = Tokenizer::from_file(&file)?;
+    let template = Template::from_file(&file, &tokenizer)?;
+    let model = Arc::new(Model::load(&file)?);
+    let shape = model.shape();
+    if shape.vocabulary != tokenizer.len() {
+        return Err(LoadError::Vocabulary { weights: shape.vocabulary, vocabulary: tokenizer.len() });
+    }
+    let trained = shape.context;
+    let limits = Limits {
+        slots: within("max_sequences", options.max_sequences.unwrap_or(DEFAULT_SEQUENCES), 1, 1_024)?,
+        // Room for one token of prompt and one of answer.
+        context: within("context", options.context.unwrap_or(trained.min(DEFAULT_CONTEXT)), 2, trained)?,
+        threads: match options.threads {
+            Some(threads) => within("threads", threads, 1, 1_024)?,
+            None => thread::available_parallelism().map_or(1, usize::from),
+        },
+        isa: options.isa.unwrap_or_else(Isa::best),
+    };
+    let runner = Runner::new(Arc::clone(&model), limits)?;
+    let info = Info {
+        engine: NAME,
+        facts: Facts::of(&file)?,
+        parameters: model.parameters(),
+        context_tokens: limits.context,
+        trained_context_tokens: trained,
+        quantization: model.quantization().to_owned(),
+        isa: limits.isa.name().to_owned(),
+        threads: limits.threads,
+        max_sequences: limits.slots,
+        file_bytes: file.size(),
+        cache_bytes: runner.cache_bytes(),
+    };
+    let speech = Speech::new(tokenizer, template, limits.context);
+    Engine::start(id, info, speech, |worker| worker.work(runner)).map_err(LoadError::Thread)
+}
+
+impl Steps for Runner {
+    fn slots(&self) -> usize {
+        self.limits().slots
+    }
+
+    fn vocabulary(&self) -> usize {
+        self.model().shape().vocabulary
+    }
+
+    fn step(&mut self, tokens: &[Token]) -> &[f32] {
+        Runner::step(self, tokens)
+    }
+}
+
+fn within(option: &'static str, found: usize, least: usize, most: usize) -> Result<usize, LoadError> {
+    if (least..=most).contains(&found) {
+        return Ok(found);
+    }
+    Err(LoadError::Option { option, found, expected: format!("{least} to {most}") })
+}
