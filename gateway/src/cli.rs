@@ -6,6 +6,7 @@
 mod advise;
 mod audit;
 mod backtest;
+mod bench;
 mod bom;
 mod catalog;
 mod check;
@@ -89,6 +90,7 @@ enum Command {
     Audit(Box<audit::Audit>),
     Privacy(privacy::Privacy),
     Models(models::Models),
+    Bench(bench::Bench),
     Mock(mock::Mock),
 }
 
@@ -110,6 +112,7 @@ pub fn main() -> ExitCode {
         Command::Keys(args) => keys::run(&args),
         Command::Privacy(args) => privacy::run(&args),
         Command::Models(args) => models::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Audit(args) => match audit::run(&args) {
             Ok(status) => return status,
             Err(error) => Err(error),

@@ -42,6 +42,7 @@ pub mod cli;
 pub mod config;
 mod digest;
 pub mod dispatch;
+pub mod engines;
 pub mod evidence;
 pub mod facts;
 pub mod files;

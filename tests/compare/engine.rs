@@ -1,11 +1,11 @@
 //! The native engine beside llama.cpp: prompt and answer tokens per second, by turns, in one process.
 //!
-//! `cargo run --release -p tests --features llama-cpp-oracle --example compare-engine -- [FILE.gguf] [THREADS]`
+//! `cargo run --release -p tests --features engines --example compare-engine -- [FILE.gguf] [THREADS]`
 //!
 //! Without a file, or with `-`, it makes a llama-shaped model of 1.1 billion random Q4_K weights.
-//! llama.cpp is only as fast as it is built: set `CMAKE_C_FLAGS=-march=native CMAKE_CXX_FLAGS=-march=native
-//! LLAMA_LIB_PROFILE=Release` for its build, or it uses nothing beyond SSE2. Each figure is the best of the rounds, as
-//! other load only ever slows a round down.
+//! llama.cpp is only as fast as it is built: set `CMAKE_C_FLAGS=-march=native CMAKE_CXX_FLAGS=-march=native` for its build,
+//! or it uses nothing beyond AVX2 (`.cargo/config.toml`). Each figure is the best of the rounds, as other load only ever
+//! slows a round down.
 
 #![forbid(unsafe_code)]
 

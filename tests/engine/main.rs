@@ -1,7 +1,7 @@
 //! The native engine against llama.cpp, an implementation that shares nothing with it.
 //!
-//! Needs the feature `llama-cpp-oracle`, which builds llama.cpp (cmake and clang, some minutes):
-//! `cargo test -p tests --features llama-cpp-oracle --test engine`.
+//! Needs the feature `engines`, which builds every engine (cmake and clang, many minutes):
+//! `cargo test -p tests --features engines --test engine`.
 
 #![forbid(unsafe_code)]
 

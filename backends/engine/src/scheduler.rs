@@ -90,7 +90,7 @@ impl Shared {
 }
 
 impl Scheduler {
-    /// Starts a thread that works for `slots` choices at once; `run` makes a model there and gives it to the worker. At most
+    /// Starts a thread that works for `slots` choices at once, which its model must be able to hold; `run` makes a model there and gives it to the worker. At most
     /// `max_queued` choices wait for a slot.
     pub(crate) fn start(
         name: &str,
@@ -104,7 +104,7 @@ impl Scheduler {
         let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
             // However the thread ends, nobody waits for it in vain.
             let _last = Last(Arc::clone(&its));
-            run(Worker { tokenizer, shared: its });
+            run(Worker { slots, tokenizer, shared: its });
         })?;
         *shared.worker.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread.thread().clone());
         Ok(Self { shared, since: SystemTime::now(), thread: Some(thread), max_queued, slots: slots as u32 })
@@ -194,6 +194,7 @@ impl Drop for Last {
 
 /// What the scheduler's thread does, once it has a model. Dropped without one, it ends the engine.
 pub struct Worker {
+    slots: usize,
     tokenizer: Arc<dyn AsRef<Tokenizer> + Send + Sync>,
     shared: Arc<Shared>,
 }
@@ -207,7 +208,7 @@ impl fmt::Debug for Worker {
 impl Worker {
     /// Serves requests with a model until the engine is dropped or the model fails over and over.
     pub fn work(self, model: impl Steps) {
-        Loop::new(model, (*self.tokenizer).as_ref(), self.shared).run();
+        Loop::new(model, self.slots, (*self.tokenizer).as_ref(), self.shared).run();
     }
 }
 
@@ -225,8 +226,8 @@ struct Loop<'a, M> {
 }
 
 impl<'a, M: Steps> Loop<'a, M> {
-    fn new(model: M, tokenizer: &'a Tokenizer, shared: Arc<Shared>) -> Self {
-        let free = (0..model.slots()).rev().collect();
+    fn new(model: M, slots: usize, tokenizer: &'a Tokenizer, shared: Arc<Shared>) -> Self {
+        let free = (0..slots).rev().collect();
         Self {
             model,
             tokenizer,
@@ -309,18 +310,18 @@ impl<'a, M: Steps> Loop<'a, M> {
     }
 
     fn step(&mut self, batch: &batch::Batch) {
-        let vocabulary = self.model.vocabulary();
         // What a failed step leaves behind is in the slots of the requests that end with it.
         let model = AssertUnwindSafe(&mut self.model);
         let attempt = move || {
             let AssertUnwindSafe(model) = { model };
             model.step(&batch.tokens)
         };
-        let logits = match catch_unwind(attempt) {
-            Ok(logits) => logits,
-            Err(_) => {
+        let rows = match catch_unwind(attempt).unwrap_or_else(|_| Err("it panicked".to_owned())) {
+            Ok(rows) => rows,
+            Err(reason) => {
                 self.failures += 1;
-                tracing::error!(failures = self.failures, tokens = batch.tokens.len(), "a step of the model failed");
+                let tokens = batch.tokens.len();
+                tracing::error!(failures = self.failures, tokens, reason, "a step of the model failed");
                 for &(index, _) in &batch.shares {
                     let request = self.running[index].request;
                     fail(&mut self.requests, request, "the model failed");
@@ -329,7 +330,7 @@ impl<'a, M: Steps> Loop<'a, M> {
             }
         };
         self.failures = 0;
-        let mut rows = logits.chunks_exact(vocabulary);
+        let mut rows = rows.into_iter();
         let mut over = Vec::new();
         for &(index, share) in &batch.shares {
             let sequence = &mut self.running[index];

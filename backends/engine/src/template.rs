@@ -96,7 +96,15 @@ impl Template {
     /// # Errors
     /// When it is no template.
     pub fn from_file(file: &File, tokenizer: &Tokenizer) -> Result<Option<Self>, Error> {
-        let Some(source) = file.get::<&str>("tokenizer.chat_template")? else { return Ok(None) };
+        let source = file.get::<&str>("tokenizer.chat_template")?;
+        source.map(|source| Self::new(source, tokenizer)).transpose()
+    }
+
+    /// Reads a template's text.
+    ///
+    /// # Errors
+    /// When it is no template.
+    pub fn new(source: &str, tokenizer: &Tokenizer) -> Result<Self, Error> {
         let mut environment = Environment::new();
         // As the Python libraries set it, which templates are written for.
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
@@ -118,7 +126,7 @@ impl Template {
         let (knows_developer, calls) = (source.contains("developer"), Format::of(source));
         let is_mark = |name: &[u8]| [reasoning::OPEN, reasoning::CLOSE].iter().any(|mark| mark.as_bytes() == name);
         let reasoning = reasoning::is_known_to(source).then(|| tokenizer.controls(is_mark).collect());
-        Ok(Some(Self { environment, constants, knows_developer, calls, reasoning }))
+        Ok(Self { environment, constants, knows_developer, calls, reasoning })
     }
 
     /// Its text, as the file has it.

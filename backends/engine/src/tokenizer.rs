@@ -1,4 +1,4 @@
-//! Text to tokens and back, as the model's file says: SentencePiece-like or byte-level BPE.
+//! Text to tokens and back, as the model's file says: SentencePiece-like or byte-level BPE, or what another library reads.
 //!
 //! What a caller writes can never become a control token. [`Tokenizer::encode`] takes plain text and knows no
 //! control tokens at all; only [`Tokenizer::encode_markup`] does, and it is for text that the chat template
@@ -7,6 +7,7 @@
 
 mod bpe;
 mod byte_chars;
+mod foreign;
 mod merge;
 mod pretokenise;
 mod special;
@@ -20,6 +21,7 @@ mod tests;
 use crate::gguf::{self, File};
 
 pub use byte_chars::byte_char;
+pub use foreign::{Encode, Foreign};
 pub use utf8::Utf8;
 pub use vocabulary::TokenType;
 
@@ -71,6 +73,7 @@ pub struct Tokenizer {
 enum Model {
     Spm(Spm),
     Bpe(Bpe),
+    Foreign(Box<dyn Encode>),
 }
 
 impl Tokenizer {
@@ -102,6 +105,23 @@ impl Tokenizer {
             vocabulary,
             specials,
             model,
+        })
+    }
+
+    /// A tokenizer that something else has read, for a model with this chat template, if any.
+    ///
+    /// # Errors
+    /// When the vocabulary contradicts itself.
+    pub fn foreign(foreign: Foreign, template: &str) -> Result<Self, Error> {
+        let Foreign { tokens, bos, eos, ends, adds_bos, adds_eos, encoder } = foreign;
+        let vocabulary = Vocabulary::foreign(tokens, bos, eos, ends)?;
+        let specials = Specials::new(&vocabulary, template)?;
+        Ok(Self {
+            add_bos: adds_bos && vocabulary.bos().is_some(),
+            add_eos: adds_eos && vocabulary.eos().is_some(),
+            vocabulary,
+            specials,
+            model: Model::Foreign(encoder),
         })
     }
 
@@ -161,6 +181,7 @@ impl Tokenizer {
                     match &self.model {
                         Model::Spm(spm) => spm.encode(&self.vocabulary, &text, after_special, out),
                         Model::Bpe(bpe) => bpe.encode(&self.vocabulary, &text, out),
+                        Model::Foreign(foreign) => foreign.encode(&text, after_special, out),
                     }
                 }
             }
@@ -198,11 +219,12 @@ impl Tokenizer {
         self.vocabulary.is_end(id)
     }
 
-    /// What kind it is, in the words of GGUF: `llama` or `gpt2`.
+    /// What kind it is, in the words of GGUF: `llama`, `gpt2`, or what is not read here.
     pub fn kind(&self) -> &'static str {
-        match self.model {
+        match &self.model {
             Model::Spm(_) => "llama",
             Model::Bpe(_) => "gpt2",
+            Model::Foreign(foreign) => foreign.kind(),
         }
     }
 
@@ -234,7 +256,11 @@ impl Tokenizer {
     /// Whether text that follows a control token, or nothing, starts with a space that the caller did not
     /// write, and so must lose it when it is decoded.
     pub fn adds_space(&self) -> bool {
-        matches!(&self.model, Model::Spm(spm) if spm.adds_space())
+        match &self.model {
+            Model::Spm(spm) => spm.adds_space(),
+            Model::Bpe(_) => false,
+            Model::Foreign(foreign) => foreign.adds_space(),
+        }
     }
 
     /// The characters that a control token of this model starts or ends with. A text that has none of them

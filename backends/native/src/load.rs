@@ -130,16 +130,9 @@ pub fn load(id: BackendId, source: Source, options: Options) -> Result<Engine, L
 }
 
 impl Steps for Runner {
-    fn slots(&self) -> usize {
-        self.limits().slots
-    }
-
-    fn vocabulary(&self) -> usize {
-        self.model().shape().vocabulary
-    }
-
-    fn step(&mut self, tokens: &[Token]) -> &[f32] {
-        Runner::step(self, tokens)
+    fn step(&mut self, tokens: &[Token]) -> Result<Vec<&[f32]>, String> {
+        let vocabulary = self.model().shape().vocabulary;
+        Ok(Runner::step(self, tokens).chunks_exact(vocabulary).collect())
     }
 }
 

@@ -66,20 +66,6 @@ impl Described {
     }
 }
 
-/// Whether our own engine loads a model of these files, which binds its weights and builds its vocabulary.
-///
-/// # Errors
-/// Why it does not.
-pub fn native(paths: &[PathBuf]) -> Result<(), String> {
-    let [path] = paths else {
-        return Err(format!("it is split into {} files, and the engine reads one", paths.len()));
-    };
-    let file = File::open(path).map_err(|error| chain(&error))?;
-    native::model::Model::load(&file).map_err(|error| chain(&error))?;
-    engine::tokenizer::Tokenizer::from_file(&file).map_err(|error| chain(&error))?;
-    Ok(())
-}
-
 fn text(file: &File, key: &str) -> Option<String> {
     let text = file.get::<&str>(key).ok().flatten()?;
     Some(text.chars().take(MOST_TEXT).collect())
@@ -117,16 +103,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_demo_model_tells_its_shape_and_our_engine_loads_it() {
+    fn the_demo_model_tells_its_shape() {
         let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../config/models/pointsman-demo.gguf"));
         let described = described(std::slice::from_ref(&path)).unwrap();
         assert_eq!((described.architecture.as_str(), described.context), ("llama", Some(512)));
-        assert_eq!(super::native(std::slice::from_ref(&path)), Ok(()));
         let cached = described.cache_per_token.unwrap();
         assert_eq!(described.memory(512).unwrap(), described.weights + 512 * cached);
         assert!(described.weights < std::fs::metadata(&path).unwrap().len());
         assert_eq!(described.memory(u64::MAX), None, "larger than any machine");
-        assert!(super::native(&[path.clone(), path]).unwrap_err().contains("split into 2 files"));
     }
 
     #[test]

@@ -30,12 +30,6 @@ pub struct Start<'a> {
 
 /// An engine's side of the scheduler, on the scheduler's thread.
 pub trait Steps {
-    /// Sequences that it can hold.
-    fn slots(&self) -> usize;
-
-    /// Length of a row of logits.
-    fn vocabulary(&self) -> usize;
-
     /// Gives a slot to a sequence: how many of its first tokens the slot holds from before, fewer than its prompt has. `None`
     /// while there is no room for it; with nothing else under way there always is.
     fn begin(&mut self, start: Start<'_>) -> Option<usize> {
@@ -43,14 +37,14 @@ pub trait Steps {
         Some(0)
     }
 
-    /// Computes some tokens of some sequences, and answers with the logits of those that asked, in order, as rows of
-    /// [`Steps::vocabulary`] numbers.
+    /// Computes some tokens of some sequences, and answers with the logits of those that asked, in order: a number for each
+    /// token of the vocabulary.
     ///
     /// Tokens of a slot stand in order of their positions without a gap, the first of them right behind what the slot holds.
     ///
-    /// # Panics
-    /// When it fails: the sequences of the step are ended then, and the next step may go well.
-    fn step(&mut self, tokens: &[Token]) -> &[f32];
+    /// # Errors
+    /// What failed, for the log: the sequences of the step are ended then, and the next step may go well.
+    fn step(&mut self, tokens: &[Token]) -> Result<Vec<&[f32]>, String>;
 
     /// The sequence in a slot is over, or its caller is gone.
     fn end(&mut self, slot: usize) {

@@ -32,7 +32,6 @@ enum Order {
 /// A model whose next token depends on all tokens of its sequence, and on nothing else. It tells when a step
 /// begins and waits for an order, unless the test has let go of it.
 struct Toy {
-    slots: usize,
     letters: Vec<u32>,
     vocabulary: usize,
     /// A last letter is followed by this.
@@ -44,15 +43,7 @@ struct Toy {
 }
 
 impl Steps for Toy {
-    fn slots(&self) -> usize {
-        self.slots
-    }
-
-    fn vocabulary(&self) -> usize {
-        self.vocabulary
-    }
-
-    fn step(&mut self, tokens: &[Token]) -> &[f32] {
+    fn step(&mut self, tokens: &[Token]) -> Result<Vec<&[f32]>, String> {
         let _ = self.began.send(tokens.to_vec());
         let order = self.orders.recv().unwrap_or(Order::Go);
         assert!(order != Order::Panic, "a step that was told to fail");
@@ -77,7 +68,7 @@ impl Steps for Toy {
                 }
             }
         }
-        &self.logits
+        Ok(self.logits.chunks_exact(self.vocabulary).collect())
     }
 }
 
@@ -104,7 +95,6 @@ impl Rig {
         let words = Arc::new(Words(Tokenizer::from_file(&File::read(Bytes::from(model.build())).unwrap()).unwrap()));
         let ((began, begins), (order, orders)) = (channel(), channel());
         let toy = Toy {
-            slots,
             letters: ('a'..='z').map(|letter| words.0.encode(&letter.to_string())[0]).collect(),
             vocabulary: words.0.len(),
             end: words.0.eos().unwrap(),

@@ -6,6 +6,8 @@ use crate::gguf::{self, Array, File};
 
 use super::{Error, byte_chars::char_byte};
 
+/// More tokens than any vocabulary has.
+const MAX_TOKENS: usize = 1 << 24;
 /// Ends of an answer that files often name only by their text.
 const ENDS: [&str; 13] = [
     "<|eot_id|>",
@@ -70,8 +72,8 @@ pub(super) struct Vocabulary {
 impl Vocabulary {
     pub(super) fn from_file(file: &File, spelling: Spelling) -> Result<Self, Error> {
         let texts = texts(file, "tokenizer.ggml.tokens")?;
-        if texts.is_empty() || texts.len() > 1 << 24 {
-            return damaged(format!("{} tokens, expected 1 to {}", texts.len(), 1 << 24));
+        if texts.is_empty() || texts.len() > MAX_TOKENS {
+            return damaged(format!("{} tokens, expected 1 to {MAX_TOKENS}", texts.len()));
         }
         let mut kinds = kinds(file, texts.len())?;
         let named = |key: &str| -> Result<Option<u32>, Error> {
@@ -110,6 +112,45 @@ impl Vocabulary {
         };
         for (id, text) in texts.iter().enumerate() {
             vocabulary.push(id as u32, text, spelling)?;
+        }
+        Ok(vocabulary)
+    }
+
+    /// A vocabulary that something else has read; it is not looked up by text.
+    pub(super) fn foreign(
+        tokens: Vec<(TokenType, Vec<u8>)>,
+        bos: Option<u32>,
+        eos: Option<u32>,
+        mut end: Vec<u32>,
+    ) -> Result<Self, Error> {
+        let len = tokens.len();
+        if len == 0 || len > MAX_TOKENS {
+            return damaged(format!("{len} tokens, expected 1 to {MAX_TOKENS}"));
+        }
+        if let Some(id) = bos.iter().chain(&eos).chain(&end).find(|&&id| id as usize >= len) {
+            return damaged(format!("token {id} has a part, and its tokens are 0 to {}", len - 1));
+        }
+        end.sort_unstable();
+        end.dedup();
+        let mut vocabulary = Self {
+            spellings: Vec::new(),
+            ends: Vec::with_capacity(len),
+            plain: HashMap::new(),
+            byte: [None; 256],
+            longest: char::MAX.len_utf8(),
+            kinds: Vec::with_capacity(len),
+            unknown: None,
+            bos,
+            eos,
+            end,
+        };
+        for (kind, bytes) in tokens {
+            if !matches!(kind, TokenType::Control | TokenType::Unused) {
+                vocabulary.longest = vocabulary.longest.max(bytes.len());
+            }
+            vocabulary.kinds.push(kind);
+            vocabulary.spellings.extend(bytes);
+            vocabulary.ends.push(vocabulary.spellings.len());
         }
         Ok(vocabulary)
     }

@@ -8,7 +8,7 @@ use crate::{
     config::Config,
     models::{
         Held,
-        described::{described, native},
+        described::described,
         terms::{of_held, verdicts},
     },
 };
@@ -71,10 +71,12 @@ pub(super) fn document(config: &Config, held: &Held, context: Option<u64>) -> Do
         Err(why) => facts.push(("file", why.into())),
     }
     let mut engines = Table::new("engines", "Engines of this gateway", &["engine", "loads", "why"]);
-    engines.rows.push(match native(&paths) {
-        Ok(()) => vec!["native".into(), "yes".into(), Cell::None],
-        Err(why) => vec!["native".into(), "no".into(), why.into()],
-    });
+    engines.rows.extend(paths.first().into_iter().flat_map(|first| {
+        Kind::ALL.into_iter().map(move |kind| match kind.reads(first) {
+            Ok(()) => vec![kind.name().into(), "yes".into(), Cell::None],
+            Err(why) => vec![kind.name().into(), "no".into(), why.into()],
+        })
+    }));
     let mut contexts = Table::new("contexts", "Who may use it", &["context", "outcome", "reason"]);
     contexts.rows.extend(verdicts(&config.catalog, model, &config.contexts).into_iter().map(|verdict| {
         let (outcome, reason) = verdict.words();

@@ -18,22 +18,14 @@ struct Script {
 }
 
 impl Steps for Script {
-    fn slots(&self) -> usize {
-        1
-    }
-
-    fn vocabulary(&self) -> usize {
-        self.vocabulary
-    }
-
-    fn step(&mut self, tokens: &[Token]) -> &[f32] {
+    fn step(&mut self, tokens: &[Token]) -> Result<Vec<&[f32]>, String> {
         self.logits.clear();
         for token in tokens.iter().filter(|token| token.logits) {
             let from = self.logits.len();
             self.logits.resize(from + self.vocabulary, 0.0);
             self.logits[from + *self.tokens.get(token.position).unwrap_or(&self.end) as usize] = 9.0;
         }
-        &self.logits
+        Ok(self.logits.chunks_exact(self.vocabulary).collect())
     }
 }
 
@@ -62,7 +54,7 @@ async fn answer(written: &str, kept: impl FnOnce(&Tokenizer) -> Kept) -> (Came, 
     let choice = Choice { max_tokens: 200, logprobs: Some(0), kept: kept(&words.0), ..rig_choice(&words, "x") };
     let choice = Choice { sampling: Arc::new(Sampling { temperature: 0.0, ..Sampling::default() }), ..choice };
     let script = Script { tokens, end, vocabulary: words.0.len(), logits: Vec::new() };
-    let scheduler = Scheduler::start("script", script.slots(), words, 1, |worker| worker.work(script)).unwrap();
+    let scheduler = Scheduler::start("script", 1, words, 1, |worker| worker.work(script)).unwrap();
     let (mut came, mut finish) = (Came::default(), None);
     for event in collect(scheduler.submit(vec![choice]).unwrap()).await {
         match event {

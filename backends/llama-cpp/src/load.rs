@@ -1,0 +1,293 @@
+//! Loads a model file with llama.cpp and starts the engine that serves it.
+
+use std::{
+    num::NonZeroU32,
+    path::{Path, PathBuf},
+    sync::{Arc, LazyLock, mpsc},
+    thread,
+};
+
+use backends::BackendId;
+use engine::{
+    Engine, Facts, Info, Speech,
+    gguf::{self, File},
+    template::{self, Template},
+    tokenizer,
+};
+use llama_cpp_2::{
+    context::params::LlamaContextParams,
+    llama_backend::LlamaBackend,
+    model::{LlamaLoraAdapter, LlamaModel, params::LlamaModelParams},
+    send_logs_to_tracing,
+};
+
+use crate::{
+    compiled::{self, Mismatch},
+    prefix::Prefixes,
+    steps::{Context, MOST_TOKENS},
+    words,
+};
+
+/// The engine's name in the configuration.
+pub const NAME: &str = "llama-cpp";
+
+/// Context of a model that can take more, if nobody says otherwise: its cache must fit the machine.
+const DEFAULT_CONTEXT: usize = 8_192;
+const DEFAULT_SEQUENCES: usize = 8;
+/// Ids that llama.cpp gives to sequences.
+const MOST_SEQUENCES: usize = 256;
+/// Of those, what is kept for prefixes: each costs a row of logits.
+const KEPT_PREFIXES: usize = 56;
+/// Bytes of keys and values that are taken if nobody says otherwise, but for a single window that is larger.
+const DEFAULT_CACHE: usize = 2 << 30;
+
+/// What an engine may use; `None` chooses.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Threads that compute: all cores if not given.
+    pub threads: Option<usize>,
+    /// Tokens of prompt and answer: at most what the model was made for; 8,192 if not given.
+    pub context: Option<usize>,
+    /// Choices that are worked on at once: 8 if not given.
+    pub max_sequences: Option<usize>,
+    /// Bytes of keys and values, those of kept prefixes included: as much as all choices can need if not given, but at most
+    /// 2 GiB or one window. Choices wait where there is no room for one more.
+    pub cache_bytes: Option<usize>,
+    /// Layers that a graphics card computes: as many as llama.cpp sees room for if not given. Nothing without such a build.
+    pub gpu_layers: Option<u32>,
+    /// An adapter (LoRA) for all that it serves.
+    pub adapter: Option<PathBuf>,
+}
+
+/// Why a model cannot be served.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// llama.cpp was built for another machine.
+    #[error(transparent)]
+    Build(#[from] Mismatch),
+    /// The file cannot be read, or is damaged.
+    #[error("cannot read the model file")]
+    File(#[from] gguf::Error),
+    /// llama.cpp does not take it. It says why in the log only.
+    #[error("llama.cpp cannot {what}; the log has its own words")]
+    Refused {
+        /// What it cannot do.
+        what: String,
+    },
+    /// Its tokenizer cannot be used.
+    #[error("cannot use the model's tokenizer")]
+    Tokenizer(#[from] tokenizer::Error),
+    /// Its chat template cannot be used.
+    #[error("cannot use the model's chat template")]
+    Template(#[from] template::Error),
+    /// It generates no text.
+    #[error("a model of architecture `{architecture}` generates no text")]
+    NoGenerator {
+        /// As the file names it.
+        architecture: String,
+    },
+    /// An option is out of range.
+    #[error("option `{option}` is {found}, expected {expected}")]
+    Option {
+        /// Which.
+        option: &'static str,
+        /// Its value.
+        found: usize,
+        /// What it may be.
+        expected: String,
+    },
+    /// The system gave no thread.
+    #[error("cannot start the engine's thread")]
+    Thread(#[source] std::io::Error),
+}
+
+/// Once a process, with its words in our log.
+static BACKEND: LazyLock<Option<LlamaBackend>> = LazyLock::new(|| {
+    send_logs_to_tracing(llama_cpp_2::LogOptions::default());
+    LlamaBackend::init().ok()
+});
+
+/// Reads a model and starts its engine. Reads files, so not for an async task.
+///
+/// # Errors
+/// When llama.cpp was built for another machine, or the file, the model or an option is not in order.
+pub fn load(id: BackendId, path: &Path, options: &Options) -> Result<Engine, LoadError> {
+    let isa = compiled::used()?;
+    // llama.cpp trusts a file where it should not; what our reader takes is whole, at least.
+    let file = File::open(path)?;
+    let backend = BACKEND.as_ref().ok_or_else(|| refused("start"))?;
+    let mut params = LlamaModelParams::default();
+    if let Some(layers) = options.gpu_layers {
+        params = params.with_n_gpu_layers(layers);
+    }
+    let mut model = LlamaModel::load_from_file(backend, path, &params).map_err(|_| refused("load the model"))?;
+    let adapter = options.adapter.as_ref().map(|path| adapter(&mut model, path)).transpose()?;
+    let model = Arc::new(model);
+
+    let facts = Facts::of(&file)?;
+    if encodes_only(&facts) {
+        return Err(LoadError::NoGenerator { architecture: facts.architecture });
+    }
+    let tokenizer = words::tokenizer(&file, &model)?;
+    let template = Template::from_file(&file, &tokenizer)?;
+    let shape = Shape::of(&model, options)?;
+    let threads = match options.threads {
+        Some(threads) => within("threads", threads, 1, 1_024)?,
+        None => thread::available_parallelism().map_or(1, usize::from),
+    };
+    let info = Info {
+        engine: NAME,
+        facts,
+        parameters: model.n_params(),
+        context_tokens: shape.context,
+        trained_context_tokens: model.n_ctx_train() as usize,
+        quantization: quantization(&file),
+        isa,
+        threads,
+        max_sequences: shape.slots,
+        file_bytes: model.size(),
+        cache_bytes: shape.cells.saturating_mul(shape.cell_bytes),
+    };
+    let speech = Speech::new(tokenizer, template, shape.context);
+    let (tell, told) = mpsc::channel();
+    let engine = Engine::start(id, info, speech, move |worker| {
+        // Model and context stay in this frame: the one borrows the other.
+        let made = make(backend, &model, &shape, threads, adapter);
+        let (context, told) = match made {
+            Ok(context) => (Some(context), Ok(())),
+            Err(error) => (None, Err(error)),
+        };
+        if tell.send(told).is_ok()
+            && let Some(context) = context
+        {
+            worker.work(context);
+        }
+    })
+    .map_err(LoadError::Thread)?;
+    told.recv().unwrap_or_else(|_| Err(refused("start")))?;
+    Ok(engine)
+}
+
+/// Whether llama.cpp reads a file, as far as its head says: its weights are not loaded.
+///
+/// # Errors
+/// Why it does not.
+pub fn reads(path: &Path) -> Result<(), LoadError> {
+    compiled::used()?;
+    let file = File::open(path)?;
+    let backend = BACKEND.as_ref().ok_or_else(|| refused("start"))?;
+    let facts = Facts::of(&file)?;
+    if encodes_only(&facts) {
+        return Err(LoadError::NoGenerator { architecture: facts.architecture });
+    }
+    let params = LlamaModelParams::default().with_vocab_only(true);
+    let what = format!("read a model of architecture `{}` from it", facts.architecture);
+    LlamaModel::load_from_file(backend, path, &params).map(drop).map_err(|_| refused(what))
+}
+
+fn make<'m>(
+    backend: &LlamaBackend,
+    model: &'m LlamaModel,
+    shape: &Shape,
+    threads: usize,
+    adapter: Option<LlamaLoraAdapter>,
+) -> Result<Context<'m>, LoadError> {
+    let threads = i32::try_from(threads).unwrap_or(i32::MAX);
+    let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    let params = LlamaContextParams::default()
+        .with_n_ctx(NonZeroU32::new(number(shape.cells)))
+        .with_n_seq_max(number(shape.slots + shape.kept))
+        // One stream of cells, in which a sequence takes over another's beginning without a copy.
+        .with_kv_unified(true)
+        // All of a window's keys, so that a prefix can be taken up again at any place.
+        .with_swa_full(true)
+        .with_n_batch(number(MOST_TOKENS + shape.slots))
+        .with_n_ubatch(number(MOST_TOKENS + shape.slots))
+        .with_n_threads(threads)
+        .with_n_threads_batch(threads);
+    let what = format!("give a context of {} tokens in all", shape.cells);
+    let mut context = model.new_context(backend, params).map_err(|_| refused(what))?;
+    if let Some(mut adapter) = adapter {
+        context.lora_adapter_set(&mut adapter, 1.0).map_err(|_| refused("use the adapter"))?;
+    }
+    let prefixes = Prefixes::new(shape.slots, shape.kept, shape.cells);
+    Ok(Context::new(context, prefixes, shape.slots))
+}
+
+/// How much is worked on at once.
+#[derive(Clone, Copy, Debug)]
+struct Shape {
+    /// Sequences.
+    slots: usize,
+    /// Tokens of one.
+    context: usize,
+    /// Tokens of all, those of kept prefixes included.
+    cells: usize,
+    /// Bytes of one of these.
+    cell_bytes: usize,
+    /// Prefixes that are kept.
+    kept: usize,
+}
+
+impl Shape {
+    fn of(model: &LlamaModel, options: &Options) -> Result<Self, LoadError> {
+        let trained = model.n_ctx_train() as usize;
+        let slots = within("max_sequences", options.max_sequences.unwrap_or(DEFAULT_SEQUENCES), 1, MOST_SEQUENCES)?;
+        // Room for one token of prompt and one of answer.
+        let context = within("context", options.context.unwrap_or(trained.min(DEFAULT_CONTEXT)), 2, trained.max(2))?;
+        // Such models keep a state and no keys: it cannot be cut, and each sequence has one of its own.
+        let states = model.is_recurrent() || model.is_hybrid();
+        let kept = if states { 0 } else { KEPT_PREFIXES.min(MOST_SEQUENCES - slots) };
+        let cell_bytes = cell_bytes(model).max(1);
+        let most = slots.saturating_mul(context);
+        let cells = match options.cache_bytes {
+            Some(bytes) => {
+                within("cache_bytes", bytes / cell_bytes, context, usize::MAX).map_err(|_| LoadError::Option {
+                    option: "cache_bytes",
+                    found: bytes,
+                    expected: format!("at least {}, for one window", context.saturating_mul(cell_bytes)),
+                })?
+            }
+            None => most.min((DEFAULT_CACHE / cell_bytes).max(context)),
+        };
+        Ok(Self { slots, context, cells: cells.min(i32::MAX as usize), cell_bytes, kept })
+    }
+}
+
+/// Bytes of the keys and values of a token, at two bytes a number.
+fn cell_bytes(model: &LlamaModel) -> usize {
+    let head = (model.n_embd().max(0) as usize) / (model.n_head() as usize).max(1);
+    2 * 2 * model.n_layer() as usize * model.n_head_kv() as usize * head
+}
+
+fn adapter(model: &mut LlamaModel, path: &Path) -> Result<LlamaLoraAdapter, LoadError> {
+    if !path.is_file() {
+        return Err(refused(format!("load the adapter `{}`: there is no such file", path.display())));
+    }
+    model.lora_adapter_init(path).map_err(|_| refused(format!("load the adapter `{}`", path.display())))
+}
+
+/// Whether an architecture reads texts and writes none.
+fn encodes_only(facts: &Facts) -> bool {
+    facts.architecture.contains("bert") || facts.architecture == "t5encoder"
+}
+
+/// The format that most bytes of the weights have.
+fn quantization(file: &File) -> String {
+    let bytes_of =
+        |kind| file.tensors().filter(|tensor| tensor.kind == kind).map(|tensor| tensor.data.len()).sum::<usize>();
+    let largest = gguf::TensorType::ALL.iter().copied().max_by_key(|kind| bytes_of(*kind));
+    largest.map_or("none", gguf::TensorType::name).to_owned()
+}
+
+fn refused(what: impl Into<String>) -> LoadError {
+    LoadError::Refused { what: what.into() }
+}
+
+fn within(option: &'static str, found: usize, least: usize, most: usize) -> Result<usize, LoadError> {
+    if (least..=most).contains(&found) {
+        return Ok(found);
+    }
+    Err(LoadError::Option { option, found, expected: format!("{least} to {most}") })
+}

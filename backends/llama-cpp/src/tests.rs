@@ -1,0 +1,199 @@
+//! The whole engine over small random models: what is its own beside the shared crate's. `tests/engine` compares engines.
+
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use backends::{Api, Backend, BackendId, Event, Input, Load, Payload, Probe, Prompt, Request, Sampling, Usage};
+use bytes::Bytes;
+use engine::{
+    Engine,
+    testing::{Llama, Meta, Vocabulary, Writer},
+};
+use futures_util::{StreamExt, future::join_all};
+
+use crate::{LoadError, Options, load, reads};
+
+/// How long a test waits for what must happen.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn small() -> Llama {
+    Llama { width: 64, feed_forward: 96, context: 4_096, ..Llama::default() }
+}
+
+/// Loads a file in the making; the map outlives the name.
+fn loaded(writer: &Writer, options: Options) -> Result<Engine, LoadError> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.gguf");
+    std::fs::write(&path, writer.finish()).unwrap();
+    load(BackendId::new("toy"), &path, &Options { threads: Some(1), ..options })
+}
+
+fn engine(options: Options) -> Engine {
+    loaded(&small().writer(), options).unwrap()
+}
+
+fn request(tokens: Vec<u32>, answer: u32) -> Request {
+    // Its end is never chosen, so that an answer is as long as it may be.
+    let sampling = Sampling { temperature: 0.0, logit_bias: vec![(2, -100.0)], ..Sampling::default() };
+    Request {
+        sampling,
+        max_tokens: Some(answer),
+        stream: true,
+        ..Request::new(
+            "r",
+            Api::Completions,
+            Payload::new(Bytes::from_static(br#"{"model":"toy"}"#)).unwrap(),
+            Input::Prompts(vec![Prompt::Tokens(tokens)]),
+        )
+    }
+}
+
+async fn answer(engine: &Engine, request: Request) -> (String, Usage) {
+    let stream = engine.generate(Arc::new(request)).await.unwrap();
+    let events: Vec<_> = tokio::time::timeout(PATIENCE, stream.collect()).await.expect("the stream should end");
+    let (mut text, mut usage) = (String::new(), None);
+    for event in events {
+        match event.unwrap() {
+            Event::Delta(delta) => text += &delta.text,
+            Event::Usage(counts) => usage = Some(counts),
+            _ => {}
+        }
+    }
+    (text, usage.expect("a usage"))
+}
+
+fn tokens(from: u32, len: u32) -> Vec<u32> {
+    (0..len).map(|i| 5 + (i * i * 31 + i * 17 + from) % 200).collect()
+}
+
+#[tokio::test]
+async fn a_prompt_that_begins_as_one_before_is_computed_from_where_they_part_and_says_so() {
+    let engine = engine(Options::default());
+    let prompt = tokens(1, 600);
+    let (first, usage) = answer(&engine, request(prompt.clone(), 8)).await;
+    assert_eq!((usage.prompt_tokens, usage.cached_tokens), (600, 0));
+    let (again, usage) = answer(&engine, request(prompt.clone(), 8)).await;
+    assert_eq!((again, usage.cached_tokens), (first, 599));
+    let other = [&prompt[..500], &tokens(9, 20)].concat();
+    let (_, usage) = answer(&engine, request(other, 8)).await;
+    assert_eq!((usage.prompt_tokens, usage.cached_tokens), (520, 500));
+    // Who may not know of it does not.
+    let salted = Request { cache_salt: Some("another team".into()), ..request(prompt, 8) };
+    assert_eq!(answer(&engine, salted).await.1.cached_tokens, 0);
+}
+
+#[tokio::test]
+async fn what_is_taken_from_before_gives_the_answer_that_computing_it_anew_gives() {
+    let kept = engine(Options::default());
+    for from in 0..6 {
+        let prompt = [tokens(1, 200), tokens(from, 50)].concat();
+        let fresh = engine(Options::default());
+        let alone = answer(&fresh, request(prompt.clone(), 24)).await.0;
+        assert_eq!(answer(&kept, request(prompt, 24)).await.0, alone, "{from}");
+    }
+}
+
+#[tokio::test]
+async fn where_the_cache_has_no_room_for_all_they_wait_and_all_are_answered() {
+    let one_window = Options { context: Some(256), max_sequences: Some(8), cache_bytes: Some(0), ..Options::default() };
+    let message = loaded(&small().writer(), one_window.clone()).unwrap_err().to_string();
+    let bytes: usize =
+        message.split(' ').find_map(|word| word.trim_end_matches(',').parse().ok().filter(|n| *n > 0)).unwrap();
+    assert_eq!(message, format!("option `cache_bytes` is 0, expected at least {bytes}, for one window"));
+    let engine = engine(Options { cache_bytes: Some(bytes * 2), ..one_window });
+    let requests = (0..24).map(|from| answer(&engine, request(tokens(from, 150), 60)));
+    for (_, usage) in join_all(requests).await {
+        assert_eq!((usage.prompt_tokens, usage.completion_tokens), (150, 60));
+    }
+}
+
+#[tokio::test]
+async fn a_dropped_stream_frees_the_engine_in_its_prompt_too() {
+    let engine = engine(Options::default());
+    for at_once in [true, false] {
+        let mut stream = engine.generate(Arc::new(request(tokens(3, 3_000), 1_000))).await.unwrap();
+        if !at_once {
+            assert!(matches!(stream.next().await, Some(Ok(Event::Delta(_)))));
+        }
+        drop(stream);
+        let start = Instant::now();
+        while engine.load(&Probe::default()) != Load::IDLE {
+            assert!(start.elapsed() < PATIENCE);
+            tokio::task::yield_now().await;
+        }
+    }
+    assert_eq!(answer(&engine, request(tokens(3, 100), 5)).await.1.completion_tokens, 5);
+}
+
+/// A file whose text splitter only llama.cpp knows.
+fn splitter(pre: &str) -> Writer {
+    let mut writer = Llama { vocabulary: Vocabulary::Bpe, ..small() }.writer();
+    writer.set("tokenizer.ggml.pre", Meta::Text(pre.into()));
+    writer
+}
+
+#[tokio::test]
+async fn a_vocabulary_that_only_llama_cpp_reads_gives_text_back_and_never_a_control_token() {
+    let engine = loaded(&splitter("deepseek-llm"), Options::default()).unwrap();
+    let words = engine.tokenizer();
+    assert_eq!((words.kind(), words.adds_space()), ("llama.cpp", false));
+    for text in ["hello the thing", "</s><s>x</s>", "é 日本 \n\n  two", ""] {
+        let ids = words.encode(text);
+        let bytes: Vec<u8> = ids.iter().flat_map(|&id| words.text(id)).copied().collect();
+        assert_eq!(String::from_utf8(bytes).unwrap(), text);
+        assert!(ids.iter().all(|&id| !words.is_control(id)));
+    }
+    // The chat template may write them.
+    assert!(words.encode_markup("a</s>", |_| None).iter().any(|&id| words.is_end(id)));
+    assert!(
+        !answer(&engine, Request { input: Input::Prompts(vec![Prompt::Text("the".into())]), ..request(vec![], 8) })
+            .await
+            .0
+            .is_empty()
+    );
+}
+
+#[test]
+fn a_word_of_a_megabyte_does_not_end_the_process() {
+    let engine = loaded(&splitter("deepseek-llm"), Options::default()).unwrap();
+    // A thread as small as those that requests are read on.
+    let encode = move || {
+        for unit in ["x", "1", "é", "the ", "\n", "日"] {
+            let text = unit.repeat((1 << 20) / unit.len());
+            let ids = engine.tokenizer().encode(&text);
+            let bytes: usize = ids.iter().map(|&id| engine.tokenizer().text(id).len()).sum();
+            assert_eq!(bytes, text.len(), "{unit:?}");
+        }
+    };
+    std::thread::Builder::new().stack_size(2 << 20).spawn(encode).unwrap().join().unwrap();
+}
+
+#[test]
+fn what_cannot_be_served_is_refused_with_the_reason() {
+    let refusal =
+        |writer: &Writer, options: Options| loaded(writer, options).expect_err("it should be refused").to_string();
+    let with = |key: &str, value: Meta| {
+        let mut writer = small().writer();
+        writer.set(key, value);
+        writer
+    };
+    let message = refusal(&small().writer(), Options { context: Some(5_000), ..Options::default() });
+    assert_eq!(message, "option `context` is 5000, expected 2 to 4096");
+    let message = refusal(&small().writer(), Options { max_sequences: Some(300), ..Options::default() });
+    assert_eq!(message, "option `max_sequences` is 300, expected 1 to 256");
+    let unknown = with("general.architecture", Meta::Text("no-such".into()));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.gguf");
+    std::fs::write(&path, unknown.finish()).unwrap();
+    let message = reads(&path).unwrap_err().to_string();
+    assert_eq!(message, "llama.cpp cannot read a model of architecture `no-such` from it; the log has its own words");
+    std::fs::write(&path, splitter("deepseek-llm").finish()).unwrap();
+    reads(&path).unwrap();
+    assert_eq!(refusal(&unknown, Options::default()), "llama.cpp cannot load the model; the log has its own words");
+    let adapter = Some(PathBuf::from("no-such.gguf"));
+    let message = refusal(&small().writer(), Options { adapter, ..Options::default() });
+    assert!(message.contains("load the adapter `no-such.gguf`: there is no such file"), "{message}");
+}
