@@ -19,6 +19,7 @@ mod hidden;
 mod ledger;
 mod limits;
 mod load;
+mod local;
 mod quotas;
 mod raw;
 pub(crate) mod report;
@@ -59,7 +60,9 @@ pub use self::{
 };
 use crate::{
     dispatch::RetryBudget,
+    engines,
     keys::{Endpoint, Grant, Keys},
+    residency::{Keep, Settings},
 };
 
 /// A whole configuration, checked: a listener may be bound and an engine started on the strength of it.
@@ -79,6 +82,8 @@ pub struct Config {
     pub limits: Limits,
     /// How many attempts beyond the first all requests together may send.
     pub retry_budget: RetryBudget,
+    /// How models of this process share its memory.
+    pub local: Settings,
     /// Every place a model can run, in the order in which policies see them.
     pub deployments: Vec<Deployment>,
     /// Hosts that are known but not used, and what would make them live.
@@ -179,6 +184,10 @@ pub struct Deployment {
     pub facts: policies::Deployment,
     /// Where it runs.
     pub target: Target,
+    /// How its model is kept, where it runs in this process.
+    pub keep: Keep,
+    /// Why it is run by the engine that runs it, where `auto` chose that.
+    pub engine_because: Option<String>,
     /// The most requests that are sent there at a time, where the file says so.
     pub max_concurrent: Option<u32>,
     /// Whether prompts of different teams share the server's cache of prefixes.
@@ -192,12 +201,14 @@ pub struct Deployment {
 /// Where a deployment runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// In this process, by our own engine.
-    Native {
+    /// In this process.
+    Engine {
+        /// By which engine.
+        engine: engines::Kind,
         /// The weights.
         weights: Weights,
-        /// The context window to allocate for, if not the model's own.
-        context_tokens: Option<u64>,
+        /// What is asked of the engine.
+        asked: engines::Asked,
     },
     /// Behind an OpenAI-compatible HTTP address.
     Remote {
@@ -219,6 +230,14 @@ pub enum Target {
         /// The model's name there.
         name: String,
     },
+}
+
+impl Target {
+    /// The demo model by our own engine.
+    pub(crate) fn demo() -> Self {
+        let (engine, asked) = (engines::Kind::Native, engines::Asked::default());
+        Self::Engine { engine, weights: Weights::BuiltIn, asked }
+    }
 }
 
 /// Where an engine in this process gets a model's weights.

@@ -15,7 +15,11 @@ use crate::{config::Weights, dispatch::chain};
 use measured::Measured;
 
 /// The weights of the demo model.
-const DEMO: &[u8] = include_bytes!("../../config/models/pointsman-demo.gguf");
+pub(crate) const DEMO: &[u8] = include_bytes!("../../config/models/pointsman-demo.gguf");
+
+/// What is said of an engine that this build is without.
+#[cfg(not(feature = "llama-cpp"))]
+const LACKING: &str = "this build does not have it; one with `--features full` does";
 
 /// An engine, whether this build has it or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -84,12 +88,8 @@ impl Kind {
             #[cfg(feature = "llama-cpp")]
             Self::LlamaCpp => llama_cpp_engine::reads(path).map_err(|error| chain(&error)),
             #[cfg(not(feature = "llama-cpp"))]
-            Self::LlamaCpp => Err(self.is_lacking()),
+            Self::LlamaCpp => Err(LACKING.to_owned()),
         }
-    }
-
-    fn is_lacking(self) -> String {
-        format!("this build does not have it; build it with `--features {}`", self.name())
     }
 
     /// Loads weights. Takes as long as that takes.
@@ -114,7 +114,7 @@ impl Kind {
                 llama_cpp_engine::load(id, path, &options).map_err(|error| chain(&error))?
             }
             #[cfg(not(feature = "llama-cpp"))]
-            Self::LlamaCpp => return Err(self.is_lacking()),
+            Self::LlamaCpp => return Err(LACKING.to_owned()),
         };
         let info = engine.info().clone();
         Ok((Arc::new(engine), info))

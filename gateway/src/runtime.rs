@@ -5,6 +5,7 @@
 //! did not change are carried over: a policy edit loads no model again.
 
 mod crowds;
+mod local;
 
 use std::{
     io::{self, Read},
@@ -38,6 +39,7 @@ use crate::{
     keys::{Grant, KeysFile},
     observe::{self, Series},
     quota::Quotas,
+    residency::{Machine, Resident},
     respond::error::ApiError,
     route::{caps::Caps, waiting::Waiting},
     settle,
@@ -48,9 +50,6 @@ use crate::{
 };
 
 use self::crowds::Crowds;
-
-/// The weights of the demo model.
-const DEMO: &[u8] = include_bytes!("../../config/models/pointsman-demo.gguf");
 
 /// The process: what is shared by all requests and outlives reloads.
 #[derive(Debug)]
@@ -111,6 +110,8 @@ pub struct Deployed {
     pub id_header: HeaderValue,
     /// Its model as a response header.
     pub model_header: HeaderValue,
+    /// Its model in this process, where it runs there.
+    pub resident: Option<Arc<Resident>>,
     target: Target,
     shared_cache: bool,
     adapter: Option<String>,
@@ -150,6 +151,8 @@ pub struct Runtime {
     pub names_sessions: bool,
     /// Answers that callers may go on from.
     pub kept: Arc<kept::Store>,
+    /// The memory that models of this process share.
+    pub machine: Arc<Machine>,
     /// Those of all statistics.
     epoch: Epoch,
     vacancy: Arc<Vacancy>,
@@ -168,6 +171,12 @@ pub enum StartError {
         /// What failed.
         reason: String,
     },
+    /// Models do not fit into the memory that they may take.
+    #[error(
+        "{0}; load some on demand (`load: demand`), give them a shorter `context`, or let them have more \
+         (`local: {{memory: ...}}`)"
+    )]
+    Memory(String),
     /// It is not known what was spent.
     #[error(
         "`budgets.json` in the data folder, which says what was spent of the budgets, cannot be read ({0}); put it right, or \
@@ -191,7 +200,8 @@ impl Deployed {
             series: Series::new(id, model),
             id_header: HeaderValue::from_static("d"),
             model_header: HeaderValue::from_static("m"),
-            target: Target::Native { weights: Weights::BuiltIn, context_tokens: None },
+            resident: None,
+            target: Target::demo(),
             shared_cache: false,
             adapter: None,
             speaks: Vec::new(),
@@ -212,8 +222,13 @@ impl Runtime {
         }
         let epoch = previous.map_or_else(Epoch::start, |previous| previous.epoch);
         let vacancy = previous.map_or_else(Arc::default, |previous| Arc::clone(&previous.vacancy));
+        let budget = local::budget(&config.local);
+        local::fits(&config, budget)?;
+        let machine = previous.map(|previous| Arc::clone(&previous.machine));
+        let machine = machine.unwrap_or_else(|| Arc::new(Machine::new(config.local, budget)));
         let mut deployed = Vec::with_capacity(config.deployments.len());
         let mut places = Vec::with_capacity(config.deployments.len());
+        let mut carried_on = Vec::new();
         for deployment in &config.deployments {
             let before = previous.and_then(|previous| {
                 let at = previous.deployed.iter().position(|old| old.facts.id == deployment.facts.id)?;
@@ -226,16 +241,20 @@ impl Runtime {
                     && old.facts.weights == deployment.facts.weights;
                 // An engine that died is started anew. A place elsewhere is asked how it is all the time, and is told by that.
                 let died = || place.local && !place.backend.load(&Probe::default()).healthy;
-                (same && !died()).then(|| place.clone())
+                (same && !died()).then(|| (place.clone(), old.resident.clone(), at))
             });
-            let place = match before {
-                Some(place) => place,
-                None => Place {
-                    backend: backend(deployment, &config, client)?,
-                    stats: Arc::new(Stats::new(epoch, Arc::clone(&vacancy))),
-                    site: site(deployment),
-                    local: matches!(deployment.target, Target::Native { .. }),
-                },
+            let (place, resident) = match before {
+                Some((place, resident, at)) => {
+                    let before = previous.map(|previous| previous.config.deployments[at].keep);
+                    carried_on.extend(resident.clone().map(|resident| (resident, deployment.keep, before)));
+                    (place, resident)
+                }
+                None => {
+                    let (backend, resident) = backend(deployment, &config, client, &machine)?;
+                    let stats = Arc::new(Stats::new(epoch, Arc::clone(&vacancy)));
+                    let local = resident.is_some();
+                    (Place { backend, stats, site: site(deployment), local }, resident)
+                }
             };
             place.stats.set_most(deployment.max_concurrent);
             places.push(place);
@@ -245,6 +264,7 @@ impl Runtime {
                 id_header: header(&deployment.facts.id),
                 model_header: header(&deployment.facts.model),
                 facts: deployment.facts.clone(),
+                resident,
                 target: deployment.target.clone(),
                 shared_cache: deployment.shared_cache,
                 adapter: deployment.adapter.clone(),
@@ -288,6 +308,14 @@ impl Runtime {
         let names_sessions = config.deployments.iter().any(|deployment| names_sessions(deployment, &config.catalog));
         let tokens = Tokens::new(&config.issuers, client, previous.map(|previous| &previous.tokens));
         let lengths = Lengths::new(routes, previous.map(|previous| &previous.lengths));
+        // Nothing fails from here on: what was refused leaves the memory of before as it was.
+        machine.set(config.local, budget);
+        for (resident, now, before) in carried_on {
+            resident.set_pinned(now.pinned);
+            if !now.on_demand && before.is_some_and(|before| before.on_demand) {
+                resident.want();
+            }
+        }
         Ok(Self {
             config,
             deployed,
@@ -304,6 +332,7 @@ impl Runtime {
             prefixes,
             names_sessions,
             kept,
+            machine,
             epoch,
             vacancy,
             crowds,
@@ -389,7 +418,9 @@ fn models(config: &Config) -> Vec<Model> {
     let mut models: Vec<Model> = config.policies.virtual_models().map(|name| Model::virtual_(name, created)).collect();
     for deployment in &config.deployments {
         let id = &deployment.facts.model;
-        if models.iter().any(|model| model.id == *id) {
+        let engine = if let Target::Engine { engine, .. } = &deployment.target { Some(engine.name()) } else { None };
+        if let Some(model) = models.iter_mut().find(|model| model.id == *id) {
+            model.engine = model.engine.or(engine);
             continue;
         }
         let known = config.catalog.model(id);
@@ -401,6 +432,7 @@ fn models(config: &Config) -> Vec<Model> {
             max_model_len: deployment.facts.context_tokens.or_else(|| known.and_then(|model| model.context_tokens)),
             license: known.map(|model| model.license.clone()),
             tier: known.map(|model| model.tier.number()),
+            engine,
         });
     }
     models
@@ -415,37 +447,32 @@ fn names_sessions(deployment: &config::Deployment, catalog: &catalog::Catalog) -
 /// What fails together with a deployment.
 fn site(deployment: &config::Deployment) -> Arc<str> {
     match &deployment.target {
-        Target::Native { .. } => deployment.facts.id.as_str().into(),
+        Target::Engine { .. } => deployment.facts.id.as_str().into(),
         Target::Remote { base_url, .. } => base_url.as_str().into(),
         // One of many does not fail with the others.
         Target::Fleet { .. } => deployment.facts.id.as_str().into(),
     }
 }
 
-/// Starts a deployment: loads its weights, or makes a client for it.
+/// A backend, and what it is in this process if it runs there.
+type Started = (Arc<dyn Backend>, Option<Arc<Resident>>);
+
+/// Starts a deployment: loads its weights or sees to it that they can be loaded, or makes a client for it.
 fn backend(
     deployment: &config::Deployment,
     config: &Config,
     client: &remote::Client,
-) -> Result<Arc<dyn Backend>, StartError> {
+    machine: &Arc<Machine>,
+) -> Result<Started, StartError> {
     let id = BackendId::new(deployment.facts.id.as_str());
     let failed = |error: &(dyn std::error::Error + 'static)| StartError::Deployment {
         deployment: deployment.facts.id.clone(),
         reason: chain(error),
     };
     match &deployment.target {
-        Target::Native { weights, context_tokens } => {
-            let source = match weights {
-                Weights::BuiltIn => native::Source::Builtin(DEMO),
-                Weights::File(path) => native::Source::File(path.clone()),
-            };
-            let options = native::Options {
-                context: context_tokens.and_then(|tokens| usize::try_from(tokens).ok()),
-                ..Default::default()
-            };
-            let engine = native::load(id, source, options).map_err(|error| failed(&error))?;
-            says_what_it_is(engine.info(), weights, deployment, &config.catalog)?;
-            Ok(Arc::new(engine))
+        Target::Engine { .. } => {
+            let resident = local::resident(deployment, config, machine)?;
+            Ok((Arc::clone(&resident) as Arc<dyn Backend>, Some(resident)))
         }
         Target::Remote { host, base_url, key, name } => {
             let catalog = &config.catalog;
@@ -455,7 +482,8 @@ fn backend(
                 }
                 None => at_server(deployment, catalog, base_url, name, key.clone()),
             };
-            remote::backend(id, target.speaking(&deployment.speaks), client).map_err(|error| failed(&error))
+            let backend = remote::backend(id, target.speaking(&deployment.speaks), client);
+            Ok((backend.map_err(|error| failed(&error))?, None))
         }
         Target::Fleet { replicas, key, name } => {
             let (deployment, catalog) = (deployment.clone(), Arc::clone(&config.catalog));
@@ -464,7 +492,7 @@ fn backend(
                 at_server(&deployment, &catalog, base_url, &name, key.clone()).speaking(&deployment.speaks)
             };
             let fleet = remote::Fleet::new(id, replicas, target, client).map_err(|error| failed(&error))?;
-            Ok(Arc::new(fleet))
+            Ok((Arc::new(fleet), None))
         }
     }
 }
@@ -493,7 +521,7 @@ fn at_server(
 /// Compares what a file of weights, and the model card beside it, say of their licence with the catalog. Weights under a
 /// stricter licence than the model that they are served as would be served against it.
 fn says_what_it_is(
-    info: &engine::Info,
+    said: &engine::Facts,
     weights: &Weights,
     deployment: &config::Deployment,
     catalog: &catalog::Catalog,
@@ -505,15 +533,14 @@ fn says_what_it_is(
         Weights::BuiltIn => None,
         Weights::File(file) => card_beside(file).map_err(failed)?,
     };
-    let of_file =
-        catalog::Declaration { by: "the file", license: info.facts.license.as_deref(), bases: &info.facts.base_models };
+    let of_file = catalog::Declaration { by: "the file", license: said.license.as_deref(), bases: &said.base_models };
     let of_card = card.as_ref().map(|card| catalog::Declaration {
         by: "the card beside the file",
         license: card.license.as_deref(),
         bases: &card.bases,
     });
-    let said = std::iter::once(of_file).chain(of_card);
-    for finding in said.flat_map(|declared| catalog::compare(catalog, model, declared)) {
+    let declared = std::iter::once(of_file).chain(of_card);
+    for finding in declared.flat_map(|declared| catalog::compare(catalog, model, declared)) {
         if finding.weight == catalog::Weight::Stricter {
             let reason = format!("{finding}; serve it as the model that it is, or describe it in a catalog file");
             return Err(failed(reason));

@@ -7,6 +7,7 @@
 
 mod logits;
 mod oracle;
+mod parity;
 mod tokens;
 
 use std::path::{Path, PathBuf};

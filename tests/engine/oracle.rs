@@ -1,6 +1,6 @@
 //! llama.cpp as a function from tokens to logits, and from text to tokens.
 
-use std::{num::NonZeroU32, path::Path, sync::LazyLock};
+use std::{num::NonZeroU32, path::Path};
 
 use llama_cpp_2::{
     context::{LlamaContext, params::LlamaContextParams},
@@ -10,11 +10,10 @@ use llama_cpp_2::{
     token::LlamaToken,
 };
 
-static BACKEND: LazyLock<LlamaBackend> = LazyLock::new(|| {
-    let mut backend = LlamaBackend::init().expect("llama.cpp starts once in a process");
-    backend.void_logs();
-    backend
-});
+/// The library as the engine has started it: it starts once in a process.
+fn backend() -> &'static LlamaBackend {
+    llama_cpp_engine::backend().expect("llama.cpp starts")
+}
 
 /// A model in llama.cpp.
 pub struct Oracle(LlamaModel);
@@ -23,7 +22,7 @@ impl Oracle {
     /// Loads a file.
     pub fn load(path: &Path) -> Self {
         let params = LlamaModelParams::default();
-        Self(LlamaModel::load_from_file(&BACKEND, path, &params).expect("llama.cpp reads the file"))
+        Self(LlamaModel::load_from_file(backend(), path, &params).expect("llama.cpp reads the file"))
     }
 
     /// Plain text as tokens, none added.
@@ -42,7 +41,7 @@ impl Oracle {
             .with_n_ubatch(len.min(512))
             .with_n_threads(threads)
             .with_n_threads_batch(threads);
-        let context = self.0.new_context(&BACKEND, params).expect("llama.cpp gives a context");
+        let context = self.0.new_context(backend(), params).expect("llama.cpp gives a context");
         Sequence { context, batch: LlamaBatch::new(len as usize, 1), len: 0 }
     }
 }

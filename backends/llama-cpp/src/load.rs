@@ -108,6 +108,11 @@ static BACKEND: LazyLock<Option<LlamaBackend>> = LazyLock::new(|| {
     LlamaBackend::init().ok()
 });
 
+/// The library, started; `None` where something else in this process has started it.
+pub fn backend() -> Option<&'static LlamaBackend> {
+    BACKEND.as_ref()
+}
+
 /// Reads a model and starts its engine. Reads files, so not for an async task.
 ///
 /// # Errors
@@ -116,12 +121,12 @@ pub fn load(id: BackendId, path: &Path, options: &Options) -> Result<Engine, Loa
     let isa = compiled::used()?;
     // llama.cpp trusts a file where it should not; what our reader takes is whole, at least.
     let file = File::open(path)?;
-    let backend = BACKEND.as_ref().ok_or_else(|| refused("start"))?;
+    let library = backend().ok_or_else(|| refused("start"))?;
     let mut params = LlamaModelParams::default();
     if let Some(layers) = options.gpu_layers {
         params = params.with_n_gpu_layers(layers);
     }
-    let mut model = LlamaModel::load_from_file(backend, path, &params).map_err(|_| refused("load the model"))?;
+    let mut model = LlamaModel::load_from_file(library, path, &params).map_err(|_| refused("load the model"))?;
     let adapter = options.adapter.as_ref().map(|path| adapter(&mut model, path)).transpose()?;
     let model = Arc::new(model);
 
@@ -153,7 +158,7 @@ pub fn load(id: BackendId, path: &Path, options: &Options) -> Result<Engine, Loa
     let (tell, told) = mpsc::channel();
     let engine = Engine::start(id, info, speech, move |worker| {
         // Model and context stay in this frame: the one borrows the other.
-        let made = make(backend, &model, &shape, threads, adapter);
+        let made = make(library, &model, &shape, threads, adapter);
         let (context, told) = match made {
             Ok(context) => (Some(context), Ok(())),
             Err(error) => (None, Err(error)),
@@ -176,14 +181,14 @@ pub fn load(id: BackendId, path: &Path, options: &Options) -> Result<Engine, Loa
 pub fn reads(path: &Path) -> Result<(), LoadError> {
     compiled::used()?;
     let file = File::open(path)?;
-    let backend = BACKEND.as_ref().ok_or_else(|| refused("start"))?;
+    let library = backend().ok_or_else(|| refused("start"))?;
     let facts = Facts::of(&file)?;
     if encodes_only(&facts) {
         return Err(LoadError::NoGenerator { architecture: facts.architecture });
     }
     let params = LlamaModelParams::default().with_vocab_only(true);
     let what = format!("read a model of architecture `{}` from it", facts.architecture);
-    LlamaModel::load_from_file(backend, path, &params).map(drop).map_err(|_| refused(what))
+    LlamaModel::load_from_file(library, path, &params).map(drop).map_err(|_| refused(what))
 }
 
 fn make<'m>(

@@ -49,7 +49,7 @@ fn deployment(deployment: &config::Deployment) -> Deployment {
     let (policies::Place::Local { engine: id } | policies::Place::Host(id) | policies::Place::Server(id)) =
         &facts.place;
     let place = match &deployment.target {
-        Target::Native { .. } => Place::Engine { engine: id.clone() },
+        Target::Engine { .. } => Place::Engine { engine: id.clone() },
         Target::Remote { host, base_url, key, name } => {
             let remote = Remote { endpoint: base_url.clone(), name: name.clone(), authenticated: key.is_some() };
             match host {
@@ -63,7 +63,7 @@ fn deployment(deployment: &config::Deployment) -> Deployment {
         },
     };
     // Weights that are part of the program change with it.
-    let built_in = matches!(&deployment.target, Target::Native { weights: Weights::BuiltIn, .. });
+    let built_in = matches!(&deployment.target, Target::Engine { weights: Weights::BuiltIn, .. });
     Deployment {
         id: facts.id.clone(),
         model: facts.model.clone(),

@@ -1,7 +1,8 @@
 //! `pointsman explain`: who would serve a request, candidate by candidate, by the same functions that serve it, and the
 //! least that would let a refused one serve.
 //!
-//! Only what a running gateway has measured is missing: every deployment counts as healthy, idle and not yet measured.
+//! Only what a running gateway has measured is missing: every deployment counts as healthy, idle and not yet measured, and a
+//! model that is loaded on demand as not loaded.
 
 use std::{
     io::Read,
@@ -26,9 +27,10 @@ use super::{
     wrapped::wrapped,
 };
 use crate::{
-    config::{Access, Config, source::reason},
+    config::{Access, Config, Deployment, Target, source::reason},
     facts,
     keys::Grant,
+    residency::estimate,
     route,
     settle::replay,
     wire::{self, ClientApi},
@@ -91,7 +93,7 @@ pub(super) fn run(args: &Explain) -> anyhow::Result<bool> {
     let asks_language = config.policies.asks_language(&config.catalog, &facts.model_asked, team);
     let asks_script = config.policies.asks_script(&config.catalog, &facts.model_asked, team);
     let deployments: Vec<_> = config.deployments.iter().map(|deployment| deployment.facts.clone()).collect();
-    let live = vec![Live::default(); deployments.len()];
+    let live: Vec<_> = config.deployments.iter().map(at_rest).collect();
     let snapshot =
         Snapshot { catalog: &config.catalog, policies: &config.policies, deployments: &deployments, live: &live };
     let plan = policies::plan(&facts, &snapshot);
@@ -119,6 +121,9 @@ pub(super) fn run(args: &Explain) -> anyhow::Result<bool> {
             },
             "plan": plan.report(&snapshot),
             "remedies": remedies,
+            "engines": engines(&config).into_iter().map(|(deployment, engine, because)| json!({
+                "deployment": deployment, "engine": engine, "because": because,
+            })).collect::<Vec<_>>(),
             "status": refusal.as_ref().map_or(200, |refusal| refusal.status.as_u16()),
         }))?;
     } else {
@@ -144,6 +149,13 @@ pub(super) fn run(args: &Explain) -> anyhow::Result<bool> {
             text.push_str(&then(entry, &config));
         }
         text.push_str(&plan.explain(&snapshot));
+        let engines = engines(&config);
+        if !engines.is_empty() {
+            text.push_str("\nengines that `auto` stands for\n");
+        }
+        for (deployment, engine, because) in engines {
+            text.push_str(&wrapped(&format!("  {deployment}: "), &format!("{engine}, as {because}")));
+        }
         let to_admit: Vec<_> = remedies.iter().filter(|remedy| !remedy.changes.is_empty()).collect();
         if !to_admit.is_empty() {
             text.push_str("\nto admit\n");
@@ -157,6 +169,27 @@ pub(super) fn run(args: &Explain) -> anyhow::Result<bool> {
         print(&text)?;
     }
     Ok(refusal.is_none())
+}
+
+/// The deployments whose engine was chosen for them, each with its engine and why it is that one.
+fn engines(config: &Config) -> Vec<(&str, &'static str, &str)> {
+    let chosen = config.deployments.iter().filter_map(|deployment| {
+        let Target::Engine { engine, .. } = &deployment.target else { return None };
+        Some((deployment.facts.id.as_str(), engine.name(), deployment.engine_because.as_deref()?))
+    });
+    chosen.collect()
+}
+
+/// A deployment of a gateway that has just started: what is loaded on demand is not loaded.
+fn at_rest(deployment: &Deployment) -> Live {
+    let on_demand = match &deployment.target {
+        Target::Engine { weights, asked, .. } if deployment.keep.on_demand => {
+            estimate::told(weights, asked.context_tokens).ok()
+        }
+        _ => None,
+    };
+    let starts_ms = on_demand.map_or(0, |told| estimate::loads_in(told.bytes).as_millis() as u32);
+    Live { starts_ms, ..Live::default() }
 }
 
 /// The facts of a request in a file.

@@ -219,6 +219,7 @@ async fn upkeep(gateway: Arc<Gateway>) {
     loop {
         every.tick().await;
         gateway.metrics.run_upkeep();
+        gateway.runtime().machine.tend();
         gateway.runtime().quotas.status().iter().for_each(observe::quota);
         observe::ledger_healthy(gateway.ledger.status().failure.is_none());
     }
@@ -266,11 +267,14 @@ fn started(
     let width = config.deployments.iter().map(|deployment| deployment.facts.id.len()).max().unwrap_or(0);
     for deployment in &config.deployments {
         let place = match &deployment.target {
-            Target::Native { weights: Weights::BuiltIn, .. } => "in this process, built in".to_owned(),
-            Target::Native { weights: Weights::File(path), .. } => format!("in this process, {}", path.display()),
+            Target::Engine { weights: Weights::BuiltIn, .. } => "in this process, built in".to_owned(),
+            Target::Engine { engine, weights: Weights::File(path), .. } => {
+                format!("in this process by {engine}, {}", path.display())
+            }
             Target::Remote { base_url, .. } => format!("at {base_url}"),
             Target::Fleet { replicas, .. } => format!("at {replicas}"),
         };
+        let place = if deployment.keep.on_demand { format!("{place}, loaded on demand") } else { place };
         let _ = writeln!(text, "    {:width$}  {} {place}", deployment.facts.id, deployment.facts.model);
     }
     if !config.not_live.is_empty() {

@@ -14,16 +14,21 @@ use super::{
     decode::Spanned,
     found::last_known,
     load::Reading,
+    local,
     raw::{RawDeployment, RawSpoken},
     report::{Problem, list, nearest},
     weights,
     yaml::{Node, Value},
 };
+use crate::engines::{self, measured::Measured};
 
 /// The catalog id of the model whose weights are part of the binary.
 pub(super) const DEMO_MODEL: &str = "pointsman-demo";
 /// Bits a weight of the demo model (Q8_0).
 pub(super) const DEMO_BITS: f32 = 8.5;
+
+/// The engine's name that leaves the choice to us.
+const AUTO: &str = "auto";
 
 /// The deployments that are in order. With `catalog_is_whole` false a model may be in a file that could not be read, so
 /// that it is unknown is not reported.
@@ -33,6 +38,7 @@ pub(super) fn check(
     tree: &Node,
     catalog: &Catalog,
     catalog_is_whole: bool,
+    measured: &Measured,
 ) -> Vec<Deployment> {
     let mut seen = HashSet::new();
     let mut deployments = Vec::new();
@@ -49,7 +55,7 @@ pub(super) fn check(
                 .hint("give each its own id");
             reading.note(problem, id.at.clone());
         }
-        let mut one = One { reading: &mut *reading, raw, at, node: node_at(tree, at), catalog };
+        let mut one = One { reading: &mut *reading, measured, raw, at, node: node_at(tree, at), catalog };
         let model = one.model(catalog_is_whole);
         let deployment = match one.place() {
             Some(Chosen::Host(id)) => one.at_host(id, model),
@@ -83,6 +89,7 @@ enum At {
 /// One deployment being checked.
 struct One<'a, 'r> {
     reading: &'a mut Reading<'r>,
+    measured: &'a Measured,
     raw: &'a RawDeployment,
     at: &'a Range<usize>,
     node: Option<&'a Node>,
@@ -174,6 +181,9 @@ impl<'a> One<'a, '_> {
                 ("path", raw.path.as_ref().map(|path| &path.at)),
                 ("adapter", raw.adapter.as_ref().map(|adapter| &adapter.at)),
                 ("replicas", raw.replicas.as_ref().map(|replicas| &replicas.at)),
+                ("load", raw.load.as_ref().map(|load| &load.at)),
+                ("pinned", raw.pinned.as_ref().map(|pinned| &pinned.at)),
+                ("gpu_layers", raw.gpu_layers.as_ref().map(|layers| &layers.at)),
             ],
         );
         let key = self.key();
@@ -230,7 +240,15 @@ impl<'a> One<'a, '_> {
 
     fn at_server(&mut self, id: &'a Spanned<String>, model: Option<&'a Model>) -> Option<Deployment> {
         let raw = self.raw;
-        self.refuse("a server", &[("path", raw.path.as_ref().map(|path| &path.at))]);
+        self.refuse(
+            "a server",
+            &[
+                ("path", raw.path.as_ref().map(|path| &path.at)),
+                ("load", raw.load.as_ref().map(|load| &load.at)),
+                ("pinned", raw.pinned.as_ref().map(|pinned| &pinned.at)),
+                ("gpu_layers", raw.gpu_layers.as_ref().map(|layers| &layers.at)),
+            ],
+        );
         let key = self.key();
         let base_url = self.base_url();
         let Some(server) = self.catalog.server(&id.value) else {
@@ -299,12 +317,6 @@ impl<'a> One<'a, '_> {
                 ("replicas", raw.replicas.as_ref().map(|replicas| &replicas.at)),
             ],
         );
-        if !matches!(name.value.as_str(), "native" | "auto") {
-            let problem = Problem::error("unknown-engine", format!("this build has no engine {}", name.shown()))
-                .hint("the engines are `native`, and `auto` for the best of this build");
-            self.note(problem, &name.at);
-            return None;
-        }
         let model = model?;
         let weights = match &raw.path {
             Some(path) => Weights::File(self.weights(path)?),
@@ -322,14 +334,68 @@ impl<'a> One<'a, '_> {
             (Weights::File(file), Some(path), Some(beside)) => Some(self.look(file, &beside, &path.at)?),
             _ => None,
         };
-        let mut deployment = self.deployment(model, Place::Local { engine: "native".to_owned() }, None);
+        let (engine, because) = self.engine(name, &weights)?;
+        let asked = self.of_engine(engine);
+        let mut deployment = self.deployment(model, Place::Local { engine: engine.name().to_owned() }, None);
+        deployment.engine_because = because;
         deployment.facts.weights = looked_at;
         if weights == Weights::BuiltIn {
             deployment.facts.quantization_bits = Some(DEMO_BITS);
         }
         local(&mut deployment, model);
-        deployment.target = Target::Native { weights, context_tokens: raw.context.as_ref().map(|tokens| tokens.value) };
+        deployment.target = Target::Engine { engine, weights, asked };
         Some(deployment)
+    }
+
+    /// The engine that is named; and where `auto` chose it, why.
+    fn engine(&mut self, name: &Spanned<String>, weights: &Weights) -> Option<(engines::Kind, Option<String>)> {
+        let named = engines::Kind::named(&name.value);
+        let built = || list(engines::Kind::built().map(engines::Kind::name));
+        let problem = match named {
+            Some(engine) if *weights == Weights::BuiltIn && engine != engines::Kind::Native => {
+                let message =
+                    format!("the weights that are built in are read by `native`, and {} reads files", name.shown());
+                Problem::error("missing-key", message).hint("write `engine: native`, or `path` with a file")
+            }
+            Some(engine) if engine.is_built() => return Some((engine, None)),
+            Some(engine) => Problem::error("unknown-engine", format!("this build has no engine {}", name.shown()))
+                .hint(format!("build it with `--features {engine}`; the engines of this build are {}", built())),
+            None if name.value == AUTO => match engines::choose(weights, self.measured) {
+                Ok(engines::Chosen { engine, why }) => return Some((engine, Some(why))),
+                Err(why) => {
+                    let lacking =
+                        engines::Kind::ALL.into_iter().filter(|kind| !kind.is_built()).map(engines::Kind::name);
+                    let lacking: Vec<_> = lacking.collect();
+                    let hint = match lacking.is_empty() {
+                        true => "a server of its own may read it: `server:` instead of `engine:`".to_owned(),
+                        false => format!("a build with {} may read it: `--features full`", list(lacking)),
+                    };
+                    Problem::error("unreadable-weights", format!("no engine of this build reads the file: {why}"))
+                        .hint(hint)
+                }
+            },
+            None => Problem::error("unknown-engine", format!("there is no engine {}", name.shown()))
+                .hint(format!("the engines of this build are {}; `auto` takes the best for the file", built())),
+        };
+        self.note(problem, &name.at);
+        None
+    }
+
+    /// What is asked of the engine.
+    fn of_engine(&mut self, engine: engines::Kind) -> engines::Asked {
+        let raw = self.raw;
+        let gpu_layers = raw.gpu_layers.as_ref().and_then(|written| {
+            if engine == engines::Kind::Native {
+                self.refuse("an engine that computes on processors", &[("gpu_layers", Some(&written.at))]);
+            }
+            let layers = u32::try_from(written.value).ok();
+            if layers.is_none() {
+                let problem = Problem::error("out-of-range", "`gpu_layers` is not a number of layers");
+                self.note(problem.hint("leave it out for as many as fit"), &written.at);
+            }
+            layers
+        });
+        engines::Asked { context_tokens: raw.context.as_ref().map(|tokens| tokens.value), gpu_layers }
     }
 
     /// The adapter that is written, if requests to such a server can name one and the catalog says what it adapts.
@@ -516,7 +582,7 @@ impl<'a> One<'a, '_> {
             }
         }
         // The place is filled in by who called; until then it is the demo model's.
-        let target = Target::Native { weights: Weights::BuiltIn, context_tokens: None };
+        let target = Target::demo();
         let max_concurrent = self.max_concurrent();
         let shared_cache = self.raw.shared_cache.as_ref().is_some_and(|shared| shared.value);
         let spoken = self.raw.speaks.iter().flat_map(|speaks| &speaks.value);
@@ -525,7 +591,8 @@ impl<'a> One<'a, '_> {
             RawSpoken::Responses => Api::Responses,
         });
         let speaks = speaks.collect();
-        Deployment { facts, target, max_concurrent, shared_cache, adapter: None, speaks }
+        let keep = local::keep(raw);
+        Deployment { facts, target, keep, engine_because: None, max_concurrent, shared_cache, adapter: None, speaks }
     }
 
     fn max_concurrent(&mut self) -> Option<u32> {

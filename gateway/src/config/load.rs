@@ -14,13 +14,16 @@ use sha2::{Digest, Sha256};
 use super::{
     Access, Config, Contexts, Environment, Overrides, Role, Teams, Text, Watched, contexts, declared,
     decode::{self, Spanned},
-    deployments, environment, fleet, found, ledger, limits, quotas,
+    deployments, environment, fleet, found, ledger, limits, local, quotas,
     raw::Raw,
     report::{Problem, Problems, nearest},
     source::Source,
     tokens, yaml,
 };
-use crate::keys::{Keys, Known, ScopedTo};
+use crate::{
+    engines::measured::Measured,
+    keys::{Keys, Known, ScopedTo},
+};
 
 /// Where clients are served unless the configuration says otherwise.
 pub(super) const LISTEN: &str = "127.0.0.1:8080";
@@ -195,7 +198,9 @@ impl<'a> Reading<'a> {
         };
 
         let (catalog, catalog_is_whole, mut texts) = self.catalog(&raw.catalog);
-        let mut deployments = deployments::check(&mut self, &raw.deployments, &tree, &catalog, catalog_is_whole);
+        let measured = Measured::of_folder(&data_dir);
+        let mut deployments =
+            deployments::check(&mut self, &raw.deployments, &tree, &catalog, catalog_is_whole, &measured);
         let mut not_live = Vec::new();
         if raw.discover {
             let found = found::hosts(&catalog, self.environment, self.problems);
@@ -211,6 +216,7 @@ impl<'a> Reading<'a> {
         let contexts = contexts::contexts(&mut self, &raw, &tree);
         let teams = contexts::teams(&mut self, &raw, &tree);
         let limits = limits::check(&mut self, &raw.limits);
+        let local = local::check(&mut self, &raw.local);
         let ledger = ledger::check(&mut self, raw.ledger.as_ref());
         let retry_budget = limits::retry_budget(&mut self, &raw.retry_budget);
         let facts = declared::check(&mut self, &raw);
@@ -245,6 +251,7 @@ impl<'a> Reading<'a> {
             data_dir,
             ledger: ledger?,
             limits: limits?,
+            local: local?,
             retry_budget: retry_budget?,
             deployments,
             not_live,

@@ -12,14 +12,17 @@ use policies::{Place, Report};
 
 use super::{
     Access, Config, Context, DeclaredFacts, Deployment, Environment, LedgerSettings, Limits, Overrides, RetryBudget,
-    Target, Text, Weights,
+    Target, Text,
     deployments::{DEMO_BITS, DEMO_MODEL, local},
     found,
     load::{ADMIN, DATA_DIR, LISTEN, compiled, default_policies, digest, finished, policy_digest},
     report::{Problem, Problems},
     source::Source,
 };
-use crate::keys::Grant;
+use crate::{
+    keys::Grant,
+    residency::{Keep, Settings},
+};
 
 /// The name of the one context there is.
 pub(super) const CONTEXT: &str = "default";
@@ -57,6 +60,7 @@ pub fn zero(overrides: &Overrides, environment: &Environment) -> Result<(Config,
         data_dir: overrides.data_dir.clone().unwrap_or_else(|| PathBuf::from(DATA_DIR)),
         ledger: LedgerSettings::default(),
         limits: Limits::default(),
+        local: Settings::default(),
         retry_budget: RetryBudget::default(),
         deployments,
         not_live: found.not_live,
@@ -86,9 +90,16 @@ fn demo(catalog: &Catalog) -> Option<Deployment> {
     let mut facts = policies::Deployment::new("demo", DEMO_MODEL, Place::Local { engine: "native".to_owned() });
     facts.quantization_bits = Some(DEMO_BITS);
     facts.context_tokens = model.context_tokens;
-    let target = Target::Native { weights: Weights::BuiltIn, context_tokens: None };
-    let mut deployment =
-        Deployment { facts, target, max_concurrent: None, shared_cache: false, adapter: None, speaks: Vec::new() };
+    let mut deployment = Deployment {
+        facts,
+        target: Target::demo(),
+        keep: Keep::default(),
+        engine_because: None,
+        max_concurrent: None,
+        shared_cache: false,
+        adapter: None,
+        speaks: Vec::new(),
+    };
     local(&mut deployment, model);
     Some(deployment)
 }

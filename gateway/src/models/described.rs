@@ -42,24 +42,34 @@ pub struct Described {
 pub fn described(paths: &[PathBuf]) -> Result<Described, String> {
     let files =
         paths.iter().map(|path| File::open(path).map_err(|error| chain(&error))).collect::<Result<Vec<_>, _>>()?;
-    let first = files.first().ok_or("there is no file")?;
-    let tensors = || files.iter().flat_map(File::tensors);
-    let bytes_of = |kind: TensorType| -> u64 {
-        tensors().filter(|tensor| tensor.kind == kind).map(|tensor| tensor.data.len() as u64).sum()
-    };
-    let largest = TensorType::ALL.iter().copied().max_by_key(|kind| bytes_of(*kind));
-    Ok(Described {
-        architecture: text(first, "general.architecture").unwrap_or_else(|| "not said".to_owned()),
-        quantization: largest.map_or("none", TensorType::name),
-        parameters: tensors().map(|tensor| tensor.len()).fold(0, u64::saturating_add),
-        weights: tensors().map(|tensor| tensor.data.len() as u64).sum(),
-        context: of_shape(first, "context_length"),
-        cache_per_token: cache_per_token(first),
-        license: text(first, "general.license"),
-    })
+    match files.is_empty() {
+        true => Err("there is no file".to_owned()),
+        false => Ok(Described::of(&files)),
+    }
 }
 
 impl Described {
+    /// What files that were opened say, parts in order; of none of them nothing is known.
+    pub fn of(files: &[File]) -> Self {
+        let first = files.first();
+        let tensors = || files.iter().flat_map(File::tensors);
+        let bytes_of = |kind: TensorType| -> u64 {
+            tensors().filter(|tensor| tensor.kind == kind).map(|tensor| tensor.data.len() as u64).sum()
+        };
+        let largest = TensorType::ALL.iter().copied().max_by_key(|kind| bytes_of(*kind));
+        Self {
+            architecture: first
+                .and_then(|first| text(first, "general.architecture"))
+                .unwrap_or_else(|| "not said".to_owned()),
+            quantization: largest.map_or("none", TensorType::name),
+            parameters: tensors().map(|tensor| tensor.len()).fold(0, u64::saturating_add),
+            weights: tensors().map(|tensor| tensor.data.len() as u64).sum(),
+            context: first.and_then(|first| of_shape(first, "context_length")),
+            cache_per_token: first.and_then(cache_per_token),
+            license: first.and_then(|first| text(first, "general.license")),
+        }
+    }
+
     /// Bytes of weights, and of keys and values for a sequence of so many tokens.
     pub fn memory(&self, context: u64) -> Option<u64> {
         self.cache_per_token?.checked_mul(context)?.checked_add(self.weights)

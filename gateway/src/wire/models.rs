@@ -24,6 +24,9 @@ pub struct Model {
     /// Licence tier, 1 to 5.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tier: Option<u8>,
+    /// Engine in this process that runs it, where it runs here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub engine: Option<&'static str>,
 }
 
 impl Model {
@@ -37,6 +40,7 @@ impl Model {
             max_model_len: None,
             license: None,
             tier: None,
+            engine: None,
         }
     }
 }

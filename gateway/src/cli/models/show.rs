@@ -6,6 +6,7 @@ use super::{Models, find};
 use crate::{
     cli::audit::document::{Cell, Document, Table},
     config::Config,
+    engines::Kind,
     models::{
         Held,
         described::described,

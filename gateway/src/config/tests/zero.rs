@@ -15,7 +15,7 @@ fn without_anything_the_demo_model_answers_on_loopback_and_every_host_says_what_
     assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
     let [demo] = config.deployments.as_slice() else { panic!("only the demo: {:?}", config.deployments) };
     assert_eq!((demo.facts.id.as_str(), demo.facts.model.as_str()), ("demo", "pointsman-demo"));
-    assert!(matches!(demo.target, Target::Native { weights: Weights::BuiltIn, .. }));
+    assert!(matches!(demo.target, Target::Engine { weights: Weights::BuiltIn, .. }));
     assert_eq!(config.not_live.len(), config.catalog.hosts().count());
     let groq = config.not_live.iter().find(|host| host.host == "groq").unwrap();
     assert_eq!(groq.why, "set GROQ_API_KEY");
@@ -87,7 +87,7 @@ fn a_host_goes_where_its_base_url_variable_says() {
     let addresses: Vec<_> = targets
         .filter_map(|target| match target {
             Target::Remote { base_url, .. } => Some(base_url.as_str()),
-            Target::Native { .. } | Target::Fleet { .. } => None,
+            Target::Engine { .. } | Target::Fleet { .. } => None,
         })
         .collect();
     assert!(!addresses.is_empty());

@@ -212,7 +212,11 @@ impl Expected {
         };
         let running = eight.running();
         let waits = eight.live(|live| live.queued as f32) / larger(running, f32x8::ONE);
-        time((first + rest) * (f32x8::ONE + waits + running * (1.0 / DOUBLING_RUNNING)))
+        let answers = time((first + rest) * (f32x8::ONE + waits + running * (1.0 / DOUBLING_RUNNING)));
+        // What has to be loaded first takes that long at the least, also where no answer was measured yet.
+        let starts = eight.live(|live| live.starts_ms as f32);
+        let least = starts.simd_gt(f32x8::ZERO).select(f32x8::ZERO, f32x8::splat(f32::NAN));
+        starts + or(answers, least)
     }
 }
 

@@ -1,0 +1,116 @@
+//! A model that is loaded and unloaded a thousand times leaves nothing behind, whichever engine it has, nor do ten thousand
+//! requests whose callers go. Tests of their own, since they look at the memory of their process, with the allocator of the
+//! binary; one at a time, as nextest gives each a process and `cargo test` the lock.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use backends::{Backend as _, BackendId, Load, Probe, Request};
+use futures_util::StreamExt as _;
+use gateway::{
+    config::Weights,
+    engines::{Asked, Kind},
+    residency::{Failure, Keep, Machine, Settings, State, blocking},
+    wire::{self, ClientApi},
+};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+const CYCLES: usize = 1_000;
+const GONE: usize = 10_000;
+/// Cycles until the allocator has what it keeps.
+const WARM: usize = 50;
+/// More than memory was seen to move between two cycles, and a fraction of what one engine takes.
+const NEAR: u64 = 4 << 20;
+
+/// Resident memory of this process, in bytes.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+}
+
+#[tokio::test]
+#[cfg_attr(not(target_os = "linux"), ignore = "looks at /proc")]
+async fn memory_is_where_it_was_after_a_thousand_loads_and_unloads() {
+    let _alone = ALONE.lock().await;
+    for engine in Kind::built() {
+        a_thousand_loads(engine).await;
+    }
+}
+
+fn weights() -> Weights {
+    Weights::File(PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../config/models/pointsman-demo.gguf")))
+}
+
+fn request(max_tokens: u32) -> Arc<Request> {
+    let message = r#"{"role": "user", "content": "hi"}"#;
+    let body = format!(r#"{{"model": "auto", "stream": true, "max_tokens": {max_tokens}, "messages": [{message}]}}"#);
+    Arc::new(wire::decode(ClientApi::Chat, "r", body.into()).unwrap().request)
+}
+
+#[tokio::test]
+#[cfg_attr(not(target_os = "linux"), ignore = "looks at /proc")]
+async fn memory_is_where_it_was_after_ten_thousand_callers_have_gone() {
+    let _alone = ALONE.lock().await;
+    for engine in Kind::built() {
+        let (backend, _) = engine.load(BackendId::new("demo"), &weights(), Asked::default()).unwrap();
+        let mut baseline = 0;
+        for round in 0..GONE {
+            let mut events = backend.generate(request(200)).await.unwrap();
+            // Some go at once, some once they have read a little.
+            for _ in 0..round % 3 {
+                events.next().await;
+            }
+            drop(events);
+            // Its queue is bounded, and a caller who has gone stays in it until the engine looks.
+            while backend.load(&Probe::default()).queued > 0 {
+                tokio::task::yield_now().await;
+            }
+            if round == GONE / 10 {
+                baseline = resident();
+            }
+        }
+        while backend.load(&Probe::default()) != Load::IDLE {
+            tokio::task::yield_now().await;
+        }
+        let now = resident();
+        println!("{engine}: resident after {} callers: {baseline}, after {GONE}: {now}", GONE / 10);
+        assert!(now < baseline + NEAR, "{engine}: {baseline} bytes after {} callers, {now} after {GONE}", GONE / 10);
+    }
+}
+
+async fn a_thousand_loads(engine: Kind) {
+    let settings = Settings { unload_after: Some(Duration::ZERO), ..Settings::default() };
+    let machine = Arc::new(Machine::new(settings, 1 << 30));
+    let loader = blocking(move |_| {
+        let loaded = engine.load(BackendId::new("demo"), &weights(), Asked::default());
+        loaded.map(|(backend, _)| backend).map_err(Failure)
+    });
+    let keep = Keep { on_demand: true, pinned: false };
+    let demo = machine.resident(BackendId::new("demo"), 32 << 20, keep, loader);
+    let request = request(1);
+    let mut baseline = 0;
+    for cycle in 0..CYCLES {
+        let mut events = demo.generate(Arc::clone(&request)).await.unwrap();
+        while let Some(event) = events.next().await {
+            event.unwrap();
+        }
+        drop(events);
+        machine.tend();
+        while demo.status().unwrap().state != State::Unloaded || machine.memory().1 > 0 {
+            tokio::task::yield_now().await;
+        }
+        if cycle == WARM {
+            baseline = resident();
+        }
+    }
+    let status = demo.status().unwrap();
+    assert_eq!((status.loads, status.unloads), (CYCLES as u64, CYCLES as u64));
+    let (now, threads) = (resident(), std::fs::read_dir("/proc/self/task").unwrap().count());
+    println!("{engine}: resident after {WARM} cycles: {baseline}, after {CYCLES}: {now}; {threads} threads");
+    assert!(now < baseline + NEAR, "{engine}: {baseline} bytes after {WARM} cycles, {now} after {CYCLES}");
+    assert!(threads < 16, "{threads} threads: those of engines end with them");
+}

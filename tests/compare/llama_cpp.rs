@@ -1,0 +1,185 @@
+//! Our engine on llama.cpp beside a bare loop over llama.cpp, as its own `llama-batched-bench` has one: tokens per second of
+//! several streams at once, and how long the first token of a prompt takes that begins as one before.
+//!
+//! `cargo run --release -p tests --features engines --example compare-llama-cpp -- [FILE.gguf] [STREAMS]`
+//!
+//! Without a file, or with `-`, it makes a llama-shaped model of 1.1 billion random Q4_K weights. Both sides run in one
+//! process, by turns, with the same build, threads and batch; the best of the rounds counts.
+
+#![forbid(unsafe_code)]
+
+use std::{
+    num::NonZeroU32,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use backends::{Api, Backend, BackendId, Event, Input, Payload, Prompt, Request, Sampling, Usage};
+use engine::{Engine, gguf::TensorType, testing::Llama};
+use futures_util::{StreamExt, future::join_all};
+use llama_cpp_2::{
+    context::params::LlamaContextParams,
+    llama_backend::LlamaBackend,
+    llama_batch::LlamaBatch,
+    model::{LlamaModel, params::LlamaModelParams},
+    token::LlamaToken,
+};
+
+const ROUNDS: usize = 3;
+const PROMPT: usize = 128;
+const ANSWER: usize = 64;
+const PREFIX: usize = 2_000;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = arguments.next().filter(|path| path != "-").map_or_else(|| billion(&folder), PathBuf::from);
+    let streams = arguments.next().map_or(16, |streams| streams.parse().expect("a number of streams"));
+    let threads = std::thread::available_parallelism().expect("a number of cores").get();
+    let engine = load(&path, streams, threads);
+    println!("{}", engine.info());
+
+    let backend = llama_cpp_engine::backend().expect("llama.cpp starts");
+    let model = LlamaModel::load_from_file(backend, &path, &LlamaModelParams::default()).expect("a model");
+    let (mut ours, mut theirs) = ((0.0f64, 0.0f64), (0.0f64, 0.0f64));
+    for round in 0..ROUNDS {
+        let found = together(&engine, streams, round).await;
+        ours = (ours.0.max(found.0), ours.1.max(found.1));
+        let found = bare(backend, &model, streams, threads);
+        theirs = (theirs.0.max(found.0), theirs.1.max(found.1));
+    }
+    println!("{streams} streams, prompts of {PROMPT} and answers of {ANSWER} tokens, tokens a second");
+    println!("  prompts  engine {:8.1}  bare loop {:8.1}  {:.3}x", ours.0, theirs.0, ours.0 / theirs.0);
+    println!("  answers  engine {:8.1}  bare loop {:8.1}  {:.3}x", ours.1, theirs.1, ours.1 / theirs.1);
+
+    let (mut cold, mut warm) = (Duration::MAX, Duration::MAX);
+    for round in 0..ROUNDS {
+        let shared = ids(PREFIX, 1_000 + round);
+        for (tail, best) in [(1, &mut cold), (2, &mut warm)] {
+            let prompt = [&shared[..], &ids(8, tail)].concat();
+            *best = (*best).min(answer(&engine, prompt, 2).await.first);
+        }
+    }
+    println!(
+        "first token behind {PREFIX} tokens: computed {:.0} ms, held from before {:.0} ms, {:.1} %",
+        cold.as_secs_f64() * 1e3,
+        warm.as_secs_f64() * 1e3,
+        warm.as_secs_f64() / cold.as_secs_f64() * 100.0
+    );
+}
+
+fn load(path: &Path, streams: usize, threads: usize) -> Engine {
+    let options = llama_cpp_engine::Options {
+        threads: Some(threads),
+        context: Some((PREFIX + 16).max(PROMPT + ANSWER)),
+        max_sequences: Some(streams),
+        ..Default::default()
+    };
+    llama_cpp_engine::load(BackendId::new("bench"), path, &options).expect("a model that llama.cpp reads")
+}
+
+/// Several sequences in one batch each step: tokens a second of prompts and of answers, as `llama-batched-bench` counts
+/// them.
+fn bare(backend: &LlamaBackend, model: &LlamaModel, sequences: usize, threads: usize) -> (f64, f64) {
+    let (prompt, answer) = (PROMPT, ANSWER);
+    let number = |number: usize| u32::try_from(number).expect("a small number");
+    let threads = i32::try_from(threads).expect("a number of threads");
+    let params = LlamaContextParams::default()
+        .with_n_ctx(NonZeroU32::new(number((prompt + answer) * sequences)))
+        .with_n_seq_max(number(sequences))
+        .with_n_batch(2_048)
+        .with_n_ubatch(512)
+        .with_n_threads(threads)
+        .with_n_threads_batch(threads);
+    let mut context = model.new_context(backend, params).expect("llama.cpp gives a context");
+    let mut batch = LlamaBatch::new(prompt.max(sequences), 1);
+    let id = |at: usize| LlamaToken(5 + i32::try_from(at % 200).expect("a token"));
+    let at = |number: usize| i32::try_from(number).expect("a small number");
+    let began = Instant::now();
+    for sequence in 0..sequences {
+        batch.clear();
+        for i in 0..prompt {
+            batch.add(id(i * 7 + sequence), at(i), &[at(sequence)], i + 1 == prompt).expect("room");
+        }
+        context.decode(&mut batch).expect("llama.cpp computes the batch");
+    }
+    context.synchronize();
+    let prompts = began.elapsed();
+    for i in prompt..prompt + answer {
+        batch.clear();
+        for sequence in 0..sequences {
+            batch.add(id(i * 7 + sequence), at(i), &[at(sequence)], true).expect("room");
+        }
+        context.decode(&mut batch).expect("llama.cpp computes the batch");
+        context.synchronize();
+    }
+    let answers = began.elapsed() - prompts;
+    let rate = |tokens: usize, time: Duration| tokens as f64 / time.as_secs_f64();
+    (rate(prompt * sequences, prompts), rate(answer * sequences, answers))
+}
+
+/// Tokens a second of prompts and of answers, of streams that begin together.
+async fn together(engine: &Engine, streams: usize, round: usize) -> (f64, f64) {
+    let began = Instant::now();
+    let answers = (0..streams).map(|stream| answer(engine, ids(PROMPT, stream + round * streams), ANSWER as u32));
+    let answers = join_all(answers).await;
+    let all = began.elapsed();
+    // Prompts are over when the last stream has its first token.
+    let prompts = answers.iter().map(|answer| answer.first).max().unwrap_or_default();
+    let written: u64 = answers.iter().map(|answer| answer.usage.completion_tokens - 1).sum();
+    ((streams * PROMPT) as f64 / prompts.as_secs_f64(), written as f64 / (all - prompts).as_secs_f64())
+}
+
+struct Answer {
+    first: Duration,
+    usage: Usage,
+}
+
+async fn answer(engine: &Engine, prompt: Vec<u32>, tokens: u32) -> Answer {
+    // Its end is never chosen.
+    let sampling = Sampling { temperature: 0.0, logit_bias: vec![(2, -100.0)], ..Sampling::default() };
+    let request = Request {
+        sampling,
+        max_tokens: Some(tokens),
+        stream: true,
+        logprobs: Some(0),
+        ..Request::new(
+            "bench",
+            Api::Completions,
+            Payload::new(r#"{"model":"bench"}"#.into()).expect("JSON"),
+            Input::Prompts(vec![Prompt::Tokens(prompt)]),
+        )
+    };
+    let began = Instant::now();
+    let mut events = engine.generate(Arc::new(request)).await.expect("a request in order");
+    let (mut first, mut usage) = (None, None);
+    while let Some(event) = events.next().await {
+        first.get_or_insert_with(|| began.elapsed());
+        if let Event::Usage(counts) = event.expect("an answer") {
+            usage = Some(counts);
+        }
+    }
+    Answer { first: first.expect("a token"), usage: usage.expect("a usage") }
+}
+
+fn ids(len: usize, seed: usize) -> Vec<u32> {
+    (0..len).map(|i| 5 + ((i * i * 31 + i * 17 + seed * 101) % 200) as u32).collect()
+}
+
+fn billion(folder: &tempfile::TempDir) -> PathBuf {
+    let llama = Llama {
+        kind: TensorType::Q4_K,
+        layers: 22,
+        width: 2_048,
+        heads: 32,
+        kv_heads: 4,
+        feed_forward: 5_632,
+        context: 2_048,
+        ..Llama::default()
+    };
+    let path = folder.path().join("random.gguf");
+    std::fs::write(&path, llama.build()).expect("a file");
+    path
+}
