@@ -245,10 +245,10 @@ impl Machine {
 
     /// A request wants a model.
     pub(super) fn ask(self: &Arc<Self>, key: Key) -> Result<Asked, BackendError> {
-        let mut asked = None;
-        self.change(|book, now| asked = Some(book.ask(self, key, now)));
-        // `change` calls what it is given once.
-        asked.unwrap_or(Err(BackendError::Overloaded { retry_after: None }))
+        let mut asked = Ok(None);
+        self.change(|book, now| asked = book.ask(self, key, now));
+        // It is told what has come of its wish.
+        asked?.ok_or_else(|| self.book().not_yet(key, Instant::now()))
     }
 
     /// A model is wanted, though by no request.
@@ -491,19 +491,20 @@ impl Book {
         }
     }
 
-    fn ask(&mut self, machine: &Arc<Machine>, key: Key, now: Instant) -> Result<Asked, BackendError> {
+    /// A seat or a place in the queue; none where the request is not to wait.
+    fn ask(&mut self, machine: &Arc<Machine>, key: Key, now: Instant) -> Result<Option<Asked>, BackendError> {
         let Settings { while_loading, waiting, load_within, .. } = self.settings;
         let gone = || BackendError::Internal { reason: "the model is not served any more".into() };
         match self.entries.get_mut(&key).ok_or_else(gone)? {
             Entry { phase: Phase::Loaded(loaded), .. } if !loaded.closed => {
-                return Ok(Asked::Seat(loaded.seat(machine, key)));
+                return Ok(Some(Asked::Seat(loaded.seat(machine, key))));
             }
             Entry { phase: Phase::Failed { until, .. }, .. } if now < *until => return Err(cannot_be_loaded()),
             _ => {}
         }
         self.want(key);
         if while_loading == WhileLoading::Refuse {
-            return Err(self.not_yet(key, now));
+            return Ok(None);
         }
         let retry_after = Some(self.retry_after(key, now));
         let entry = self.entries.get_mut(&key).ok_or_else(gone)?;
@@ -513,7 +514,7 @@ impl Book {
         entry.tickets += 1;
         let (caller, told) = oneshot::channel();
         entry.callers.insert(entry.tickets, caller);
-        Ok(Asked::Wait(Ticket { machine: Arc::clone(machine), key, number: entry.tickets, told, load_within }))
+        Ok(Some(Asked::Wait(Ticket { machine: Arc::clone(machine), key, number: entry.tickets, told, load_within })))
     }
 
     fn loaded(&mut self, machine: &Arc<Machine>, key: Key, loaded: Loaded, took: Duration, now: Instant) -> Vec<Job> {

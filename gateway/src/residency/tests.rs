@@ -392,7 +392,8 @@ async fn a_caller_that_is_not_to_wait_is_told_how_far_it_is_and_when_to_come_bac
     let bed = Bed::with(1, Settings { while_loading: WhileLoading::Refuse, ..Settings::default() });
     let (a, b) = (bed.on_demand("a"), bed.on_demand("b"));
     let told = |error: BackendError| (error.to_string(), error.retry_after().unwrap());
-    a.answer().await.unwrap_err();
+    let (text, after) = told(a.answer().await.unwrap_err());
+    assert_eq!((text.as_str(), after), ("its model is being loaded, 0 % done", secs(1)));
     sleep(secs(1)).await;
     a.model.progress.lock().unwrap().as_ref().unwrap().set(400);
     let (text, _) = told(a.answer().await.unwrap_err());

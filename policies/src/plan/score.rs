@@ -407,7 +407,7 @@ impl<'a> Asked<'a> {
             roomy: self.roomy(able),
             quality: factor(self.weights.quality, known.quality, usual.quality),
             cost: factor(self.weights.cost, known.cost, usual.cost),
-            latency: factor(self.weights.latency, known.latency, usual.latency),
+            latency: factor(self.weights.latency, known.latency, Known::usual_latency(known, usual)),
             throughput: factor(self.weights.throughput, known.throughput, usual.throughput),
             cached_prefix: factor(self.weights.cached_prefix, known.cached_prefix, 0.0),
             locality: factor(self.weights.locality, known.locality, 0.0),

@@ -93,7 +93,7 @@ fn a_size_or_duration_without_its_unit_is_told_what_is_expected() {
     one("local: {waiting: <<0>>}", "out-of-range", &["expected 1 to 100000"]);
     one("local: {load_within: <<5>>}", "wrong-value", &["5m"]);
     one("local: {while_loading: <<wait>>}", "unknown-value", &["queue", "refuse"]);
-    one("local: {<<unload>>: 5m}", "unknown-key", &["did you mean `unload_after`?"]);
+    one("local: {<<unload_afte>>: 5m}", "unknown-key", &["did you mean `unload_after`?"]);
     one("retry_budget: {share: <<-0.1>>}", "out-of-range", &["expected 0 to 10"]);
     one("retry_budget: {per_second: <<1000000>>}", "out-of-range", &["expected 0 to 100000"]);
 }
