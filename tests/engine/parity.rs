@@ -6,8 +6,8 @@
 use std::{collections::BTreeMap, future::Future, path::Path, sync::Arc, time::Duration};
 
 use backends::{
-    Api, Backend, BackendError, BackendId, Event, FinishReason, Form, Input, Load, Message, Part, Payload, Probe, Prompt,
-    Request, Sampling, Shape, TokenLogprob, Tool, ToolChoice, Tools, Usage,
+    Api, Backend, BackendError, BackendId, Event, FinishReason, Form, Input, Load, Message, Part, Payload, Probe,
+    Prompt, Request, Sampling, Shape, TokenLogprob, Tool, ToolChoice, Tools, Usage,
 };
 use engine::testing::{Llama, Vocabulary};
 use futures_util::{StreamExt, future::join_all};
@@ -135,10 +135,9 @@ async fn stop_sequences(it: &Pair, _: &Pair) -> Checked {
 }
 
 async fn logprobs(it: &Pair, native: &Pair) -> Checked {
-    for (engine, other, request) in [
-        (&it.demo, &native.demo, chat(QUESTIONS[1])),
-        (&it.random, &native.random, prompt("the model")),
-    ] {
+    for (engine, other, request) in
+        [(&it.demo, &native.demo, chat(QUESTIONS[1])), (&it.random, &native.random, prompt("the model"))]
+    {
         let request = Request { logprobs: Some(3), max_tokens: Some(12), ..request };
         near(&answer(engine, request.clone()).await?.logprobs, &answer(other, request).await?.logprobs)?;
     }
@@ -178,7 +177,11 @@ async fn seeds(it: &Pair, _: &Pair) -> Checked {
 
 async fn cancelling(it: &Pair, _: &Pair) -> Checked {
     for read in [0, 1, 3] {
-        let mut events = it.random.generate(Arc::new(Request { max_tokens: None, ..chat("Hello!") })).await.map_err(|e| e.to_string())?;
+        let mut events = it
+            .random
+            .generate(Arc::new(Request { max_tokens: None, ..chat("Hello!") }))
+            .await
+            .map_err(|e| e.to_string())?;
         for _ in 0..read {
             events.next().await;
         }
@@ -265,7 +268,8 @@ const CHECKS: [(&str, Check); 11] = [
 
 /// Where the table stands.
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
-const BEGINS: &str = "<!-- Made of the tests: UPDATE_TABLE=1 cargo test -p tests --features engines --test engine -->\n";
+const BEGINS: &str =
+    "<!-- Made of the tests: UPDATE_TABLE=1 cargo test -p tests --features engines --test engine -->\n";
 const ENDS: &str = "<!-- The end of what is made of the engines' tests -->";
 
 #[tokio::test]
@@ -277,7 +281,11 @@ async fn every_engine_keeps_what_the_table_says_of_it() {
     std::fs::write(&random, model.build()).expect("a file");
     let load = |load: fn(&Path) -> Engine| Pair { demo: load(&demo()), random: load(&random) };
     let native = load(ENGINES[0].1);
-    let mut table = format!("| | {} |\n|---|{}\n", ENGINES.map(|(name, _)| format!("`{name}`")).join(" | "), "---|".repeat(ENGINES.len()));
+    let mut table = format!(
+        "| | {} |\n|---|{}\n",
+        ENGINES.map(|(name, _)| format!("`{name}`")).join(" | "),
+        "---|".repeat(ENGINES.len())
+    );
     let pairs = ENGINES.map(|(name, its)| (name, load(its)));
     for (what, check) in CHECKS {
         let mut cells = Vec::new();

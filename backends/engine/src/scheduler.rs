@@ -1,7 +1,7 @@
 //! One thread that computes: takes requests in, works on several at once, sends their events out.
 //!
 //! Each turn of the loop takes a step of the model with the next token of every answer under way and a piece of
-//! the prompts that wait, so a long prompt delays others by one step at most ([`batch`]). A caller who is gone is
+//! the prompts that wait, so a long prompt delays others by one step at most ([`batch`]), and steps are kept short. A caller who is gone is
 //! noticed before each step, in every phase. A caller who reads slowly is left out of steps until there is
 //! room, and stops nobody else. An error in one choice fails its own request; if the model itself fails over
 //! and over, the engine says that it is not healthy and stops. What computes is behind [`Steps`].
@@ -91,12 +91,13 @@ impl Shared {
 
 impl Scheduler {
     /// Starts a thread that works for `slots` choices at once, which its model must be able to hold; `run` makes a model there and gives it to the worker. At most
-    /// `max_queued` choices wait for a slot.
+    /// `max_queued` choices wait for a slot. A step takes about `step` at most, as far as its prompts are concerned.
     pub(crate) fn start(
         name: &str,
         slots: usize,
         tokenizer: Arc<impl AsRef<Tokenizer> + Send + Sync + 'static>,
         max_queued: u32,
+        step: Option<Duration>,
         run: impl FnOnce(Worker) + Send + 'static,
     ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared { alive: true.into(), ..Shared::default() });
@@ -104,7 +105,7 @@ impl Scheduler {
         let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
             // However the thread ends, nobody waits for it in vain.
             let _last = Last(Arc::clone(&its));
-            run(Worker { slots, tokenizer, shared: its });
+            run(Worker { slots, step, tokenizer, shared: its });
         })?;
         *shared.worker.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread.thread().clone());
         Ok(Self { shared, since: SystemTime::now(), thread: Some(thread), max_queued, slots: slots as u32 })
@@ -195,6 +196,7 @@ impl Drop for Last {
 /// What the scheduler's thread does, once it has a model. Dropped without one, it ends the engine.
 pub struct Worker {
     slots: usize,
+    step: Option<Duration>,
     tokenizer: Arc<dyn AsRef<Tokenizer> + Send + Sync>,
     shared: Arc<Shared>,
 }
@@ -208,13 +210,15 @@ impl fmt::Debug for Worker {
 impl Worker {
     /// Serves requests with a model until the engine is dropped or the model fails over and over.
     pub fn work(self, model: impl Steps) {
-        Loop::new(model, self.slots, (*self.tokenizer).as_ref(), self.shared).run();
+        let pace = batch::Pace::new(self.step, model.most_prompt_tokens());
+        Loop::new(model, pace, self.slots, (*self.tokenizer).as_ref(), self.shared).run();
     }
 }
 
 /// The loop's own state.
 struct Loop<'a, M> {
     model: M,
+    pace: batch::Pace,
     tokenizer: &'a Tokenizer,
     shared: Arc<Shared>,
     requests: HashMap<u64, Open>,
@@ -226,10 +230,11 @@ struct Loop<'a, M> {
 }
 
 impl<'a, M: Steps> Loop<'a, M> {
-    fn new(model: M, slots: usize, tokenizer: &'a Tokenizer, shared: Arc<Shared>) -> Self {
+    fn new(model: M, pace: batch::Pace, slots: usize, tokenizer: &'a Tokenizer, shared: Arc<Shared>) -> Self {
         let free = (0..slots).rev().collect();
         Self {
             model,
+            pace,
             tokenizer,
             shared,
             requests: HashMap::new(),
@@ -247,8 +252,8 @@ impl<'a, M: Steps> Loop<'a, M> {
             self.close();
             self.admit();
             let requests = &self.requests;
-            let batch =
-                batch::choose(&self.running, |sequence| requests.get(&sequence.request).is_some_and(Open::has_room));
+            let ready = |sequence: &Sequence| requests.get(&sequence.request).is_some_and(Open::has_room);
+            let batch = batch::choose(&self.running, self.pace.budget(), ready);
             if batch.tokens.is_empty() {
                 // Whoever changes something wakes us, also if that was a moment ago.
                 thread::park();
@@ -310,6 +315,7 @@ impl<'a, M: Steps> Loop<'a, M> {
     }
 
     fn step(&mut self, batch: &batch::Batch) {
+        let began = Instant::now();
         // What a failed step leaves behind is in the slots of the requests that end with it.
         let model = AssertUnwindSafe(&mut self.model);
         let attempt = move || {
@@ -330,6 +336,7 @@ impl<'a, M: Steps> Loop<'a, M> {
             }
         };
         self.failures = 0;
+        self.pace.note(batch.tokens.len(), began.elapsed());
         let mut rows = rows.into_iter();
         let mut over = Vec::new();
         for &(index, share) in &batch.shares {

@@ -3,7 +3,7 @@
 //! Requests are turned into tokens on the caller's side (long ones on a blocking thread), then handed to the one thread
 //! that computes (`crate::scheduler`).
 
-use std::{fmt, io, sync::Arc};
+use std::{fmt, io, sync::Arc, time::Duration};
 
 use backends::{
     Backend, BackendError, BackendId, BoxFuture, EventStream, Input, Load, Probe, Prompt, Request, Tally, ToolChoice,
@@ -19,6 +19,9 @@ use crate::{
 
 /// Choices that wait for each slot before the engine says that it is at capacity.
 const QUEUED_PER_SLOT: usize = 16;
+/// How long a step of the model takes at most, as far as prompts are concerned: for so long a caller who is gone costs work,
+/// and an answer under way waits for its next token.
+const STEP: Duration = Duration::from_millis(50);
 /// Prompts beyond this many bytes are tokenized on a blocking thread.
 const INLINE_BYTES: usize = 16 << 10;
 
@@ -50,7 +53,7 @@ impl Engine {
         let speech = Arc::new(speech);
         let queued = (info.max_sequences * QUEUED_PER_SLOT) as u32;
         let name = format!("{} {id}", info.engine);
-        let scheduler = Scheduler::start(&name, info.max_sequences, Arc::clone(&speech), queued, run)?;
+        let scheduler = Scheduler::start(&name, info.max_sequences, Arc::clone(&speech), queued, Some(STEP), run)?;
         tracing::info!(backend = %id, engine = info.engine, model = %info, "engine ready");
         Ok(Self { id, info, speech, scheduler })
     }

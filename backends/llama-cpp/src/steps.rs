@@ -33,6 +33,10 @@ impl<'m> Context<'m> {
 }
 
 impl Steps for Context<'_> {
+    fn most_prompt_tokens(&self) -> usize {
+        MOST_TOKENS
+    }
+
     fn begin(&mut self, start: Start<'_>) -> Option<usize> {
         self.prefixes.begin(start, &mut Sequences(&mut self.context))
     }

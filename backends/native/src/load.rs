@@ -20,6 +20,9 @@ use crate::model::{Limits, Model, ModelError, Runner};
 const DEFAULT_CONTEXT: usize = 8_192;
 const DEFAULT_SEQUENCES: usize = 8;
 
+/// Prompt tokens of a step: more would use the machine little better and take more memory for scratch.
+const PROMPT_TOKENS: usize = 128;
+
 /// Where a model comes from.
 #[derive(Clone, Debug)]
 pub enum Source {
@@ -130,6 +133,10 @@ pub fn load(id: BackendId, source: Source, options: Options) -> Result<Engine, L
 }
 
 impl Steps for Runner {
+    fn most_prompt_tokens(&self) -> usize {
+        PROMPT_TOKENS
+    }
+
     fn step(&mut self, tokens: &[Token]) -> Result<Vec<&[f32]>, String> {
         let vocabulary = self.model().shape().vocabulary;
         Ok(Runner::step(self, tokens).chunks_exact(vocabulary).collect())

@@ -1,12 +1,50 @@
 //! Picks the tokens of the next step.
 //!
 //! Every answer under way gets its next token. What is left of the budget goes to prompts, in equal shares:
-//! a short one behind a long one starts at once, and none holds up the answers.
+//! a short one behind a long one starts at once, and none holds up the answers. The budget is what the model was seen to
+//! compute within the time that a step may take ([`Pace`]): for so long a caller who is gone is not noticed.
+
+use std::time::Duration;
 
 use super::{sequence::Sequence, steps::Token};
 
-/// Prompt tokens of a step. More would use the machine a little better and make the answers stutter.
-const PROMPT_TOKENS: usize = 128;
+/// Prompt tokens of the first step, before anything was measured.
+const FIRST: usize = 128;
+/// Fewer would leave most of the machine idle: weights are read once a step, whatever it computes.
+const LEAST: usize = 32;
+
+/// How many prompt tokens go into a step.
+#[derive(Debug)]
+pub(super) struct Pace {
+    /// How long a step may take; the most tokens whatever it takes, without.
+    step: Option<Duration>,
+    /// The most that the model takes.
+    most: usize,
+    /// A decayed mean of the seconds that a token took.
+    token: Option<f64>,
+}
+
+impl Pace {
+    pub(super) fn new(step: Option<Duration>, most: usize) -> Self {
+        Self { step, most, token: None }
+    }
+
+    /// Prompt tokens of the next step.
+    pub(super) fn budget(&self) -> usize {
+        let Some(step) = self.step else { return self.most };
+        let tokens = self.token.map_or(FIRST, |token| (step.as_secs_f64() / token) as usize);
+        tokens.clamp(LEAST.min(self.most), self.most)
+    }
+
+    /// A step of so many tokens has taken so long.
+    pub(super) fn note(&mut self, tokens: usize, took: Duration) {
+        // With few tokens it is the weights that take the time.
+        if tokens >= LEAST {
+            let token = (took.as_secs_f64() / tokens as f64).max(1e-9);
+            self.token = Some(self.token.map_or(token, |mean| mean + (token - mean) / 4.0));
+        }
+    }
+}
 
 /// The tokens of a step, and whose they are, in the same order.
 #[derive(Debug, Default)]
@@ -24,8 +62,8 @@ pub(super) struct Share {
     pub(super) rows: usize,
 }
 
-/// The next step for those that are `ready`.
-pub(super) fn choose(running: &[Sequence], ready: impl Fn(&Sequence) -> bool) -> Batch {
+/// The next step for those that are `ready`, with at most `budget` prompt tokens.
+pub(super) fn choose(running: &[Sequence], mut budget: usize, ready: impl Fn(&Sequence) -> bool) -> Batch {
     let mut batch = Batch::default();
     let mut prompts = Vec::new();
     for (index, sequence) in running.iter().enumerate().filter(|(_, sequence)| ready(sequence)) {
@@ -37,7 +75,6 @@ pub(super) fn choose(running: &[Sequence], ready: impl Fn(&Sequence) -> bool) ->
     }
     // The shortest first: what they leave of their shares goes to the longer ones.
     prompts.sort_by_key(|&index| running[index].prompt_left());
-    let mut budget = PROMPT_TOKENS;
     for (before, &index) in prompts.iter().enumerate() {
         let share = budget.div_ceil(prompts.len() - before).min(running[index].prompt_left());
         if share > 0 {
@@ -54,5 +91,31 @@ impl Batch {
         sequence.tokens(count, &mut self.tokens);
         let rows = self.tokens[from..].iter().filter(|token| token.logits).count();
         self.shares.push((index, Share { tokens: count, rows }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_has_the_tokens_that_were_seen_to_fit_its_time_within_bounds() {
+        let mut pace = Pace::new(Some(Duration::from_millis(50)), 512);
+        assert_eq!(pace.budget(), FIRST);
+        pace.note(128, Duration::from_millis(128));
+        assert_eq!(pace.budget(), 50);
+        // Few tokens tell nothing.
+        pace.note(1, Duration::from_secs(1));
+        assert_eq!(pace.budget(), 50);
+        for _ in 0..50 {
+            pace.note(50, Duration::from_secs(1));
+        }
+        assert_eq!(pace.budget(), LEAST);
+        for _ in 0..100 {
+            pace.note(64, Duration::ZERO);
+        }
+        assert_eq!(pace.budget(), 512);
+        assert_eq!(Pace::new(None, 128).budget(), 128);
+        assert_eq!(Pace::new(Some(Duration::ZERO), 8).budget(), 8);
     }
 }

@@ -30,6 +30,9 @@ pub struct Start<'a> {
 
 /// An engine's side of the scheduler, on the scheduler's thread.
 pub trait Steps {
+    /// The most prompt tokens of a step that it makes good use of.
+    fn most_prompt_tokens(&self) -> usize;
+
     /// Gives a slot to a sequence: how many of its first tokens the slot holds from before, fewer than its prompt has. `None`
     /// while there is no room for it; with nothing else under way there always is.
     fn begin(&mut self, start: Start<'_>) -> Option<usize> {

@@ -43,6 +43,10 @@ struct Toy {
 }
 
 impl Steps for Toy {
+    fn most_prompt_tokens(&self) -> usize {
+        128
+    }
+
     fn step(&mut self, tokens: &[Token]) -> Result<Vec<&[f32]>, String> {
         let _ = self.began.send(tokens.to_vec());
         let order = self.orders.recv().unwrap_or(Order::Go);
@@ -104,7 +108,7 @@ impl Rig {
             orders,
         };
         let scheduler =
-            Scheduler::start("toy", slots, Arc::clone(&words), max_queued, |worker| worker.work(toy)).unwrap();
+            Scheduler::start("toy", slots, Arc::clone(&words), max_queued, None, |worker| worker.work(toy)).unwrap();
         Self { orders: order, scheduler, words, began: begins }
     }
 
@@ -345,6 +349,63 @@ fn rig_choice(words: &Words, prompt: &str) -> Choice {
         salt: None,
         kept: Default::default(),
     }
+}
+
+/// A model that has the first tokens of every prompt from before, and room for one sequence, whatever its slots.
+struct Holder {
+    held: usize,
+    busy: bool,
+    ended: Arc<AtomicU32>,
+    logits: Vec<f32>,
+}
+
+impl Steps for Holder {
+    fn most_prompt_tokens(&self) -> usize {
+        128
+    }
+
+    fn begin(&mut self, start: Start<'_>) -> Option<usize> {
+        if self.busy {
+            return None;
+        }
+        self.busy = true;
+        assert_eq!(start.most, start.prompt.len() + 3);
+        Some(if start.anew || start.salt.is_some() { 0 } else { self.held })
+    }
+
+    fn step(&mut self, tokens: &[Token]) -> Result<Vec<&[f32]>, String> {
+        let rows = tokens.iter().filter(|token| token.logits).count();
+        Ok(vec![&self.logits; rows])
+    }
+
+    fn end(&mut self, _: usize) {
+        self.busy = false;
+        self.ended.fetch_add(1, SeqCst);
+    }
+}
+
+#[tokio::test]
+async fn what_a_slot_holds_is_not_computed_again_and_is_counted_and_who_finds_no_room_waits() {
+    let rig = Rig::new(1, 1);
+    let ended = Arc::new(AtomicU32::new(0));
+    let holder = Holder { held: 2, busy: false, ended: Arc::clone(&ended), logits: vec![0.0; rig.words.0.len()] };
+    let words = Arc::clone(&rig.words);
+    let scheduler = Scheduler::start("holder", 4, words, 10, None, |worker| worker.work(holder)).unwrap();
+    let salted = Choice { salt: Some("a".into()), ..rig.choice("abcd", 3) };
+    let choices = [rig.choice("abcd", 3), rig.choice("xyz", 3), salted, rig.choice("hello", 3)];
+    let streams: Vec<_> = choices.into_iter().map(|choice| scheduler.submit(vec![choice]).unwrap()).collect();
+    let mut cached = Vec::new();
+    for stream in streams {
+        let events = collect(stream).await;
+        cached.push(
+            events
+                .iter()
+                .find_map(|event| if let Event::Usage(usage) = event { Some(usage.cached_tokens) } else { None }),
+        );
+    }
+    assert_eq!(cached, [Some(2), Some(2), Some(0), Some(2)]);
+    drop(scheduler);
+    assert_eq!(ended.load(SeqCst), 4);
 }
 
 #[tokio::test]

@@ -18,6 +18,10 @@ struct Script {
 }
 
 impl Steps for Script {
+    fn most_prompt_tokens(&self) -> usize {
+        128
+    }
+
     fn step(&mut self, tokens: &[Token]) -> Result<Vec<&[f32]>, String> {
         self.logits.clear();
         for token in tokens.iter().filter(|token| token.logits) {
@@ -54,7 +58,7 @@ async fn answer(written: &str, kept: impl FnOnce(&Tokenizer) -> Kept) -> (Came, 
     let choice = Choice { max_tokens: 200, logprobs: Some(0), kept: kept(&words.0), ..rig_choice(&words, "x") };
     let choice = Choice { sampling: Arc::new(Sampling { temperature: 0.0, ..Sampling::default() }), ..choice };
     let script = Script { tokens, end, vocabulary: words.0.len(), logits: Vec::new() };
-    let scheduler = Scheduler::start("script", 1, words, 1, |worker| worker.work(script)).unwrap();
+    let scheduler = Scheduler::start("script", 1, words, 1, None, |worker| worker.work(script)).unwrap();
     let (mut came, mut finish) = (Came::default(), None);
     for event in collect(scheduler.submit(vec![choice]).unwrap()).await {
         match event {
