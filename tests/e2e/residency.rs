@@ -131,3 +131,37 @@ fn models_that_have_to_be_in_memory_together_and_do_not_fit_are_refused_with_the
     let said = builder(", load: demand", "{memory: 1MiB}").refused();
     assert!(said.contains("takes about") && said.contains("`local.memory` is 1.0 MiB"), "{said}");
 }
+
+#[tokio::test]
+async fn a_file_that_was_replaced_by_one_under_a_stricter_licence_is_not_loaded() {
+    let demo =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("config/models/pointsman-demo.gguf");
+    let weights = std::fs::read(demo).unwrap();
+    let builder = pointsman().config(
+        "deployments: [{id: mine, model: qwen3-0.6b, engine: native, path: model.gguf, load: demand}]\n\
+         contexts: {office: {use: internal, exposure: internal}}\nteams: {all: {contexts: [office]}}\nkeys: keys.yaml\n",
+    );
+    let file = builder.folder().join("model.gguf");
+    std::fs::write(&file, &weights).unwrap();
+    let key = builder.key("all", "office");
+    let mut gateway = builder.start();
+    gateway.with_key(&key);
+    let find = |bytes: &[u8], text: &str| bytes.windows(text.len()).position(|at| at == text.as_bytes()).unwrap();
+    let mut stricter = weights.clone();
+    let key = find(&weights, "general.license");
+    let value = key + find(&weights[key..], "apache-2.0");
+    stricter[value..value + 10].copy_from_slice(b"apple-amlr");
+    std::fs::write(&file, stricter).unwrap();
+    let (status, answer) = gateway.chat("qwen3-0.6b", "hi").await;
+    assert_eq!(status, 502, "{answer}");
+    let said = answer["error"]["message"].as_str().unwrap();
+    assert!(
+        said.ends_with("its model could not be loaded)"),
+        "what a file is called is not the caller's business: {said}"
+    );
+    let (_, ready) = gateway.send(tests::client().get(format!("{}/ready", gateway.admin))).await;
+    let of = &ready["local"]["models"]["mine"];
+    assert_eq!(of["state"], "failed", "{ready}");
+    assert!(of["error"].as_str().unwrap().contains("the licence is `apple-amlr` (tier 4)"), "{ready}");
+    assert!(gateway.log().contains("a model cannot be loaded"), "{}", gateway.log());
+}
