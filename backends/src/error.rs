@@ -14,6 +14,14 @@ pub enum BackendError {
         /// When to come back, if it said so.
         retry_after: Option<Duration>,
     },
+    /// Its model is not in memory yet.
+    #[error("its model is {}", loading(*percent))]
+    Loading {
+        /// How much of the loading is done, in percent; `None` while it waits for room.
+        percent: Option<u8>,
+        /// When to come back.
+        retry_after: Option<Duration>,
+    },
     /// The prompt does not fit.
     #[error("the prompt has {got} tokens and the context window holds {limit}")]
     PromptTooLong {
@@ -128,7 +136,7 @@ impl BackendError {
     /// The failure class.
     pub fn class(&self) -> Class {
         match self {
-            Self::Overloaded { .. } => Class::TooManyRequests,
+            Self::Overloaded { .. } | Self::Loading { .. } => Class::TooManyRequests,
             Self::PromptTooLong { .. } => Class::ContextTooLong,
             Self::Unsupported { .. } => Class::Caller,
             Self::Connect(_) | Self::Timeout { phase: Phase::Connect } => Class::Connect,
@@ -170,6 +178,7 @@ impl BackendError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Overloaded { .. } => "backend.overloaded",
+            Self::Loading { .. } => "backend.loading",
             Self::PromptTooLong { .. } => "context_length_exceeded",
             Self::Unsupported { .. } => "backend.unsupported",
             Self::Connect(_) => "backend.connect",
@@ -191,9 +200,19 @@ impl BackendError {
     /// When to come back, if the backend said so.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Overloaded { retry_after } | Self::Status { retry_after, .. } => *retry_after,
+            Self::Overloaded { retry_after } | Self::Loading { retry_after, .. } | Self::Status { retry_after, .. } => {
+                *retry_after
+            }
             _ => None,
         }
+    }
+}
+
+/// How far the loading of a model is.
+fn loading(percent: Option<u8>) -> String {
+    match percent {
+        Some(percent) => format!("being loaded, {percent} % done"),
+        None => "to be loaded, and waits for room in memory".to_owned(),
     }
 }
 

@@ -57,6 +57,16 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// What this backend knows now, without waiting: health, queue, cached prefix.
     fn load(&self, probe: &Probe<'_>) -> Load;
 
+    /// Waits until it can take a request, where that may take longer than any request should: its model has to be loaded
+    /// first. The request then goes to what comes back, which stays ready for it until it is dropped. `None` where there is
+    /// never anything to wait for. [`Backend::generate`] waits as well, for whoever did not ask.
+    ///
+    /// # Errors
+    /// It will not be ready, or not in time; nothing has been sent to it then.
+    fn ready(&self) -> Option<BoxFuture<'_, Result<Arc<dyn Backend>, BackendError>>> {
+        None
+    }
+
     /// Takes a request and answers with the stream of its events.
     ///
     /// # Errors

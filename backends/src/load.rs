@@ -30,6 +30,9 @@ pub struct Load {
     pub throttled_for: Option<Duration>,
     /// What is left of the tightest of its limits, 0 to 1, by its own word.
     pub quota_left: Option<f32>,
+    /// How long it takes until it can begin, where that is not at once: its model has to be loaded first. It is healthy all
+    /// the same.
+    pub starts_in: Option<Duration>,
 }
 
 impl Load {
@@ -42,5 +45,6 @@ impl Load {
         cache_used: None,
         throttled_for: None,
         quota_left: None,
+        starts_in: None,
     };
 }

@@ -289,6 +289,7 @@ impl Backend for Remote {
             cache_used: probed.cache_used(),
             throttled_for: quota.closed,
             quota_left: quota.left,
+            starts_in: None,
         }
     }
 
