@@ -485,6 +485,8 @@ pub struct Live {
     pub quota_left: f32,
     /// How full its cache of keys and values is, 0 to 1; 0 where it says nothing of it.
     pub cache_used: f32,
+    /// How long it takes until it can begin, in milliseconds: its model has to be loaded first. 0 where it can begin now.
+    pub starts_ms: u32,
 }
 
 /// How long something takes, in milliseconds, over recent requests.
@@ -521,6 +523,7 @@ impl Live {
         full: false,
         quota_left: 1.0,
         cache_used: 0.0,
+        starts_ms: 0,
     };
 }
 

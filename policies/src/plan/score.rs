@@ -69,8 +69,11 @@ pub struct Score {
     pub expected_usd: Option<f32>,
     /// How long the whole answer is expected to take, in milliseconds: time to the first token, less where more of the
     /// prompt is cached than usual, and time per further token
-    /// of an answer of the route's usual length, longer by those that wait and run there, and by failing attempts.
+    /// of an answer of the route's usual length, longer by those that wait and run there, by failing attempts, and by
+    /// `starts_ms`.
     pub expected_ms: Option<f32>,
+    /// How long it takes until it can begin, in milliseconds, as its model has to be loaded first; else 0.
+    pub starts_ms: u32,
     /// It was put first to hear of it again: its score alone did not put it there.
     pub explored: bool,
 }
@@ -118,6 +121,9 @@ impl Candidate {
         }
         if !score.roomy {
             add("little-room", "prompt and whole answer may not fit".to_owned());
+        }
+        if score.starts_ms > 0 {
+            add("loads-first", format!("its model is loaded first, in about {:.1} s", score.starts_ms as f32 / 1e3));
         }
         if score.explored {
             add("explored", "tried anew, as nothing was heard of it lately".to_owned());
@@ -354,6 +360,7 @@ impl<'a> Asked<'a> {
                         expected_usd: Some(usd[lane]).filter(|usd| !usd.is_nan()),
                         expected_ms: Some(ms[lane]).filter(|ms| !ms.is_nan()),
                         explored: explored == Some(key.at()),
+                        starts_ms: self.live(able).starts_ms,
                         ..self.score(able, &known.lane(lane), &usual, spread[lane])
                     },
                 });
@@ -400,7 +407,7 @@ impl<'a> Asked<'a> {
             roomy: self.roomy(able),
             quality: factor(self.weights.quality, known.quality, usual.quality),
             cost: factor(self.weights.cost, known.cost, usual.cost),
-            latency: factor(self.weights.latency, known.latency, usual.latency),
+            latency: factor(self.weights.latency, known.latency, Known::usual_latency(known, usual)),
             throughput: factor(self.weights.throughput, known.throughput, usual.throughput),
             cached_prefix: factor(self.weights.cached_prefix, known.cached_prefix, 0.0),
             locality: factor(self.weights.locality, known.locality, 0.0),
@@ -408,6 +415,7 @@ impl<'a> Asked<'a> {
             load: known.load,
             expected_usd: None,
             expected_ms: None,
+            starts_ms: 0,
             explored: false,
         }
     }
@@ -434,7 +442,11 @@ impl<'a> Asked<'a> {
         let eight = |keys: &[Key]| self.eight(keys, |key| fits.able(*key));
         let to_beat = total(&eight(&[first]), false)[0];
         let mut rivals: Vec<Key> = keys.iter().copied().filter(|key| key.group() == first.group()).collect();
-        rivals.retain(|key| *key != first && !self.live(fits.able(*key)).fresh);
+        // Nobody waits for a model to be loaded so that others may learn from it.
+        rivals.retain(|key| {
+            let live = self.live(fits.able(*key));
+            *key != first && !live.fresh && live.starts_ms == 0
+        });
         let at_best = rivals.chunks(TOGETHER).flat_map(|rivals| rivals.iter().zip(total(&eight(rivals), true)));
         let worthy: Vec<usize> = at_best.filter(|(_, total)| *total > to_beat).map(|(rival, _)| rival.at()).collect();
         let chosen = *worthy.get((self.draw as u32 as usize).checked_rem(worthy.len())?)?;

@@ -126,6 +126,35 @@ fn the_last_tenth_of_a_quota_or_of_a_cache_costs_as_much_of_the_score_as_is_gone
 }
 
 #[test]
+fn a_model_that_has_to_be_loaded_first_takes_that_much_longer_and_the_report_says_so() {
+    let mut world = alike(2);
+    *world.live("d0") = Live { starts_ms: 3_000, ..measured(200.0, 10.0) };
+    *world.live("d1") = measured(900.0, 20.0);
+    let ask = Facts { answer_tokens: Some(101.0), ..asks("auto") };
+    let plan = world.plan(&ask);
+    let of = |id| plan.candidates.iter().find(|candidate| candidate.deployment == id).unwrap().made_of;
+    assert_eq!((of(0).expected_ms, of(1).expected_ms), (Some(4_200.0), Some(2_900.0)));
+    assert_eq!(world.order(&ask), ["d1", "d0"], "though it answers sooner once it is there");
+    let explained = plan.explain(&world.snapshot());
+    assert!(explained.contains("its model is loaded first, in about 3.0 s"), "{explained}");
+    // Where nothing was measured: the usual time, after that of loading.
+    *world.live("d0") = Live { starts_ms: 4_000, ..Live::UNMEASURED };
+    *world.live("d1") = Live::UNMEASURED;
+    let unmeasured = world.plan(&ask);
+    let latency = |id| unmeasured.candidates.iter().find(|one| one.deployment == id).unwrap().made_of.latency;
+    assert_eq!((latency(0).value, latency(1).value), (1.0 / 3.0, 0.5));
+    assert!(!latency(0).known && world.order(&ask) == ["d1", "d0"]);
+}
+
+#[test]
+fn nobody_is_tried_anew_whose_model_would_have_to_be_loaded_for_it() {
+    let mut world = alike(2);
+    *world.live("d0") = measured(100.0, 5.0);
+    *world.live("d1") = Live { fresh: false, starts_ms: 1, ..measured(900.0, 30.0) };
+    assert_eq!(firsts(&world, 5_000)[1], 0);
+}
+
+#[test]
 fn a_backend_that_fails_fast_comes_after_a_slow_one_that_works() {
     let mut world = alike(2);
     *world.live("d0") = Live { error_rate: 0.6, ..measured(20.0, 1.0) };

@@ -57,6 +57,12 @@ impl Eight<'_> {
         self.live(|live| live.running as f32)
     }
 
+    /// How long each takes until it can begin, in milliseconds.
+    #[inline(always)]
+    fn starts(&self) -> f32x8 {
+        self.live(|live| live.starts_ms as f32)
+    }
+
     /// The share of attempts that succeed.
     #[inline(always)]
     fn good(&self) -> f32x8 {
@@ -120,6 +126,8 @@ pub(super) struct Known<T = f32x8> {
     pub(super) throughput: T,
     pub(super) cached_prefix: T,
     pub(super) locality: T,
+    /// What the latency would be if the answer took no time once it can begin.
+    pub(super) start: T,
     pub(super) load: T,
 }
 
@@ -149,6 +157,7 @@ impl Expected {
             throughput: if weights.throughput > 0.0 { eight.throughput() } else { none },
             cached_prefix: if weights.cached_prefix > 0.0 { self.cached_prefix(eight) } else { none },
             locality: eight.able(|able| f32::from(u8::from(able.local))),
+            start: if weights.latency > 0.0 { self.start(eight) } else { f32x8::ONE },
             // Errors are squared, so that a backend which fails fast attracts nothing.
             load: good * good * (half_queue / (half_queue + queued)) * eight.room(),
         }
@@ -165,6 +174,12 @@ impl Expected {
     #[inline(always)]
     fn latency(&self, eight: &Eight<'_>) -> f32x8 {
         factor(eight.some() * HALF_LATENCY_MS, self.once_ms(eight))
+    }
+
+    /// The time until it can begin, as a factor: 1 is at once.
+    #[inline(always)]
+    fn start(&self, eight: &Eight<'_>) -> f32x8 {
+        factor(eight.some() * HALF_LATENCY_MS, eight.starts())
     }
 
     /// The share of the prompt that is known to be cached.
@@ -212,7 +227,7 @@ impl Expected {
         };
         let running = eight.running();
         let waits = eight.live(|live| live.queued as f32) / larger(running, f32x8::ONE);
-        time((first + rest) * (f32x8::ONE + waits + running * (1.0 / DOUBLING_RUNNING)))
+        time((first + rest) * (f32x8::ONE + waits + running * (1.0 / DOUBLING_RUNNING))) + eight.starts()
     }
 }
 
@@ -227,8 +242,14 @@ impl Known {
             throughput: of(self.throughput),
             cached_prefix: of(self.cached_prefix),
             locality: of(self.locality),
+            start: of(self.start),
             load: of(self.load),
         }
+    }
+
+    /// What an unknown latency counts as, for one of them.
+    pub(super) fn usual_latency(known: &Known<f32>, usual: &Known<f32>) -> f32 {
+        after(f32x8::splat(known.start), f32x8::splat(f32::NAN), usual.latency).to_array()[0]
     }
 
     /// The same with what is usual for those that are not known.
@@ -238,7 +259,7 @@ impl Known {
         Self {
             quality: or(self.quality, usual.quality),
             cost: or(self.cost, usual.cost),
-            latency: or(self.latency, usual.latency),
+            latency: after(self.start, self.latency, usual.latency),
             throughput: or(self.throughput, usual.throughput),
             ..*self
         }
@@ -295,7 +316,7 @@ impl Means {
     pub(super) fn usual(&self) -> Known<f32> {
         let (quality, cost, latency) = (self.quality.usual(), self.cost.usual(), self.latency.usual());
         let throughput = self.throughput.usual();
-        Known { quality, cost, latency, throughput, cached_prefix: 0.0, locality: 0.0, load: 1.0 }
+        Known { quality, cost, latency, throughput, cached_prefix: 0.0, locality: 0.0, start: 1.0, load: 1.0 }
     }
 }
 
@@ -323,6 +344,13 @@ fn weighed(weight: f32, factor: f32x8) -> f32x8 {
 #[inline(always)]
 fn or(value: f32x8, usual: f32x8) -> f32x8 {
     value.is_nan().select(usual, value)
+}
+
+/// A latency; where it is not known, the usual one after the time until it can begin. A factor is `half / (half + time)`, so
+/// that of two times together is one over the sum of one over each, less one.
+#[inline(always)]
+fn after(start: f32x8, latency: f32x8, usual: f32) -> f32x8 {
+    or(latency, f32x8::ONE / (f32x8::ONE / start + f32x8::splat(1.0 / usual - 1.0)))
 }
 
 /// A factor: one half where what is expected is `half`, and 1 where it is nothing.
