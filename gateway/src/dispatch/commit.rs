@@ -1,4 +1,7 @@
 //! One attempt, up to its first content: the deadlines of its phases, and what is held back until it commits.
+//!
+//! A backend whose model has to be loaded first is waited for before the deadlines begin: they are about answers, and how long
+//! a request waits for a model is the backend's own to say.
 
 use std::{sync::Arc, time::Duration};
 
@@ -32,6 +35,20 @@ pub(super) async fn commit(
     request: &Arc<Request>,
     mut attempt: Attempt,
 ) -> Committing {
+    let ready = match place.backend.ready() {
+        None => None,
+        Some(ready) => match ready.await {
+            Ok(backend) => {
+                attempt.begins_now();
+                Some(backend)
+            }
+            Err(error) => {
+                attempt.failed(&error);
+                return (Err(error), None);
+            }
+        },
+    };
+    let backend = ready.as_ref().unwrap_or(&place.backend);
     let deadline = attempt.started() + deadlines.total;
     // An answer that is not streamed has its headers when it is done, so only the total counts there.
     let (headers_by, first_by) = if request.stream {
@@ -41,7 +58,7 @@ pub(super) async fn commit(
     };
     let late = |phase| if request.stream { phase } else { Phase::Total };
     let result = async {
-        let sent = remote::connect_within(deadlines.connect, place.backend.generate(Arc::clone(request)));
+        let sent = remote::connect_within(deadlines.connect, backend.generate(Arc::clone(request)));
         let mut rest = timeout_at(headers_by.min(deadline), sent)
             .await
             .map_err(|_| BackendError::Timeout { phase: late(Phase::Headers) })??;

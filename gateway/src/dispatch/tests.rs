@@ -233,3 +233,42 @@ async fn one_that_says_it_has_too_many_is_given_fewer_and_the_others_take_the_re
     let (first, _) = bed.run().await;
     assert_eq!(first, Some(0), "it is well, and takes what it bears");
 }
+
+/// A backend whose model has to be loaded first, which takes so long.
+#[derive(Debug)]
+struct Loads(Arc<Played>, Duration);
+
+impl Backend for Loads {
+    fn id(&self) -> &BackendId {
+        self.0.id()
+    }
+
+    fn load(&self, probe: &Probe<'_>) -> Load {
+        self.0.load(probe)
+    }
+
+    fn ready(&self) -> Option<BoxFuture<'_, Result<Arc<dyn Backend>, BackendError>>> {
+        Some(Box::pin(async {
+            sleep(self.1).await;
+            Ok(Arc::clone(&self.0) as Arc<dyn Backend>)
+        }))
+    }
+
+    fn generate(&self, _: Arc<Request>) -> BoxFuture<'_, Result<EventStream, BackendError>> {
+        Box::pin(async { Err(BackendError::Internal { reason: "it is not ready".into() }) })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_that_is_loaded_first_has_its_deadlines_from_then_on_and_is_not_taken_for_slow() {
+    let mut bed = Bed::new("{deadlines: {headers: 1s, first_token: 1s, total: 2s}}", [&[(300, None)], &[]]);
+    bed.places[0].backend = Arc::new(Loads(Arc::clone(&bed.backends[0]), Duration::from_secs(60)));
+    let mut tried = Vec::new();
+    let Bed { plan, places, request, retries, .. } = &bed;
+    let work = Work { plan, places, request, size: Size::of(10), retries };
+    let committed = dispatch(work, reserve(plan, places, work.size), &mut tried).await.ok().expect("it answers");
+    assert_eq!((committed.candidate, committed.first_token), (0, Duration::from_millis(300)));
+    assert_eq!(tried[0].ms, 60_300, "the record tells all of it");
+    committed.attempt.succeeded(Usage::default(), true);
+    assert_eq!(places[0].stats.ttft(work.size).map(|ttft| ttft.mean < 400.0), Some(true));
+}

@@ -203,6 +203,11 @@ impl ApiError {
         }
         let tries = if tried == 1 { "1 attempt".to_owned() } else { format!("{tried} attempts") };
         let mut api = match error.class() {
+            // Nothing is wrong with it, and no limit of the caller's was met.
+            _ if matches!(error, BackendError::Loading { .. }) => {
+                Self::unavailable(error.code(), format!("model `{model}` cannot answer yet: {error}"))
+                    .hint("come back after `retry-after`, when it is likely to be loaded")
+            }
             // The host's own words say more.
             Class::ContextTooLong if matches!(error, BackendError::Status { .. }) => Self::caller(error),
             Class::ContextTooLong => Self {
@@ -407,6 +412,17 @@ mod tests {
         let body = Bytes::from_static(br#"{"error":{"message":"bad tool","code":400}}"#);
         let api = ApiError::exhausted(&BackendError::Status { status: 400, body, retry_after: None }, "m", 1);
         assert_eq!((&*api.code, api.message.as_str()), ("backend.refused", "bad tool"));
+    }
+
+    #[test]
+    fn a_model_that_is_being_loaded_is_told_as_such_with_how_far_it_is_and_when_to_come_back() {
+        let error = BackendError::Loading { percent: Some(40), retry_after: Some(Duration::from_millis(2_500)) };
+        let api = ApiError::exhausted(&error, "m", 1);
+        assert_eq!((api.status.as_u16(), &*api.code), (503, "backend.loading"));
+        assert_eq!(api.message, "model `m` cannot answer yet: its model is being loaded, 40 % done");
+        let response = api.response(ClientApi::Chat, "r");
+        assert_eq!(response.headers()["retry-after"], "3");
+        assert_eq!(response.headers()["x-should-retry"], "true");
     }
 
     #[test]

@@ -61,6 +61,11 @@ impl Attempt {
         self.started
     }
 
+    /// The backend is ready for it only now: what it waited for says nothing of how fast it answers.
+    pub fn begins_now(&mut self) {
+        self.started = Instant::now();
+    }
+
     /// The first content is here; the time to it if this is the first call.
     pub fn first_token(&mut self) -> Option<Duration> {
         if self.first.is_some() {
