@@ -32,6 +32,15 @@ pub fn ready(gateway: &Gateway, names: bool) -> Response<Body> {
     });
     if names {
         body["deployments"] = deployments.into();
+        let local: serde_json::Map<_, _> = runtime
+            .deployed
+            .iter()
+            .filter_map(|deployed| Some((deployed.facts.id.clone(), json!(deployed.resident.as_ref()?.status()?))))
+            .collect();
+        if !local.is_empty() {
+            let (memory, resident) = runtime.machine.memory();
+            body["local"] = json!({"memory_bytes": memory, "resident_bytes": resident, "models": local});
+        }
     }
     let mut response = json_response(body.to_string().into());
     if !ok {

@@ -19,6 +19,7 @@ mod hidden;
 mod ledger;
 mod limits;
 mod load;
+mod local;
 mod quotas;
 mod raw;
 pub(crate) mod report;
@@ -60,6 +61,7 @@ pub use self::{
 use crate::{
     dispatch::RetryBudget,
     keys::{Endpoint, Grant, Keys},
+    residency::{Keep, Settings},
 };
 
 /// A whole configuration, checked: a listener may be bound and an engine started on the strength of it.
@@ -79,6 +81,8 @@ pub struct Config {
     pub limits: Limits,
     /// How many attempts beyond the first all requests together may send.
     pub retry_budget: RetryBudget,
+    /// How models of this process share its memory.
+    pub local: Settings,
     /// Every place a model can run, in the order in which policies see them.
     pub deployments: Vec<Deployment>,
     /// Hosts that are known but not used, and what would make them live.
@@ -179,6 +183,8 @@ pub struct Deployment {
     pub facts: policies::Deployment,
     /// Where it runs.
     pub target: Target,
+    /// How its model is kept, where it runs in this process.
+    pub keep: Keep,
     /// The most requests that are sent there at a time, where the file says so.
     pub max_concurrent: Option<u32>,
     /// Whether prompts of different teams share the server's cache of prefixes.

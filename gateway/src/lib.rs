@@ -21,7 +21,7 @@
 //! [`anchors`] who else holds on to it, [`retention`] how long it keeps records, [`subjects`] who stands behind the pseudonyms
 //! in them, [`tally`] what engines and servers have counted themselves, [`evidence`] which pages are looked at that show duties
 //! met, behind the [`guard`] of what may be fetched from, [`index`] where records can be asked in SQL, [`models`] where model
-//! files are kept that were pulled.
+//! files are kept that were pulled, [`residency`] which models of this process are in memory.
 //!
 //! # What holds always
 //!
@@ -58,6 +58,7 @@ pub mod observe;
 pub mod openapi;
 pub mod postgres;
 pub mod quota;
+pub mod residency;
 pub mod respond;
 pub mod retention;
 pub mod route;

@@ -33,6 +33,10 @@ const UNANCHORED: &str = "pointsman_ledger_unanchored_records";
 const EVIDENCE: &str = "pointsman_evidence_looks_total";
 const EVIDENCE_LOST: &str = "pointsman_evidence_lost";
 const UNINDEXED: &str = "pointsman_ledger_unindexed_records";
+const RESIDENT: &str = "pointsman_model_resident_bytes";
+const LOADS: &str = "pointsman_model_loads_total";
+const LOADING: &str = "pointsman_model_load_duration_seconds";
+const UNLOADS: &str = "pointsman_model_unloads_total";
 const BUDGET: &str = "pointsman_budget_usd";
 const SPENT: &str = "pointsman_spent_usd";
 
@@ -67,6 +71,10 @@ pub fn install_metrics() -> Result<PrometheusHandle, metrics_exporter_prometheus
     describe_gauge!(remote::EJECTED, "Those of them that keep failing and are left out for a while");
     describe_counter!(remote::DISCOVERY_FAILURES, "Looks for the replicas of a deployment that came to nothing");
     describe_counter!(AGAIN, "Requests that got the answer that another one was given before");
+    describe_gauge!(RESIDENT, "Memory that the model of a deployment takes in this process, as estimated");
+    describe_counter!(LOADS, "Times that a model was loaded into this process, by result");
+    describe_histogram!(LOADING, "Time that loading it took");
+    describe_counter!(UNLOADS, "Times that it was unloaded, by reason: room, idle, memory, died or removed");
     describe_gauge!(BUDGET, "What may be spent in the current period, by quota, whose it is, and period");
     describe_gauge!(SPENT, "What was spent of it, requests that run included");
     describe_gauge!(FLEET_STORE, "1 while a store that the gateways share can be asked, else 0");
@@ -203,6 +211,23 @@ pub fn reloaded(ok: bool) {
 /// A request got the answer of another.
 pub fn answered_again() {
     counter!(AGAIN).increment(1);
+}
+
+/// A model takes so much of the memory of this process.
+pub fn resident(deployment: &str, bytes: u64) {
+    metrics::gauge!(RESIDENT, "deployment" => deployment.to_owned()).set(bytes as f64);
+}
+
+/// A model was loaded, or could not be, in this time.
+pub fn loaded(deployment: &str, ok: bool, took: std::time::Duration) {
+    let result = if ok { "ok" } else { "failed" };
+    counter!(LOADS, "deployment" => deployment.to_owned(), "result" => result).increment(1);
+    histogram!(LOADING, "deployment" => deployment.to_owned()).record(took.as_secs_f64());
+}
+
+/// A model was unloaded.
+pub fn unloaded(deployment: &str, why: &'static str) {
+    counter!(UNLOADS, "deployment" => deployment.to_owned(), "reason" => why).increment(1);
 }
 
 /// What was spent of the budgets of a quota.

@@ -5,6 +5,7 @@
 //! did not change are carried over: a policy edit loads no model again.
 
 mod crowds;
+mod local;
 
 use std::{
     io::{self, Read},
@@ -38,6 +39,7 @@ use crate::{
     keys::{Grant, KeysFile},
     observe::{self, Series},
     quota::Quotas,
+    residency::{Machine, Resident, estimate},
     respond::error::ApiError,
     route::{caps::Caps, waiting::Waiting},
     settle,
@@ -50,7 +52,7 @@ use crate::{
 use self::crowds::Crowds;
 
 /// The weights of the demo model.
-const DEMO: &[u8] = include_bytes!("../../config/models/pointsman-demo.gguf");
+pub(crate) const DEMO: &[u8] = include_bytes!("../../config/models/pointsman-demo.gguf");
 
 /// The process: what is shared by all requests and outlives reloads.
 #[derive(Debug)]
@@ -111,6 +113,8 @@ pub struct Deployed {
     pub id_header: HeaderValue,
     /// Its model as a response header.
     pub model_header: HeaderValue,
+    /// Its model in this process, where it runs there.
+    pub resident: Option<Arc<Resident>>,
     target: Target,
     shared_cache: bool,
     adapter: Option<String>,
@@ -150,6 +154,8 @@ pub struct Runtime {
     pub names_sessions: bool,
     /// Answers that callers may go on from.
     pub kept: Arc<kept::Store>,
+    /// The memory that models of this process share.
+    pub machine: Arc<Machine>,
     /// Those of all statistics.
     epoch: Epoch,
     vacancy: Arc<Vacancy>,
@@ -168,6 +174,12 @@ pub enum StartError {
         /// What failed.
         reason: String,
     },
+    /// Models do not fit into the memory that they may take.
+    #[error(
+        "{0}; load some on demand (`load: demand`), give them a shorter `context`, or let them have more \
+         (`local: {{memory: ...}}`)"
+    )]
+    Memory(String),
     /// It is not known what was spent.
     #[error(
         "`budgets.json` in the data folder, which says what was spent of the budgets, cannot be read ({0}); put it right, or \
@@ -191,6 +203,7 @@ impl Deployed {
             series: Series::new(id, model),
             id_header: HeaderValue::from_static("d"),
             model_header: HeaderValue::from_static("m"),
+            resident: None,
             target: Target::Native { weights: Weights::BuiltIn, context_tokens: None },
             shared_cache: false,
             adapter: None,
@@ -212,8 +225,13 @@ impl Runtime {
         }
         let epoch = previous.map_or_else(Epoch::start, |previous| previous.epoch);
         let vacancy = previous.map_or_else(Arc::default, |previous| Arc::clone(&previous.vacancy));
+        let budget = local::budget(&config.local);
+        local::fits(&config, budget)?;
+        let machine = previous.map(|previous| Arc::clone(&previous.machine));
+        let machine = machine.unwrap_or_else(|| Arc::new(Machine::new(config.local, budget)));
         let mut deployed = Vec::with_capacity(config.deployments.len());
         let mut places = Vec::with_capacity(config.deployments.len());
+        let mut carried_on = Vec::new();
         for deployment in &config.deployments {
             let before = previous.and_then(|previous| {
                 let at = previous.deployed.iter().position(|old| old.facts.id == deployment.facts.id)?;
@@ -226,16 +244,20 @@ impl Runtime {
                     && old.facts.weights == deployment.facts.weights;
                 // An engine that died is started anew. A place elsewhere is asked how it is all the time, and is told by that.
                 let died = || place.local && !place.backend.load(&Probe::default()).healthy;
-                (same && !died()).then(|| place.clone())
+                (same && !died()).then(|| (place.clone(), old.resident.clone(), at))
             });
-            let place = match before {
-                Some(place) => place,
-                None => Place {
-                    backend: backend(deployment, &config, client)?,
-                    stats: Arc::new(Stats::new(epoch, Arc::clone(&vacancy))),
-                    site: site(deployment),
-                    local: matches!(deployment.target, Target::Native { .. }),
-                },
+            let (place, resident) = match before {
+                Some((place, resident, at)) => {
+                    let before = previous.map(|previous| previous.config.deployments[at].keep);
+                    carried_on.extend(resident.clone().map(|resident| (resident, deployment.keep, before)));
+                    (place, resident)
+                }
+                None => {
+                    let (backend, resident) = backend(deployment, &config, client, &machine)?;
+                    let stats = Arc::new(Stats::new(epoch, Arc::clone(&vacancy)));
+                    let local = resident.is_some();
+                    (Place { backend, stats, site: site(deployment), local }, resident)
+                }
             };
             place.stats.set_most(deployment.max_concurrent);
             places.push(place);
@@ -245,6 +267,7 @@ impl Runtime {
                 id_header: header(&deployment.facts.id),
                 model_header: header(&deployment.facts.model),
                 facts: deployment.facts.clone(),
+                resident,
                 target: deployment.target.clone(),
                 shared_cache: deployment.shared_cache,
                 adapter: deployment.adapter.clone(),
@@ -288,6 +311,14 @@ impl Runtime {
         let names_sessions = config.deployments.iter().any(|deployment| names_sessions(deployment, &config.catalog));
         let tokens = Tokens::new(&config.issuers, client, previous.map(|previous| &previous.tokens));
         let lengths = Lengths::new(routes, previous.map(|previous| &previous.lengths));
+        // Nothing fails from here on: what was refused leaves the memory of before as it was.
+        machine.set(config.local, budget);
+        for (resident, now, before) in carried_on {
+            resident.set_pinned(now.pinned);
+            if !now.on_demand && before.is_some_and(|before| before.on_demand) {
+                resident.want();
+            }
+        }
         Ok(Self {
             config,
             deployed,
@@ -304,6 +335,7 @@ impl Runtime {
             prefixes,
             names_sessions,
             kept,
+            machine,
             epoch,
             vacancy,
             crowds,
@@ -422,30 +454,25 @@ fn site(deployment: &config::Deployment) -> Arc<str> {
     }
 }
 
-/// Starts a deployment: loads its weights, or makes a client for it.
+/// A backend, and what it is in this process if it runs there.
+type Started = (Arc<dyn Backend>, Option<Arc<Resident>>);
+
+/// Starts a deployment: loads its weights or sees to it that they can be loaded, or makes a client for it.
 fn backend(
     deployment: &config::Deployment,
     config: &Config,
     client: &remote::Client,
-) -> Result<Arc<dyn Backend>, StartError> {
+    machine: &Arc<Machine>,
+) -> Result<Started, StartError> {
     let id = BackendId::new(deployment.facts.id.as_str());
     let failed = |error: &(dyn std::error::Error + 'static)| StartError::Deployment {
         deployment: deployment.facts.id.clone(),
         reason: chain(error),
     };
     match &deployment.target {
-        Target::Native { weights, context_tokens } => {
-            let source = match weights {
-                Weights::BuiltIn => native::Source::Builtin(DEMO),
-                Weights::File(path) => native::Source::File(path.clone()),
-            };
-            let options = native::Options {
-                context: context_tokens.and_then(|tokens| usize::try_from(tokens).ok()),
-                ..Default::default()
-            };
-            let engine = native::Engine::load(id, source, options).map_err(|error| failed(&error))?;
-            says_what_it_is(engine.info(), weights, deployment, &config.catalog)?;
-            Ok(Arc::new(engine))
+        Target::Native { .. } => {
+            let resident = local::resident(deployment, config, machine)?;
+            Ok((Arc::clone(&resident) as Arc<dyn Backend>, Some(resident)))
         }
         Target::Remote { host, base_url, key, name } => {
             let catalog = &config.catalog;
@@ -455,7 +482,8 @@ fn backend(
                 }
                 None => at_server(deployment, catalog, base_url, name, key.clone()),
             };
-            remote::backend(id, target.speaking(&deployment.speaks), client).map_err(|error| failed(&error))
+            let backend = remote::backend(id, target.speaking(&deployment.speaks), client);
+            Ok((backend.map_err(|error| failed(&error))?, None))
         }
         Target::Fleet { replicas, key, name } => {
             let (deployment, catalog) = (deployment.clone(), Arc::clone(&config.catalog));
@@ -464,9 +492,32 @@ fn backend(
                 at_server(&deployment, &catalog, base_url, &name, key.clone()).speaking(&deployment.speaks)
             };
             let fleet = remote::Fleet::new(id, replicas, target, client).map_err(|error| failed(&error))?;
-            Ok(Arc::new(fleet))
+            Ok((Arc::new(fleet), None))
         }
     }
+}
+
+/// Loads the model of a deployment that runs in this process.
+fn engine(deployment: &config::Deployment) -> Result<Arc<dyn Backend>, StartError> {
+    let failed = |error: &(dyn std::error::Error + 'static)| StartError::Deployment {
+        deployment: deployment.facts.id.clone(),
+        reason: chain(error),
+    };
+    let Target::Native { weights, context_tokens } = &deployment.target else {
+        return Err(failed(&io::Error::other("it does not run in this process")));
+    };
+    let source = match weights {
+        Weights::BuiltIn => native::Source::Builtin(DEMO),
+        Weights::File(path) => native::Source::File(path.clone()),
+    };
+    let options = native::Options {
+        context: context_tokens.and_then(|tokens| usize::try_from(tokens).ok()),
+        max_sequences: Some(estimate::SEQUENCES),
+        ..Default::default()
+    };
+    let id = BackendId::new(deployment.facts.id.as_str());
+    let engine = native::Engine::load(id, source, options).map_err(|error| failed(&error))?;
+    Ok(Arc::new(engine))
 }
 
 /// A model at an address of the company's own.
@@ -493,7 +544,7 @@ fn at_server(
 /// Compares what a file of weights, and the model card beside it, say of their licence with the catalog. Weights under a
 /// stricter licence than the model that they are served as would be served against it.
 fn says_what_it_is(
-    info: &native::Info,
+    (license, bases): (Option<&str>, &[String]),
     weights: &Weights,
     deployment: &config::Deployment,
     catalog: &catalog::Catalog,
@@ -505,7 +556,7 @@ fn says_what_it_is(
         Weights::BuiltIn => None,
         Weights::File(file) => card_beside(file).map_err(failed)?,
     };
-    let of_file = catalog::Declaration { by: "the file", license: info.license.as_deref(), bases: &info.base_models };
+    let of_file = catalog::Declaration { by: "the file", license, bases };
     let of_card = card.as_ref().map(|card| catalog::Declaration {
         by: "the card beside the file",
         license: card.license.as_deref(),

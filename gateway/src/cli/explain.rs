@@ -1,7 +1,8 @@
 //! `pointsman explain`: who would serve a request, candidate by candidate, by the same functions that serve it, and the
 //! least that would let a refused one serve.
 //!
-//! Only what a running gateway has measured is missing: every deployment counts as healthy, idle and not yet measured.
+//! Only what a running gateway has measured is missing: every deployment counts as healthy, idle and not yet measured, and a
+//! model that is loaded on demand as not loaded.
 
 use std::{
     io::Read,
@@ -26,9 +27,10 @@ use super::{
     wrapped::wrapped,
 };
 use crate::{
-    config::{Access, Config, source::reason},
+    config::{Access, Config, Deployment, Target, source::reason},
     facts,
     keys::Grant,
+    residency::estimate,
     route,
     settle::replay,
     wire::{self, ClientApi},
@@ -91,7 +93,7 @@ pub(super) fn run(args: &Explain) -> anyhow::Result<bool> {
     let asks_language = config.policies.asks_language(&config.catalog, &facts.model_asked, team);
     let asks_script = config.policies.asks_script(&config.catalog, &facts.model_asked, team);
     let deployments: Vec<_> = config.deployments.iter().map(|deployment| deployment.facts.clone()).collect();
-    let live = vec![Live::default(); deployments.len()];
+    let live: Vec<_> = config.deployments.iter().map(at_rest).collect();
     let snapshot =
         Snapshot { catalog: &config.catalog, policies: &config.policies, deployments: &deployments, live: &live };
     let plan = policies::plan(&facts, &snapshot);
@@ -157,6 +159,18 @@ pub(super) fn run(args: &Explain) -> anyhow::Result<bool> {
         print(&text)?;
     }
     Ok(refusal.is_none())
+}
+
+/// A deployment of a gateway that has just started: what is loaded on demand is not loaded.
+fn at_rest(deployment: &Deployment) -> Live {
+    let on_demand = match &deployment.target {
+        Target::Native { weights, context_tokens } if deployment.keep.on_demand => {
+            estimate::told(weights, *context_tokens).ok()
+        }
+        _ => None,
+    };
+    let starts_ms = on_demand.map_or(0, |told| estimate::loads_in(told.bytes).as_millis() as u32);
+    Live { starts_ms, ..Live::default() }
 }
 
 /// The facts of a request in a file.

@@ -219,6 +219,7 @@ async fn upkeep(gateway: Arc<Gateway>) {
     loop {
         every.tick().await;
         gateway.metrics.run_upkeep();
+        gateway.runtime().machine.tend();
         gateway.runtime().quotas.status().iter().for_each(observe::quota);
         observe::ledger_healthy(gateway.ledger.status().failure.is_none());
     }
@@ -271,6 +272,7 @@ fn started(
             Target::Remote { base_url, .. } => format!("at {base_url}"),
             Target::Fleet { replicas, .. } => format!("at {replicas}"),
         };
+        let place = if deployment.keep.on_demand { format!("{place}, loaded on demand") } else { place };
         let _ = writeln!(text, "    {:width$}  {} {place}", deployment.facts.id, deployment.facts.model);
     }
     if !config.not_live.is_empty() {

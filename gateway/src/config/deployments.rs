@@ -14,6 +14,7 @@ use super::{
     decode::Spanned,
     found::last_known,
     load::Reading,
+    local,
     raw::{RawDeployment, RawSpoken},
     report::{Problem, list, nearest},
     weights,
@@ -174,6 +175,8 @@ impl<'a> One<'a, '_> {
                 ("path", raw.path.as_ref().map(|path| &path.at)),
                 ("adapter", raw.adapter.as_ref().map(|adapter| &adapter.at)),
                 ("replicas", raw.replicas.as_ref().map(|replicas| &replicas.at)),
+                ("load", raw.load.as_ref().map(|load| &load.at)),
+                ("pinned", raw.pinned.as_ref().map(|pinned| &pinned.at)),
             ],
         );
         let key = self.key();
@@ -230,7 +233,14 @@ impl<'a> One<'a, '_> {
 
     fn at_server(&mut self, id: &'a Spanned<String>, model: Option<&'a Model>) -> Option<Deployment> {
         let raw = self.raw;
-        self.refuse("a server", &[("path", raw.path.as_ref().map(|path| &path.at))]);
+        self.refuse(
+            "a server",
+            &[
+                ("path", raw.path.as_ref().map(|path| &path.at)),
+                ("load", raw.load.as_ref().map(|load| &load.at)),
+                ("pinned", raw.pinned.as_ref().map(|pinned| &pinned.at)),
+            ],
+        );
         let key = self.key();
         let base_url = self.base_url();
         let Some(server) = self.catalog.server(&id.value) else {
@@ -525,7 +535,7 @@ impl<'a> One<'a, '_> {
             RawSpoken::Responses => Api::Responses,
         });
         let speaks = speaks.collect();
-        Deployment { facts, target, max_concurrent, shared_cache, adapter: None, speaks }
+        Deployment { facts, target, keep: local::keep(raw), max_concurrent, shared_cache, adapter: None, speaks }
     }
 
     fn max_concurrent(&mut self) -> Option<u32> {

@@ -15,6 +15,7 @@ use super::{
     deployments::{host_lacks, offer, trusted},
     report::{Problem, Problems},
 };
+use crate::residency::Keep;
 
 /// What the environment offers.
 pub(super) struct Found {
@@ -86,6 +87,7 @@ fn live(
             Some(Deployment {
                 facts,
                 target,
+                keep: Keep::default(),
                 max_concurrent: None,
                 shared_cache: false,
                 adapter: None,

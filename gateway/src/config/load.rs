@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use super::{
     Access, Config, Contexts, Environment, Overrides, Role, Teams, Text, Watched, contexts, declared,
     decode::{self, Spanned},
-    deployments, environment, fleet, found, ledger, limits, quotas,
+    deployments, environment, fleet, found, ledger, limits, local, quotas,
     raw::Raw,
     report::{Problem, Problems, nearest},
     source::Source,
@@ -211,6 +211,7 @@ impl<'a> Reading<'a> {
         let contexts = contexts::contexts(&mut self, &raw, &tree);
         let teams = contexts::teams(&mut self, &raw, &tree);
         let limits = limits::check(&mut self, &raw.limits);
+        let local = local::check(&mut self, &raw.local);
         let ledger = ledger::check(&mut self, raw.ledger.as_ref());
         let retry_budget = limits::retry_budget(&mut self, &raw.retry_budget);
         let facts = declared::check(&mut self, &raw);
@@ -245,6 +246,7 @@ impl<'a> Reading<'a> {
             data_dir,
             ledger: ledger?,
             limits: limits?,
+            local: local?,
             retry_budget: retry_budget?,
             deployments,
             not_live,

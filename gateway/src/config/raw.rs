@@ -13,7 +13,7 @@ use serde::{
 use super::{
     Dimension,
     decode::Spanned,
-    units::{Bytes, Span},
+    units::{Bytes, Memory, Span},
 };
 use crate::keys::RawScope;
 
@@ -47,6 +47,9 @@ pub(super) struct Raw {
     /// Models served at places. Policies speak of models; the plan picks deployments.
     #[serde(default)]
     pub(super) deployments: Vec<Spanned<RawDeployment>>,
+    /// How models that run in this process share its memory.
+    #[serde(default)]
+    pub(super) local: RawLocal,
     /// Legal entities, by name.
     #[serde(default)]
     pub(super) entities: BTreeMap<String, RawEntity>,
@@ -282,6 +285,13 @@ pub(super) struct RawDeployment {
     /// GGUF file of the weights, for an engine.
     #[serde(default)]
     pub(super) path: Option<Spanned<String>>,
+    /// When an engine loads its model: at the start, or by the first request for it. Default: start.
+    #[serde(default)]
+    pub(super) load: Option<Spanned<RawLoad>>,
+    /// Whether the model of an engine stays in memory once it is loaded. Others are unloaded where `local` says so, and
+    /// loaded again by the next request for them. Default: false.
+    #[serde(default)]
+    pub(super) pinned: Option<Spanned<bool>>,
     /// Region in which requests are processed. Default: what the host documents.
     #[serde(default)]
     pub(super) region: Option<Spanned<String>>,
@@ -323,6 +333,56 @@ pub(super) struct RawDeployment {
     /// Price there. Default: what the host lists.
     #[serde(default)]
     pub(super) price: Option<RawPrice>,
+}
+
+/// When a model is loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(rename = "Load")]
+pub(super) enum RawLoad {
+    /// At the start.
+    Start,
+    /// By the first request for it.
+    Demand,
+}
+
+/// How models that run in this process share its memory.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename = "`local`", deny_unknown_fields)]
+#[schemars(rename = "Local")]
+pub(super) struct RawLocal {
+    /// Bytes that they may take together, with the keys and values of requests; `auto`: four fifths of the memory of this
+    /// machine, or of its control group where that has less. Default: auto.
+    #[serde(default)]
+    pub(super) memory: Option<Spanned<Memory>>,
+    /// While a smaller share of the memory of this machine (or control group) is available, models that are idle and not
+    /// pinned are unloaded, one after the other, the least recently used first: 0 (never) to 0.9. Default: 0.05.
+    #[serde(default)]
+    pub(super) keep_free: Option<Spanned<f64>>,
+    /// How long a model is idle before it is unloaded. Default: it stays until others need its room.
+    #[serde(default)]
+    pub(super) unload_after: Option<Spanned<Span>>,
+    /// What becomes of a request whose model is not in memory: it waits (`queue`), or is refused with 503 and when to come back
+    /// (`refuse`). The model is loaded either way. Default: queue.
+    #[serde(default)]
+    pub(super) while_loading: Option<Spanned<RawWhileLoading>>,
+    /// How long such a request waits at most. Default: 5m.
+    #[serde(default)]
+    pub(super) load_within: Option<Spanned<Span>>,
+    /// How many requests wait for each model at most; 1 to 100000. Default: 256.
+    #[serde(default)]
+    pub(super) waiting: Option<Spanned<u64>>,
+}
+
+/// What becomes of a request whose model is not in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(rename = "WhileLoading")]
+pub(super) enum RawWhileLoading {
+    /// It waits.
+    Queue,
+    /// It is refused.
+    Refuse,
 }
 
 /// An API that a host or server may speak besides.

@@ -16,6 +16,11 @@ pub(super) struct Bytes(pub(super) u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Span(pub(super) Duration);
 
+/// Memory that may be taken: a size, or `auto`, which goes by the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Memory(pub(super) Option<u64>);
+
+const MEMORY: &str = "a size such as `12GiB`, or `auto`";
 const BYTES: &str = "a size such as `64MiB`, `512KiB` or a number of bytes";
 const SPAN: &str = "a duration such as `500ms`, `10s` or `5m`, at most `24h`";
 
@@ -73,6 +78,32 @@ impl<'de> Deserialize<'de> for Bytes {
     }
 }
 
+impl<'de> Deserialize<'de> for Memory {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+        impl Visitor<'_> for Any {
+            type Value = Memory;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(MEMORY)
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Memory, E> {
+                Ok(Memory(Some(number)))
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Memory, E> {
+                match bytes(text) {
+                    Some(bytes) => Ok(Memory(Some(bytes))),
+                    None if text == "auto" => Ok(Memory(None)),
+                    None => Err(E::invalid_value(Unexpected::Str(text), &self)),
+                }
+            }
+        }
+        deserializer.deserialize_any(Any)
+    }
+}
+
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Text;
@@ -102,6 +133,20 @@ impl JsonSchema for Bytes {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": ["integer", "string"], "minimum": 0, "pattern": "^[0-9]+ *(B|KiB|MiB|GiB)?$" })
+    }
+}
+
+impl JsonSchema for Memory {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Memory".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["integer", "string"], "minimum": 0, "pattern": "^(auto|[0-9]+ *(B|KiB|MiB|GiB)?)$" })
     }
 }
 

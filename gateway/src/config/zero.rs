@@ -19,7 +19,10 @@ use super::{
     report::{Problem, Problems},
     source::Source,
 };
-use crate::keys::Grant;
+use crate::{
+    keys::Grant,
+    residency::{Keep, Settings},
+};
 
 /// The name of the one context there is.
 pub(super) const CONTEXT: &str = "default";
@@ -57,6 +60,7 @@ pub fn zero(overrides: &Overrides, environment: &Environment) -> Result<(Config,
         data_dir: overrides.data_dir.clone().unwrap_or_else(|| PathBuf::from(DATA_DIR)),
         ledger: LedgerSettings::default(),
         limits: Limits::default(),
+        local: Settings::default(),
         retry_budget: RetryBudget::default(),
         deployments,
         not_live: found.not_live,
@@ -87,8 +91,15 @@ fn demo(catalog: &Catalog) -> Option<Deployment> {
     facts.quantization_bits = Some(DEMO_BITS);
     facts.context_tokens = model.context_tokens;
     let target = Target::Native { weights: Weights::BuiltIn, context_tokens: None };
-    let mut deployment =
-        Deployment { facts, target, max_concurrent: None, shared_cache: false, adapter: None, speaks: Vec::new() };
+    let mut deployment = Deployment {
+        facts,
+        target,
+        keep: Keep::default(),
+        max_concurrent: None,
+        shared_cache: false,
+        adapter: None,
+        speaks: Vec::new(),
+    };
     local(&mut deployment, model);
     Some(deployment)
 }

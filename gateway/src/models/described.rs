@@ -13,6 +13,8 @@ use crate::dispatch::chain;
 const CACHED: u64 = 2;
 /// The longest text that is kept of a file, in characters.
 const MOST_TEXT: usize = 120;
+/// More models than anybody makes one from.
+const MOST_BASE_MODELS: u64 = 16;
 /// More layers than any model has.
 const MOST_LAYERS: u64 = 1_024;
 
@@ -42,24 +44,34 @@ pub struct Described {
 pub fn described(paths: &[PathBuf]) -> Result<Described, String> {
     let files =
         paths.iter().map(|path| File::open(path).map_err(|error| chain(&error))).collect::<Result<Vec<_>, _>>()?;
-    let first = files.first().ok_or("there is no file")?;
-    let tensors = || files.iter().flat_map(File::tensors);
-    let bytes_of = |kind: TensorType| -> u64 {
-        tensors().filter(|tensor| tensor.kind == kind).map(|tensor| tensor.data.len() as u64).sum()
-    };
-    let largest = TensorType::ALL.iter().copied().max_by_key(|kind| bytes_of(*kind));
-    Ok(Described {
-        architecture: text(first, "general.architecture").unwrap_or_else(|| "not said".to_owned()),
-        quantization: largest.map_or("none", TensorType::name),
-        parameters: tensors().map(|tensor| tensor.len()).fold(0, u64::saturating_add),
-        weights: tensors().map(|tensor| tensor.data.len() as u64).sum(),
-        context: of_shape(first, "context_length"),
-        cache_per_token: cache_per_token(first),
-        license: text(first, "general.license"),
-    })
+    match files.is_empty() {
+        true => Err("there is no file".to_owned()),
+        false => Ok(Described::of(&files)),
+    }
 }
 
 impl Described {
+    /// What files that were opened say, parts in order; of none of them nothing is known.
+    pub fn of(files: &[File]) -> Self {
+        let first = files.first();
+        let tensors = || files.iter().flat_map(File::tensors);
+        let bytes_of = |kind: TensorType| -> u64 {
+            tensors().filter(|tensor| tensor.kind == kind).map(|tensor| tensor.data.len() as u64).sum()
+        };
+        let largest = TensorType::ALL.iter().copied().max_by_key(|kind| bytes_of(*kind));
+        Self {
+            architecture: first
+                .and_then(|first| text(first, "general.architecture"))
+                .unwrap_or_else(|| "not said".to_owned()),
+            quantization: largest.map_or("none", TensorType::name),
+            parameters: tensors().map(|tensor| tensor.len()).fold(0, u64::saturating_add),
+            weights: tensors().map(|tensor| tensor.data.len() as u64).sum(),
+            context: first.and_then(|first| of_shape(first, "context_length")),
+            cache_per_token: first.and_then(cache_per_token),
+            license: first.and_then(|first| text(first, "general.license")),
+        }
+    }
+
     /// Bytes of weights, and of keys and values for a sequence of so many tokens.
     pub fn memory(&self, context: u64) -> Option<u64> {
         self.cache_per_token?.checked_mul(context)?.checked_add(self.weights)
@@ -78,6 +90,28 @@ pub fn native(paths: &[PathBuf]) -> Result<(), String> {
     native::model::Model::load(&file).map_err(|error| chain(&error))?;
     native::tokenizer::Tokenizer::from_file(&file).map_err(|error| chain(&error))?;
     Ok(())
+}
+
+/// What a file says of its own licence, for the licence check: as it stands there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Declared {
+    /// The licence.
+    pub license: Option<String>,
+    /// The models that it was made from: `owner/name` where they have an address, else their names.
+    pub base_models: Vec<String>,
+}
+
+/// What a file says of its own licence. What is missing or of another type is passed over: it is only said.
+pub fn declared(file: &File) -> Declared {
+    let text = |key: &str| file.get::<&str>(key).ok().flatten();
+    let count = file.get::<u64>("general.base_model.count").ok().flatten().unwrap_or(0).min(MOST_BASE_MODELS);
+    let name = |n| {
+        let path = text(&format!("general.base_model.{n}.repo_url"));
+        let path = path.and_then(|url| url.strip_prefix("https://huggingface.co/"));
+        let name = path.or_else(|| text(&format!("general.base_model.{n}.name")));
+        name.map(|name| name.trim_end_matches('/').to_owned())
+    };
+    Declared { license: text("general.license").map(str::to_owned), base_models: (0..count).filter_map(name).collect() }
 }
 
 fn text(file: &File, key: &str) -> Option<String> {

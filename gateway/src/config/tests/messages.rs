@@ -88,6 +88,12 @@ fn a_size_or_duration_without_its_unit_is_told_what_is_expected() {
     one("limits: {body_bytes: <<64MB>>}", "wrong-value", &["64MiB", "found `64MB`"]);
     one("limits: {header_timeout: <<10>>}", "wrong-value", &["10s", "found a number"]);
     one("limits: {connections: <<0>>}", "out-of-range", &["expected 1 to 1000000"]);
+    one("local: {memory: <<12GB>>}", "wrong-value", &["12GiB", "`auto`", "found `12GB`"]);
+    one("local: {keep_free: <<1>>}", "out-of-range", &["expected 0 to 0.9"]);
+    one("local: {waiting: <<0>>}", "out-of-range", &["expected 1 to 100000"]);
+    one("local: {load_within: <<5>>}", "wrong-value", &["5m"]);
+    one("local: {while_loading: <<wait>>}", "unknown-value", &["queue", "refuse"]);
+    one("local: {<<unload_afte>>: 5m}", "unknown-key", &["did you mean `unload_after`?"]);
     one("retry_budget: {share: <<-0.1>>}", "out-of-range", &["expected 0 to 10"]);
     one("retry_budget: {per_second: <<1000000>>}", "out-of-range", &["expected 0 to 100000"]);
 }
@@ -440,6 +446,39 @@ fn a_service_in_kubernetes_is_named_as_kubernetes_names_things() {
 fn a_build_that_cannot_ask_kubernetes_says_how_to_get_one_that_can() {
     let lines = "deployments: [{id: a, model: qwen3-32b, server: vllm, replicas: {kubernetes: <<vllm>>}}]";
     one(lines, "missing-feature", &["this build cannot ask Kubernetes", "build with `--features kubernetes`"]);
+}
+
+#[test]
+fn when_a_model_is_loaded_is_said_of_engines_alone() {
+    let at = |rest: &str| format!("deployments: [{{id: a, model: pointsman-demo, {rest}}}]");
+    let elsewhere = "model: qwen3-32b, server: vllm, base_url: \"http://127.0.0.1:1/v1\"";
+    one(&format!("deployments: [{{id: a, {elsewhere}, load: <<demand>>}}]"), "misplaced-key", &["about a server"]);
+    one(&format!("deployments: [{{id: a, {elsewhere}, pinned: <<true>>}}]"), "misplaced-key", &["remove it"]);
+    one(&at("engine: native, load: <<later>>"), "unknown-value", &["start", "demand"]);
+    one(&at("engine: native, pinned: <<yes please>>"), "wrong-value", &["true or false"]);
+}
+
+#[test]
+fn models_of_this_process_are_loaded_at_the_start_and_kept_unless_the_file_says_otherwise() {
+    use crate::residency::{Keep, Settings, WhileLoading};
+    let read = |lines: &str| {
+        let config = Files::new([("pointsman.yaml", &*with_keys(lines)), ("keys.yaml", "keys: []")]).config();
+        (config.local, config.deployments.iter().map(|deployment| deployment.keep).collect::<Vec<_>>())
+    };
+    let usual = read("deployments: [{id: a, model: pointsman-demo, engine: native}]");
+    assert_eq!(usual, (Settings::default(), vec![Keep { on_demand: false, pinned: false }]));
+    let said = "local: {memory: 2GiB, keep_free: 0, unload_after: 30m, while_loading: refuse, load_within: 1m, waiting: 9}\n\
+                deployments: [{id: a, model: pointsman-demo, engine: native, load: demand, pinned: true}]";
+    let settings = Settings {
+        memory: Some(2 << 30),
+        keep_free: 0.0,
+        unload_after: Some(std::time::Duration::from_secs(1_800)),
+        while_loading: WhileLoading::Refuse,
+        load_within: std::time::Duration::from_secs(60),
+        waiting: 9,
+    };
+    assert_eq!(read(said), (settings, vec![Keep { on_demand: true, pinned: true }]));
+    assert_eq!(read("local: {memory: auto}").0.memory, None);
 }
 
 #[cfg(feature = "kubernetes")]

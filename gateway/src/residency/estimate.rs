@@ -1,0 +1,91 @@
+//! What a model will take, and how long it will take to load, before it is loaded for the first time.
+//!
+//! Weights, and keys and values of every sequence that the engine works on at once, each as long as the context. Caches are
+//! given pages as they are written, so a model that is asked little takes less; a budget that held only for little work
+//! would be none.
+
+use std::{path::Path, time::Duration};
+
+use native::gguf::File;
+
+use crate::{
+    config::Weights,
+    dispatch::chain,
+    models::described::{Described, declared},
+    runtime::DEMO,
+};
+
+/// Sequences that an engine works on at once.
+pub const SEQUENCES: usize = 8;
+/// The context that an engine makes room for where nobody says one, and the model can take it.
+const USUAL_CONTEXT: u64 = 8_192;
+/// Bytes of weights that are read in a second. An assumption, on the low side of the disks that machines with models have;
+/// what was measured once counts instead.
+const BYTES_A_SECOND: u64 = 512 << 20;
+/// The least that loading is taken to last.
+const LEAST: Duration = Duration::from_millis(100);
+
+/// What the file of a model tells without its weights being read.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// Bytes that it takes once it is loaded.
+    pub bytes: u64,
+    /// The licence that it names.
+    pub license: Option<String>,
+    /// The models that it says it was made from.
+    pub base_models: Vec<String>,
+}
+
+/// What the file of a model tells, if it is run with this context.
+///
+/// # Errors
+/// The file cannot be read, or is no model.
+pub fn told(weights: &Weights, context: Option<u64>) -> Result<Told, String> {
+    let file = match weights {
+        Weights::BuiltIn => File::from_static(DEMO),
+        Weights::File(path) => File::open(Path::new(path)),
+    };
+    let file = file.map_err(|error| format!("cannot read the model file: {}", chain(&error)))?;
+    let described = Described::of(std::slice::from_ref(&file));
+    let context = context.or(described.context.map(|trained| trained.min(USUAL_CONTEXT))).unwrap_or(USUAL_CONTEXT);
+    // A shape that does not say what it caches is a model that no engine of ours loads; its weights are what is known.
+    let all = context.saturating_mul(SEQUENCES as u64);
+    let bytes = described.memory(all).unwrap_or(described.weights);
+    let declared = declared(&file);
+    Ok(Told { bytes, license: declared.license, base_models: declared.base_models })
+}
+
+/// How long a model of so many bytes takes to load.
+pub fn loads_in(bytes: u64) -> Duration {
+    Duration::from_secs_f64(bytes as f64 / BYTES_A_SECOND as f64).max(LEAST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_takes_its_weights_and_a_full_cache_for_each_sequence() {
+        let told = |context| told(&Weights::BuiltIn, context).unwrap();
+        let (short, long) = (told(Some(256)).bytes, told(Some(512)).bytes);
+        assert_eq!(told(None).bytes, long, "its own context, where nobody says one");
+        let weights = short - (long - short);
+        assert!(weights > 3_000_000 && weights < DEMO.len() as u64, "{weights}");
+        assert_eq!((told(None).license.as_deref(), told(None).base_models.len()), (Some("apache-2.0"), 0));
+    }
+
+    #[test]
+    fn what_is_no_model_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.gguf");
+        std::fs::write(&path, "hello").unwrap();
+        let error = told(&Weights::File(path), None).unwrap_err();
+        assert!(error.starts_with("cannot read the model file"), "{error}");
+    }
+
+    #[test]
+    fn loading_takes_longer_the_larger_a_model_is() {
+        assert_eq!(loads_in(4 << 30), Duration::from_secs(8));
+        assert_eq!(loads_in(0), Duration::from_millis(100));
+    }
+}
