@@ -179,16 +179,25 @@ fn a_file_of_weights_that_says_it_is_under_a_stricter_licence_is_not_served() {
     let key = find(&weights, "general.license");
     let value = key + find(&weights[key..], "apache-2.0");
     weights[value..value + 10].copy_from_slice(b"apple-amlr");
-    let config = "deployments: [{id: mine, model: qwen3-0.6b, engine: native, path: model.gguf}]\n\
-                  contexts: {office: {use: internal, exposure: internal}}\nteams: {all: {contexts: [office]}}\n\
-                  keys: keys.yaml\n";
-    let builder = pointsman().config(config).file("keys.yaml", "keys: []");
+    // Also a model that would be loaded only when somebody asks for it is refused at the start.
+    for load in ["start", "demand"] {
+        stricter_weights_are_refused(&demo, &weights, load);
+    }
+}
+
+fn stricter_weights_are_refused(demo: &std::path::Path, weights: &[u8], load: &str) {
+    let config = format!(
+        "deployments: [{{id: mine, model: qwen3-0.6b, engine: native, path: model.gguf, load: {load}}}]\n\
+         contexts: {{office: {{use: internal, exposure: internal}}}}\nteams: {{all: {{contexts: [office]}}}}\n\
+         keys: keys.yaml\n"
+    );
+    let builder = pointsman().config(&config).file("keys.yaml", "keys: []");
     std::fs::write(builder.folder().join("model.gguf"), weights).unwrap();
     let said = builder.refused();
     assert!(said.contains("the file says that the licence is `apple-amlr` (tier 4)"), "{said}");
     assert!(said.contains("serve it as the model that it is"), "{said}");
     // The card of a hub beside it is read too, and lowers rights alike.
-    std::fs::copy(&demo, builder.folder().join("model.gguf")).unwrap();
+    std::fs::copy(demo, builder.folder().join("model.gguf")).unwrap();
     std::fs::write(builder.folder().join("README.md"), "---\nlicense: cc-by-nc-4.0\n---\n# Mine\n").unwrap();
     let said = builder.refused();
     assert!(said.contains("the card beside the file says that the licence is `cc-by-nc-4.0` (tier 4)"), "{said}");

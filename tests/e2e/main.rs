@@ -32,6 +32,7 @@ mod questions;
 mod quotas;
 mod readme;
 mod reconcile;
+mod residency;
 mod sealed;
 mod spoken;
 mod tasks;
