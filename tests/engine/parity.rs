@@ -22,9 +22,10 @@ const APART: f32 = 0.1;
 
 type Engine = Arc<dyn Backend>;
 type Checked = Result<(), String>;
+type Loads = fn(&Path) -> Engine;
 
 /// An engine's name in a configuration, and how it loads a file.
-const ENGINES: [(&str, fn(&Path) -> Engine); 2] = [
+const ENGINES: [(&str, Loads); 2] = [
     ("native", |path| {
         let source = native::Source::File(path.to_owned());
         Arc::new(native::load(BackendId::new("native"), source, native::Options::default()).expect("a model"))
@@ -279,7 +280,7 @@ async fn every_engine_keeps_what_the_table_says_of_it() {
     // A wide vocabulary of bytes, so that characters come in parts.
     let model = Llama { vocabulary: Vocabulary::Bpe, width: 64, feed_forward: 96, context: 512, ..Llama::default() };
     std::fs::write(&random, model.build()).expect("a file");
-    let load = |load: fn(&Path) -> Engine| Pair { demo: load(&demo()), random: load(&random) };
+    let load = |load: Loads| Pair { demo: load(&demo()), random: load(&random) };
     let native = load(ENGINES[0].1);
     let mut table = format!(
         "| | {} |\n|---|{}\n",

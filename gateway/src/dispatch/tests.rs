@@ -266,7 +266,7 @@ async fn a_model_that_is_loaded_first_has_its_deadlines_from_then_on_and_is_not_
     let mut tried = Vec::new();
     let Bed { plan, places, request, retries, .. } = &bed;
     let work = Work { plan, places, request, size: Size::of(10), retries };
-    let committed = dispatch(work, reserve(plan, places, work.size), &mut tried).await.ok().expect("it answers");
+    let committed = dispatch(work, reserve(plan, places, work.size), &mut tried).await.expect("it answers");
     assert_eq!((committed.candidate, committed.first_token), (0, Duration::from_millis(300)));
     assert_eq!(tried[0].ms, 60_300, "the record tells all of it");
     committed.attempt.succeeded(Usage::default(), true);
