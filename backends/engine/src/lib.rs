@@ -32,5 +32,5 @@ pub use calls::promises;
 
 pub use info::{Facts, Info};
 pub use prepare::Speech;
-pub use scheduler::{Start, Steps, Token, Worker};
+pub use scheduler::{Start, Steps, Token, Worker, Writes, Writing};
 pub use served::Engine;

@@ -29,6 +29,8 @@ pub struct Speech {
     pub(crate) template: Option<Template>,
     /// Tokens of prompt and answer together.
     pub(crate) context: usize,
+    /// Why the prompt's log-probabilities cannot be had, where they cannot.
+    pub(crate) no_prompt_logprobs: Option<&'static str>,
     /// Made when the first request needs it.
     pub(crate) grammars: OnceLock<Result<Grammars, String>>,
 }
@@ -93,7 +95,13 @@ impl Choice {
 impl Speech {
     /// A model's own way, with a window of `context` tokens.
     pub fn new(tokenizer: Tokenizer, template: Option<Template>, context: usize) -> Self {
-        Self { tokenizer, template, context, grammars: OnceLock::new() }
+        Self { tokenizer, template, context, no_prompt_logprobs: None, grammars: OnceLock::new() }
+    }
+
+    /// The same of an engine that does not tell how probable the tokens of a prompt are; `reason` says what to do about it.
+    #[must_use]
+    pub fn without_prompt_logprobs(self, reason: &'static str) -> Self {
+        Self { no_prompt_logprobs: Some(reason), ..self }
     }
 
     /// The choices of a request, by their index. Prompts of a token list may be long, so this may take a while.
@@ -140,6 +148,9 @@ impl Speech {
                 "logit_bias",
                 format!("token {id}, and this model's tokens are 0 to {}", vocabulary - 1),
             );
+        }
+        if let Some(reason) = self.no_prompt_logprobs.filter(|_| request.echo && request.logprobs.is_some()) {
+            return unsupported("echo", reason);
         }
         if request.suffix {
             return unsupported("suffix", "this engine continues a text and does not fill a gap in one".to_owned());

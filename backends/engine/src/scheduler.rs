@@ -6,9 +6,12 @@
 //! room, and stops nobody else. An error in one choice fails its own request; if the model itself fails over
 //! and over, the engine says that it is not healthy and stops. What computes is behind [`Steps`].
 //!
+//! An engine that has a scheduler of its own gets the choices instead ([`hand_over`]); all else is the same.
+//!
 //! Knows tokens and events; nothing of HTTP, hosts or policies.
 
 mod batch;
+mod hand_over;
 mod request;
 mod sequence;
 mod steps;
@@ -36,6 +39,7 @@ use crate::{prepare::Choice, tokenizer::Tokenizer};
 use request::Open;
 use sequence::Sequence;
 
+pub use hand_over::{Writes, Writing};
 pub use steps::{Start, Steps, Token};
 
 /// After this many steps in a row that failed, the model is taken for broken.
@@ -58,6 +62,8 @@ struct Shared {
     alive: AtomicBool,
     running: AtomicU32,
     queued: AtomicU32,
+    /// How often the model has failed since it last did not.
+    failures: AtomicU32,
     /// A decayed mean of how long a choice takes, in milliseconds.
     service_ms: AtomicU64,
     /// Of requests that ended well: how many, and their tokens.
@@ -79,6 +85,11 @@ impl Shared {
         self.finished.fetch_add(1, SeqCst);
         self.prompt_tokens.fetch_add(usage.prompt_tokens, SeqCst);
         self.completion_tokens.fetch_add(usage.completion_tokens, SeqCst);
+    }
+
+    /// Whether the engine goes on: nobody stops it, and the model has not failed `most` times in a row.
+    fn goes_on(&self, most: u32) -> bool {
+        !self.stop.load(SeqCst) && self.failures.load(SeqCst) < most
     }
 
     /// Makes the loop look around. To be called after the change that it should see.
@@ -213,6 +224,11 @@ impl Worker {
         let pace = batch::Pace::new(self.step, model.most_prompt_tokens());
         Loop::new(model, pace, self.slots, (*self.tokenizer).as_ref(), self.shared).run();
     }
+
+    /// The same with a model that schedules by itself.
+    pub fn hand_over(self, model: impl Writes) {
+        hand_over::run(model, self);
+    }
 }
 
 /// The loop's own state.
@@ -226,7 +242,6 @@ struct Loop<'a, M> {
     waiting: VecDeque<(u64, Choice)>,
     running: Vec<Sequence>,
     free: Vec<usize>,
-    failures: u32,
 }
 
 impl<'a, M: Steps> Loop<'a, M> {
@@ -242,12 +257,11 @@ impl<'a, M: Steps> Loop<'a, M> {
             waiting: VecDeque::new(),
             running: Vec::new(),
             free,
-            failures: 0,
         }
     }
 
     fn run(mut self) {
-        while !self.shared.stop.load(SeqCst) && self.failures < MAX_FAILURES {
+        while self.shared.goes_on(MAX_FAILURES) {
             self.receive();
             self.close();
             self.admit();
@@ -325,9 +339,9 @@ impl<'a, M: Steps> Loop<'a, M> {
         let rows = match catch_unwind(attempt).unwrap_or_else(|_| Err("it panicked".to_owned())) {
             Ok(rows) => rows,
             Err(reason) => {
-                self.failures += 1;
+                let failures = self.shared.failures.fetch_add(1, SeqCst) + 1;
                 let tokens = batch.tokens.len();
-                tracing::error!(failures = self.failures, tokens, reason, "a step of the model failed");
+                tracing::error!(failures, tokens, reason, "a step of the model failed");
                 for &(index, _) in &batch.shares {
                     let request = self.running[index].request;
                     fail(&mut self.requests, request, "the model failed");
@@ -335,7 +349,7 @@ impl<'a, M: Steps> Loop<'a, M> {
                 return;
             }
         };
-        self.failures = 0;
+        self.shared.failures.store(0, SeqCst);
         self.pace.note(batch.tokens.len(), began.elapsed());
         let mut rows = rows.into_iter();
         let mut over = Vec::new();

@@ -19,6 +19,8 @@ use crate::{
 
 /// Choices that wait for each slot before the engine says that it is at capacity.
 const QUEUED_PER_SLOT: usize = 16;
+/// As many wait also for an engine that works on one or two at a time.
+const MIN_QUEUED: usize = 64;
 /// How long a step of the model takes at most, as far as prompts are concerned: for so long a caller who is gone costs work,
 /// and an answer under way waits for its next token.
 const STEP: Duration = Duration::from_millis(50);
@@ -51,7 +53,7 @@ impl Engine {
         run: impl FnOnce(Worker) + Send + 'static,
     ) -> io::Result<Self> {
         let speech = Arc::new(speech);
-        let queued = (info.max_sequences * QUEUED_PER_SLOT) as u32;
+        let queued = (info.max_sequences * QUEUED_PER_SLOT).max(MIN_QUEUED) as u32;
         let name = format!("{} {id}", info.engine);
         let scheduler = Scheduler::start(&name, info.max_sequences, Arc::clone(&speech), queued, Some(STEP), run)?;
         tracing::info!(backend = %id, engine = info.engine, model = %info, "engine ready");

@@ -23,7 +23,7 @@ use crate::gguf::{self, File};
 pub use byte_chars::byte_char;
 pub use foreign::{Encode, Foreign};
 pub use utf8::Utf8;
-pub use vocabulary::TokenType;
+pub use vocabulary::{TokenType, ends_an_answer};
 
 use bpe::Bpe;
 use special::{Fragment, Specials};

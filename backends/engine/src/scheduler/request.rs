@@ -25,7 +25,8 @@ pub(super) struct Open {
     /// Those that the loop has not taken over.
     pub(super) choices: Vec<Choice>,
     events: Sender<Item>,
-    /// Events that found no room. At most what one step makes: then the request waits.
+    /// Events that found no room. At most what one step makes: then the request waits. An engine that schedules by itself
+    /// cannot wait, so there it is at most what the rest of the answer makes.
     unsent: VecDeque<Item>,
     flow: Arc<Flow>,
     /// Choices that have not finished.
@@ -55,6 +56,11 @@ pub(super) fn open(choices: Vec<Choice>, shared: &Arc<Shared>) -> (Open, Events)
 }
 
 impl Open {
+    /// Whether the caller is there and waits for more.
+    pub(super) fn is_wanted(&self) -> bool {
+        !self.ended && !self.events.is_closed()
+    }
+
     /// Whether the reader keeps up.
     pub(super) fn has_room(&self) -> bool {
         self.unsent.is_empty() && !self.ended

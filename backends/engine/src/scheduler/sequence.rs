@@ -73,6 +73,21 @@ impl Sequence {
         }
     }
 
+    /// What it goes on from.
+    pub(super) fn prompt(&self) -> &[u32] {
+        &self.choice.prompt
+    }
+
+    /// Tokens that it may have at most.
+    pub(super) fn max_tokens(&self) -> usize {
+        self.choice.max_tokens
+    }
+
+    /// The token that was drawn last.
+    pub(super) fn next(&self) -> u32 {
+        self.next
+    }
+
     /// Prompt tokens that are not computed yet.
     pub(super) fn prompt_left(&self) -> usize {
         self.choice.prompt.len().saturating_sub(self.position)

@@ -25,6 +25,11 @@ const ENDS: [&str; 13] = [
     "[|endofturn|]",
 ];
 
+/// Whether a control token of this name ends an answer, whatever else a file says of it.
+pub fn ends_an_answer(name: &str) -> bool {
+    ENDS.contains(&name)
+}
+
 /// What a token is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenType {
@@ -94,7 +99,7 @@ impl Vocabulary {
             }
         }
         let special = |kind| matches!(kind, TokenType::Control | TokenType::UserDefined);
-        end.extend((0..texts.len()).filter(|&i| special(kinds[i]) && ENDS.contains(&&*texts[i])).map(|i| i as u32));
+        end.extend((0..texts.len()).filter(|&i| special(kinds[i]) && ends_an_answer(&texts[i])).map(|i| i as u32));
         end.sort_unstable();
         end.dedup();
 
