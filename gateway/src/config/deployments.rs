@@ -385,7 +385,7 @@ impl<'a> One<'a, '_> {
     fn of_engine(&mut self, engine: engines::Kind) -> engines::Asked {
         let raw = self.raw;
         let gpu_layers = raw.gpu_layers.as_ref().and_then(|written| {
-            if engine == engines::Kind::Native {
+            if engine == engines::Kind::Native && written.value > 0 {
                 self.refuse("an engine that computes on processors", &[("gpu_layers", Some(&written.at))]);
             }
             let layers = u32::try_from(written.value).ok();
