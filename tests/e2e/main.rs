@@ -9,6 +9,8 @@ mod bad_input;
 mod batches;
 mod budgets;
 mod crash;
+#[cfg(feature = "engines")]
+mod engines;
 mod every_api;
 mod evidence;
 mod fairness;

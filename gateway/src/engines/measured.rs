@@ -51,7 +51,7 @@ impl Measured {
 
     /// What holds for a file as it is now, on this machine.
     pub fn of(&self, path: &Path) -> Vec<&Rate> {
-        let Ok((bytes, changed)) = state(path) else { return Vec::new() };
+        let Ok((path, bytes, changed)) = state(path) else { return Vec::new() };
         let machine = machine();
         let same = |rate: &&Rate| {
             rate.path == path && (rate.bytes, rate.changed) == (bytes, changed) && rate.machine == machine
@@ -64,11 +64,11 @@ impl Measured {
     /// # Errors
     /// The file of weights is gone.
     pub fn add(&mut self, engine: &str, path: &Path, prompt: f64, answer: f64) -> io::Result<()> {
-        let (bytes, changed) = state(path)?;
+        let (path, bytes, changed) = state(path)?;
         self.rates.retain(|rate| rate.engine != engine || rate.path != path);
         self.rates.push(Rate {
             engine: engine.to_owned(),
-            path: path.to_owned(),
+            path,
             bytes,
             changed,
             machine: machine(),
@@ -90,11 +90,12 @@ impl Measured {
     }
 }
 
-/// Size and time of change, in milliseconds.
-fn state(path: &Path) -> io::Result<(u64, u64)> {
-    let meta = fs::metadata(path)?;
+/// A file by its one true path, its size, and its time of change in milliseconds.
+fn state(path: &Path) -> io::Result<(PathBuf, u64, u64)> {
+    let path = path.canonicalize()?;
+    let meta = fs::metadata(&path)?;
     let changed = meta.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
-    Ok((meta.len(), u64::try_from(changed.as_millis()).unwrap_or(u64::MAX)))
+    Ok((path, meta.len(), u64::try_from(changed.as_millis()).unwrap_or(u64::MAX)))
 }
 
 /// What this machine computes with.

@@ -63,10 +63,9 @@ struct Rates {
 
 pub(super) fn run(args: &Engines) -> anyhow::Result<bool> {
     let data = data_folder(args.data_dir.as_deref(), args.config.as_deref())?;
-    // As a configuration names it, so that what is measured is found again.
-    let path = std::path::absolute(&args.path).context("the current folder is not known")?;
+    let path = &args.path;
     if !path.is_file() {
-        bail!("there is no file `{}`", args.path.display());
+        bail!("there is no file `{}`", path.display());
     }
     let weights = Weights::File(path.clone());
     let mut table = Table::new(
@@ -83,7 +82,7 @@ pub(super) fn run(args: &Engines) -> anyhow::Result<bool> {
                 let loaded = began.elapsed();
                 eprintln!("measuring {kind} ({info}) ...");
                 let rates = measure(&*backend, args).with_context(|| format!("{kind} loads it and does not answer"))?;
-                measured.add(kind.name(), &path, rates.prompt, rates.answer)?;
+                measured.add(kind.name(), path, rates.prompt, rates.answer)?;
                 any = true;
                 table.rows.push(vec![
                     kind.name().into(),
