@@ -63,7 +63,7 @@ async fn memory_is_where_it_was_after_ten_thousand_callers_have_gone() {
             let events = backend.generate(request(200)).await;
             // Who finds the queue full has gone too.
             if let Ok(mut events) = events
-                && round % 10 == 0
+                && round % 50 == 0
             {
                 events.next().await;
             }
