@@ -54,7 +54,7 @@ async fn two_models_with_room_for_one_take_turns_and_every_request_is_answered()
     );
     let ask = |n: u32| {
         let mut body = chat(if n.is_multiple_of(2) { "ask-a" } else { "ask-b" }, "What is Pointsman?");
-        body["stream"] = (n % 3 == 0).into();
+        body["stream"] = n.is_multiple_of(3).into();
         let request = gateway.request("POST", "/v1/chat/completions").json(&body);
         async move {
             let response = request.send().await.unwrap();
