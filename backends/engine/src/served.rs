@@ -21,7 +21,7 @@ use crate::{
 const QUEUED_PER_SLOT: usize = 16;
 /// As many wait also for an engine that works on one or two at a time.
 const MIN_QUEUED: usize = 64;
-/// How long a step of the model takes at most, as far as prompts are concerned: for so long a caller who is gone costs work,
+/// How long a step of the model should take, as far as prompts are concerned: for so long a caller who is gone costs work,
 /// and an answer under way waits for its next token.
 const STEP: Duration = Duration::from_millis(50);
 /// Prompts beyond this many bytes are tokenized on a blocking thread.
