@@ -14,11 +14,7 @@ mod oracle;
 
 use std::{path::PathBuf, sync::Arc, time::Instant};
 
-use engine::{
-    Token,
-    gguf::{File, TensorType},
-    testing::Llama,
-};
+use engine::{Token, gguf::File, testing::Llama};
 use native::{
     Isa,
     model::{Limits, Model, Runner},
@@ -92,19 +88,8 @@ impl Rates {
     }
 }
 
-/// The shape of the 1.1 B models that the field measures with, except for a small vocabulary.
 fn billion(folder: &tempfile::TempDir) -> PathBuf {
-    let llama = Llama {
-        kind: TensorType::Q4_K,
-        layers: 22,
-        width: 2_048,
-        heads: 32,
-        kv_heads: 4,
-        feed_forward: 5_632,
-        context: 2_048,
-        ..Llama::default()
-    };
     let path = folder.path().join("random.gguf");
-    std::fs::write(&path, llama.build()).expect("a file");
+    std::fs::write(&path, Llama::billion().build()).expect("a file");
     path
 }

@@ -16,7 +16,7 @@ use std::{
 };
 
 use backends::{Api, Backend, BackendId, Event, Input, Payload, Prompt, Request, Sampling, Usage};
-use engine::{Engine, gguf::TensorType, testing::Llama};
+use engine::{Engine, testing::Llama};
 use futures_util::{StreamExt, future::join_all};
 use llama_cpp_2::{
     context::params::LlamaContextParams,
@@ -169,17 +169,7 @@ fn ids(len: usize, seed: usize) -> Vec<u32> {
 }
 
 fn billion(folder: &tempfile::TempDir) -> PathBuf {
-    let llama = Llama {
-        kind: TensorType::Q4_K,
-        layers: 22,
-        width: 2_048,
-        heads: 32,
-        kv_heads: 4,
-        feed_forward: 5_632,
-        context: 2_048,
-        ..Llama::default()
-    };
     let path = folder.path().join("random.gguf");
-    std::fs::write(&path, llama.build()).expect("a file");
+    std::fs::write(&path, Llama::billion().build()).expect("a file");
     path
 }

@@ -4,6 +4,10 @@ use std::fmt;
 
 use crate::gguf::{self, File};
 
+/// Context of a model that can take more, if nobody says otherwise: its cache must fit the machine.
+pub const DEFAULT_CONTEXT: usize = 8_192;
+/// Choices that an engine works on at once, if nobody says otherwise.
+pub const DEFAULT_SEQUENCES: usize = 8;
 /// More models than anybody makes one from.
 const MAX_BASE_MODELS: u64 = 16;
 

@@ -30,7 +30,7 @@ pub mod testing;
 #[cfg(any(test, fuzzing))]
 pub use calls::promises;
 
-pub use info::{Facts, Info};
+pub use info::{DEFAULT_CONTEXT, DEFAULT_SEQUENCES, Facts, Info};
 pub use prepare::Speech;
 pub use scheduler::{Start, Steps, Token, Worker, Writes, Writing};
 pub use served::Engine;

@@ -17,4 +17,4 @@ mod tests;
 mod words;
 
 pub use compiled::Mismatch;
-pub use load::{LoadError, NAME, Options, backend, load, reads};
+pub use load::{LoadError, Options, backend, load, reads};

@@ -9,7 +9,7 @@ use std::{
 
 use backends::BackendId;
 use engine::{
-    Engine, Facts, Info, Speech,
+    DEFAULT_CONTEXT, DEFAULT_SEQUENCES, Engine, Facts, Info, Speech,
     gguf::{self, File},
     template::{self, Template},
     tokenizer,
@@ -29,11 +29,8 @@ use crate::{
 };
 
 /// The engine's name in the configuration.
-pub const NAME: &str = "llama-cpp";
+const NAME: &str = "llama-cpp";
 
-/// Context of a model that can take more, if nobody says otherwise: its cache must fit the machine.
-const DEFAULT_CONTEXT: usize = 8_192;
-const DEFAULT_SEQUENCES: usize = 8;
 /// Ids that llama.cpp gives to sequences.
 const MOST_SEQUENCES: usize = 256;
 /// Of those, what is kept for prefixes: each costs a row of logits.
@@ -118,10 +115,7 @@ pub fn backend() -> Option<&'static LlamaBackend> {
 /// # Errors
 /// When llama.cpp was built for another machine, or the file, the model or an option is not in order.
 pub fn load(id: BackendId, path: &Path, options: &Options) -> Result<Engine, LoadError> {
-    let isa = compiled::used()?;
-    // llama.cpp trusts a file where it should not; what our reader takes is whole, at least.
-    let file = File::open(path)?;
-    let library = backend().ok_or_else(|| refused("start"))?;
+    let Head { isa, file, facts, library } = Head::of(path)?;
     let mut params = LlamaModelParams::default();
     if let Some(layers) = options.gpu_layers {
         params = params.with_n_gpu_layers(layers);
@@ -130,10 +124,6 @@ pub fn load(id: BackendId, path: &Path, options: &Options) -> Result<Engine, Loa
     let adapter = options.adapter.as_ref().map(|path| adapter(&mut model, path)).transpose()?;
     let model = Arc::new(model);
 
-    let facts = Facts::of(&file)?;
-    if encodes_only(&facts) {
-        return Err(LoadError::NoGenerator { architecture: facts.architecture });
-    }
     let tokenizer = words::tokenizer(&file, &model)?;
     let template = Template::from_file(&file, &tokenizer)?;
     let shape = Shape::of(&model, options)?;
@@ -179,16 +169,32 @@ pub fn load(id: BackendId, path: &Path, options: &Options) -> Result<Engine, Loa
 /// # Errors
 /// Why it does not.
 pub fn reads(path: &Path) -> Result<(), LoadError> {
-    compiled::used()?;
-    let file = File::open(path)?;
-    let library = backend().ok_or_else(|| refused("start"))?;
-    let facts = Facts::of(&file)?;
-    if encodes_only(&facts) {
-        return Err(LoadError::NoGenerator { architecture: facts.architecture });
-    }
+    let Head { facts, library, .. } = Head::of(path)?;
     let params = LlamaModelParams::default().with_vocab_only(true);
     let what = format!("read a model of architecture `{}` from it", facts.architecture);
     LlamaModel::load_from_file(library, path, &params).map(drop).map_err(|_| refused(what))
+}
+
+/// What is known before llama.cpp reads a file.
+struct Head {
+    isa: String,
+    file: File,
+    facts: Facts,
+    library: &'static LlamaBackend,
+}
+
+impl Head {
+    fn of(path: &Path) -> Result<Self, LoadError> {
+        let isa = compiled::used()?;
+        // llama.cpp trusts a file where it should not; what our reader takes is whole, at least.
+        let file = File::open(path)?;
+        let library = backend().ok_or_else(|| refused("start"))?;
+        let facts = Facts::of(&file)?;
+        if encodes_only(&facts) {
+            return Err(LoadError::NoGenerator { architecture: facts.architecture });
+        }
+        Ok(Self { isa, file, facts, library })
+    }
 }
 
 fn make<'m>(

@@ -6,7 +6,10 @@ mod tests;
 use std::{path::Path, thread};
 
 use backends::BackendId;
-use engine::{Engine, Facts, Info, Speech, gguf::File, template::Template, tokenizer::Tokenizer};
+use engine::{
+    DEFAULT_CONTEXT, DEFAULT_SEQUENCES, Engine, Facts, Info, Speech, gguf::File, template::Template,
+    tokenizer::Tokenizer,
+};
 use mistralrs::core::{IsqType, parse_isq_value};
 
 use crate::{
@@ -19,9 +22,6 @@ use crate::{
     stand_in::StandIn,
 };
 
-/// Context of a model that can take more, if nobody says otherwise: its cache must fit the machine.
-const DEFAULT_CONTEXT: usize = 8_192;
-const DEFAULT_SEQUENCES: usize = 8;
 const MAX_SEQUENCES: usize = 1_024;
 /// What the log-probabilities of a prompt are refused with.
 const NO_PROMPT_LOGPROBS: &str = "with `logprobs` it asks for the prompt's, which mistralrs does not tell; `engine: native` and `engine: llama-cpp` do";

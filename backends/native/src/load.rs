@@ -7,7 +7,7 @@ use std::{path::PathBuf, sync::Arc, thread};
 
 use backends::BackendId;
 use engine::{
-    Engine, Facts, Info, Speech, Steps, Token,
+    DEFAULT_CONTEXT, DEFAULT_SEQUENCES, Engine, Facts, Info, Speech, Steps, Token,
     gguf::{self, File},
     template::{self, Template},
     tokenizer::{self, Tokenizer},
@@ -15,10 +15,6 @@ use engine::{
 use kernels::Isa;
 
 use crate::model::{Limits, Model, ModelError, Runner};
-
-/// Context of a model that can take more, if nobody says otherwise: its cache must fit the machine.
-const DEFAULT_CONTEXT: usize = 8_192;
-const DEFAULT_SEQUENCES: usize = 8;
 
 /// Prompt tokens of a step: more would use the machine little better and take more memory for scratch.
 const PROMPT_TOKENS: usize = 128;

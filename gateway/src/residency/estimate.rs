@@ -6,14 +6,10 @@
 
 use std::{path::Path, time::Duration};
 
-use engine::{Facts, gguf::File};
+use engine::{DEFAULT_CONTEXT, DEFAULT_SEQUENCES, Facts, gguf::File};
 
 use crate::{config::Weights, dispatch::chain, engines::DEMO, models::described::Described};
 
-/// Sequences that an engine works on at once, unless it is told otherwise.
-const SEQUENCES: usize = 8;
-/// The context that an engine makes room for where nobody says one, and the model can take it.
-const USUAL_CONTEXT: u64 = 8_192;
 /// Bytes of weights that are read in a second. An assumption, on the low side of the disks that machines with models have;
 /// what was measured once counts instead.
 const BYTES_A_SECOND: u64 = 512 << 20;
@@ -40,9 +36,10 @@ pub fn told(weights: &Weights, context: Option<u64>) -> Result<Told, String> {
     };
     let file = file.map_err(|error| format!("cannot read the model file: {}", chain(&error)))?;
     let described = Described::of(std::slice::from_ref(&file));
-    let context = context.or(described.context.map(|trained| trained.min(USUAL_CONTEXT))).unwrap_or(USUAL_CONTEXT);
+    let usual = DEFAULT_CONTEXT as u64;
+    let context = context.or(described.context.map(|trained| trained.min(usual))).unwrap_or(usual);
     // A shape that does not say what it caches is a model that no engine of ours loads; its weights are what is known.
-    let all = context.saturating_mul(SEQUENCES as u64);
+    let all = context.saturating_mul(DEFAULT_SEQUENCES as u64);
     let bytes = described.memory(all).unwrap_or(described.weights);
     let facts = Facts::of(&file).map_err(|error| format!("cannot read the model file: {}", chain(&error)))?;
     Ok(Told { bytes, facts })

@@ -76,7 +76,7 @@ impl Steps for Toy {
     }
 }
 
-struct Words(Tokenizer);
+pub(super) struct Words(pub(super) Tokenizer);
 
 impl AsRef<Tokenizer> for Words {
     fn as_ref(&self) -> &Tokenizer {
@@ -120,19 +120,8 @@ impl Rig {
     }
 
     fn choice(&self, prompt: &str, max_tokens: usize) -> Choice {
-        Choice {
-            index: 0,
-            prompt: self.words.0.encode(prompt).into(),
-            max_tokens,
-            sampling: Arc::new(Sampling { temperature: 0.0, ..Sampling::default() }),
-            seed: 1,
-            stream: 0,
-            stop: Arc::new([]),
-            logprobs: None,
-            echo: None,
-            salt: None,
-            kept: Default::default(),
-        }
+        let sampling = Arc::new(Sampling { temperature: 0.0, ..Sampling::default() });
+        Choice { max_tokens, sampling, ..rig_choice(&self.words, prompt) }
     }
 
     fn submit(&self, prompt: &str, max_tokens: usize) -> EventStream {
@@ -335,7 +324,7 @@ async fn logits_that_are_no_numbers_fail_the_request_only() {
 }
 
 /// [`Rig::choice`] after the rig gave its orders away.
-fn rig_choice(words: &Words, prompt: &str) -> Choice {
+pub(super) fn rig_choice(words: &Words, prompt: &str) -> Choice {
     Choice {
         index: 0,
         prompt: words.0.encode(prompt).into(),

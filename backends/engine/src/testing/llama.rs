@@ -67,6 +67,20 @@ const TEMPLATE: &str = "{{ bos_token }}{% for message in messages %}<|{{ message
 const WORDS: [&str; 12] = ["the", "▁the", "▁a", "▁model", "in", "ing", "▁is", "er", "▁licence", "re", "on", "▁hello"];
 
 impl Llama {
+    /// The shape of the 1.1 B models that the field measures with, in Q4_K, except for a small vocabulary.
+    pub fn billion() -> Self {
+        Self {
+            kind: TensorType::Q4_K,
+            layers: 22,
+            width: 2_048,
+            heads: 32,
+            kv_heads: 4,
+            feed_forward: 5_632,
+            context: 2_048,
+            ..Self::default()
+        }
+    }
+
     /// The bytes of the file.
     pub fn build(&self) -> Vec<u8> {
         self.writer().finish()

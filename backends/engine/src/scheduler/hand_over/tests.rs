@@ -13,7 +13,10 @@ use futures_util::StreamExt;
 use crate::{
     gguf::File,
     prepare::Echo,
-    scheduler::Scheduler,
+    scheduler::{
+        Scheduler,
+        tests::{Words, rig_choice},
+    },
     testing::{Llama, Vocabulary},
 };
 
@@ -51,14 +54,6 @@ impl Writes for Threads {
     }
 }
 
-struct Words(Tokenizer);
-
-impl AsRef<Tokenizer> for Words {
-    fn as_ref(&self) -> &Tokenizer {
-        &self.0
-    }
-}
-
 struct Rig {
     permits: Sender<bool>,
     scheduler: Scheduler,
@@ -89,19 +84,8 @@ impl Rig {
     }
 
     fn choice(&self, prompt: &str, max_tokens: usize) -> Choice {
-        Choice {
-            index: 0,
-            prompt: self.words.0.encode(prompt).into(),
-            max_tokens,
-            sampling: Arc::new(Sampling { temperature: 0.0, ..Sampling::default() }),
-            seed: 1,
-            stream: 0,
-            stop: Arc::new([]),
-            logprobs: None,
-            echo: None,
-            salt: None,
-            kept: Default::default(),
-        }
+        let sampling = Arc::new(Sampling { temperature: 0.0, ..Sampling::default() });
+        Choice { max_tokens, sampling, ..rig_choice(&self.words, prompt) }
     }
 
     fn submit(&self, prompt: &str, max_tokens: usize) -> EventStream {
