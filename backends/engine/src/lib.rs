@@ -32,5 +32,5 @@ pub use calls::promises;
 
 pub use info::{DEFAULT_CONTEXT, DEFAULT_SEQUENCES, Facts, Info};
 pub use prepare::Speech;
-pub use scheduler::{Start, Steps, Token, Worker, Writes, Writing};
+pub use scheduler::{Halt, Interest, Start, Steps, Token, Worker, Writes, Writing};
 pub use served::Engine;

@@ -2,7 +2,7 @@
 //!
 //! Each turn of the loop takes a step of the model with the next token of every answer under way and a piece of
 //! the prompts that wait, so a long prompt delays others by one step at most ([`batch`]), and steps are kept short. A caller who is gone is
-//! noticed before each step, in every phase. A caller who reads slowly is left out of steps until there is
+//! noticed before each step, in every phase, and during it by engines that ask ([`Interest`]). A caller who reads slowly is left out of steps until there is
 //! room, and stops nobody else. An error in one choice fails its own request; if the model itself fails over
 //! and over, the engine says that it is not healthy and stops. What computes is behind [`Steps`].
 //!
@@ -12,6 +12,7 @@
 
 mod batch;
 mod hand_over;
+mod interest;
 mod request;
 mod sequence;
 mod steps;
@@ -40,7 +41,8 @@ use request::Open;
 use sequence::Sequence;
 
 pub use hand_over::{Writes, Writing};
-pub use steps::{Start, Steps, Token};
+pub use interest::Interest;
+pub use steps::{Halt, Start, Steps, Token};
 
 /// After this many steps in a row that failed, the model is taken for broken.
 const MAX_FAILURES: u32 = 3;
@@ -58,7 +60,7 @@ pub(crate) struct Scheduler {
 #[derive(Default)]
 struct Shared {
     inbox: Mutex<Vec<Open>>,
-    stop: AtomicBool,
+    interest: Arc<Interest>,
     alive: AtomicBool,
     running: AtomicU32,
     queued: AtomicU32,
@@ -89,7 +91,7 @@ impl Shared {
 
     /// Whether the engine goes on: nobody stops it, and the model has not failed `most` times in a row.
     fn goes_on(&self, most: u32) -> bool {
-        !self.stop.load(SeqCst) && self.failures.load(SeqCst) < most
+        !self.interest.is_stopped() && self.failures.load(SeqCst) < most
     }
 
     /// Makes the loop look around. To be called after the change that it should see.
@@ -175,9 +177,9 @@ impl Scheduler {
 }
 
 impl Drop for Scheduler {
-    /// Ends what is under way after the present step.
+    /// Ends what is under way with the present step.
     fn drop(&mut self) {
-        self.shared.stop.store(true, SeqCst);
+        self.shared.interest.stop();
         self.shared.wake();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -219,6 +221,11 @@ impl fmt::Debug for Worker {
 }
 
 impl Worker {
+    /// Whether anybody waits for a step, which a model may ask while it computes one.
+    pub fn interest(&self) -> Arc<Interest> {
+        Arc::clone(&self.shared.interest)
+    }
+
     /// Serves requests with a model until the engine is dropped or the model fails over and over.
     pub fn work(self, model: impl Steps) {
         let pace = batch::Pace::new(self.step, model.most_prompt_tokens());
@@ -329,6 +336,12 @@ impl<'a, M: Steps> Loop<'a, M> {
     }
 
     fn step(&mut self, batch: &batch::Batch) {
+        self.shared.interest.begin(batch.tokens.len());
+        for &(index, share) in &batch.shares {
+            if let Some(request) = self.requests.get(&self.running[index].request) {
+                request.flow.enter(share.tokens);
+            }
+        }
         let began = Instant::now();
         // What a failed step leaves behind is in the slots of the requests that end with it.
         let model = AssertUnwindSafe(&mut self.model);
@@ -336,9 +349,16 @@ impl<'a, M: Steps> Loop<'a, M> {
             let AssertUnwindSafe(model) = { model };
             model.step(&batch.tokens)
         };
-        let rows = match catch_unwind(attempt).unwrap_or_else(|_| Err("it panicked".to_owned())) {
+        let halted = catch_unwind(attempt).unwrap_or_else(|_| Err(Halt::Failed("it panicked".to_owned())));
+        for &(index, _) in &batch.shares {
+            if let Some(request) = self.requests.get(&self.running[index].request) {
+                request.flow.leave();
+            }
+        }
+        let rows = match halted {
             Ok(rows) => rows,
-            Err(reason) => {
+            Err(Halt::Unwanted) => return,
+            Err(Halt::Failed(reason)) => {
                 let failures = self.shared.failures.fetch_add(1, SeqCst) + 1;
                 let tokens = batch.tokens.len();
                 tracing::error!(failures, tokens, reason, "a step of the model failed");

@@ -7,7 +7,7 @@ use std::{path::PathBuf, sync::Arc, thread};
 
 use backends::BackendId;
 use engine::{
-    DEFAULT_CONTEXT, DEFAULT_SEQUENCES, Engine, Facts, Info, Speech, Steps, Token,
+    DEFAULT_CONTEXT, DEFAULT_SEQUENCES, Engine, Facts, Halt, Info, Speech, Steps, Token,
     gguf::{self, File},
     template::{self, Template},
     tokenizer::{self, Tokenizer},
@@ -133,7 +133,7 @@ impl Steps for Runner {
         PROMPT_TOKENS
     }
 
-    fn step(&mut self, tokens: &[Token]) -> Result<Vec<&[f32]>, String> {
+    fn step(&mut self, tokens: &[Token]) -> Result<Vec<&[f32]>, Halt> {
         let vocabulary = self.model().shape().vocabulary;
         Ok(Runner::step(self, tokens).chunks_exact(vocabulary).collect())
     }

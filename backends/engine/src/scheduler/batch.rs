@@ -1,7 +1,8 @@
 //! Picks the tokens of the next step.
 //!
-//! Every answer under way gets its next token. What is left of the budget goes to prompts, in equal shares:
-//! a short one behind a long one starts at once, and none holds up the answers. The budget is what the model was seen to
+//! Every answer under way gets its next token. The budget goes to prompts, half of it to the one that has waited longest and
+//! the rest to the shortest: a short one behind a long one starts at once, however many of those come the long one goes on,
+//! and of several alike the first is not held up by the last. None holds up the answers. The budget is what the model was seen to
 //! compute within the time that a step may take ([`Pace`]), but never so few that prompts take much longer for it: for so
 //! long a caller who is gone is not noticed.
 
@@ -73,10 +74,14 @@ pub(super) fn choose(running: &[Sequence], mut budget: usize, ready: impl Fn(&Se
             batch.add(index, sequence, 1);
         }
     }
-    // The shortest first: what they leave of their shares goes to the longer ones.
+    let oldest = prompts.first().copied();
+    let mut kept = oldest.map_or(0, |index| running[index].prompt_left().min(budget / 2));
     prompts.sort_by_key(|&index| running[index].prompt_left());
-    for (before, &index) in prompts.iter().enumerate() {
-        let share = budget.div_ceil(prompts.len() - before).min(running[index].prompt_left());
+    for index in prompts {
+        if Some(index) == oldest {
+            kept = 0;
+        }
+        let share = running[index].prompt_left().min(budget - kept);
         if share > 0 {
             batch.add(index, &running[index], share);
             budget -= share;

@@ -28,7 +28,7 @@ pub(super) struct Open {
     /// Events that found no room. At most what one step makes: then the request waits. An engine that schedules by itself
     /// cannot wait, so there it is at most what the rest of the answer makes.
     unsent: VecDeque<Item>,
-    flow: Arc<Flow>,
+    pub(super) flow: Arc<Flow>,
     /// Choices that have not finished.
     left: usize,
     usage: Usage,

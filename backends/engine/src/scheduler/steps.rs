@@ -28,6 +28,15 @@ pub struct Start<'a> {
     pub anew: bool,
 }
 
+/// Why a step came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Halt {
+    /// Most of it was for callers who are gone ([`Interest`](super::Interest)). Each slot holds what it held before.
+    Unwanted,
+    /// What failed, for the log: the sequences of the step are ended then, and the next step may go well.
+    Failed(String),
+}
+
 /// An engine's side of the scheduler, on the scheduler's thread.
 pub trait Steps {
     /// The most prompt tokens of a step that it makes good use of.
@@ -46,8 +55,8 @@ pub trait Steps {
     /// Tokens of a slot stand in order of their positions without a gap, the first of them right behind what the slot holds.
     ///
     /// # Errors
-    /// What failed, for the log: the sequences of the step are ended then, and the next step may go well.
-    fn step(&mut self, tokens: &[Token]) -> Result<Vec<&[f32]>, String>;
+    /// Why there are no logits.
+    fn step(&mut self, tokens: &[Token]) -> Result<Vec<&[f32]>, Halt>;
 
     /// The sequence in a slot is over, or its caller is gone.
     fn end(&mut self, slot: usize) {

@@ -4,7 +4,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
     task::{Context, Poll, ready},
 };
@@ -19,12 +19,34 @@ use super::{Shared, request::Item};
 pub(super) struct Flow {
     /// The loop waits for this reader.
     pub(super) stalled: AtomicBool,
+    /// Nobody reads.
+    gone: AtomicBool,
+    /// Tokens that the present step has for this reader.
+    in_step: AtomicUsize,
     pub(super) shared: Arc<Shared>,
 }
 
 impl Flow {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { stalled: AtomicBool::new(false), shared }
+        Self { stalled: AtomicBool::new(false), gone: AtomicBool::new(false), in_step: AtomicUsize::new(0), shared }
+    }
+
+    /// A step has so many tokens for this reader.
+    pub(super) fn enter(&self, tokens: usize) {
+        self.in_step.fetch_add(tokens, SeqCst);
+        // Whoever goes looks at the number after he has said so: one of the two sees the other.
+        if self.gone.load(SeqCst) {
+            self.lose();
+        }
+    }
+
+    /// The step is over.
+    pub(super) fn leave(&self) {
+        self.in_step.store(0, SeqCst);
+    }
+
+    fn lose(&self) {
+        self.shared.interest.lose(self.in_step.swap(0, SeqCst));
     }
 }
 
@@ -62,6 +84,8 @@ impl Stream for Events {
 impl Drop for Events {
     fn drop(&mut self) {
         self.receiver.close();
+        self.flow.gone.store(true, SeqCst);
+        self.flow.lose();
         self.flow.shared.wake();
     }
 }

@@ -40,6 +40,8 @@ struct Toy {
     logits: Vec<f32>,
     began: Sender<Vec<Token>>,
     orders: Receiver<Order>,
+    /// Asked once an order has come.
+    interest: Option<Arc<Interest>>,
 }
 
 impl Steps for Toy {
@@ -47,10 +49,13 @@ impl Steps for Toy {
         128
     }
 
-    fn step(&mut self, tokens: &[Token]) -> Result<Vec<&[f32]>, String> {
+    fn step(&mut self, tokens: &[Token]) -> Result<Vec<&[f32]>, Halt> {
         let _ = self.began.send(tokens.to_vec());
         let order = self.orders.recv().unwrap_or(Order::Go);
         assert!(order != Order::Panic, "a step that was told to fail");
+        if self.interest.as_ref().is_some_and(|interest| interest.is_lost()) {
+            return Err(Halt::Unwanted);
+        }
         self.logits.clear();
         for token in tokens {
             let history = &mut self.history[token.slot];
@@ -106,9 +111,13 @@ impl Rig {
             logits: Vec::new(),
             began,
             orders,
+            interest: None,
         };
-        let scheduler =
-            Scheduler::start("toy", slots, Arc::clone(&words), max_queued, None, |worker| worker.work(toy)).unwrap();
+        let run = move |worker: Worker| {
+            let interest = Some(worker.interest());
+            worker.work(Toy { interest, ..toy });
+        };
+        let scheduler = Scheduler::start("toy", slots, Arc::clone(&words), max_queued, None, run).unwrap();
         Self { orders: order, scheduler, words, began: begins }
     }
 
@@ -241,6 +250,36 @@ async fn a_caller_who_goes_frees_the_slot_in_every_phase() {
 }
 
 #[tokio::test]
+async fn a_step_is_given_up_once_most_of_it_is_for_callers_who_are_gone_and_the_others_lose_nothing_of_their_answers() {
+    let rig = Rig::new(3, 100);
+    let first = rig.submit("a", 3);
+    assert_eq!(rig.begins().len(), 1);
+    let (long, short) = (rig.submit(&"x".repeat(100), 5), rig.submit("b", 3));
+    rig.order(Order::Go);
+    // One token of the answer, a hundred of the one prompt, one of the other.
+    assert_eq!(rig.begins().len(), 102);
+    drop(short);
+    rig.order(Order::Go);
+    assert_eq!(rig.begins().len(), 2, "what one left was little of the step: it was computed");
+    rig.order(Order::Go);
+    rig.begins();
+    let prompt = rig.submit(&"x".repeat(100), 5);
+    rig.order(Order::Go);
+    let tokens = rig.begins();
+    assert!(tokens.len() > 100);
+    drop(prompt);
+    rig.order(Order::Go);
+    // The same tokens of the others again.
+    let others: Vec<Token> =
+        tokens.iter().copied().filter(|token| tokens.iter().filter(|t| t.slot == token.slot).count() == 1).collect();
+    assert_eq!(rig.begins(), others);
+    drop(rig.orders);
+    let together = [text(collect(first).await), text(collect(long).await)];
+    let alone = Rig::free(1, 100);
+    assert_eq!(together, [alone.answer("a", 3).await, alone.answer(&"x".repeat(100), 5).await]);
+}
+
+#[tokio::test]
 async fn a_slow_reader_pauses_and_stops_nobody_else() {
     let rig = Rig::free(2, 100);
     // Without the letter that the model ends after.
@@ -362,7 +401,7 @@ impl Steps for Holder {
         Some(if start.anew || start.salt.is_some() { 0 } else { self.held })
     }
 
-    fn step(&mut self, tokens: &[Token]) -> Result<Vec<&[f32]>, String> {
+    fn step(&mut self, tokens: &[Token]) -> Result<Vec<&[f32]>, Halt> {
         let rows = tokens.iter().filter(|token| token.logits).count();
         Ok(vec![&self.logits; rows])
     }

@@ -22,7 +22,7 @@ impl Steps for Script {
         128
     }
 
-    fn step(&mut self, tokens: &[Token]) -> Result<Vec<&[f32]>, String> {
+    fn step(&mut self, tokens: &[Token]) -> Result<Vec<&[f32]>, Halt> {
         self.logits.clear();
         for token in tokens.iter().filter(|token| token.logits) {
             let from = self.logits.len();
