@@ -1,4 +1,4 @@
-//! Which tokens the cache of keys and values holds, and for whom: a tree of prefixes, and what is under way.
+//! Which tokens the one cache of keys and values holds that all sequences share, and for whom: a tree of prefixes, and what is under way.
 //!
 //! A cell of the cache holds one token's keys and values and belongs to any number of sequence ids. A node of the tree is a
 //! run of tokens whose cells every leaf below it has; a leaf owns an id. A sequence that begins takes over the cells of the
@@ -120,6 +120,11 @@ impl Prefixes {
         let prompt = start.prompt.len();
         self.slots[start.slot] = Some(Slot { salt, node, shared, most, tokens, prompt, sound: true });
         Some(shared)
+    }
+
+    /// Tokens that a slot holds.
+    pub(crate) fn held(&self, slot: usize) -> usize {
+        self.slots[slot].as_ref().map_or(0, |its| its.tokens.len())
     }
 
     /// A token of a slot has been computed. With the last one of its prompt that becomes a prefix for others.

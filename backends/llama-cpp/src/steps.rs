@@ -1,34 +1,76 @@
 //! The context of llama.cpp, on the one thread that owns it: steps of the scheduler as batches, slots as sequence ids.
 
-use engine::{Start, Steps, Token};
-use llama_cpp_2::{context::LlamaContext, llama_batch::LlamaBatch, token::LlamaToken};
+#[cfg(test)]
+mod tests;
 
-use crate::prefix::{Cells, Id, Prefixes};
+use std::sync::Arc;
+
+use engine::{Halt, Interest, Start, Steps, Token};
+use llama_cpp_2::{DecodeError, context::LlamaContext, llama_batch::LlamaBatch, token::LlamaToken};
+
+use crate::{
+    prefix::{Cells, Id, Prefixes},
+    streams::{Streams, Windows},
+};
 
 /// Prompt tokens of a batch, beside one for each answer under way.
 pub(crate) const MOST_TOKENS: usize = 512;
+/// What llama.cpp returns where it was asked to stop.
+const ABORTED: DecodeError = DecodeError::Unknown(2);
+
+/// What holds which tokens.
+#[derive(Debug)]
+pub(crate) enum Cache {
+    /// One stream of cells for all sequences: each takes no more than it has, and what they have in common is there once.
+    Shared(Prefixes),
+    /// A window for each.
+    Own(Streams),
+}
 
 /// See the module.
 pub(crate) struct Context<'m> {
     context: LlamaContext<'m>,
+    /// The context asks it while it computes: let go of after it.
+    _interest: Arc<Interest>,
     batch: LlamaBatch<'m>,
-    prefixes: Prefixes,
+    cache: Cache,
+    /// Of the batch, the place of each token in the step.
+    order: Vec<usize>,
+    /// Of the step, the place of each token in the batch.
+    places: Vec<usize>,
 }
 
 impl<'m> Context<'m> {
-    pub(crate) fn new(context: LlamaContext<'m>, prefixes: Prefixes, slots: usize) -> Self {
-        Self { context, batch: LlamaBatch::new(MOST_TOKENS + slots, 1), prefixes }
+    pub(crate) fn new(context: LlamaContext<'m>, interest: Arc<Interest>, cache: Cache, slots: usize) -> Self {
+        let batch = LlamaBatch::new(MOST_TOKENS + slots, 1);
+        Self { context, _interest: interest, batch, cache, order: Vec::new(), places: Vec::new() }
     }
 
-    fn decode(&mut self, tokens: &[Token]) -> Result<(), String> {
+    fn decode(&mut self, tokens: &[Token]) -> Result<(), Halt> {
+        let failed = |error: &dyn std::fmt::Display| Halt::Failed(error.to_string());
+        let cache = &self.cache;
+        self.order.clear();
+        self.order.extend(0..tokens.len());
+        // A pass takes sequences whose ids follow one another.
+        self.order.sort_by_key(|&at| cache.id(tokens[at].slot));
+        self.places.resize(tokens.len(), 0);
         self.batch.clear();
-        for token in tokens {
-            let id = i32::try_from(token.id).map(LlamaToken).map_err(|_| format!("token {}", token.id))?;
+        for (place, &at) in self.order.iter().enumerate() {
+            let token = tokens[at];
+            self.places[at] = place;
+            let id = i32::try_from(token.id).map(LlamaToken).map_err(|error| failed(&error))?;
             self.batch
-                .add(id, index(token.position), &[index(token.slot)], token.logits)
-                .map_err(|error| error.to_string())?;
+                .add(id, index(token.position), &[index(cache.id(token.slot))], token.logits)
+                .map_err(|error| failed(&error))?;
         }
-        self.context.decode(&mut self.batch).map_err(|error| error.to_string())
+        self.context
+            .decode(&mut self.batch)
+            .map_err(|error| if error == ABORTED { Halt::Unwanted } else { failed(&error) })
+    }
+
+    /// The slots of a step, each once.
+    fn slots(tokens: &[Token]) -> impl Iterator<Item = usize> {
+        tokens.chunk_by(|a, b| a.slot == b.slot).map(|own| own[0].slot)
     }
 }
 
@@ -38,40 +80,96 @@ impl Steps for Context<'_> {
     }
 
     fn begin(&mut self, start: Start<'_>) -> Option<usize> {
-        self.prefixes.begin(start, &mut Sequences(&mut self.context))
+        let sequences = &mut Sequences(&mut self.context);
+        match &mut self.cache {
+            Cache::Shared(prefixes) => prefixes.begin(start, sequences),
+            Cache::Own(streams) => Some(streams.begin(start, sequences)),
+        }
     }
 
-    fn step(&mut self, tokens: &[Token]) -> Result<Vec<&[f32]>, String> {
-        if let Err(reason) = self.decode(tokens) {
-            for token in tokens {
-                self.prefixes.spoiled(token.slot);
+    fn step(&mut self, tokens: &[Token]) -> Result<Vec<&[f32]>, Halt> {
+        if let Cache::Own(streams) = &mut self.cache {
+            streams.close_gap(Self::slots(tokens), &mut Sequences(&mut self.context));
+        }
+        if let Err(halt) = self.decode(tokens) {
+            for slot in Self::slots(tokens) {
+                match &halt {
+                    // What of the batch was computed before it was given up.
+                    Halt::Unwanted => {
+                        let (id, held) = (self.cache.id(slot), self.cache.held(slot));
+                        Cells::cut(&mut Sequences(&mut self.context), id, held, None);
+                    }
+                    Halt::Failed(_) => self.cache.spoiled(slot),
+                }
             }
-            return Err(reason);
+            return Err(halt);
         }
         for token in tokens {
-            self.prefixes.computed(token.slot, token.id, &mut Sequences(&mut self.context));
+            match &mut self.cache {
+                Cache::Shared(prefixes) => prefixes.computed(token.slot, token.id, &mut Sequences(&mut self.context)),
+                Cache::Own(streams) => streams.computed(token.slot, token.id),
+            }
         }
-        let asked = tokens.iter().enumerate().filter(|(_, token)| token.logits);
-        Ok(asked.map(|(place, _)| self.context.get_logits_ith(index(place))).collect())
+        let asked = tokens.iter().zip(&self.places).filter(|(token, _)| token.logits);
+        Ok(asked.map(|(_, &place)| self.context.get_logits_ith(index(place))).collect())
     }
 
     fn end(&mut self, slot: usize) {
-        self.prefixes.end(slot, &mut Sequences(&mut self.context));
+        let sequences = &mut Sequences(&mut self.context);
+        match &mut self.cache {
+            Cache::Shared(prefixes) => prefixes.end(slot, sequences),
+            Cache::Own(streams) => streams.end(slot, sequences),
+        }
+    }
+}
+
+impl Cache {
+    /// The sequence id of a slot.
+    fn id(&self, slot: usize) -> Id {
+        match self {
+            Self::Shared(_) => slot,
+            Self::Own(streams) => streams.id(slot),
+        }
+    }
+
+    /// Tokens that a slot holds.
+    fn held(&self, slot: usize) -> usize {
+        match self {
+            Self::Shared(prefixes) => prefixes.held(slot),
+            Self::Own(streams) => streams.held(slot),
+        }
+    }
+
+    fn spoiled(&mut self, slot: usize) {
+        match self {
+            Self::Shared(prefixes) => prefixes.spoiled(slot),
+            Self::Own(streams) => streams.spoiled(slot),
+        }
     }
 }
 
 /// Sequence ids of a context.
 struct Sequences<'c, 'm>(&'c mut LlamaContext<'m>);
 
+// These fail for positions beyond 31 bits only, and no context has so many; and a state that cannot be cut in part is only ever
+// cut whole.
 impl Cells for Sequences<'_, '_> {
     fn share(&mut self, of: Id, with: Id, from: usize, to: usize) {
-        // Fails for positions beyond 31 bits only, and no context has so many.
         let _ = self.0.kv_cache_seq_cp(index(of), index(with), Some(from as u32), Some(to as u32));
     }
 
     fn cut(&mut self, id: Id, from: usize, to: Option<usize>) {
-        // The same; and a state that cannot be cut in part is only ever cut whole.
         let _ = self.0.kv_cache_seq_rm(index(id), Some(from as u32), to.map(|to| to as u32));
+    }
+}
+
+impl Windows for Sequences<'_, '_> {
+    fn copy(&mut self, of: Id, to: Id) {
+        let _ = self.0.kv_cache_seq_cp(index(of), index(to), None, None);
+    }
+
+    fn cut(&mut self, id: Id, from: usize) {
+        Cells::cut(self, id, from, None);
     }
 }
 

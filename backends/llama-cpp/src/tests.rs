@@ -209,3 +209,25 @@ fn what_cannot_be_served_is_refused_with_the_reason() {
     let message = refusal(&small().writer(), Options { adapter, ..Options::default() });
     assert!(message.contains("load the adapter `no-such.gguf`: there is no such file"), "{message}");
 }
+
+#[tokio::test]
+async fn a_prompt_is_given_up_in_the_middle_of_a_step_and_who_shares_the_step_loses_nothing() {
+    // A step of this prompt takes long enough to leave in, and far more than what is looked at in between.
+    let wide = Llama { width: 512, heads: 8, kv_heads: 8, feed_forward: 2_048, layers: 8, context: 8_192, ..small() };
+    let engine = loaded(&wide.writer(), Options { max_sequences: Some(2), ..Options::default() }).unwrap();
+    let alone = answer(&engine, request(tokens(4, 20), 30)).await.0;
+    let stays = engine.generate(Arc::new(request(tokens(4, 20), 30))).await.unwrap();
+    for from in 0..20 {
+        let stream = engine.generate(Arc::new(request(tokens(from, 8_000), 10))).await.unwrap();
+        while engine.load(&Probe::default()).running < 2 && engine.load(&Probe::default()).queued > 0 {
+            tokio::task::yield_now().await;
+        }
+        drop(stream);
+    }
+    let events: Vec<_> = tokio::time::timeout(PATIENCE, stays.collect()).await.expect("the stream should end");
+    let text: String = events
+        .into_iter()
+        .filter_map(|event| if let Ok(Event::Delta(delta)) = event { Some(delta.text) } else { None })
+        .collect();
+    assert_eq!(text, alone);
+}
