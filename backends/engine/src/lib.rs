@@ -22,6 +22,7 @@ mod served;
 pub mod template;
 pub mod tokenizer;
 mod tokens;
+mod windows;
 
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -34,3 +35,4 @@ pub use info::{DEFAULT_CONTEXT, DEFAULT_SEQUENCES, Facts, Info};
 pub use prepare::Speech;
 pub use scheduler::{Halt, Interest, Start, Steps, Token, Worker, Writes, Writing};
 pub use served::Engine;
+pub use windows::{Contents, Windows};

@@ -1,8 +1,8 @@
 //! llama.cpp in this process, behind the shared [`Engine`](engine::Engine): whatever GGUF file it reads, it serves.
 //!
 //! [`load`] checks the file with our own reader and then lets llama.cpp read it; `steps` is the one thread that owns the
-//! context, with one batch for all sequences; `prefix` and `streams` know which tokens the cache of keys and values holds, and
-//! for whom, the one where all share it and the other where each sequence has a window; `abort` lets a step be given up; `words` is the vocabulary of files whose tokenizer only llama.cpp reads; `compiled` says what the library was built for,
+//! context, with one batch for all sequences; `prefix` knows which tokens the cache of keys and values holds, and for whom, where
+//! sequences share it and do not have a window each; `abort` lets a step be given up; `words` is the vocabulary of files whose tokenizer only llama.cpp reads; `compiled` says what the library was built for,
 //! and refuses a build that would be slow without saying so.
 //!
 //! Templates, sampling, forms, tool calls and scheduling are the shared crate's: a request means the same here as on the
@@ -13,7 +13,6 @@ mod compiled;
 mod load;
 mod prefix;
 mod steps;
-mod streams;
 #[cfg(test)]
 mod tests;
 mod words;

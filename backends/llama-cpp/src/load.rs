@@ -9,7 +9,7 @@ use std::{
 
 use backends::BackendId;
 use engine::{
-    DEFAULT_CONTEXT, DEFAULT_SEQUENCES, Engine, Facts, Info, Interest, Speech,
+    DEFAULT_CONTEXT, DEFAULT_SEQUENCES, Engine, Facts, Info, Interest, Speech, Windows,
     gguf::{self, File},
     template::{self, Template},
     tokenizer,
@@ -26,7 +26,6 @@ use crate::{
     compiled::{self, Mismatch},
     prefix::Prefixes,
     steps::{Cache, Context, MOST_TOKENS},
-    streams::Streams,
     words,
 };
 
@@ -228,7 +227,7 @@ pub(crate) fn make<'m>(
         context.lora_adapter_set(&mut adapter, 1.0).map_err(|_| refused("use the adapter"))?;
     }
     let cache = if shape.own_windows {
-        Cache::Own(Streams::new(shape.slots, shape.slots + shape.kept))
+        Cache::Own(Windows::new(shape.slots, shape.slots + shape.kept))
     } else {
         Cache::Shared(Prefixes::new(shape.slots, shape.kept, shape.cells))
     };

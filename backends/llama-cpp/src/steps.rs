@@ -5,13 +5,10 @@ mod tests;
 
 use std::sync::Arc;
 
-use engine::{Halt, Interest, Start, Steps, Token};
+use engine::{Contents, Halt, Interest, Start, Steps, Token, Windows};
 use llama_cpp_2::{DecodeError, context::LlamaContext, llama_batch::LlamaBatch, token::LlamaToken};
 
-use crate::{
-    prefix::{Cells, Id, Prefixes},
-    streams::{Streams, Windows},
-};
+use crate::prefix::{Cells, Id, Prefixes};
 
 /// Prompt tokens of a batch, beside one for each answer under way.
 pub(crate) const MOST_TOKENS: usize = 512;
@@ -23,8 +20,8 @@ const ABORTED: DecodeError = DecodeError::Unknown(2);
 pub(crate) enum Cache {
     /// One stream of cells for all sequences: each takes no more than it has, and what they have in common is there once.
     Shared(Prefixes),
-    /// A window for each.
-    Own(Streams),
+    /// A window for each, which llama.cpp calls a stream: it computes several in one pass only if they stand side by side.
+    Own(Windows),
 }
 
 /// See the module.
@@ -83,13 +80,13 @@ impl Steps for Context<'_> {
         let sequences = &mut Sequences(&mut self.context);
         match &mut self.cache {
             Cache::Shared(prefixes) => prefixes.begin(start, sequences),
-            Cache::Own(streams) => Some(streams.begin(start, sequences)),
+            Cache::Own(windows) => Some(windows.begin(start, sequences)),
         }
     }
 
     fn step(&mut self, tokens: &[Token]) -> Result<Vec<&[f32]>, Halt> {
-        if let Cache::Own(streams) = &mut self.cache {
-            streams.close_gap(Self::slots(tokens), &mut Sequences(&mut self.context));
+        if let Cache::Own(windows) = &mut self.cache {
+            windows.close_gap(Self::slots(tokens), &mut Sequences(&mut self.context));
         }
         if let Err(halt) = self.decode(tokens) {
             for slot in Self::slots(tokens) {
@@ -107,7 +104,7 @@ impl Steps for Context<'_> {
         for token in tokens {
             match &mut self.cache {
                 Cache::Shared(prefixes) => prefixes.computed(token.slot, token.id, &mut Sequences(&mut self.context)),
-                Cache::Own(streams) => streams.computed(token.slot, token.id),
+                Cache::Own(windows) => windows.computed(token.slot, token.id),
             }
         }
         let asked = tokens.iter().zip(&self.places).filter(|(token, _)| token.logits);
@@ -118,7 +115,7 @@ impl Steps for Context<'_> {
         let sequences = &mut Sequences(&mut self.context);
         match &mut self.cache {
             Cache::Shared(prefixes) => prefixes.end(slot, sequences),
-            Cache::Own(streams) => streams.end(slot, sequences),
+            Cache::Own(windows) => windows.end(slot, sequences),
         }
     }
 }
@@ -128,7 +125,7 @@ impl Cache {
     fn id(&self, slot: usize) -> Id {
         match self {
             Self::Shared(_) => slot,
-            Self::Own(streams) => streams.id(slot),
+            Self::Own(windows) => windows.of(slot),
         }
     }
 
@@ -136,14 +133,14 @@ impl Cache {
     fn held(&self, slot: usize) -> usize {
         match self {
             Self::Shared(prefixes) => prefixes.held(slot),
-            Self::Own(streams) => streams.held(slot),
+            Self::Own(windows) => windows.held(slot),
         }
     }
 
     fn spoiled(&mut self, slot: usize) {
         match self {
             Self::Shared(prefixes) => prefixes.spoiled(slot),
-            Self::Own(streams) => streams.spoiled(slot),
+            Self::Own(windows) => windows.spoiled(slot),
         }
     }
 }
@@ -163,8 +160,9 @@ impl Cells for Sequences<'_, '_> {
     }
 }
 
-impl Windows for Sequences<'_, '_> {
-    fn copy(&mut self, of: Id, to: Id) {
+impl Contents for Sequences<'_, '_> {
+    fn copy(&mut self, of: Id, to: Id, _: usize) {
+        // All of it: llama.cpp copies no part of a stream to another.
         let _ = self.0.kv_cache_seq_cp(index(of), index(to), None, None);
     }
 
