@@ -43,7 +43,7 @@ pub use hand_over::{Writes, Writing};
 pub use steps::{Start, Steps, Token};
 
 /// After this many steps in a row that failed, the model is taken for broken.
-const MAX_FAILURES: u32 = 3;
+pub(crate) const MAX_FAILURES: u32 = 3;
 
 /// The way in for other threads.
 pub(crate) struct Scheduler {
