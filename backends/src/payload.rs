@@ -132,6 +132,11 @@ impl Payload {
         &self.bytes
     }
 
+    /// The model that the caller names.
+    pub fn model(&self) -> String {
+        serde_json::from_slice(&self.bytes[self.model.clone()]).unwrap_or_default()
+    }
+
     /// What the caller says that prompts with one prefix have in common, where it is a text.
     pub fn prompt_cache_key(&self) -> Option<String> {
         serde_json::from_slice(&self.bytes[self.prompt_cache_key.clone()?]).ok()

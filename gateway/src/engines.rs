@@ -6,12 +6,16 @@
 
 pub mod measured;
 
-use std::{fmt, path::Path, sync::Arc};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use backends::{Backend, BackendId};
-use engine::{Info, gguf};
+use engine::{Facts, Info, Purpose, gguf};
 
-use crate::{config::Weights, dispatch::chain};
+use crate::{config::Weights, dispatch::chain, residency::Progress};
 use measured::Measured;
 
 /// The weights of the demo model.
@@ -40,12 +44,14 @@ pub struct Chosen {
 }
 
 /// What a deployment asks of its engine.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Asked {
     /// Tokens of prompt and answer together.
     pub context_tokens: Option<u64>,
     /// Layers for a graphics card.
     pub gpu_layers: Option<u32>,
+    /// The file of an adapter (LoRA) over the weights.
+    pub adapter: Option<PathBuf>,
 }
 
 impl Kind {
@@ -92,11 +98,33 @@ impl Kind {
         }
     }
 
-    /// Loads weights. Takes as long as that takes.
+    /// Whether it loads adapters (LoRA).
+    pub fn adapts(self) -> bool {
+        match self {
+            Self::Native => false,
+            Self::LlamaCpp => true,
+        }
+    }
+
+    /// What it makes of texts with these weights. Of a file that cannot be read nothing is known; loading it tells why.
+    pub fn purpose(self, weights: &Weights) -> Purpose {
+        match (self, weights) {
+            (Self::LlamaCpp, Weights::File(path)) => purpose_of(path).unwrap_or_default(),
+            _ => Purpose::Text,
+        }
+    }
+
+    /// Loads weights, and says how far it is. Takes as long as that takes; what is wanted no more, it may give up.
     ///
     /// # Errors
     /// Why it cannot.
-    pub fn load(self, id: BackendId, weights: &Weights, asked: Asked) -> Result<(Arc<dyn Backend>, Info), String> {
+    pub fn load(
+        self,
+        id: BackendId,
+        weights: &Weights,
+        asked: &Asked,
+        progress: &Arc<Progress>,
+    ) -> Result<(Arc<dyn Backend>, Info), String> {
         let context = asked.context_tokens.and_then(|tokens| usize::try_from(tokens).ok());
         let engine = match self {
             Self::Native => {
@@ -110,7 +138,18 @@ impl Kind {
             #[cfg(feature = "llama-cpp")]
             Self::LlamaCpp => {
                 let Weights::File(path) = weights else { return Err("it reads files only".to_owned()) };
-                let options = llama_cpp_engine::Options { context, gpu_layers: asked.gpu_layers, ..Default::default() };
+                let progress = Arc::clone(progress);
+                let watch = llama_cpp_engine::Watch::new(move |share| {
+                    progress.set((share * 1e3) as u32);
+                    progress.is_wanted()
+                });
+                let options = llama_cpp_engine::Options {
+                    context,
+                    gpu_layers: asked.gpu_layers,
+                    adapter: asked.adapter.clone(),
+                    watch: Some(watch),
+                    ..Default::default()
+                };
                 llama_cpp_engine::load(id, path, &options).map_err(|error| chain(&error))?
             }
             #[cfg(not(feature = "llama-cpp"))]
@@ -127,11 +166,11 @@ impl fmt::Display for Kind {
     }
 }
 
-/// The engine that `auto` means for these weights.
+/// The engine that `auto` means for these weights, with an adapter over them or without.
 ///
 /// # Errors
 /// Each engine with why it does not read them.
-pub fn choose(weights: &Weights, measured: &Measured) -> Result<Chosen, String> {
+pub fn choose(weights: &Weights, with_adapter: bool, measured: &Measured) -> Result<Chosen, String> {
     let Weights::File(path) = weights else {
         return Ok(Chosen { engine: Kind::Native, why: "its weights are built in".to_owned() });
     };
@@ -139,6 +178,7 @@ pub fn choose(weights: &Weights, measured: &Measured) -> Result<Chosen, String> 
     let mut others = Vec::new();
     for kind in Kind::built() {
         match kind.reads(path) {
+            Ok(()) if with_adapter && !kind.adapts() => others.push(format!("{kind} loads no adapters")),
             Ok(()) => readers.push(kind),
             Err(why) => others.push(format!("{kind} does not read it: {why}")),
         }
@@ -172,15 +212,22 @@ fn with(others: Vec<String>, why: String) -> String {
 /// Whether our own engine loads a model of this file, which binds its weights and builds its vocabulary.
 fn native_reads(path: &Path) -> Result<(), String> {
     let file = gguf::File::open(path).map_err(|error| chain(&error))?;
+    let purpose = Facts::of(&file).map_err(|error| chain(&error))?.purpose;
+    if purpose != Purpose::Text {
+        return Err(format!("it is for {}, and native writes text", purpose.name()));
+    }
     native::model::Model::load(&file).map_err(|error| chain(&error))?;
     engine::tokenizer::Tokenizer::from_file(&file).map_err(|error| chain(&error))?;
     Ok(())
 }
 
+/// What a file says that its model is for.
+fn purpose_of(path: &Path) -> Result<Purpose, gguf::Error> {
+    Ok(Facts::of(&gguf::File::open(path)?)?.purpose)
+}
+
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use super::*;
 
     fn demo() -> PathBuf {
@@ -200,7 +247,7 @@ mod tests {
     #[test]
     fn auto_takes_what_was_measured_fastest_here_and_says_why() {
         let weights = Weights::File(demo());
-        let chosen = choose(&weights, &Measured::default()).unwrap();
+        let chosen = choose(&weights, false, &Measured::default()).unwrap();
         assert_eq!(chosen.engine, Kind::Native);
         let readers: Vec<Kind> = Kind::built().collect();
         let Some(&last) = readers.last().filter(|_| readers.len() > 1) else {
@@ -211,7 +258,7 @@ mod tests {
         let mut measured = Measured::default();
         measured.add("native", &demo(), 100.0, 10.0).unwrap();
         measured.add(last.name(), &demo(), 100.0, 20.0).unwrap();
-        let chosen = choose(&weights, &measured).unwrap();
+        let chosen = choose(&weights, false, &measured).unwrap();
         assert_eq!(chosen.engine, last);
         assert!(chosen.why.ends_with("it is the fastest, 20.0 tokens a second"), "{}", chosen.why);
     }
@@ -221,7 +268,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.gguf");
         std::fs::write(&path, "hello").unwrap();
-        let why = choose(&Weights::File(path), &Measured::default()).unwrap_err();
+        let why = choose(&Weights::File(path), false, &Measured::default()).unwrap_err();
         assert!(why.starts_with("native does not read it: cannot read") || why.contains("not a valid GGUF"), "{why}");
         assert_eq!(why.matches("does not read it").count(), Kind::built().count(), "{why}");
     }

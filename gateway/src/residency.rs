@@ -90,7 +90,7 @@ pub type Loaded = Result<Arc<dyn Backend>, Failure>;
 pub type Loader = Arc<dyn Fn(Arc<Progress>) -> BoxFuture<'static, Loaded> + Send + Sync>;
 
 /// A loader that works on a thread where it may block.
-pub fn blocking(load: impl Fn(&Progress) -> Loaded + Send + Sync + 'static) -> Loader {
+pub fn blocking(load: impl Fn(&Arc<Progress>) -> Loaded + Send + Sync + 'static) -> Loader {
     let load = Arc::new(load);
     Arc::new(move |progress| {
         let load = Arc::clone(&load);

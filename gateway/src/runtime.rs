@@ -26,7 +26,7 @@ use crate::{
     anchors,
     answers::Answers,
     batches::Batches,
-    config::{self, Access, Config, Environment, Overrides, Target, Weights},
+    config::{self, Access, Config, Environment, Overrides, Target},
     dispatch::{
         Place, Retries, chain,
         stats::{Epoch, Lengths, Size, Stats, Vacancy},
@@ -518,24 +518,34 @@ fn at_server(
     }
 }
 
+/// A file that a model in this process is loaded from.
+#[derive(Clone, Copy, Debug)]
+enum Part<'a> {
+    /// Its weights; none where they are built in.
+    Weights(Option<&'a Path>),
+    /// An adapter over them.
+    Adapter(&'a Path),
+}
+
 /// Compares what a file of weights, and the model card beside it, say of their licence with the catalog. Weights under a
 /// stricter licence than the model that they are served as would be served against it.
 fn says_what_it_is(
     said: &engine::Facts,
-    weights: &Weights,
+    part: Part<'_>,
     deployment: &config::Deployment,
     catalog: &catalog::Catalog,
 ) -> Result<(), StartError> {
     let facts = &deployment.facts;
     let Some(model) = catalog.served_from(&facts.model, facts.weights.as_ref()) else { return Ok(()) };
     let failed = |reason| StartError::Deployment { deployment: facts.id.clone(), reason };
-    let card = match weights {
-        Weights::BuiltIn => None,
-        Weights::File(file) => card_beside(file).map_err(failed)?,
+    let (file, by, by_card) = match part {
+        Part::Weights(file) => (file, "the file", "the card beside the file"),
+        Part::Adapter(file) => (Some(file), "the adapter", "the card beside the adapter"),
     };
-    let of_file = catalog::Declaration { by: "the file", license: said.license.as_deref(), bases: &said.base_models };
+    let card = file.map(card_beside).transpose().map_err(failed)?.flatten();
+    let of_file = catalog::Declaration { by, license: said.license.as_deref(), bases: &said.base_models };
     let of_card = card.as_ref().map(|card| catalog::Declaration {
-        by: "the card beside the file",
+        by: by_card,
         license: card.license.as_deref(),
         bases: &card.bases,
     });

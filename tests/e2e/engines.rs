@@ -1,6 +1,7 @@
 //! The engines of a build that has them all, each behind a deployment of its own.
 
-use engine::testing::{Llama, Meta, Vocabulary};
+use engine::testing::{Bert, Llama, Meta, Vocabulary};
+use serde_json::{Value, json};
 use tests::chat;
 
 use crate::pointsman;
@@ -77,4 +78,99 @@ async fn each_engine_answers_and_auto_takes_what_reads_the_file_and_was_measured
     let models = models["data"].as_array().unwrap();
     let demo = models.iter().find(|model| model["id"] == "pointsman-demo").unwrap();
     assert_eq!((&demo["engine"], &demo["license"]), (&"native".into(), &"apache-2.0".into()), "{demo}");
+}
+
+const MODELS: &str = "\
+models:
+  - {id: acme-support-lora, name: Acme Support, family: acme, developer: Acme, availability: downloadable, license: apache-2.0, tier: 1, parents: [{of: qwen3-8b, by: adapter}]}
+";
+
+/// A gateway with models of its own that make vectors, order documents and write, the last also with an adapter over it.
+fn search() -> tests::Pointsman {
+    let config = "discover: false\ncatalog: [models.yaml]\ndeployments:\n  \
+        - {id: vectors, model: bge-m3, engine: auto, path: models/vectors.gguf, load: demand}\n  \
+        - {id: order, model: bge-reranker-v2-m3, engine: llama-cpp, path: models/order.gguf}\n  \
+        - {id: base, model: qwen3-8b, engine: llama-cpp, path: models/base.gguf}\n  \
+        - {id: adapted, model: acme-support-lora, engine: auto, path: models/base.gguf, adapter: models/lora.gguf, load: demand}\n\
+        contexts: {desk: {use: internal, exposure: internal, seat: KR}}\nteams: {desk: {contexts: [desk]}}\n\
+        keys: keys.yaml\n";
+    let builder = pointsman().file("models.yaml", MODELS).file("models/.keep", "").config(config);
+    let write = |name: &str, bytes: Vec<u8>| std::fs::write(builder.folder().join(name), bytes).unwrap();
+    write("models/vectors.gguf", Bert::default().build());
+    let mut order = Bert { pooling: Some(4), ..Bert::default() }.writer();
+    order.set("general.license", Meta::Text("apache-2.0".into()));
+    write("models/order.gguf", order.finish());
+    let base = Llama { context: 512, ..Llama::default() };
+    let mut writer = base.writer();
+    writer.unset("general.base_model.count");
+    write("models/base.gguf", writer.finish());
+    write("models/lora.gguf", base.adapter(4, 1).finish());
+    let key = builder.key("desk", "desk");
+    let mut gateway = builder.start();
+    gateway.with_key(&key);
+    gateway
+}
+
+#[tokio::test]
+async fn a_file_that_makes_vectors_and_one_that_orders_documents_are_asked_for_that_and_for_nothing_else() {
+    let gateway = search();
+    let body = json!({"model": "bge-m3", "input": ["hello", "the model is a licence", "hello"]});
+    let response = gateway.request("POST", "/v1/embeddings").json(&body).send().await.unwrap();
+    assert_eq!(
+        (response.status().as_u16(), &response.headers()["x-pointsman-deployment"]),
+        (200, &"vectors".parse().unwrap())
+    );
+    let answer: Value = response.json().await.unwrap();
+    let vectors: Vec<Vec<f64>> = answer["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| serde_json::from_value(one["embedding"].clone()).unwrap())
+        .collect();
+    let cosine = |a: usize, b: usize| vectors[a].iter().zip(&vectors[b]).map(|(a, b)| a * b).sum::<f64>();
+    assert!((cosine(0, 0) - 1.0).abs() < 1e-4 && (cosine(0, 2) - 1.0).abs() < 1e-3 && cosine(0, 1) < 0.99);
+    // A token that begins and one that ends each of them, the word, and five words.
+    assert_eq!(answer["usage"], json!({"prompt_tokens": 3 + 7 + 3, "total_tokens": 13}));
+    let outcome = gateway.ledger().into_iter().rev().find(|record| record["kind"] == "outcome").unwrap();
+    assert_eq!(outcome["prompt_tokens"], 13, "{outcome}");
+    let (status, error) =
+        gateway.post("/v1/embeddings", &json!({"model": "bge-m3", "input": "hello", "dimensions": 8})).await;
+    assert_eq!((status, &error["error"]["param"]), (400, &json!("dimensions")), "{error}");
+
+    let body = json!({"model": "bge-reranker-v2-m3", "query": "hello", "documents": ["a", {"text": "the model"}, "is"],
+        "top_n": 2, "return_documents": true});
+    let (status, answer) = gateway.post("/v1/rerank", &body).await;
+    assert_eq!(status, 200, "{answer}");
+    let results = answer["results"].as_array().unwrap();
+    assert!(results.len() == 2 && results[0]["document"]["text"].is_string(), "{answer}");
+    assert!(results[0]["relevance_score"].as_f64() >= results[1]["relevance_score"].as_f64(), "{answer}");
+
+    for model in ["bge-m3", "bge-reranker-v2-m3"] {
+        let (status, error) = gateway.chat(model, "hi").await;
+        assert_eq!((status, &error["error"]["code"]), (400, &json!("no_model_fits")), "{error}");
+    }
+    for (path, body) in [
+        ("/v1/embeddings", json!({"model": "qwen3-8b", "input": "x"})),
+        ("/v1/embeddings", json!({"model": "bge-reranker-v2-m3", "input": "x"})),
+        ("/v1/rerank", json!({"model": "bge-m3", "query": "q", "documents": ["x"]})),
+    ] {
+        let (status, error) = gateway.post(path, &body).await;
+        assert_eq!((status, &error["error"]["code"]), (400, &json!("no_model_fits")), "{error}");
+    }
+    let (status, told) = gateway.post("/tokenize", &json!({"model": "bge-m3", "prompt": "the model"})).await;
+    assert_eq!((status, &told["count"]), (200, &json!(4)), "{told}");
+}
+
+#[tokio::test]
+async fn an_adapter_over_a_file_is_a_model_of_its_own_that_writes_otherwise_than_its_base() {
+    let gateway = search();
+    let text = async |model: &str| {
+        let body = json!({"model": model, "prompt": "the model", "temperature": 0, "max_tokens": 20});
+        let (status, answer) = gateway.post("/v1/completions", &body).await;
+        assert_eq!(status, 200, "{answer}");
+        answer["choices"][0]["text"].as_str().unwrap().to_owned()
+    };
+    let (base, adapted) = (text("qwen3-8b").await, text("acme-support-lora").await);
+    assert_ne!(base, adapted);
+    assert_eq!(text("acme-support-lora").await, adapted);
 }

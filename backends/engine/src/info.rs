@@ -11,6 +11,42 @@ pub const DEFAULT_SEQUENCES: usize = 8;
 /// More models than anybody makes one from.
 const MAX_BASE_MODELS: u64 = 16;
 
+/// What a model is for, by its file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Purpose {
+    /// It writes text.
+    #[default]
+    Text,
+    /// It makes a vector of a text.
+    Vectors,
+    /// It scores a document by a query.
+    Scores,
+}
+
+impl Purpose {
+    /// Reads it: what the file says of how the numbers of a text's tokens become those of the text, which files of models
+    /// that write say nothing of; and the architectures that cannot write.
+    fn of(file: &File, architecture: &str) -> Result<Self, gguf::Error> {
+        let encodes = architecture.contains("bert") || ["t5encoder", "gemma-embedding"].contains(&architecture);
+        Ok(match file.get::<u64>(&format!("{architecture}.pooling_type"))? {
+            // The mean of all, the first's, the last's.
+            Some(1..=3) => Self::Vectors,
+            Some(4) => Self::Scores,
+            _ if encodes => Self::Vectors,
+            _ => Self::Text,
+        })
+    }
+
+    /// In words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Vectors => "vectors of texts",
+            Self::Scores => "the order of documents by a query",
+        }
+    }
+}
+
 /// What a model file says of itself, whoever runs it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
@@ -18,6 +54,8 @@ pub struct Facts {
     pub name: Option<String>,
     /// Architecture, as the file names it.
     pub architecture: String,
+    /// What it is for.
+    pub purpose: Purpose,
     /// Licence as the file names it, if it does.
     pub license: Option<String>,
     /// The models that it was made from, as the file names them: `owner/name` where it has an address, else the name.
@@ -31,9 +69,11 @@ impl Facts {
     /// A key is of the wrong type.
     pub fn of(file: &File) -> Result<Self, gguf::Error> {
         let text = |key| file.get::<&str>(key).map(|text| text.map(str::to_owned));
+        let architecture = text("general.architecture")?.unwrap_or_default();
         Ok(Self {
             name: text("general.name")?,
-            architecture: text("general.architecture")?.unwrap_or_default(),
+            purpose: Purpose::of(file, &architecture)?,
+            architecture,
             license: text("general.license")?,
             base_models: base_models(file),
         })
@@ -91,5 +131,22 @@ impl fmt::Display for Info {
             self.threads,
             self.isa
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Bert, Llama, Meta, Writer};
+
+    #[test]
+    fn a_file_says_what_it_is_for_by_how_texts_are_pooled_and_by_its_architecture() {
+        let of = |writer: &Writer| Facts::of(&File::read(writer.finish().into()).unwrap()).unwrap().purpose;
+        let bert = |pooling| of(&Bert { pooling, ..Bert::default() }.writer());
+        assert_eq!([None, Some(0), Some(1), Some(2), Some(3)].map(bert), [Purpose::Vectors; 5]);
+        assert_eq!(bert(Some(4)), Purpose::Scores);
+        let llama = |pooling| of(Llama::default().writer().set("llama.pooling_type", Meta::U32(pooling)));
+        assert_eq!([0, 3, 4].map(llama), [Purpose::Text, Purpose::Vectors, Purpose::Scores]);
+        assert_eq!(of(&Llama::default().writer()), Purpose::Text);
     }
 }

@@ -3,12 +3,14 @@
 //! From file to answer: [`gguf`] checks the file, [`tokenizer`] and [`template`] turn a conversation into tokens, [`Steps`]
 //! is what an engine computes from them, `grammar` says what of that may stand in an answer of an asked form, [`sampler`]
 //! chooses, `reasoning` parts what the model writes for itself from its answer, and `calls` takes tool calls out of that.
-//! The scheduler thread behind [`Engine`] does this for several requests at once and sends the pieces as events.
+//! The scheduler thread behind [`Engine`] does this for several requests at once and sends the pieces as events. For a model
+//! that writes no text [`encoder`] stands in its place: texts in, vectors or an order out.
 //!
 //! Knows nothing of HTTP, hosts, policies or licences (the licence named in a file is passed on as text), and not how
 //! anything is computed.
 
 mod calls;
+pub mod encoder;
 mod form;
 pub mod gguf;
 mod grammar;
@@ -31,7 +33,7 @@ pub mod testing;
 #[cfg(any(test, fuzzing))]
 pub use calls::promises;
 
-pub use info::{DEFAULT_CONTEXT, DEFAULT_SEQUENCES, Facts, Info};
+pub use info::{DEFAULT_CONTEXT, DEFAULT_SEQUENCES, Facts, Info, Purpose};
 pub use prepare::Speech;
 pub use scheduler::{Halt, Interest, Start, Steps, Token, Worker, Writes, Writing};
 pub use served::Engine;

@@ -141,14 +141,24 @@ impl Speech {
         Ok(out)
     }
 
-    fn check(&self, request: &Request) -> Result<(), BackendError> {
+    /// Whether the tokens of a request field are this model's.
+    pub(crate) fn knows<'a>(
+        &self,
+        tokens: impl IntoIterator<Item = &'a u32>,
+        param: &'static str,
+    ) -> Result<(), BackendError> {
         let vocabulary = self.tokenizer.len();
-        if let Some((id, _)) = request.sampling.logit_bias.iter().find(|(id, _)| *id as usize >= vocabulary) {
-            return unsupported(
-                "logit_bias",
-                format!("token {id}, and this model's tokens are 0 to {}", vocabulary - 1),
-            );
+        match tokens.into_iter().find(|&&id| id as usize >= vocabulary) {
+            Some(id) => unsupported(
+                param,
+                format!("token {id}, and this model's tokens are 0 to {}", vocabulary.saturating_sub(1)),
+            ),
+            None => Ok(()),
         }
+    }
+
+    fn check(&self, request: &Request) -> Result<(), BackendError> {
+        self.knows(request.sampling.logit_bias.iter().map(|(id, _)| id), "logit_bias")?;
         if let Some(reason) = self.no_prompt_logprobs.filter(|_| request.echo && request.logprobs.is_some()) {
             return unsupported("echo", reason);
         }
@@ -198,10 +208,7 @@ impl Speech {
                 self.tokenizer.encode_prompt(text)
             }
             Prompt::Tokens(tokens) => {
-                if let Some(id) = tokens.iter().find(|&&id| id as usize >= self.tokenizer.len()) {
-                    let last = self.tokenizer.len() - 1;
-                    return unsupported("prompt", format!("token {id}, and this model's tokens are 0 to {last}"));
-                }
+                self.knows(tokens, "prompt")?;
                 tokens.clone()
             }
         };

@@ -45,7 +45,7 @@ pub use interest::Interest;
 pub use steps::{Halt, Start, Steps, Token};
 
 /// After this many steps in a row that failed, the model is taken for broken.
-const MAX_FAILURES: u32 = 3;
+pub(crate) const MAX_FAILURES: u32 = 3;
 
 /// The way in for other threads.
 pub(crate) struct Scheduler {

@@ -1,16 +1,18 @@
 //! A model that runs in this process, as the gateway sees it: requests in, events out.
 //!
 //! Requests are turned into tokens on the caller's side (long ones on a blocking thread), then handed to the one thread
-//! that computes (`crate::scheduler`).
+//! that computes: `crate::scheduler` for a model that writes, [`crate::encoder`] for one that only reads.
 
 use std::{fmt, io, sync::Arc, time::Duration};
 
 use backends::{
-    Backend, BackendError, BackendId, BoxFuture, EventStream, Input, Load, Probe, Prompt, Request, Tally, ToolChoice,
+    Api, Backend, BackendError, BackendId, BoxFuture, EventStream, Input, Load, Probe, Prompt, Request, Tally,
+    ToolChoice,
 };
 use futures_util::stream;
 
 use crate::{
+    encoder::{self, Encoder, Makes},
     info::Info,
     prepare::Speech,
     scheduler::{Scheduler, Worker},
@@ -32,7 +34,13 @@ pub struct Engine {
     id: BackendId,
     info: Info,
     speech: Arc<Speech>,
-    scheduler: Scheduler,
+    work: Work,
+}
+
+/// Who computes.
+enum Work {
+    Writes(Scheduler),
+    Reads(Encoder),
 }
 
 impl fmt::Debug for Engine {
@@ -56,8 +64,27 @@ impl Engine {
         let queued = (info.max_sequences * QUEUED_PER_SLOT).max(MIN_QUEUED) as u32;
         let name = format!("{} {id}", info.engine);
         let scheduler = Scheduler::start(&name, info.max_sequences, Arc::clone(&speech), queued, Some(STEP), run)?;
+        Ok(Self::ready(id, info, speech, Work::Writes(scheduler)))
+    }
+
+    /// The same for a model that writes no text, but makes something of the texts that it is given.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub fn start_encoder(
+        id: BackendId,
+        info: Info,
+        speech: Speech,
+        makes: Makes,
+        run: impl FnOnce(encoder::Worker) + Send + 'static,
+    ) -> io::Result<Self> {
+        let encoder = Encoder::start(&format!("{} {id}", info.engine), makes, run)?;
+        Ok(Self::ready(id, info, Arc::new(speech), Work::Reads(encoder)))
+    }
+
+    fn ready(id: BackendId, info: Info, speech: Arc<Speech>, work: Work) -> Self {
         tracing::info!(backend = %id, engine = info.engine, model = %info, "engine ready");
-        Ok(Self { id, info, speech, scheduler })
+        Self { id, info, speech, work }
     }
 
     /// What it serves and with what.
@@ -77,36 +104,54 @@ impl Backend for Engine {
     }
 
     fn load(&self, _probe: &Probe<'_>) -> Load {
-        self.scheduler.load()
+        match &self.work {
+            Work::Writes(scheduler) => scheduler.load(),
+            Work::Reads(encoder) => encoder.load(),
+        }
     }
 
     /// Requests that ended well; one whose caller left before counts nowhere.
     fn tally(&self) -> BoxFuture<'_, Vec<Tally>> {
         let source = format!("engine:{}", self.id.as_str());
-        Box::pin(std::future::ready(vec![self.scheduler.tally(source)]))
+        let tally = match &self.work {
+            Work::Writes(scheduler) => scheduler.tally(source),
+            Work::Reads(encoder) => encoder.tally(source),
+        };
+        Box::pin(std::future::ready(vec![tally]))
     }
 
     fn generate(&self, request: Arc<Request>) -> BoxFuture<'_, Result<EventStream, BackendError>> {
         Box::pin(async move {
-            if !request.api.generates() {
-                let speech = Arc::clone(&self.speech);
-                let told = tokio::task::spawn_blocking(move || speech.tell(&request)).await;
-                let told =
-                    told.map_err(|_| BackendError::Internal { reason: "the text could not be read".into() })??;
-                let events: EventStream = Box::pin(stream::once(async move { Ok(told) }));
-                return Ok(events);
+            match &self.work {
+                Work::Writes(scheduler) if request.api.generates() => {
+                    let choices = if text_bytes(&request.input) > INLINE_BYTES || compiles(&request) {
+                        let speech = Arc::clone(&self.speech);
+                        let prepared = tokio::task::spawn_blocking(move || speech.prepare(&request)).await;
+                        prepared.map_err(|_| BackendError::Internal {
+                            reason: "the prompt could not be tokenized".into(),
+                        })??
+                    } else {
+                        self.speech.prepare(&request)?
+                    };
+                    scheduler.submit(choices)
+                }
+                Work::Reads(encoder) if !is_of_tokens(request.api) => encoder.take(&self.speech, request).await,
+                _ => {
+                    let speech = Arc::clone(&self.speech);
+                    let told = tokio::task::spawn_blocking(move || speech.tell(&request)).await;
+                    let told =
+                        told.map_err(|_| BackendError::Internal { reason: "the text could not be read".into() })??;
+                    let events: EventStream = Box::pin(stream::once(async move { Ok(told) }));
+                    Ok(events)
+                }
             }
-            let choices = if text_bytes(&request.input) > INLINE_BYTES || compiles(&request) {
-                let speech = Arc::clone(&self.speech);
-                let prepared = tokio::task::spawn_blocking(move || speech.prepare(&request)).await;
-                prepared
-                    .map_err(|_| BackendError::Internal { reason: "the prompt could not be tokenized".into() })??
-            } else {
-                self.speech.prepare(&request)?
-            };
-            self.scheduler.submit(choices)
         })
     }
+}
+
+/// Whether a request needs a model's tokenizer and nothing else of it.
+fn is_of_tokens(api: Api) -> bool {
+    matches!(api, Api::Tokenize | Api::Detokenize | Api::TokenizerInfo)
 }
 
 /// Whether a grammar has to be compiled, which may take some tens of milliseconds.

@@ -28,11 +28,7 @@ impl Speech {
                 self.told(&template.encode(chat, &self.tokenizer, self.context)?.tokens)
             }
             (Input::Detokenize(ids), _) => {
-                let known = self.tokenizer.len();
-                if let Some(id) = ids.iter().find(|id| **id as usize >= known) {
-                    let reason = format!("token {id}, and this model's tokens are 0 to {}", known - 1);
-                    return Err(BackendError::Unsupported { param: "tokens", reason });
-                }
+                self.knows(ids, "tokens")?;
                 let bytes: Vec<u8> = ids.iter().flat_map(|&id| self.tokenizer.text(id)).copied().collect();
                 let text = String::from_utf8_lossy(&bytes);
                 json!({"prompt": text, "text": text})

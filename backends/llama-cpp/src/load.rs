@@ -1,29 +1,35 @@
 //! Loads a model file with llama.cpp and starts the engine that serves it.
 
 use std::{
+    fmt,
     num::NonZeroU32,
     path::{Path, PathBuf},
-    sync::{Arc, LazyLock, mpsc},
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicBool, Ordering::SeqCst},
+        mpsc,
+    },
     thread,
 };
 
 use backends::BackendId;
 use engine::{
-    DEFAULT_CONTEXT, DEFAULT_SEQUENCES, Engine, Facts, Info, Interest, Speech, Windows,
+    DEFAULT_CONTEXT, DEFAULT_SEQUENCES, Engine, Facts, Info, Interest, Purpose, Speech, Windows,
     gguf::{self, File},
     template::{self, Template},
     tokenizer,
 };
 use llama_cpp_2::{
-    context::params::LlamaContextParams,
+    context::{LlamaContext, params::LlamaContextParams},
     llama_backend::LlamaBackend,
     model::{LlamaLoraAdapter, LlamaModel, params::LlamaModelParams},
     send_logs_to_tracing,
 };
 
 use crate::{
-    abort,
+    abort, adapter,
     compiled::{self, Mismatch},
+    pool::{Pool, Reading},
     prefix::Prefixes,
     steps::{Cache, Context, MOST_TOKENS},
     words,
@@ -44,7 +50,8 @@ const DEFAULT_CACHE: usize = 2 << 30;
 pub struct Options {
     /// Threads that compute: all cores if not given.
     pub threads: Option<usize>,
-    /// Tokens of prompt and answer: at most what the model was made for; 8,192 if not given.
+    /// Tokens of prompt and answer: at most what the model was made for; 8,192 if not given. Of a model that only reads, the
+    /// tokens of a text; 2,048 if not given.
     pub context: Option<usize>,
     /// Choices that are worked on at once: 8 if not given.
     pub max_sequences: Option<usize>,
@@ -55,6 +62,25 @@ pub struct Options {
     pub gpu_layers: Option<u32>,
     /// An adapter (LoRA) for all that it serves.
     pub adapter: Option<PathBuf>,
+    /// Who is told how far the loading is, and may end it.
+    pub watch: Option<Watch>,
+}
+
+/// Is told the share of the weights that is loaded, 0 to 1, and answers whether to go on.
+#[derive(Clone)]
+pub struct Watch(Arc<dyn Fn(f32) -> bool + Send + Sync>);
+
+impl Watch {
+    /// One that asks this, often and on the loading thread.
+    pub fn new(asks: impl Fn(f32) -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(asks))
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Watch")
+    }
 }
 
 /// Why a model cannot be served.
@@ -73,17 +99,36 @@ pub enum LoadError {
         /// What it cannot do.
         what: String,
     },
+    /// Whoever watches it being loaded has ended that.
+    #[error("the model is not wanted any more, and its loading was given up")]
+    GivenUp,
+    /// The file of the adapter cannot be read, or is damaged.
+    #[error("cannot read the adapter `{}`", path.display())]
+    AdapterFile {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: gguf::Error,
+    },
+    /// The adapter was made for another model, or is none.
+    #[error("the adapter `{}` does not fit the model: {reason}", path.display())]
+    Adapter {
+        /// Which.
+        path: PathBuf,
+        /// What does not fit.
+        reason: String,
+    },
     /// Its tokenizer cannot be used.
     #[error("cannot use the model's tokenizer")]
     Tokenizer(#[from] tokenizer::Error),
     /// Its chat template cannot be used.
     #[error("cannot use the model's chat template")]
     Template(#[from] template::Error),
-    /// It generates no text.
-    #[error("a model of architecture `{architecture}` generates no text")]
-    NoGenerator {
-        /// As the file names it.
-        architecture: String,
+    /// It orders documents in a way that is not built.
+    #[error("the model orders documents in a way that is not built: {reason}")]
+    Reranker {
+        /// Which.
+        reason: String,
     },
     /// An option is out of range.
     #[error("option `{option}` is {found}, expected {expected}")]
@@ -121,48 +166,83 @@ pub fn load(id: BackendId, path: &Path, options: &Options) -> Result<Engine, Loa
     if let Some(layers) = options.gpu_layers {
         params = params.with_n_gpu_layers(layers);
     }
-    let mut model = LlamaModel::load_from_file(library, path, &params).map_err(|_| refused("load the model"))?;
-    let adapter = options.adapter.as_ref().map(|path| adapter(&mut model, path)).transpose()?;
+    let given_up = Arc::new(AtomicBool::new(false));
+    if let Some(Watch(goes_on)) = options.watch.clone() {
+        let given_up = Arc::clone(&given_up);
+        params = params.with_progress_callback(move |share| {
+            let goes_on = goes_on(share);
+            given_up.store(!goes_on, SeqCst);
+            goes_on
+        });
+    }
+    let mut model = LlamaModel::load_from_file(library, path, &params).map_err(|_| match given_up.load(SeqCst) {
+        true => LoadError::GivenUp,
+        false => refused("load the model"),
+    })?;
+    let adapter = options.adapter.as_ref().map(|path| adapter(&mut model, &file, path)).transpose()?;
     let model = Arc::new(model);
 
     let tokenizer = words::tokenizer(&file, &model)?;
     let template = Template::from_file(&file, &tokenizer)?;
-    let shape = Shape::of(&model, options)?;
     let threads = match options.threads {
         Some(threads) => within("threads", threads, 1, 1_024)?,
         None => thread::available_parallelism().map_or(1, usize::from),
+    };
+    let way = match facts.purpose {
+        Purpose::Text => Way::Writes(Shape::of(&model, options)?),
+        purpose => Way::Reads(Reading::of(&file, &model, purpose, options.context)?),
+    };
+    let (context, max_sequences, cache_bytes) = match &way {
+        Way::Writes(shape) => (shape.context, shape.slots, shape.cells.saturating_mul(shape.cell_bytes)),
+        Way::Reads(reading) => (reading.context, reading.texts(), 0),
     };
     let info = Info {
         engine: NAME,
         facts,
         parameters: model.n_params(),
-        context_tokens: shape.context,
+        context_tokens: context,
         trained_context_tokens: model.n_ctx_train() as usize,
         quantization: quantization(&file),
         isa,
         threads,
-        max_sequences: shape.slots,
+        max_sequences,
         file_bytes: model.size(),
-        cache_bytes: shape.cells.saturating_mul(shape.cell_bytes),
+        cache_bytes,
     };
-    let speech = Speech::new(tokenizer, template, shape.context);
+    let speech = Speech::new(tokenizer, template, context);
     let (tell, told) = mpsc::channel();
-    let engine = Engine::start(id, info, speech, move |worker| {
-        // Model and context stay in this frame: the one borrows the other.
-        let made = make(library, &model, &shape, threads, adapter, worker.interest());
-        let (context, told) = match made {
-            Ok(context) => (Some(context), Ok(())),
-            Err(error) => (None, Err(error)),
-        };
-        if tell.send(told).is_ok()
-            && let Some(context) = context
-        {
-            worker.work(context);
-        }
-    })
+    // Model and context stay in the frame of the thread: the one borrows the other.
+    let engine = match way {
+        Way::Writes(shape) => Engine::start(id, info, speech, move |worker| {
+            if let Some(context) = said(&tell, make(library, &model, &shape, threads, adapter, worker.interest())) {
+                worker.work(context);
+            }
+        }),
+        Way::Reads(reading) => Engine::start_encoder(id, info, speech, reading.makes.clone(), move |worker| {
+            let context = context_of(library, &model, reading.params(), threads, adapter);
+            if let Some(context) = said(&tell, context) {
+                worker.work(Pool::new(context, reading));
+            }
+        }),
+    }
     .map_err(LoadError::Thread)?;
     told.recv().unwrap_or_else(|_| Err(refused("start")))?;
     Ok(engine)
+}
+
+/// What the thread of an engine computes.
+enum Way {
+    Writes(Shape),
+    Reads(Reading),
+}
+
+/// A context, if there is one and somebody waits for it; whoever does is told either way.
+fn said<C>(tell: &mpsc::Sender<Result<(), LoadError>>, made: Result<C, LoadError>) -> Option<C> {
+    let (context, told) = match made {
+        Ok(context) => (Some(context), Ok(())),
+        Err(error) => (None, Err(error)),
+    };
+    tell.send(told).ok().and(context)
 }
 
 /// Whether llama.cpp reads a file, as far as its head says: its weights are not loaded.
@@ -191,14 +271,11 @@ impl Head {
         let file = File::open(path)?;
         let library = backend().ok_or_else(|| refused("start"))?;
         let facts = Facts::of(&file)?;
-        if encodes_only(&facts) {
-            return Err(LoadError::NoGenerator { architecture: facts.architecture });
-        }
         Ok(Self { isa, file, facts, library })
     }
 }
 
-/// A context of a model, on the thread that will own it.
+/// What computes the steps of a model that writes, on the thread that will own it.
 pub(crate) fn make<'m>(
     backend: &LlamaBackend,
     model: &'m LlamaModel,
@@ -207,31 +284,32 @@ pub(crate) fn make<'m>(
     adapter: Option<LlamaLoraAdapter>,
     interest: Arc<Interest>,
 ) -> Result<Context<'m>, LoadError> {
-    let threads = i32::try_from(threads).unwrap_or(i32::MAX);
-    let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-    let params = LlamaContextParams::default()
-        .with_n_ctx(NonZeroU32::new(number(shape.cells)))
-        .with_n_seq_max(number(shape.slots + shape.kept))
-        .with_kv_unified(!shape.own_windows)
-        // All of a window's keys, so that a prefix can be taken up again at any place.
-        .with_swa_full(true)
-        .with_n_batch(number(MOST_TOKENS + shape.slots))
-        .with_n_ubatch(number(MOST_TOKENS + shape.slots))
-        .with_n_threads(threads)
-        .with_n_threads_batch(threads);
     // A state that is half computed cannot be taken back.
-    let params = if shape.states { params } else { abort::when_lost(params, &interest) };
-    let what = format!("give a context of {} tokens in all", shape.cells);
-    let mut context = model.new_context(backend, params).map_err(|_| refused(what))?;
-    if let Some(mut adapter) = adapter {
-        context.lora_adapter_set(&mut adapter, 1.0).map_err(|_| refused("use the adapter"))?;
-    }
+    let params = if shape.states { shape.params() } else { abort::when_lost(shape.params(), &interest) };
+    let context = context_of(backend, model, params, threads, adapter)?;
     let cache = if shape.own_windows {
         Cache::Own(Windows::new(shape.slots, shape.slots + shape.kept))
     } else {
         Cache::Shared(Prefixes::new(shape.slots, shape.kept, shape.cells))
     };
     Ok(Context::new(context, interest, cache, shape.slots))
+}
+
+fn context_of<'m>(
+    backend: &LlamaBackend,
+    model: &'m LlamaModel,
+    params: LlamaContextParams,
+    threads: usize,
+    adapter: Option<LlamaLoraAdapter>,
+) -> Result<LlamaContext<'m>, LoadError> {
+    let threads = i32::try_from(threads).unwrap_or(i32::MAX);
+    let params = params.with_n_threads(threads).with_n_threads_batch(threads);
+    let what = format!("give a context of {} tokens in all", params.n_ctx().map_or(0, NonZeroU32::get));
+    let mut context = model.new_context(backend, params).map_err(|_| refused(what))?;
+    if let Some(mut adapter) = adapter {
+        context.lora_adapter_set(&mut adapter, 1.0).map_err(|_| refused("use the adapter"))?;
+    }
+    Ok(context)
 }
 
 /// How much is worked on at once.
@@ -288,6 +366,18 @@ impl Shape {
         };
         Ok(Self { slots, context, cells, cell_bytes, kept, own_windows, states })
     }
+
+    fn params(&self) -> LlamaContextParams {
+        let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        LlamaContextParams::default()
+            .with_n_ctx(NonZeroU32::new(number(self.cells)))
+            .with_n_seq_max(number(self.slots + self.kept))
+            .with_kv_unified(!self.own_windows)
+            // All of a window's keys, so that a prefix can be taken up again at any place.
+            .with_swa_full(true)
+            .with_n_batch(number(MOST_TOKENS + self.slots))
+            .with_n_ubatch(number(MOST_TOKENS + self.slots))
+    }
 }
 
 /// Bytes of the keys and values of a token, at two bytes a number.
@@ -296,16 +386,10 @@ fn cell_bytes(model: &LlamaModel) -> usize {
     2 * 2 * model.n_layer() as usize * model.n_head_kv() as usize * head
 }
 
-fn adapter(model: &mut LlamaModel, path: &Path) -> Result<LlamaLoraAdapter, LoadError> {
-    if !path.is_file() {
-        return Err(refused(format!("load the adapter `{}`: there is no such file", path.display())));
-    }
+fn adapter(model: &mut LlamaModel, base: &File, path: &Path) -> Result<LlamaLoraAdapter, LoadError> {
+    let file = File::open(path).map_err(|source| LoadError::AdapterFile { path: path.to_owned(), source })?;
+    adapter::fits(&file, base).map_err(|reason| LoadError::Adapter { path: path.to_owned(), reason })?;
     model.lora_adapter_init(path).map_err(|_| refused(format!("load the adapter `{}`", path.display())))
-}
-
-/// Whether an architecture reads texts and writes none.
-fn encodes_only(facts: &Facts) -> bool {
-    facts.architecture.contains("bert") || facts.architecture == "t5encoder"
 }
 
 /// The format that most bytes of the weights have.
@@ -320,7 +404,7 @@ fn refused(what: impl Into<String>) -> LoadError {
     LoadError::Refused { what: what.into() }
 }
 
-fn within(option: &'static str, found: usize, least: usize, most: usize) -> Result<usize, LoadError> {
+pub(crate) fn within(option: &'static str, found: usize, least: usize, most: usize) -> Result<usize, LoadError> {
     if (least..=most).contains(&found) {
         return Ok(found);
     }

@@ -10,11 +10,12 @@ use backends::{Api, Backend, BackendId, Event, Input, Load, Payload, Probe, Prom
 use bytes::Bytes;
 use engine::{
     Engine,
+    gguf::TensorType,
     testing::{Llama, Meta, Vocabulary, Writer},
 };
 use futures_util::{StreamExt, future::join_all};
 
-use crate::{LoadError, Options, load, reads};
+use crate::{LoadError, Options, Watch, load, reads};
 
 /// How long a test waits for what must happen.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -24,7 +25,7 @@ fn small() -> Llama {
 }
 
 /// Loads a file in the making; the map outlives the name.
-fn loaded(writer: &Writer, options: Options) -> Result<Engine, LoadError> {
+pub(crate) fn loaded(writer: &Writer, options: Options) -> Result<Engine, LoadError> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.gguf");
     std::fs::write(&path, writer.finish()).unwrap();
@@ -207,7 +208,75 @@ fn what_cannot_be_served_is_refused_with_the_reason() {
     assert_eq!(refusal(&unknown, Options::default()), "llama.cpp cannot load the model; the log has its own words");
     let adapter = Some(PathBuf::from("no-such.gguf"));
     let message = refusal(&small().writer(), Options { adapter, ..Options::default() });
-    assert!(message.contains("load the adapter `no-such.gguf`: there is no such file"), "{message}");
+    assert_eq!(message, "cannot read the adapter `no-such.gguf`");
+}
+
+/// The text that a model goes on with, an adapter over it or none.
+async fn adapted(adapter: Option<&Writer>) -> Result<String, LoadError> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("adapter.gguf");
+    let adapter = adapter.map(|adapter| {
+        std::fs::write(&path, adapter.finish()).unwrap();
+        path
+    });
+    let engine = loaded(&small().writer(), Options { adapter, ..Options::default() })?;
+    Ok(answer(&engine, request(tokens(1, 20), 20)).await.0)
+}
+
+#[tokio::test]
+async fn an_adapter_changes_what_the_model_writes_and_one_that_does_nothing_does_not() {
+    let base = adapted(None).await.unwrap();
+    let fitting = small().adapter(4, 1);
+    assert_ne!(adapted(Some(&fitting)).await.unwrap(), base);
+    let mut nothing = small().adapter(4, 1);
+    nothing.set("adapter.lora.alpha", Meta::F32(f32::MIN_POSITIVE));
+    assert_eq!(adapted(Some(&nothing)).await.unwrap(), base);
+}
+
+#[tokio::test]
+async fn an_adapter_that_does_not_fit_is_refused_with_what_does_not() {
+    let fitting = || small().adapter(4, 1);
+    let with = |key: &str, value: &str| {
+        let mut writer = fitting();
+        writer.set(key, Meta::Text(value.into()));
+        writer
+    };
+    let beside = |tensor: &str| {
+        let mut writer = fitting();
+        writer.tensor(tensor, TensorType::F32, &[1], vec![0; 4]);
+        writer
+    };
+    for (adapter, reason) in [
+        (small().writer(), "its `general.type` is ``, expected `adapter`"),
+        (with("adapter.type", "x"), "its `adapter.type` is `x`, expected `lora`"),
+        (with("general.architecture", "qwen3"), "it was made for architecture `qwen3`, and the model's is `llama`"),
+        (
+            Llama { width: 128, ..small() }.adapter(4, 1),
+            "its factors for `blk.0.ffn_down.weight` are of 96 and 128, and the model has 96 and 64",
+        ),
+        (Llama { layers: 3, ..small() }.adapter(4, 1), "the model has no `blk.2.ffn_down.weight`"),
+        (beside("blk.0.attn_q.weight.lora_a"), "it has one factor of two for `blk.0.attn_q.weight`"),
+        (beside("x"), "its tensor `x` is no factor of an adapter"),
+    ] {
+        let refused = adapted(Some(&adapter)).await.expect_err(reason).to_string();
+        assert!(refused.ends_with(&format!("adapter.gguf` does not fit the model: {reason}")), "{refused}");
+    }
+}
+
+#[test]
+fn whoever_watches_a_model_being_loaded_hears_how_far_it_is_and_may_end_it() {
+    let shares = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let heard = Arc::clone(&shares);
+    let watch = Watch::new(move |share| {
+        heard.lock().unwrap().push(share);
+        true
+    });
+    loaded(&small().writer(), Options { watch: Some(watch), ..Options::default() }).unwrap();
+    let shares = std::mem::take(&mut *shares.lock().unwrap());
+    assert!(shares.len() > 2 && shares.is_sorted() && shares.last() == Some(&1.0), "{shares:?}");
+    let ends = Watch::new(|_| false);
+    let error = loaded(&small().writer(), Options { watch: Some(ends), ..Options::default() }).unwrap_err();
+    assert!(matches!(error, LoadError::GivenUp), "{error}");
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use llama_cpp_2::{
     model::LlamaModel,
     token::LlamaToken,
     token_type::{LlamaTokenAttr, LlamaTokenAttrs},
+    vocab::VocabType,
 };
 
 /// Bytes of text that llama.cpp splits at once. It splits most texts by regular expressions of the C++ library, which take
@@ -32,6 +33,9 @@ pub(crate) fn tokenizer(file: &File, model: &Arc<LlamaModel>) -> Result<Tokenize
 fn theirs(file: &File, model: &Arc<LlamaModel>) -> Result<Tokenizer, Error> {
     let vocab = model.vocab();
     let token = |id: LlamaToken| u32::try_from(id.0).ok();
+    // With this one what begins a text and what ends it stand in no key of the file.
+    let word_pieces = vocab.vocab_type() == VocabType::WPM;
+    let end = if word_pieces { vocab.sep() } else { vocab.eos() };
     let tokens = (0..vocab.n_tokens()).map(LlamaToken).map(|id| {
         let kind = kind(vocab.attr(id));
         (kind, vocab.token_to_piece(id, true, None))
@@ -39,13 +43,24 @@ fn theirs(file: &File, model: &Arc<LlamaModel>) -> Result<Tokenizer, Error> {
     let foreign = Foreign {
         tokens: tokens.collect(),
         bos: token(vocab.bos()),
-        eos: token(vocab.eos()),
+        eos: token(end),
         ends: (0..vocab.n_tokens()).map(LlamaToken).filter(|&id| vocab.is_eog(id)).filter_map(token).collect(),
-        adds_bos: vocab.should_add_bos(),
-        adds_eos: vocab.should_add_eos(),
-        encoder: Box::new(Theirs { adds_space: adds_space(model), model: Arc::clone(model) }),
+        adds_bos: word_pieces || vocab.should_add_bos(),
+        adds_eos: word_pieces || vocab.should_add_eos(),
+        encoder: Box::new(Theirs {
+            adds_space: adds_space(model),
+            unknown: if word_pieces { unknown(file)? } else { None },
+            model: Arc::clone(model),
+        }),
     };
     Tokenizer::foreign(foreign, file.get::<&str>("tokenizer.chat_template")?.unwrap_or_default())
+}
+
+/// The token of words that a vocabulary of word pieces does not have: a control token by its file, and yet of a plain text.
+fn unknown(file: &File) -> Result<Option<u32>, Error> {
+    // The number that it has in the vocabulary that all others were made after.
+    const USUAL: u32 = 100;
+    Ok(Some(file.get("tokenizer.ggml.unknown_token_id")?.unwrap_or(USUAL)))
 }
 
 /// Whether a text that begins is given a space: found out by giving it one.
@@ -71,6 +86,8 @@ fn kind(attributes: LlamaTokenAttrs) -> TokenType {
 struct Theirs {
     model: Arc<LlamaModel>,
     adds_space: bool,
+    /// The control token that plain text may have.
+    unknown: Option<u32>,
 }
 
 impl std::fmt::Debug for Theirs {
@@ -98,7 +115,8 @@ impl Encode for Theirs {
                 // It takes each piece for the beginning of a text. A piece with a space of its own needs none of its.
                 ids = without_the_space(&vocab, piece, ids);
             }
-            out.extend(ids.into_iter().filter(|&id| !vocab.is_control(LlamaToken(id as i32))));
+            let plain = |id: u32| !vocab.is_control(LlamaToken(id as i32)) || Some(id) == self.unknown;
+            out.extend(ids.into_iter().filter(|&id| plain(id)));
             begins = false;
         }
     }

@@ -2,10 +2,11 @@
 
 mod replicas;
 
-use std::{collections::HashSet, ops::Range};
+use std::{collections::HashSet, ops::Range, path::PathBuf};
 
 use backends::Api;
-use catalog::{Adapters, Catalog, Host, Model, Price, Relation, Server};
+use catalog::{Adapters, Catalog, Host, Model, Price, Relation, Server, Task};
+use engine::Purpose;
 use policies::{Capability, Place};
 use remote::{BaseUrl, Replicas, Secret};
 
@@ -312,7 +313,6 @@ impl<'a> One<'a, '_> {
                 ("key", raw.key.as_ref().map(|key| &key.at)),
                 ("key_file", raw.key_file.as_ref().map(|file| &file.at)),
                 ("base_url", raw.base_url.as_ref().map(|url| &url.at)),
-                ("adapter", raw.adapter.as_ref().map(|adapter| &adapter.at)),
                 ("speaks", raw.speaks.as_ref().map(|speaks| &speaks.at)),
                 ("replicas", raw.replicas.as_ref().map(|replicas| &replicas.at)),
             ],
@@ -334,21 +334,31 @@ impl<'a> One<'a, '_> {
             (Weights::File(file), Some(path), Some(beside)) => Some(self.look(file, &beside, &path.at)?),
             _ => None,
         };
-        let (engine, because) = self.engine(name, &weights)?;
-        let asked = self.of_engine(engine);
+        let adapter = match &raw.adapter {
+            Some(written) => Some(self.adapter_file(written, model)?),
+            None => None,
+        };
+        let (engine, because) = self.engine(name, &weights, adapter.is_some())?;
+        let asked = self.of_engine(engine, adapter)?;
+        let purpose = self.purpose(name, engine, &weights, model)?;
         let mut deployment = self.deployment(model, Place::Local { engine: engine.name().to_owned() }, None);
         deployment.engine_because = because;
         deployment.facts.weights = looked_at;
         if weights == Weights::BuiltIn {
             deployment.facts.quantization_bits = Some(DEMO_BITS);
         }
-        local(&mut deployment, model);
+        local(&mut deployment, model, purpose);
         deployment.target = Target::Engine { engine, weights, asked };
         Some(deployment)
     }
 
     /// The engine that is named; and where `auto` chose it, why.
-    fn engine(&mut self, name: &Spanned<String>, weights: &Weights) -> Option<(engines::Kind, Option<String>)> {
+    fn engine(
+        &mut self,
+        name: &Spanned<String>,
+        weights: &Weights,
+        with_adapter: bool,
+    ) -> Option<(engines::Kind, Option<String>)> {
         let named = engines::Kind::named(&name.value);
         let built = || list(engines::Kind::built().map(engines::Kind::name));
         let problem = match named {
@@ -360,7 +370,7 @@ impl<'a> One<'a, '_> {
             Some(engine) if engine.is_built() => return Some((engine, None)),
             Some(engine) => Problem::error("unknown-engine", format!("this build has no engine {}", name.shown()))
                 .hint(format!("build it with `--features {engine}`; the engines of this build are {}", built())),
-            None if name.value == AUTO => match engines::choose(weights, self.measured) {
+            None if name.value == AUTO => match engines::choose(weights, with_adapter, self.measured) {
                 Ok(engines::Chosen { engine, why }) => return Some((engine, Some(why))),
                 Err(why) => {
                     let lacking =
@@ -381,9 +391,16 @@ impl<'a> One<'a, '_> {
         None
     }
 
-    /// What is asked of the engine.
-    fn of_engine(&mut self, engine: engines::Kind) -> engines::Asked {
+    /// What is asked of the engine, if it can do that.
+    fn of_engine(&mut self, engine: engines::Kind, adapter: Option<PathBuf>) -> Option<engines::Asked> {
         let raw = self.raw;
+        if let Some(written) = raw.adapter.as_ref().filter(|_| !engine.adapts()) {
+            let others = list(engines::Kind::ALL.into_iter().filter(|kind| kind.adapts()).map(engines::Kind::name));
+            let problem = Problem::error("no-adapters", format!("the engine `{engine}` loads no adapters"))
+                .hint(format!("of the engines of this process {others} does, in a build with `--features full`"));
+            self.note(problem, &written.at);
+            return None;
+        }
         let gpu_layers = raw.gpu_layers.as_ref().and_then(|written| {
             if engine == engines::Kind::Native && written.value > 0 {
                 self.refuse("an engine that computes on processors", &[("gpu_layers", Some(&written.at))]);
@@ -395,7 +412,35 @@ impl<'a> One<'a, '_> {
             }
             layers
         });
-        engines::Asked { context_tokens: raw.context.as_ref().map(|tokens| tokens.value), gpu_layers }
+        Some(engines::Asked { context_tokens: raw.context.as_ref().map(|tokens| tokens.value), gpu_layers, adapter })
+    }
+
+    /// What the engine makes of texts with the weights, if that is what the catalog's model is asked for.
+    fn purpose(
+        &mut self,
+        name: &Spanned<String>,
+        engine: engines::Kind,
+        weights: &Weights,
+        model: &Model,
+    ) -> Option<Purpose> {
+        let purpose = engine.purpose(weights);
+        if model.does(task(purpose)) {
+            return Some(purpose);
+        }
+        let message =
+            format!("`{engine}` makes {} with the file, and `{}` is not asked for that", purpose.name(), model.id);
+        let hint = "serve the file as the model that it is, or describe that in a file of `catalog`, with `tasks`";
+        self.note(Problem::error("wrong-task", message).hint(hint), &name.at);
+        None
+    }
+
+    /// The file of an adapter for an engine in this process, if the catalog says what the model adapts.
+    fn adapter_file(&mut self, written: &Spanned<String>, model: &Model) -> Option<PathBuf> {
+        if let Some(problem) = no_adapter(model) {
+            self.note(problem, &written.at);
+            return None;
+        }
+        self.weights(written)
     }
 
     /// The adapter that is written, if requests to such a server can name one and the catalog says what it adapts.
@@ -417,19 +462,16 @@ impl<'a> One<'a, '_> {
             }
             _ if !is_id(adapter) => Problem::error("bad-name", format!("{} cannot be an adapter", written.shown()))
                 .hint("up to 128 letters, digits, `.`, `_`, `-`, `:` and `/`"),
-            _ if model.adapts().is_none() => {
-                let message = format!("the catalog does not say which model `{}` adapts", model.id);
-                Problem::error("not-an-adapter", message).hint(
-                    "describe it in a file of `catalog` with `parents: [{of: BASE, by: adapter}]`: the licences of both bind",
-                )
-            }
-            _ => return Some(adapter.clone()),
+            _ => match no_adapter(model) {
+                Some(problem) => problem,
+                None => return Some(adapter.clone()),
+            },
         };
         self.note(problem, &written.at);
         None
     }
 
-    fn weights(&mut self, path: &Spanned<String>) -> Option<std::path::PathBuf> {
+    fn weights(&mut self, path: &Spanned<String>) -> Option<PathBuf> {
         let found = self.reading.path(&path.value);
         if found.is_file() {
             return Some(found);
@@ -628,15 +670,43 @@ impl<'a> One<'a, '_> {
     }
 }
 
-/// What holds for every model that runs in this process: nobody else sees the prompt and nobody is paid by the token.
-pub(super) fn local(deployment: &mut Deployment, model: &Model) {
+/// What is wrong with a model that is to be served as an adapter.
+fn no_adapter(model: &Model) -> Option<Problem> {
+    let message = format!("the catalog does not say which model `{}` adapts", model.id);
+    let hint =
+        "describe it in a file of `catalog` with `parents: [{of: BASE, by: adapter}]`: the licences of both bind";
+    model.adapts().is_none().then(|| Problem::error("not-an-adapter", message).hint(hint))
+}
+
+/// What the catalog calls what an engine makes of texts.
+fn task(purpose: Purpose) -> Task {
+    match purpose {
+        Purpose::Text => Task::Generation,
+        Purpose::Vectors => Task::Embeddings,
+        Purpose::Scores => Task::Rerank,
+    }
+}
+
+/// What holds for every model that runs in this process: nobody else sees the prompt, nobody is paid by the token, and it is
+/// for one thing alone.
+pub(super) fn local(deployment: &mut Deployment, model: &Model, purpose: Purpose) {
     let facts = &mut deployment.facts;
     facts.retention = facts.retention.take().or_else(|| Some("none".to_owned()));
     facts.training_use = facts.training_use.take().or_else(|| Some("none".to_owned()));
     facts.input_usd_per_million = facts.input_usd_per_million.or(Some(0.0));
     facts.output_usd_per_million = facts.output_usd_per_million.or(Some(0.0));
-    facts.lacks =
-        ["embeddings", "rerank", "moderations", "images", "speech", "transcriptions"].map(str::to_owned).to_vec();
+    let only = match purpose {
+        Purpose::Text => Capability::Generation,
+        Purpose::Vectors => Capability::Embeddings,
+        Purpose::Scores => Capability::Rerank,
+    };
+    let tasks = policies::Task::ALL.map(policies::Task::capability);
+    let others =
+        tasks.into_iter().chain([Capability::Generation]).filter(|it| ![only, Capability::Tokens].contains(it));
+    facts.lacks = others.map(|it| it.to_string()).collect();
+    if purpose != Purpose::Text {
+        return;
+    }
     // The engine gives log-probabilities, keeps every model to a schema, and tells it of tools. It takes no images or sound,
     // whatever the model was trained for.
     facts.capabilities = ["json_schema", "logprobs", "reasoning", "tools"]

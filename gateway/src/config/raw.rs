@@ -325,8 +325,8 @@ pub(super) struct RawDeployment {
     /// another has asked, so servers that can are told to keep teams apart. Default: false.
     #[serde(default)]
     pub(super) shared_cache: Option<Spanned<bool>>,
-    /// The adapter (LoRA) of the server's model that this deployment is, as requests there name it; `model` is then the
-    /// adapter's own row of the catalog.
+    /// The adapter (LoRA) of the server's model that this deployment is, as requests there name it; of an engine in this
+    /// process its GGUF file. `model` is then the adapter's own row of the catalog.
     #[serde(default)]
     pub(super) adapter: Option<Spanned<String>>,
     /// APIs beside OpenAI's chat and completions that it speaks itself. Their requests and answers are passed on byte by

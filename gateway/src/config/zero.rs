@@ -100,6 +100,6 @@ fn demo(catalog: &Catalog) -> Option<Deployment> {
         adapter: None,
         speaks: Vec::new(),
     };
-    local(&mut deployment, model);
+    local(&mut deployment, model, engine::Purpose::Text);
     Some(deployment)
 }

@@ -2,17 +2,23 @@
 //!
 //! Weights, and keys and values of every sequence that the engine works on at once, each as long as the context. Caches are
 //! given pages as they are written, so a model that is asked little takes less; a budget that held only for little work
-//! would be none.
+//! would be none. A model that reads texts and writes none has one text at a time, and for each of its tokens a number for
+//! every token that might follow.
 
 use std::{path::Path, time::Duration};
 
-use engine::{DEFAULT_CONTEXT, DEFAULT_SEQUENCES, Facts, gguf::File};
+use engine::{
+    DEFAULT_CONTEXT, DEFAULT_SEQUENCES, Facts, Purpose, encoder,
+    gguf::{Array, File},
+};
 
 use crate::{config::Weights, dispatch::chain, engines::DEMO, models::described::Described};
 
 /// Bytes of weights that are read in a second. An assumption, on the low side of the disks that machines with models have;
 /// what was measured once counts instead.
 const BYTES_A_SECOND: u64 = 512 << 20;
+/// Bytes of how likely a token is to follow.
+const BYTES_OF_A_LOGIT: u64 = 4;
 /// The least that loading is taken to last.
 const LEAST: Duration = Duration::from_millis(100);
 
@@ -36,12 +42,19 @@ pub fn told(weights: &Weights, context: Option<u64>) -> Result<Told, String> {
     };
     let file = file.map_err(|error| format!("cannot read the model file: {}", chain(&error)))?;
     let described = Described::of(std::slice::from_ref(&file));
-    let usual = DEFAULT_CONTEXT as u64;
+    let facts = Facts::of(&file).map_err(|error| format!("cannot read the model file: {}", chain(&error)))?;
+    let usual = if facts.purpose == Purpose::Text { DEFAULT_CONTEXT } else { encoder::DEFAULT_CONTEXT } as u64;
     let context = context.or(described.context.map(|trained| trained.min(usual))).unwrap_or(usual);
     // A shape that does not say what it caches is a model that no engine of ours loads; its weights are what is known.
-    let all = context.saturating_mul(DEFAULT_SEQUENCES as u64);
-    let bytes = described.memory(all).unwrap_or(described.weights);
-    let facts = Facts::of(&file).map_err(|error| format!("cannot read the model file: {}", chain(&error)))?;
+    let with_cache = |tokens| described.memory(tokens).unwrap_or(described.weights);
+    let bytes = match facts.purpose {
+        Purpose::Text => with_cache(context.saturating_mul(DEFAULT_SEQUENCES as u64)),
+        _ => {
+            let tokens =
+                file.get::<&Array>("tokenizer.ggml.tokens").ok().flatten().map_or(0, |tokens| tokens.len() as u64);
+            with_cache(context).saturating_add(context.saturating_mul(tokens).saturating_mul(BYTES_OF_A_LOGIT))
+        }
+    };
     Ok(Told { bytes, facts })
 }
 
@@ -62,6 +75,21 @@ mod tests {
         let weights = short - (long - short);
         assert!(weights > 3_000_000 && weights < DEMO.len() as u64, "{weights}");
         assert_eq!((told(None).facts.license.as_deref(), told(None).facts.base_models.len()), (Some("apache-2.0"), 0));
+    }
+
+    #[test]
+    fn a_model_that_only_reads_takes_its_weights_one_text_and_what_might_follow_each_of_its_tokens() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.gguf");
+        let bert = engine::testing::Bert::default();
+        std::fs::write(&path, bert.build()).unwrap();
+        let told = |context| told(&Weights::File(path.clone()), context).unwrap();
+        assert_eq!(told(None).facts.purpose, Purpose::Vectors);
+        let (short, long) = (told(Some(64)).bytes, told(Some(128)).bytes);
+        assert_eq!(told(None).bytes, long, "its own context, where nobody says one");
+        // Keys and values of two bytes, and 79 tokens that may follow.
+        let token = u64::from(2 * 2 * bert.layers * bert.width) + 4 * 79;
+        assert_eq!(long - short, 64 * token);
     }
 
     #[test]

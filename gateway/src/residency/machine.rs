@@ -519,6 +519,11 @@ impl Book {
 
     fn loaded(&mut self, machine: &Arc<Machine>, key: Key, loaded: Loaded, took: Duration, now: Instant) -> Vec<Job> {
         let Some(entry) = self.entries.get_mut(&key) else { return Vec::new() };
+        if entry.forgotten && loaded.is_err() {
+            // It was given up, or failed where nobody waits for it.
+            self.entries.remove(&key);
+            return Vec::new();
+        }
         observe::loaded(entry.id.as_str(), loaded.is_ok(), took);
         match loaded {
             Ok(backend) => {
@@ -554,6 +559,9 @@ impl Book {
         let Some(entry) = self.entries.get_mut(&key) else { return };
         entry.forgotten = true;
         entry.callers.clear();
+        if let Phase::Loading { progress, .. } = &entry.phase {
+            progress.give_up();
+        }
         if !entry.phase.takes_room() {
             self.entries.remove(&key);
         }

@@ -520,6 +520,26 @@ async fn a_resident_that_is_replaced_gives_its_room_back_once_its_streams_have_e
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_resident_that_is_replaced_while_it_is_loaded_is_wanted_no_more_whether_its_loader_gives_up_or_not() {
+    for gives_up in [true, false] {
+        let bed = Bed::new(1);
+        let Of { resident, model } = bed.on_demand("a");
+        resident.want();
+        settle().await;
+        let progress = model.progress.lock().unwrap().clone().unwrap();
+        assert!(progress.is_wanted());
+        drop(resident);
+        assert!(!progress.is_wanted());
+        model.fails.store(gives_up, SeqCst);
+        // Its room is taken until the loader is done.
+        assert_eq!(bed.machine.memory().1, SIZE);
+        sleep(LOADS_IN).await;
+        settle().await;
+        assert_eq!((model.there.load(SeqCst), bed.machine.memory().1), (0, 0), "{gives_up}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_engine_that_died_is_unloaded_even_where_it_is_pinned_and_loaded_anew_when_it_is_asked_for() {
     let bed = Bed::new(1);
     let a = bed.model("a", Keep { on_demand: true, pinned: true }, ms(10));

@@ -3,15 +3,18 @@
 //! Licences are held against what the files say before anything is loaded, and again whenever a model is: a file may have
 //! been replaced since the start, and what is loaded is what is served.
 
-use std::{sync::Arc, time::Instant};
+use std::{path::Path, sync::Arc, time::Instant};
 
 use backends::{Backend, BackendId};
 use catalog::Catalog;
+use engine::{Facts, gguf::File};
 
-use super::{StartError, says_what_it_is};
+use super::{Part, StartError, says_what_it_is};
 use crate::{
     config::{Config, Deployment, Target, Weights, weights},
-    residency::{Failure, Machine, Memory, Resident, Settings, blocking, estimate},
+    dispatch::chain,
+    engines::Asked,
+    residency::{Failure, Machine, Memory, Progress, Resident, Settings, blocking, estimate},
 };
 
 /// The share of the machine's memory that models may take where the configuration names no size, in percent.
@@ -32,7 +35,7 @@ pub(super) fn fits(config: &Config, budget: u64) -> Result<(), StartError> {
     let mut all = Vec::new();
     for deployment in &config.deployments {
         if let Target::Engine { weights, asked, .. } = &deployment.target {
-            all.push((deployment, told(deployment, weights, asked.context_tokens)?.bytes));
+            all.push((deployment, bytes(deployment, weights, asked)?));
         }
     }
     let sum = |which: &dyn Fn(&Deployment) -> bool| -> u64 {
@@ -72,16 +75,16 @@ pub(super) fn resident(
         let reason = "it does not run in this process".to_owned();
         return Err(StartError::Deployment { deployment: deployment.facts.id.clone(), reason });
     };
-    let bytes = told(deployment, weights, asked.context_tokens)?.bytes;
+    let bytes = bytes(deployment, weights, asked)?;
     let load = loader(deployment, &config.catalog);
     let began = Instant::now();
-    let first = if deployment.keep.on_demand { None } else { Some(load()?) };
-    let loader = blocking(move |_| load().map_err(|error| Failure(error.to_string())));
+    let first = if deployment.keep.on_demand { None } else { Some(load(&Arc::default())?) };
+    let loader = blocking(move |progress| load(progress).map_err(|error| Failure(error.to_string())));
     let id = BackendId::new(deployment.facts.id.as_str());
     let resident = machine.resident(id, bytes, deployment.keep, loader);
     match first {
         Some(engine) => resident.is_loaded(engine, began.elapsed()),
-        None => check(deployment, weights, asked.context_tokens, &config.catalog)?,
+        None => check(deployment, weights, asked, &config.catalog)?,
     }
     Ok(Arc::new(resident))
 }
@@ -90,29 +93,28 @@ pub(super) fn resident(
 fn loader(
     deployment: &Deployment,
     catalog: &Arc<Catalog>,
-) -> impl Fn() -> Result<Arc<dyn Backend>, StartError> + Send + Sync + use<> {
+) -> impl Fn(&Arc<Progress>) -> Result<Arc<dyn Backend>, StartError> + Send + Sync + use<> {
     let (deployment, catalog) = (deployment.clone(), Arc::clone(catalog));
-    move || {
+    move |progress| {
         let failed = |reason: String| StartError::Deployment { deployment: deployment.facts.id.clone(), reason };
         let Target::Engine { engine, weights, asked } = &deployment.target else {
             return Err(failed("it does not run in this process".to_owned()));
         };
-        check(&deployment, weights, asked.context_tokens, &catalog)?;
+        check(&deployment, weights, asked, &catalog)?;
         let id = BackendId::new(deployment.facts.id.as_str());
-        engine.load(id, weights, *asked).map(|(backend, _)| backend).map_err(failed)
+        engine.load(id, weights, asked, progress).map(|(backend, _)| backend).map_err(failed)
     }
 }
 
-/// Whether a file may be served as what it is deployed as: by what it says of itself, and, where the licence was concluded
-/// from its digest, by whether it is still that file.
-fn check(
-    deployment: &Deployment,
-    weights: &Weights,
-    context: Option<u64>,
-    catalog: &Catalog,
-) -> Result<(), StartError> {
-    let told = told(deployment, weights, context)?;
-    says_what_it_is(&told.facts, weights, deployment, catalog)?;
+/// Whether a file, and an adapter over it, may be served as what it is deployed as: by what they say of themselves, and, where
+/// the licence was concluded from its digest, by whether it is still that file.
+fn check(deployment: &Deployment, weights: &Weights, asked: &Asked, catalog: &Catalog) -> Result<(), StartError> {
+    let file = if let Weights::File(path) = weights { Some(&**path) } else { None };
+    let told = told(deployment, weights, asked)?;
+    says_what_it_is(&told.facts, Part::Weights(file), deployment, catalog)?;
+    if let Some(adapter) = asked.adapter.as_deref() {
+        says_what_it_is(&of_adapter(deployment, adapter)?, Part::Adapter(adapter), deployment, catalog)?;
+    }
     let (Some(known), Weights::File(path)) = (&deployment.facts.weights, weights) else { return Ok(()) };
     let beside = catalog.looks_at_weights(&deployment.facts.model).unwrap_or_default();
     let failed = |reason| StartError::Deployment { deployment: deployment.facts.id.clone(), reason };
@@ -126,9 +128,23 @@ fn check(
     Ok(())
 }
 
-fn told(deployment: &Deployment, weights: &Weights, context: Option<u64>) -> Result<estimate::Told, StartError> {
-    estimate::told(weights, context)
+fn told(deployment: &Deployment, weights: &Weights, asked: &Asked) -> Result<estimate::Told, StartError> {
+    estimate::told(weights, asked.context_tokens)
         .map_err(|reason| StartError::Deployment { deployment: deployment.facts.id.clone(), reason })
+}
+
+/// What weights take, and an adapter over them.
+fn bytes(deployment: &Deployment, weights: &Weights, asked: &Asked) -> Result<u64, StartError> {
+    let adapter = asked.adapter.as_ref().and_then(|path| std::fs::metadata(path).ok());
+    Ok(told(deployment, weights, asked)?.bytes.saturating_add(adapter.map_or(0, |file| file.len())))
+}
+
+/// What the file of an adapter says of itself.
+fn of_adapter(deployment: &Deployment, path: &Path) -> Result<Facts, StartError> {
+    File::open(path).and_then(|file| Facts::of(&file)).map_err(|error| StartError::Deployment {
+        deployment: deployment.facts.id.clone(),
+        reason: format!("cannot read the adapter: {}", chain(&error)),
+    })
 }
 
 /// Bytes as people read them.

@@ -114,6 +114,27 @@ impl Llama {
         file
     }
 
+    /// An adapter (LoRA) that fits it, of this rank.
+    pub fn adapter(&self, rank: u32, seed: u64) -> Writer {
+        let mut file = Writer::default();
+        file.set("general.architecture", Meta::Text("llama".into()))
+            .set("general.type", Meta::Text("adapter".into()))
+            .set("adapter.type", Meta::Text("lora".into()))
+            .set("adapter.lora.alpha", Meta::F32(rank as f32));
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut matrix = |name: String, row: u32, rows: u32| {
+            let weights: Vec<f32> = (0..row * rows).map(|_| unit(&mut rng)).collect();
+            let dims = [u64::from(row), u64::from(rows)];
+            file.tensor(&name, TensorType::F32, &dims, quantise(TensorType::F32, &weights));
+        };
+        for layer in 0..self.layers {
+            let name = format!("blk.{layer}.ffn_down.weight");
+            matrix(format!("{name}.lora_a"), self.feed_forward, rank);
+            matrix(format!("{name}.lora_b"), rank, self.width);
+        }
+        file
+    }
+
     fn weights(&self, file: &mut Writer, vocabulary: u32, head: u32) {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         let (width, keys, inner) = (self.width, self.kv_heads * head, self.feed_forward);
@@ -154,7 +175,7 @@ impl Llama {
 }
 
 /// A number from -1 to 1.
-fn unit(rng: &mut ChaCha8Rng) -> f32 {
+pub(super) fn unit(rng: &mut ChaCha8Rng) -> f32 {
     (rng.next_u32() >> 8) as f32 / (1 << 23) as f32 - 1.0
 }
 

@@ -77,7 +77,7 @@ pub(super) fn run(args: &Engines) -> anyhow::Result<bool> {
     let mut any = false;
     for kind in Kind::ALL {
         let began = Instant::now();
-        match kind.load(BackendId::new("bench"), &weights, Asked::default()) {
+        match kind.load(BackendId::new("bench"), &weights, &Asked::default(), &Arc::default()) {
             Ok((backend, info)) => {
                 let loaded = began.elapsed();
                 eprintln!("measuring {kind} ({info}) ...");
@@ -101,7 +101,7 @@ pub(super) fn run(args: &Engines) -> anyhow::Result<bool> {
     measured.write(&data).with_context(|| format!("`{}` cannot be written", data.display()))?;
     let mut document = Document::new("How fast is each engine here?");
     document.facts = vec![("file", path.display().to_string().into())];
-    if let Ok(chosen) = choose(&weights, &measured) {
+    if let Ok(chosen) = choose(&weights, false, &measured) {
         document.facts.extend([("auto_takes", chosen.engine.name().into()), ("because", chosen.why.into())]);
     }
     document.tables = vec![table];

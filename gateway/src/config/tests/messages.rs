@@ -239,6 +239,16 @@ fn a_deployment_needs_the_keys_of_its_place_and_refuses_those_of_others() {
         "misplaced-key",
         &["`gpu_layers` says nothing about an engine that computes on processors"],
     );
+    one(
+        "deployments: [{id: a, model: pointsman-demo, engine: native, adapter: <<keys.yaml>>}]",
+        "not-an-adapter",
+        &["which model `pointsman-demo` adapts"],
+    );
+    one(
+        "deployments: [{id: a, model: bge-m3, engine: <<native>>, path: keys.yaml}]",
+        "wrong-task",
+        &["`native` makes text with the file, and `bge-m3` is not asked for that"],
+    );
     one("deployments: [{id: a, model: qwen3-32b, server: <<vlm>>}]", "unknown-server", &["did you mean `vllm`?"]);
 }
 
