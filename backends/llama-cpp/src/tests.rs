@@ -197,6 +197,9 @@ fn what_cannot_be_served_is_refused_with_the_reason() {
     assert_eq!(message, "option `context` is 5000, expected 2 to 4096");
     let message = refusal(&small().writer(), Options { max_sequences: Some(300), ..Options::default() });
     assert_eq!(message, "option `max_sequences` is 300, expected 1 to 256");
+    let twice = with("tokenizer.ggml.tokens", Meta::Texts(["", "", "a", "b", "a"].map(str::to_owned).to_vec()));
+    let message = refusal(&twice, Options::default());
+    assert_eq!(message, "the file is damaged: its tokens 2 and 4 have the same text");
     let unknown = with("general.architecture", Meta::Text("no-such".into()));
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.gguf");
