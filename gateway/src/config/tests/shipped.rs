@@ -41,8 +41,11 @@ fn the_shipped_configuration_loads_as_it_is() {
 #[test]
 fn the_shipped_configuration_loads_with_every_setting_on() {
     let everything = everything_on();
-    // A build without the feature refuses what asks Kubernetes.
-    let possible = |line: &&str| cfg!(feature = "kubernetes") || !line.contains("replicas: {kubernetes:");
+    // A build without the feature refuses what asks Kubernetes, or an engine.
+    let possible = |line: &&str| {
+        (cfg!(feature = "kubernetes") || !line.contains("replicas: {kubernetes:"))
+            && (cfg!(feature = "mistralrs") || !line.contains("engine: mistralrs"))
+    };
     let lines: Vec<_> = everything.lines().filter(possible).collect();
     let files = Files::new([("pointsman.yaml", &*lines.join("\n")), ("keys.yaml", "keys: []")]).environment([
         ("GROQ_API_KEY", "k"),
@@ -57,6 +60,7 @@ fn the_shipped_configuration_loads_with_every_setting_on() {
         fs::create_dir(files.path().join(folder)).unwrap();
     }
     fs::write(files.path().join("models/qwen3-0.6b-q8_0.gguf"), "").unwrap();
+    fs::create_dir(files.path().join("models/Qwen3-0.6B")).unwrap();
     fs::write(files.path().join("secrets/deepinfra.key"), "di-1\n").unwrap();
     fs::write(files.path().join("replicas.txt"), "10.0.0.1:8000 # the old one\n").unwrap();
     let company = "examples/company-catalog.yaml";
