@@ -45,6 +45,7 @@ const EXAMPLES: &str = "\
 Examples:
   pointsman serve                                  the demo model on 127.0.0.1:8080, no key needed
   GROQ_API_KEY=... pointsman serve                 and every model that Groq is known to offer
+  pointsman serve --models ./models                and every model in a folder that the catalog knows
   pointsman serve --config pointsman.yaml          as configured
   pointsman check --config pointsman.yaml          every problem of a configuration
   pointsman explain --request request.json         who would serve a request, and why
@@ -96,6 +97,8 @@ enum Command {
 
 /// Runs what the command line says.
 pub fn main() -> ExitCode {
+    // Some builds have two providers, of which `rustls` takes neither by itself; ours is set before anything asks for one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let result = match Cli::parse().command {
         Command::Serve(args) => serve::run(args).map(|()| true),
         Command::Check(args) => check::run(&args),
@@ -139,11 +142,20 @@ struct ConfigFile {
     /// Configuration file; without one, what `pointsman serve` does without one
     #[arg(long, value_name = "FILE", env = "POINTSMAN_CONFIG")]
     config: Option<PathBuf>,
+    /// Folder of models that are served beside, as `pointsman serve --models DIR` has it
+    #[arg(long, value_name = "DIR", env = "POINTSMAN_MODELS")]
+    models: Option<PathBuf>,
 }
 
 impl ConfigFile {
+    /// A file and nothing beside.
+    fn at(file: &Path) -> Self {
+        Self { config: Some(file.to_owned()), models: None }
+    }
+
     fn source(&self) -> Source {
-        Source { file: self.config.clone(), overrides: Overrides::default() }
+        let overrides = Overrides { models: self.models.clone(), ..Overrides::default() };
+        Source { file: self.config.clone(), overrides }
     }
 
     /// How messages call it.

@@ -14,6 +14,7 @@ pub(crate) mod decode;
 mod deployments;
 mod environment;
 mod fleet;
+mod folder;
 mod found;
 mod hidden;
 mod ledger;
@@ -154,6 +155,8 @@ pub struct Overrides {
     pub admin: Option<SocketAddr>,
     /// `--data-dir`
     pub data_dir: Option<PathBuf>,
+    /// `--models`
+    pub models: Option<PathBuf>,
 }
 
 /// The bounds of the clients' listener.
@@ -247,13 +250,40 @@ pub enum Weights {
     BuiltIn,
     /// A GGUF file.
     File(PathBuf),
+    /// A folder in the layout of Hugging Face, or a UQFF file in one.
+    Folder(PathBuf),
 }
 
-/// A host that could serve and does not.
+impl Weights {
+    /// What is at a path.
+    pub fn at(path: PathBuf) -> Self {
+        if path.is_dir() || path.extension().is_some_and(|ending| ending == "uqff") {
+            Self::Folder(path)
+        } else {
+            Self::File(path)
+        }
+    }
+
+    /// Where they are.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::BuiltIn => None,
+            Self::File(path) | Self::Folder(path) => Some(path),
+        }
+    }
+
+    /// The folder that has a model card and licence files beside them.
+    pub fn surroundings(&self) -> Option<&Path> {
+        let path = self.path()?;
+        if path.is_dir() { Some(path) } else { path.parent() }
+    }
+}
+
+/// What could serve and does not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotLive {
-    /// The catalog's id of the host.
-    pub host: String,
+    /// The catalog's id of a host, or what a file or folder of the folder of models is called.
+    pub name: String,
     /// What would make it live, such as "set GROQ_API_KEY".
     pub why: String,
 }

@@ -1,6 +1,6 @@
-//! The engines in this process: which of them this build has, which reads a file of weights, and which one `auto` takes.
+//! The engines in this process: which of them this build has, which reads certain weights, and which one `auto` takes.
 //!
-//! An engine reads a file or says why not; of those that read it, `auto` takes the one that was measured fastest on this
+//! An engine reads weights or says why not; of those that read them, `auto` takes the one that was measured fastest on this
 //! machine (`pointsman bench engines`), else the first of [`Kind::ALL`]. It never takes another one later: what was chosen is
 //! part of the configuration as it was read, and so of each decision's record.
 
@@ -15,15 +15,28 @@ use std::{
 use backends::{Backend, BackendId};
 use engine::{Facts, Info, Purpose, gguf};
 
-use crate::{config::Weights, dispatch::chain, residency::Progress};
+use crate::{
+    config::Weights,
+    dispatch::chain,
+    residency::{
+        Progress,
+        estimate::{self, Told},
+    },
+};
 use measured::Measured;
 
 /// The weights of the demo model.
 pub(crate) const DEMO: &[u8] = include_bytes!("../../config/models/pointsman-demo.gguf");
 
 /// What is said of an engine that this build is without.
-#[cfg(not(feature = "llama-cpp"))]
+#[cfg(not(all(feature = "llama-cpp", feature = "mistralrs")))]
 const LACKING: &str = "this build does not have it; one with `--features full` does";
+
+/// What engines but ours say of the demo model in the binary.
+#[cfg(any(feature = "llama-cpp", feature = "mistralrs"))]
+const NOT_BUILT_IN: &str = "it reads files, and these weights are built in";
+/// What an engine that reads GGUF files says of a folder.
+const FILES_ONLY: &str = "it reads GGUF files, and these are safetensors or UQFF; `engine: mistralrs` reads those";
 
 /// An engine, whether this build has it or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -32,6 +45,8 @@ pub enum Kind {
     Native,
     /// llama.cpp.
     LlamaCpp,
+    /// The `mistralrs` crate.
+    MistralRs,
 }
 
 /// An engine for a file, and why it is that one.
@@ -52,17 +67,20 @@ pub struct Asked {
     pub gpu_layers: Option<u32>,
     /// The file of an adapter (LoRA) over the weights.
     pub adapter: Option<PathBuf>,
+    /// To quantise weights while they are loaded: a type of mistralrs, such as `Q4K`.
+    pub isq: Option<String>,
 }
 
 impl Kind {
     /// All, the one first that is taken where nothing was measured.
-    pub const ALL: [Self; 2] = [Self::Native, Self::LlamaCpp];
+    pub const ALL: [Self; 3] = [Self::Native, Self::LlamaCpp, Self::MistralRs];
 
     /// Its name in a configuration.
     pub fn name(self) -> &'static str {
         match self {
             Self::Native => "native",
             Self::LlamaCpp => "llama-cpp",
+            Self::MistralRs => "mistralrs",
         }
     }
 
@@ -76,6 +94,7 @@ impl Kind {
         match self {
             Self::Native => true,
             Self::LlamaCpp => cfg!(feature = "llama-cpp"),
+            Self::MistralRs => cfg!(feature = "mistralrs"),
         }
     }
 
@@ -84,17 +103,22 @@ impl Kind {
         Self::ALL.into_iter().filter(|kind| kind.is_built())
     }
 
-    /// Whether it reads a file, of several parts the first, found out without loading its weights.
+    /// Whether it reads weights, of several parts the first, found out without loading them.
     ///
     /// # Errors
     /// Why it does not.
-    pub fn reads(self, path: &Path) -> Result<(), String> {
-        match self {
-            Self::Native => native_reads(path),
+    pub fn reads(self, weights: &Weights) -> Result<(), String> {
+        match (self, weights) {
+            (Self::Native | Self::LlamaCpp, Weights::Folder(_)) => Err(FILES_ONLY.to_owned()),
+            (Self::Native, Weights::BuiltIn) => Ok(()),
+            (Self::Native, Weights::File(path)) => native_reads(path),
             #[cfg(feature = "llama-cpp")]
-            Self::LlamaCpp => llama_cpp_engine::reads(path).map_err(|error| chain(&error)),
+            (Self::LlamaCpp, Weights::File(path)) => llama_cpp_engine::reads(path).map_err(|error| chain(&error)),
             #[cfg(not(feature = "llama-cpp"))]
-            Self::LlamaCpp => Err(LACKING.to_owned()),
+            (Self::LlamaCpp, _) => Err(LACKING.to_owned()),
+            #[cfg(feature = "llama-cpp")]
+            (Self::LlamaCpp, Weights::BuiltIn) => Err(NOT_BUILT_IN.to_owned()),
+            (Self::MistralRs, _) => self.told(weights, &Asked::default()).map(drop),
         }
     }
 
@@ -103,6 +127,7 @@ impl Kind {
         match self {
             Self::Native => false,
             Self::LlamaCpp => true,
+            Self::MistralRs => false,
         }
     }
 
@@ -112,6 +137,44 @@ impl Kind {
             (Self::LlamaCpp, Weights::File(path)) => purpose_of(path).unwrap_or_default(),
             _ => Purpose::Text,
         }
+    }
+
+    /// What weights would take in memory and what they say of themselves, found out without loading them.
+    ///
+    /// # Errors
+    /// They cannot be read, or be loaded as is asked.
+    pub fn told(self, weights: &Weights, asked: &Asked) -> Result<Told, String> {
+        match self {
+            Self::Native | Self::LlamaCpp => estimate::told(weights, asked.context_tokens),
+            #[cfg(feature = "mistralrs")]
+            Self::MistralRs => {
+                let path = weights.path().ok_or(NOT_BUILT_IN)?;
+                let mistralrs_engine::Told { bytes, facts } =
+                    mistralrs_engine::told(path, &mistralrs_options(asked)).map_err(|error| chain(&error))?;
+                Ok(Told { bytes, facts })
+            }
+            #[cfg(not(feature = "mistralrs"))]
+            Self::MistralRs => Err(LACKING.to_owned()),
+        }
+    }
+
+    /// Whether it quantises weights to a type while it loads them.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub fn quantises(self, weights: &Weights, isq: &str) -> Result<(), String> {
+        if self != Self::MistralRs {
+            return Err(format!(
+                "`{self}` takes weights as they are; `engine: mistralrs` with a folder of safetensors does not"
+            ));
+        }
+        if !weights.path().is_some_and(Path::is_dir) {
+            return Err("a file is quantised as it is; write the folder of the safetensors as `path`".to_owned());
+        }
+        #[cfg(feature = "mistralrs")]
+        return mistralrs_engine::check_isq(isq).map_err(|error| chain(&error));
+        #[cfg(not(feature = "mistralrs"))]
+        Err(format!("`{isq}` is not known: {LACKING}"))
     }
 
     /// Loads weights, and says how far it is. Takes as long as that takes; what is wanted no more, it may give up.
@@ -125,26 +188,30 @@ impl Kind {
         asked: &Asked,
         progress: &Arc<Progress>,
     ) -> Result<(Arc<dyn Backend>, Info), String> {
-        let context = asked.context_tokens.and_then(|tokens| usize::try_from(tokens).ok());
         let engine = match self {
             Self::Native => {
                 let source = match weights {
                     Weights::BuiltIn => native::Source::Builtin(DEMO),
                     Weights::File(path) => native::Source::File(path.clone()),
+                    Weights::Folder(_) => return Err(FILES_ONLY.to_owned()),
                 };
-                native::load(id, source, native::Options { context, ..Default::default() })
+                native::load(id, source, native::Options { context: asked.context(), ..Default::default() })
                     .map_err(|error| chain(&error))?
             }
             #[cfg(feature = "llama-cpp")]
             Self::LlamaCpp => {
-                let Weights::File(path) = weights else { return Err("it reads files only".to_owned()) };
+                let path = match weights {
+                    Weights::BuiltIn => return Err(NOT_BUILT_IN.to_owned()),
+                    Weights::File(path) => path,
+                    Weights::Folder(_) => return Err(FILES_ONLY.to_owned()),
+                };
                 let progress = Arc::clone(progress);
                 let watch = llama_cpp_engine::Watch::new(move |share| {
                     progress.set((share * 1e3) as u32);
                     progress.is_wanted()
                 });
                 let options = llama_cpp_engine::Options {
-                    context,
+                    context: asked.context(),
                     gpu_layers: asked.gpu_layers,
                     adapter: asked.adapter.clone(),
                     watch: Some(watch),
@@ -154,10 +221,36 @@ impl Kind {
             }
             #[cfg(not(feature = "llama-cpp"))]
             Self::LlamaCpp => return Err(LACKING.to_owned()),
+            #[cfg(feature = "mistralrs")]
+            Self::MistralRs => {
+                let path = weights.path().ok_or(NOT_BUILT_IN)?;
+                mistralrs_engine::load(id, path, mistralrs_options(asked)).map_err(|error| chain(&error))?
+            }
+            #[cfg(not(feature = "mistralrs"))]
+            Self::MistralRs => return Err(LACKING.to_owned()),
         };
         let info = engine.info().clone();
         Ok((Arc::new(engine), info))
     }
+}
+
+impl Asked {
+    fn context(&self) -> Option<usize> {
+        self.context_tokens.and_then(|tokens| usize::try_from(tokens).ok())
+    }
+}
+
+/// It places layers itself; all that can be said is that a graphics card gets none.
+#[cfg(feature = "mistralrs")]
+fn mistralrs_options(asked: &Asked) -> mistralrs_engine::Options {
+    use mistralrs_engine::Device;
+    let device = match asked.gpu_layers {
+        Some(0) => Device::Cpu,
+        _ if cfg!(feature = "mistralrs-cuda") => Device::Cuda(0),
+        _ if cfg!(feature = "mistralrs-metal") => Device::Metal,
+        _ => Device::Cpu,
+    };
+    mistralrs_engine::Options { context: asked.context(), isq: asked.isq.clone(), device, ..Default::default() }
 }
 
 impl fmt::Display for Kind {
@@ -171,13 +264,13 @@ impl fmt::Display for Kind {
 /// # Errors
 /// Each engine with why it does not read them.
 pub fn choose(weights: &Weights, with_adapter: bool, measured: &Measured) -> Result<Chosen, String> {
-    let Weights::File(path) = weights else {
+    let Some(path) = weights.path() else {
         return Ok(Chosen { engine: Kind::Native, why: "its weights are built in".to_owned() });
     };
     let mut readers = Vec::new();
     let mut others = Vec::new();
     for kind in Kind::built() {
-        match kind.reads(path) {
+        match kind.reads(weights) {
             Ok(()) if with_adapter && !kind.adapts() => others.push(format!("{kind} loads no adapters")),
             Ok(()) => readers.push(kind),
             Err(why) => others.push(format!("{kind} does not read it: {why}")),
@@ -238,7 +331,10 @@ mod tests {
     fn every_engine_is_known_by_its_name_and_says_whether_this_build_has_it() {
         for kind in Kind::ALL {
             assert_eq!(Kind::named(kind.name()), Some(kind));
-            assert!(kind.is_built() || kind.reads(&demo()).unwrap_err().contains("--features"), "{kind}");
+            assert!(
+                kind.is_built() || kind.reads(&Weights::File(demo())).unwrap_err().contains("--features"),
+                "{kind}"
+            );
         }
         assert_eq!(Kind::named("auto"), None);
         assert!(Kind::built().any(|kind| kind == Kind::Native));

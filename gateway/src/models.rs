@@ -9,7 +9,8 @@
 //!
 //! Pulled from the [`hub`] by a [`mod@reference`]; who accepts a licence is told to the gateway for its ledger ([`accepted`]). What
 //! other programs keep is read where it lies and never changed ([`elsewhere`]). What a file says of itself is [`described`], who
-//! may use it [`terms`]. The gateway serves a file as the `path` of a deployment and knows nothing of this store.
+//! may use it [`terms`]. The gateway serves a file as the `path` of a deployment; of this store it knows as which model of the
+//! catalog something was pulled, where the folder of `local.models` is one.
 
 pub mod accepted;
 pub mod described;

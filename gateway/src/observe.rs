@@ -87,8 +87,10 @@ pub fn install_metrics() -> Result<PrometheusHandle, metrics_exporter_prometheus
     Ok(handle)
 }
 
-/// What is logged by default. The client of Kubernetes tells every try that fails, and discovery tells each reason once.
-const LOGGED: &str = "info,kube_client=off,kube_runtime=off";
+/// What is logged by default. The client of Kubernetes tells every try that fails, and discovery tells each reason once; the
+/// engine on mistralrs tells each layer that it loads.
+const LOGGED: &str = "info,kube_client=off,kube_runtime=off,candle_core=warn,candle_nn=warn,mistralrs=warn,\
+                      mistralrs_core=warn,mistralrs_quant=warn,mistralrs_vision=warn,mistralrs_audio=warn";
 
 /// Logs to standard error; `RUST_LOG` chooses what, `info` by default, and `POINTSMAN_LOG=json` how.
 pub fn install_logs() {

@@ -42,6 +42,9 @@ pub use self::{
     resident::Resident,
 };
 
+/// The share of the machine's memory that models may take where the configuration names no size, in percent.
+const AUTO_PERCENT: u64 = 80;
+
 /// What holds for the models of this process together.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Settings {
@@ -57,6 +60,15 @@ pub struct Settings {
     pub load_within: Duration,
     /// How many requests wait for each model at most.
     pub waiting: usize,
+}
+
+impl Settings {
+    /// Bytes that models may take together.
+    pub fn budget(&self) -> u64 {
+        // A system that does not tell its memory bounds nothing.
+        let auto = || Memory::now().map_or(u64::MAX, |memory| memory.total / 100 * AUTO_PERCENT);
+        self.memory.unwrap_or_else(auto)
+    }
 }
 
 /// What becomes of a request whose model is not loaded. The model is loaded either way.

@@ -7,12 +7,7 @@
 mod crowds;
 mod local;
 
-use std::{
-    io::{self, Read},
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use backends::{Backend, BackendId, Prefix, Prefixes, Probe};
@@ -222,7 +217,7 @@ impl Runtime {
         }
         let epoch = previous.map_or_else(Epoch::start, |previous| previous.epoch);
         let vacancy = previous.map_or_else(Arc::default, |previous| Arc::clone(&previous.vacancy));
-        let budget = local::budget(&config.local);
+        let budget = config.local.budget();
         local::fits(&config, budget)?;
         let machine = previous.map(|previous| Arc::clone(&previous.machine));
         let machine = machine.unwrap_or_else(|| Arc::new(Machine::new(config.local, budget)));
@@ -516,59 +511,6 @@ fn at_server(
         (Some(form), Some(adapter)) => target.with_adapter(form, adapter),
         _ => target,
     }
-}
-
-/// A file that a model in this process is loaded from.
-#[derive(Clone, Copy, Debug)]
-enum Part<'a> {
-    /// Its weights; none where they are built in.
-    Weights(Option<&'a Path>),
-    /// An adapter over them.
-    Adapter(&'a Path),
-}
-
-/// Compares what a file of weights, and the model card beside it, say of their licence with the catalog. Weights under a
-/// stricter licence than the model that they are served as would be served against it.
-fn says_what_it_is(
-    said: &engine::Facts,
-    part: Part<'_>,
-    deployment: &config::Deployment,
-    catalog: &catalog::Catalog,
-) -> Result<(), StartError> {
-    let facts = &deployment.facts;
-    let Some(model) = catalog.served_from(&facts.model, facts.weights.as_ref()) else { return Ok(()) };
-    let failed = |reason| StartError::Deployment { deployment: facts.id.clone(), reason };
-    let (file, by, by_card) = match part {
-        Part::Weights(file) => (file, "the file", "the card beside the file"),
-        Part::Adapter(file) => (Some(file), "the adapter", "the card beside the adapter"),
-    };
-    let card = file.map(card_beside).transpose().map_err(failed)?.flatten();
-    let of_file = catalog::Declaration { by, license: said.license.as_deref(), bases: &said.base_models };
-    let of_card = card.as_ref().map(|card| catalog::Declaration {
-        by: by_card,
-        license: card.license.as_deref(),
-        bases: &card.bases,
-    });
-    let declared = std::iter::once(of_file).chain(of_card);
-    for finding in declared.flat_map(|declared| catalog::compare(catalog, model, declared)) {
-        if finding.weight == catalog::Weight::Stricter {
-            let reason = format!("{finding}; serve it as the model that it is, or describe it in a catalog file");
-            return Err(failed(reason));
-        }
-        tracing::warn!(deployment = facts.id, %finding, "a file of weights and the catalog do not agree");
-    }
-    Ok(())
-}
-
-/// The model card in the folder of a file of weights, if there is one.
-fn card_beside(weights: &Path) -> Result<Option<catalog::Card>, String> {
-    let path = weights.with_file_name("README.md");
-    let Ok(file) = std::fs::File::open(&path) else { return Ok(None) };
-    let mut text = Vec::new();
-    let read = file.take(catalog::MAX_CARD_BYTES as u64).read_to_end(&mut text);
-    let read = read.map_err(|error| error.to_string());
-    read.and_then(|_| catalog::Card::read(&String::from_utf8_lossy(&text)))
-        .map_err(|why| format!("the card `{}` cannot be read, and may name a stricter licence: {why}", path.display()))
 }
 
 impl Gateway {

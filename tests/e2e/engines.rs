@@ -8,9 +8,14 @@ use crate::pointsman;
 
 const DEMO: &[u8] = include_bytes!("../../config/models/pointsman-demo.gguf");
 
+/// A small model of random weights.
+fn small() -> Llama {
+    Llama { vocabulary: Vocabulary::Bpe, context: 512, ..Llama::default() }
+}
+
 /// A small file of random weights whose text splitter only llama.cpp knows.
 fn only_llama_cpp() -> Vec<u8> {
-    let mut file = Llama { vocabulary: Vocabulary::Bpe, context: 512, ..Llama::default() }.writer();
+    let mut file = small().writer();
     file.set("tokenizer.ggml.pre", Meta::Text("deepseek-llm".into())).unset("general.base_model.count");
     file.finish()
 }
@@ -173,4 +178,87 @@ async fn an_adapter_over_a_file_is_a_model_of_its_own_that_writes_otherwise_than
     let (base, adapted) = (text("qwen3-8b").await, text("acme-support-lora").await);
     assert_ne!(base, adapted);
     assert_eq!(text("acme-support-lora").await, adapted);
+}
+
+#[tokio::test]
+async fn a_folder_with_three_kinds_of_models_is_served_each_by_the_engine_that_reads_it_and_the_unknown_is_not() {
+    let builder = pointsman().file("models/unheard-of/README.md", "");
+    let models = builder.folder().join("models");
+    std::fs::write(models.join("Qwen3-0.6B-Q8_0.gguf"), small().build()).unwrap();
+    std::fs::write(models.join("qwen3-1.7b.gguf"), only_llama_cpp()).unwrap();
+    std::fs::write(models.join("mine.gguf"), small().build()).unwrap();
+    let folder = models.join("Qwen3-4B");
+    std::fs::create_dir(&folder).unwrap();
+    mistralrs_engine::testing::write(&small(), &folder);
+    let served = [
+        ("qwen3-0.6b", "Qwen3-0.6B-Q8_0", "native"),
+        ("qwen3-1.7b", "qwen3-1.7b", "llama-cpp"),
+        ("qwen3-4b", "Qwen3-4B", "mistralrs"),
+    ];
+
+    let builder = builder.file("request.json", &chat("qwen3-4b", "hi").to_string());
+    let explain = ["explain", "--request", "request.json", "--models", "models", "--json"];
+    let (status, out, error) = builder.command(&explain);
+    assert_eq!(status, 0, "{error}");
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let why = |deployment: &str| {
+        let engines = report["engines"].as_array().unwrap();
+        let of = engines.iter().find(|one| one["deployment"] == deployment).unwrap();
+        (of["engine"].as_str().unwrap().to_owned(), of["because"].as_str().unwrap().to_owned())
+    };
+    for (_, deployment, engine) in served {
+        assert_eq!(why(deployment).0, engine, "{report}");
+    }
+    assert!(why("qwen3-1.7b").1.contains("native does not read it"), "{report}");
+    let whole = why("Qwen3-4B").1;
+    assert!(whole.contains("native does not read it: it reads GGUF files") && whole.ends_with("the one that reads it"));
+
+    let gateway = builder.env("POINTSMAN_MODELS", "models").start();
+    for line in [
+        "mine        the catalog knows no model of its name, and unknown is denied",
+        "unheard-of  the folder has neither `config.json`",
+    ] {
+        let (name, why) = line.split_once("  ").unwrap();
+        let told = gateway.banner.lines().any(|line| line.contains(name) && line.contains(why.trim_start()));
+        assert!(told, "{line}: {}", gateway.banner);
+    }
+    let (_, listed) = gateway.get("/v1/models").await;
+    for (model, deployment, engine) in served {
+        let listed = listed["data"].as_array().unwrap();
+        let of = listed.iter().find(|one| one["id"] == model).unwrap_or_else(|| panic!("{model}: {listed:?}"));
+        assert_eq!((&of["engine"], &of["license"]), (&engine.into(), &"apache-2.0".into()), "{of}");
+        let request = gateway.request("POST", "/v1/chat/completions").json(&chat(model, "hello"));
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), 200, "{model}: {}", gateway.log());
+        assert_eq!(response.headers()["x-pointsman-deployment"], deployment);
+        let answer: serde_json::Value = response.json().await.unwrap();
+        assert!(answer["usage"]["completion_tokens"].as_u64() > Some(0), "{answer}");
+    }
+    assert!(!gateway.log().contains("mistralrs_core"), "{}", gateway.log());
+}
+
+#[tokio::test]
+async fn safetensors_are_quantised_while_they_are_loaded_where_a_deployment_says_so() {
+    let model = Llama { width: 256, feed_forward: 256, ..small() };
+    let config = "discover: false\nkeys: keys.yaml\ndeployments:\n  \
+        - {id: packed, model: qwen3-4b, engine: auto, path: models/whole, isq: Q8_0}\n\
+        contexts: {desk: {use: internal, exposure: internal, seat: KR}}\nteams: {desk: {contexts: [desk]}}\n";
+    let builder = pointsman().file("models/whole/LICENSE", "").config(config);
+    mistralrs_engine::testing::write(&model, &builder.folder().join("models/whole"));
+    let key = builder.key("desk", "desk");
+    let mut gateway = builder.start();
+    gateway.with_key(&key);
+    let (status, answer) = gateway.post("/v1/chat/completions", &chat("qwen3-4b", "hello")).await;
+    assert_eq!(status, 200, "{answer}");
+    let (status, out, error) = {
+        let builder = pointsman().file("model.gguf", "").config(
+            &config
+                .replace("path: models/whole, isq: Q8_0", "path: model.gguf, isq: Q8_0")
+                .replace("auto", "mistralrs"),
+        );
+        builder.command(&["check", "--config", "pointsman.yaml"])
+    };
+    assert_eq!(status, 1);
+    let told = out + &error;
+    assert!(told.contains("`isq`: a file is quantised as it is"), "{told}");
 }

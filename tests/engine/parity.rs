@@ -25,7 +25,7 @@ type Checked = Result<(), String>;
 type Loads = fn(&Path) -> Engine;
 
 /// An engine's name in a configuration, and how it loads a file.
-const ENGINES: [(&str, Loads); 2] = [
+const ENGINES: [(&str, Loads); 3] = [
     ("native", |path| {
         let source = native::Source::File(path.to_owned());
         Arc::new(native::load(BackendId::new("native"), source, native::Options::default()).expect("a model"))
@@ -33,6 +33,10 @@ const ENGINES: [(&str, Loads); 2] = [
     ("llama-cpp", |path| {
         let options = llama_cpp_engine::Options::default();
         Arc::new(llama_cpp_engine::load(BackendId::new("llama-cpp"), path, &options).expect("a model"))
+    }),
+    ("mistralrs", |path| {
+        let options = mistralrs_engine::Options::default();
+        Arc::new(mistralrs_engine::load(BackendId::new("mistralrs"), path, options).expect("a model"))
     }),
 ];
 

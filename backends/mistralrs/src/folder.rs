@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::{
     error::{LoadError, unfit},
-    load::{Described, Known},
+    load::{Described, Known, Room},
     options::Options,
     words::{self, Roles},
 };
@@ -131,15 +131,24 @@ pub(crate) fn describe(folder: &Folder, options: &Options) -> Result<Known, Load
     let (heads, width) = (folder.required("num_attention_heads")?, folder.required("hidden_size")?);
     let kv_heads = folder.number("num_key_value_heads").unwrap_or(heads);
     let head = folder.number("head_dim").unwrap_or(width / heads);
+    let rows = folder.required("vocab_size")?;
     let mut parameters = 0;
-    let mut file_bytes = 0;
     for path in &folder.weights {
         parameters += weights(path)?;
-        file_bytes += path.metadata().map_or(0, |metadata| metadata.len());
     }
+    let size = |path: &Path| path.metadata().map_or(0, |metadata| metadata.len());
+    let packed = folder.uqff.as_ref().map_or(0, |name| size(&folder.path.join(name)));
+    let file_bytes = folder.weights.iter().map(|path| size(path)).fold(packed, u64::saturating_add);
+    // A UQFF file has what can be quantised; what is beside it cannot.
+    let floats =
+        if folder.uqff.is_some() { parameters } else { parameters.min((rows as u64).saturating_mul(width as u64)) };
     let quantization = match &folder.uqff {
         Some(file) => file.with_extension("").to_string_lossy().into_owned(),
-        None => folder.config["torch_dtype"].as_str().unwrap_or("safetensors").to_owned(),
+        None => ["torch_dtype", "dtype"]
+            .iter()
+            .find_map(|key| folder.config[*key].as_str())
+            .unwrap_or("safetensors")
+            .to_owned(),
     };
     let described = Described {
         facts: Facts {
@@ -147,11 +156,12 @@ pub(crate) fn describe(folder: &Folder, options: &Options) -> Result<Known, Load
             ..Facts::default()
         },
         parameters,
+        room: Room { packed, floats, weights: parameters - floats },
         trained_context: folder.required("max_position_embeddings")?,
         quantization,
         cache_bytes_per_token: 2 * folder.required("num_hidden_layers")? * kv_heads * head * size_of::<f32>(),
         file_bytes,
-        rows: folder.required("vocab_size")?,
+        rows,
     };
     Ok((described, tokenizer, template))
 }

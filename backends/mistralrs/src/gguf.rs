@@ -12,7 +12,7 @@ use engine::{
 
 use crate::{
     error::{LoadError, unfit},
-    load::{Described, Known},
+    load::{Described, Known, Room},
     options::Options,
 };
 
@@ -56,6 +56,7 @@ pub(crate) fn describe(file: &File, options: &Options) -> Result<Known, LoadErro
     let head = file.get::<u64>(&key("attention.key_length"))?.map_or(width / heads.max(1), |length| length as usize);
     let weights = file.tensor("token_embd.weight").and_then(|tensor| tensor.dims.get(1).copied()).unwrap_or_default();
     let described = Described {
+        room: Room { packed: file.size(), floats: weights.saturating_mul(width as u64), weights: 0 },
         parameters: file.tensors().map(|tensor| tensor.len()).sum(),
         trained_context: number("context_length")?,
         quantization: quantization(file),

@@ -28,9 +28,11 @@ mod options;
 mod pipeline;
 mod runner;
 mod stand_in;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod words;
 
 pub use error::LoadError;
-pub use load::{load, reads};
+pub use load::{Told, check_isq, load, told};
 pub use options::{Device, Options};
 pub use words::WordsError;

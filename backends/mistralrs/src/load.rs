@@ -16,7 +16,7 @@ use crate::{
     error::{LoadError, refused, unfit},
     folder::{self, Folder},
     gguf,
-    options::Options,
+    options::{Device, Options},
     pipeline::{self, Weights},
     runner::Runner,
     stand_in::StandIn,
@@ -31,6 +31,7 @@ const NO_PROMPT_LOGPROBS: &str = "with `logprobs` it asks for the prompt's, whic
 pub(crate) struct Described {
     pub(crate) facts: Facts,
     pub(crate) parameters: u64,
+    pub(crate) room: Room,
     pub(crate) trained_context: usize,
     pub(crate) quantization: String,
     pub(crate) cache_bytes_per_token: usize,
@@ -39,21 +40,76 @@ pub(crate) struct Described {
     pub(crate) rows: usize,
 }
 
+/// What the weights become in memory.
+#[derive(Debug)]
+pub(crate) struct Room {
+    /// Bytes that stay as they are in their file.
+    pub(crate) packed: u64,
+    /// Numbers that become floats, quantised or not: the table of embeddings is looked into.
+    pub(crate) floats: u64,
+    /// Numbers that become floats, or are quantised while they are loaded.
+    pub(crate) weights: u64,
+}
+
+/// What a model takes and says, found out without loading its weights.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// Bytes of memory, with a full context for each choice.
+    pub bytes: u64,
+    /// What it says of itself.
+    pub facts: Facts,
+}
+
 /// A model but for its weights.
 pub(crate) type Known = (Described, Tokenizer, Option<Template>);
+
+/// Everything that is settled before the weights are read.
+struct Plan {
+    weights: Weights,
+    described: Described,
+    tokenizer: Tokenizer,
+    template: Option<Template>,
+    context: usize,
+    slots: usize,
+    isq: Option<IsqType>,
+    /// The token that tells mistralrs to end a sequence.
+    end: u32,
+}
+
+impl Plan {
+    fn of(path: &Path, options: &Options) -> Result<Self, LoadError> {
+        let (weights, (described, tokenizer, template)) = describe(path, options)?;
+        let most = usable(described.trained_context);
+        let context = within("context", options.context.unwrap_or(DEFAULT_CONTEXT.min(most)), 2, most)?;
+        let slots = slots(options)?;
+        let isq = options.isq.as_deref().map(isq).transpose()?;
+        let end = end(&tokenizer)?;
+        Ok(Self { weights, described, tokenizer, template, context, slots, isq, end })
+    }
+
+    fn cache_bytes(&self) -> usize {
+        self.described.cache_bytes_per_token.saturating_mul(self.context).saturating_mul(self.slots)
+    }
+
+    fn bytes(&self, device: Device) -> u64 {
+        let Room { packed, floats, weights } = self.described.room;
+        let float = if device.is_accelerator() { 2u64 } else { 4 };
+        let bits = self.isq.map_or(8 * float, most_bits);
+        let of_weights = weights.saturating_mul(bits) / 8;
+        [floats.saturating_mul(float), of_weights, self.cache_bytes() as u64]
+            .into_iter()
+            .fold(packed, u64::saturating_add)
+    }
+}
 
 /// Loads a model and starts its engine: a GGUF or UQFF file, or a folder of safetensors. Takes as long as reading its weights.
 ///
 /// # Errors
 /// It cannot be served; where another engine can, the error says so.
 pub fn load(id: BackendId, path: &Path, options: Options) -> Result<Engine, LoadError> {
-    let (weights, (described, tokenizer, template)) = describe(path, &options)?;
-    let trained = described.trained_context;
-    let most = usable(trained);
-    let context = within("context", options.context.unwrap_or(DEFAULT_CONTEXT.min(most)), 2, most)?;
-    let slots = slots(&options)?;
-    let isq = options.isq.as_deref().map(isq).transpose()?;
-    let end = end(&tokenizer)?;
+    let plan = Plan::of(path, &options)?;
+    let cache_bytes = plan.cache_bytes();
+    let Plan { weights, described, tokenizer, template, context, slots, isq, end } = plan;
     let stand_in = StandIn::write(tokenizer.len(), end).map_err(LoadError::System)?;
     let device = options.device;
     let mistralrs = start(move || pipeline::load(&weights, &options, isq, &stand_in, slots))?;
@@ -62,26 +118,34 @@ pub fn load(id: BackendId, path: &Path, options: Options) -> Result<Engine, Load
         facts: described.facts,
         parameters: described.parameters,
         context_tokens: context,
-        trained_context_tokens: trained,
+        trained_context_tokens: described.trained_context,
         quantization: isq.map_or(described.quantization, |isq| format!("{isq:?}")),
         isa: device.name(),
         threads: thread::available_parallelism().map_or(1, Into::into),
         max_sequences: slots,
         file_bytes: described.file_bytes,
-        cache_bytes: described.cache_bytes_per_token.saturating_mul(context).saturating_mul(slots),
+        cache_bytes,
     };
     let speech = Speech::new(tokenizer, template, context).without_prompt_logprobs(NO_PROMPT_LOGPROBS);
     let runner = Runner { mistralrs, end };
     Engine::start(id, info, speech, |worker| worker.hand_over(runner)).map_err(LoadError::System)
 }
 
-/// Whether mistralrs reads a model, as far as can be told without its weights.
+/// What a model takes and says; as far as can be told without its weights, it can be loaded so.
 ///
 /// # Errors
-/// Why it does not.
-pub fn reads(path: &Path) -> Result<(), LoadError> {
-    let (_, (_, tokenizer, _)) = describe(path, &Options::default())?;
-    end(&tokenizer).map(drop)
+/// Why it cannot.
+pub fn told(path: &Path, options: &Options) -> Result<Told, LoadError> {
+    let plan = Plan::of(path, options)?;
+    Ok(Told { bytes: plan.bytes(options.device), facts: plan.described.facts })
+}
+
+/// Whether weights can be quantised to a type of this name while they are loaded.
+///
+/// # Errors
+/// It is no such type.
+pub fn check_isq(name: &str) -> Result<(), LoadError> {
+    isq(name).map(drop)
 }
 
 /// All that is known of a model without its weights.
@@ -143,6 +207,12 @@ fn start<T: Send + 'static>(load: impl FnOnce() -> Result<T, LoadError> + Send +
         let told = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
         Err(refused(told.unwrap_or("it broke down")))
     })
+}
+
+/// Bits that a quantised weight takes at most: those that its type is named for, and its part of the scales.
+fn most_bits(isq: IsqType) -> u64 {
+    let name = format!("{isq:?}");
+    name.chars().find_map(|letter| letter.to_digit(10)).map_or(32, |bits| u64::from(bits) + 1)
 }
 
 fn isq(name: &str) -> Result<IsqType, LoadError> {

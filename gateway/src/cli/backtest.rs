@@ -50,7 +50,7 @@ pub(super) struct Backtest {
 /// True if nothing moves.
 pub(super) fn run(args: &Backtest) -> anyhow::Result<bool> {
     let new = World::of(args.config.source().load()?.0);
-    let against = |file: &PathBuf| ConfigFile { config: Some(file.clone()) }.source().load();
+    let against = |file: &PathBuf| ConfigFile::at(file).source().load();
     let old = args.against.as_ref().map(against).transpose()?.map(|(config, _)| World::of(config));
     let data_dir = args.data_dir.as_ref().unwrap_or(&new.config.data_dir);
     let mut report = Report::default();

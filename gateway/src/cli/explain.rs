@@ -183,9 +183,7 @@ fn engines(config: &Config) -> Vec<(&str, &'static str, &str)> {
 /// A deployment of a gateway that has just started: what is loaded on demand is not loaded.
 fn at_rest(deployment: &Deployment) -> Live {
     let on_demand = match &deployment.target {
-        Target::Engine { weights, asked, .. } if deployment.keep.on_demand => {
-            estimate::told(weights, asked.context_tokens).ok()
-        }
+        Target::Engine { engine, weights, asked } if deployment.keep.on_demand => engine.told(weights, asked).ok(),
         _ => None,
     };
     let starts_ms = on_demand.map_or(0, |told| estimate::loads_in(told.bytes).as_millis() as u32);

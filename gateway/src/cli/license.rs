@@ -18,7 +18,7 @@ use serde_json::json;
 
 use super::{ConfigFile, print, print_json, wrapped::wrapped};
 use crate::{
-    config::{Config, weights},
+    config::{Config, Weights, weights},
     settle,
 };
 
@@ -71,7 +71,7 @@ struct Explain {
     /// An adapter that is loaded over the model, by its name in the catalog; may be repeated
     #[arg(long, value_name = "NAME")]
     adapter: Vec<String>,
-    /// A file of weights that it is served from; what counsel concluded holds for certain weights
+    /// A file or folder of weights that it is served from; what counsel concluded holds for certain weights
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
     /// The day to decide on [default: today]
@@ -137,10 +137,11 @@ pub(super) fn run(args: &License) -> anyhow::Result<bool> {
 
 /// The model as it is served from the weights that are named.
 fn served_from<'c>(args: &Explain, catalog: &'c Catalog, model: &'c Model) -> anyhow::Result<&'c Model> {
-    let Some(file) = &args.weights else { return Ok(model) };
+    let Some(path) = &args.weights else { return Ok(model) };
     let beside = catalog.looks_at_weights(&model.id).unwrap_or_default();
-    let weights = weights::look(file, &beside).with_context(|| format!("cannot read {}", file.display()))?;
-    Ok(catalog.served_from(&model.id, Some(&weights)).unwrap_or(model))
+    let weights = weights::look(&Weights::at(path.clone()), &beside);
+    let weights = weights.with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(catalog.served_from(&model.id, weights.as_ref()).unwrap_or(model))
 }
 
 /// The decision for the model and the adapters over it, with the clauses of all their licences.

@@ -32,6 +32,9 @@ pub struct Serve {
     /// Configuration file; without one: loopback, the built-in demo model, and every host whose key is in the environment
     #[arg(long, value_name = "FILE", env = "POINTSMAN_CONFIG")]
     pub config: Option<std::path::PathBuf>,
+    /// Folder of models to serve beside, instead of the file's `local.models`: GGUF files and folders of safetensors
+    #[arg(long, value_name = "DIR", env = "POINTSMAN_MODELS")]
+    pub models: Option<std::path::PathBuf>,
     /// Address for clients, instead of the file's; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<std::net::SocketAddr>,
@@ -51,7 +54,7 @@ pub fn run(args: Serve) -> anyhow::Result<()> {
     observe::install_logs();
     let source = Source {
         file: args.config,
-        overrides: Overrides { listen: args.listen, admin: args.admin, data_dir: args.data_dir },
+        overrides: Overrides { listen: args.listen, admin: args.admin, data_dir: args.data_dir, models: args.models },
     };
     let (config, warnings) = source.load()?;
     if !warnings.diagnostics.is_empty() {
@@ -268,7 +271,7 @@ fn started(
     for deployment in &config.deployments {
         let place = match &deployment.target {
             Target::Engine { weights: Weights::BuiltIn, .. } => "in this process, built in".to_owned(),
-            Target::Engine { engine, weights: Weights::File(path), .. } => {
+            Target::Engine { engine, weights: Weights::File(path) | Weights::Folder(path), .. } => {
                 format!("in this process by {engine}, {}", path.display())
             }
             Target::Remote { base_url, .. } => format!("at {base_url}"),
@@ -279,9 +282,9 @@ fn started(
     }
     if !config.not_live.is_empty() {
         let _ = writeln!(text, "\n  not live");
-        let width = config.not_live.iter().map(|host| host.host.len()).max().unwrap_or(0);
-        for host in &config.not_live {
-            let _ = writeln!(text, "    {:width$}  {}", host.host, host.why);
+        let width = config.not_live.iter().map(|one| one.name.len()).max().unwrap_or(0);
+        for one in &config.not_live {
+            let _ = writeln!(text, "    {:width$}  {}", one.name, one.why);
         }
     }
     let key = match &config.access {

@@ -86,7 +86,7 @@ impl World {
         if source.builtin || Source::has(&source.text, "routes") {
             return Self::with_files(config, &[file]);
         }
-        Ok(Self::of(ConfigFile { config: Some(file.to_owned()) }.source().load()?.0))
+        Ok(Self::of(ConfigFile::at(file).source().load()?.0))
     }
 
     pub(super) fn snapshot(&self) -> Snapshot<'_> {

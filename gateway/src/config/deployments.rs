@@ -70,7 +70,7 @@ pub(super) fn check(
 }
 
 /// Letters, digits, `.`, `_`, `-`, `/`, and `:` as in model tags.
-fn is_id(id: &str) -> bool {
+pub(super) fn is_id(id: &str) -> bool {
     (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-/:".contains(&b))
 }
 
@@ -185,6 +185,7 @@ impl<'a> One<'a, '_> {
                 ("load", raw.load.as_ref().map(|load| &load.at)),
                 ("pinned", raw.pinned.as_ref().map(|pinned| &pinned.at)),
                 ("gpu_layers", raw.gpu_layers.as_ref().map(|layers| &layers.at)),
+                ("isq", raw.isq.as_ref().map(|isq| &isq.at)),
             ],
         );
         let key = self.key();
@@ -248,6 +249,7 @@ impl<'a> One<'a, '_> {
                 ("load", raw.load.as_ref().map(|load| &load.at)),
                 ("pinned", raw.pinned.as_ref().map(|pinned| &pinned.at)),
                 ("gpu_layers", raw.gpu_layers.as_ref().map(|layers| &layers.at)),
+                ("isq", raw.isq.as_ref().map(|isq| &isq.at)),
             ],
         );
         let key = self.key();
@@ -319,19 +321,19 @@ impl<'a> One<'a, '_> {
         );
         let model = model?;
         let weights = match &raw.path {
-            Some(path) => Weights::File(self.weights(path)?),
+            Some(path) => self.weights(path)?,
             None if self.broken(&["path"]) => return None,
             None if model.id == DEMO_MODEL => Weights::BuiltIn,
             None => {
                 let problem =
                     Problem::error("missing-key", format!("an engine that runs `{}` needs the key `path`", model.id))
-                        .hint("`path: models/FILE.gguf`; only the demo model is built in");
+                        .hint("`path: models/FILE.gguf`, or a folder of safetensors; only the demo model is built in");
                 self.note(problem, self.at);
                 return None;
             }
         };
-        let looked_at = match (&weights, &raw.path, self.catalog.looks_at_weights(&model.id)) {
-            (Weights::File(file), Some(path), Some(beside)) => Some(self.look(file, &beside, &path.at)?),
+        let looked_at = match (&raw.path, self.catalog.looks_at_weights(&model.id)) {
+            (Some(path), Some(beside)) => self.look(&weights, &beside, &path.at)?,
             _ => None,
         };
         let adapter = match &raw.adapter {
@@ -339,7 +341,7 @@ impl<'a> One<'a, '_> {
             None => None,
         };
         let (engine, because) = self.engine(name, &weights, adapter.is_some())?;
-        let asked = self.of_engine(engine, adapter)?;
+        let asked = self.of_engine(engine, &weights, adapter)?;
         let purpose = self.purpose(name, engine, &weights, model)?;
         let mut deployment = self.deployment(model, Place::Local { engine: engine.name().to_owned() }, None);
         deployment.engine_because = because;
@@ -380,7 +382,7 @@ impl<'a> One<'a, '_> {
                         true => "a server of its own may read it: `server:` instead of `engine:`".to_owned(),
                         false => format!("a build with {} may read it: `--features full`", list(lacking)),
                     };
-                    Problem::error("unreadable-weights", format!("no engine of this build reads the file: {why}"))
+                    Problem::error("unreadable-weights", format!("no engine of this build reads the weights: {why}"))
                         .hint(hint)
                 }
             },
@@ -392,7 +394,12 @@ impl<'a> One<'a, '_> {
     }
 
     /// What is asked of the engine, if it can do that.
-    fn of_engine(&mut self, engine: engines::Kind, adapter: Option<PathBuf>) -> Option<engines::Asked> {
+    fn of_engine(
+        &mut self,
+        engine: engines::Kind,
+        weights: &Weights,
+        adapter: Option<PathBuf>,
+    ) -> Option<engines::Asked> {
         let raw = self.raw;
         if let Some(written) = raw.adapter.as_ref().filter(|_| !engine.adapts()) {
             let others = list(engines::Kind::ALL.into_iter().filter(|kind| kind.adapts()).map(engines::Kind::name));
@@ -402,8 +409,13 @@ impl<'a> One<'a, '_> {
             return None;
         }
         let gpu_layers = raw.gpu_layers.as_ref().and_then(|written| {
-            if engine == engines::Kind::Native && written.value > 0 {
-                self.refuse("an engine that computes on processors", &[("gpu_layers", Some(&written.at))]);
+            let place = match engine {
+                engines::Kind::Native => Some("an engine that computes on processors"),
+                engines::Kind::LlamaCpp => None,
+                engines::Kind::MistralRs => Some("an engine that places layers itself"),
+            };
+            if let (Some(place), 1..) = (place, written.value) {
+                self.refuse(place, &[("gpu_layers", Some(&written.at))]);
             }
             let layers = u32::try_from(written.value).ok();
             if layers.is_none() {
@@ -412,7 +424,15 @@ impl<'a> One<'a, '_> {
             }
             layers
         });
-        Some(engines::Asked { context_tokens: raw.context.as_ref().map(|tokens| tokens.value), gpu_layers, adapter })
+        let isq = raw.isq.as_ref().map(|isq| isq.value.clone());
+        if let Some(written) = &raw.isq
+            && let Err(why) = engine.quantises(weights, &written.value)
+        {
+            let problem = Problem::error("misplaced-key", format!("`isq`: {why}"));
+            self.note(problem.hint("leave it out for the weights as they are"), &written.at);
+        }
+        let context_tokens = raw.context.as_ref().map(|tokens| tokens.value);
+        Some(engines::Asked { context_tokens, gpu_layers, adapter, isq })
     }
 
     /// What the engine makes of texts with the weights, if that is what the catalog's model is asked for.
@@ -440,7 +460,12 @@ impl<'a> One<'a, '_> {
             self.note(problem, &written.at);
             return None;
         }
-        self.weights(written)
+        let Weights::File(file) = self.weights(written)? else {
+            let problem = Problem::error("unreadable-file", "an adapter is a GGUF file, and this is none");
+            self.note(problem, &written.at);
+            return None;
+        };
+        Some(file)
     }
 
     /// The adapter that is written, if requests to such a server can name one and the catalog says what it adapts.
@@ -471,25 +496,25 @@ impl<'a> One<'a, '_> {
         None
     }
 
-    fn weights(&mut self, path: &Spanned<String>) -> Option<PathBuf> {
+    fn weights(&mut self, path: &Spanned<String>) -> Option<Weights> {
         let found = self.reading.path(&path.value);
-        if found.is_file() {
-            return Some(found);
+        if found.exists() {
+            return Some(Weights::at(found));
         }
-        let problem = Problem::error("unreadable-file", "there is no such file of weights")
+        let problem = Problem::error("unreadable-file", "there is no such file or folder of weights")
             .label(if path.from_environment { String::new() } else { found.display().to_string() })
             .hint("a relative path is relative to this file");
         self.note(problem, &path.at);
         None
     }
 
-    /// The digests of a file of weights whose licence depends on them.
-    fn look(&mut self, file: &std::path::Path, beside: &[&str], at: &Range<usize>) -> Option<catalog::Weights> {
-        match weights::look(file, beside) {
-            Ok(weights) => Some(weights),
+    /// The digests of weights whose licence depends on them; none within of those that are built in.
+    fn look(&mut self, weights: &Weights, beside: &[&str], at: &Range<usize>) -> Option<Option<catalog::Weights>> {
+        match weights::look(weights, beside) {
+            Ok(looked_at) => Some(looked_at),
             Err(error) => {
-                let problem = Problem::error("unreadable-file", format!("the file of weights cannot be read: {error}"));
-                self.note(problem.hint("its licence was concluded from its digest, so it has to be read"), at);
+                let problem = Problem::error("unreadable-file", format!("the weights cannot be read: {error}"));
+                self.note(problem.hint("their licence was concluded from their digest, so they have to be read"), at);
                 None
             }
         }
@@ -679,7 +704,7 @@ fn no_adapter(model: &Model) -> Option<Problem> {
 }
 
 /// What the catalog calls what an engine makes of texts.
-fn task(purpose: Purpose) -> Task {
+pub(super) fn task(purpose: Purpose) -> Task {
     match purpose {
         Purpose::Text => Task::Generation,
         Purpose::Vectors => Task::Embeddings,

@@ -18,9 +18,25 @@ use super::{
 use crate::residency::Keep;
 
 /// What the environment offers.
+#[derive(Default)]
 pub(super) struct Found {
     pub(super) deployments: Vec<Deployment>,
     pub(super) not_live: Vec<NotLive>,
+}
+
+impl Found {
+    /// Adds what was found to deployments of which each has an id of its own.
+    pub(super) fn join(self, deployments: &mut Vec<Deployment>, not_live: &mut Vec<NotLive>) {
+        for one in self.deployments {
+            if deployments.iter().any(|there| there.facts.id == one.facts.id) {
+                let why = "there is another deployment of this id".to_owned();
+                not_live.push(NotLive { name: one.facts.id, why });
+            } else {
+                deployments.push(one);
+            }
+        }
+        not_live.extend(self.not_live);
+    }
 }
 
 /// Looks for the key of every host of the catalog.
@@ -29,7 +45,7 @@ pub(super) fn hosts(catalog: &Catalog, environment: &Environment, problems: &mut
     for host in catalog.hosts() {
         match live(host, catalog, environment, problems) {
             Ok(deployments) => found.deployments.extend(deployments),
-            Err(why) => found.not_live.push(NotLive { host: host.id.clone(), why }),
+            Err(why) => found.not_live.push(NotLive { name: host.id.clone(), why }),
         }
     }
     found

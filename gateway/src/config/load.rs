@@ -1,6 +1,7 @@
 //! Reads a configuration file and everything that it names, and reports everything that is wrong with any of it.
 
 use std::{
+    io,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
@@ -14,7 +15,9 @@ use sha2::{Digest, Sha256};
 use super::{
     Access, Config, Contexts, Environment, Overrides, Role, Teams, Text, Watched, contexts, declared,
     decode::{self, Spanned},
-    deployments, environment, fleet, found, ledger, limits, local, quotas,
+    deployments, environment, fleet, folder,
+    found::{self, Found},
+    ledger, limits, local, quotas,
     raw::Raw,
     report::{Problem, Problems, nearest},
     source::Source,
@@ -213,10 +216,13 @@ impl<'a> Reading<'a> {
             );
             not_live = found.not_live;
         }
+        let local = local::check(&mut self, &raw.local);
+        let memory = local.unwrap_or_default().budget();
+        self.models(&raw, overrides, |folder| folder::models(folder, &catalog, &measured, memory))
+            .join(&mut deployments, &mut not_live);
         let contexts = contexts::contexts(&mut self, &raw, &tree);
         let teams = contexts::teams(&mut self, &raw, &tree);
         let limits = limits::check(&mut self, &raw.limits);
-        let local = local::check(&mut self, &raw.local);
         let ledger = ledger::check(&mut self, raw.ledger.as_ref());
         let retry_budget = limits::retry_budget(&mut self, &raw.retry_budget);
         let facts = declared::check(&mut self, &raw);
@@ -312,6 +318,22 @@ impl<'a> Reading<'a> {
                 (builtin, false, Vec::new())
             }
         }
+    }
+
+    /// The models of the folder of models.
+    fn models(&mut self, raw: &Raw, overrides: &Overrides, look: impl Fn(&Path) -> io::Result<Found>) -> Found {
+        let written = raw.local.models.as_ref();
+        let folder = overrides.models.clone().or_else(|| written.map(|written| self.path(&written.value)));
+        let Some(folder) = folder else { return Found::default() };
+        match (look(&folder), written) {
+            (Ok(found), _) => return found,
+            (Err(error), Some(written)) if overrides.models.is_none() => {
+                let problem = folder::unreadable(&folder, &error).hint("a relative path is relative to this file");
+                self.note(problem, written.at.clone());
+            }
+            (Err(error), _) => self.problems.push(folder::unreadable(&folder, &error).of("--models")),
+        }
+        Found::default()
     }
 
     fn policies(

@@ -263,8 +263,8 @@ pub(super) struct RawDeployment {
     /// Catalog id of the inference server that serves it, such as `vllm`.
     #[serde(default)]
     pub(super) server: Option<Spanned<String>>,
-    /// Engine in this process that runs it: `native`, `llama-cpp` in a build that has it, or `auto` for the one that reads
-    /// the file and was measured fastest here (`pointsman bench engines`).
+    /// Engine in this process that runs it: `native`, `llama-cpp` and `mistralrs` in a build that has them, or `auto` for the
+    /// one that reads the weights and was measured fastest here (`pointsman bench engines`).
     #[serde(default)]
     pub(super) engine: Option<Spanned<String>>,
     /// The model's name at the host or server. Default: the name that the catalog knows there.
@@ -283,7 +283,8 @@ pub(super) struct RawDeployment {
     /// Addresses of several servers that serve the model alike, instead of one `base_url`.
     #[serde(default)]
     pub(super) replicas: Option<Spanned<RawReplicas>>,
-    /// GGUF file of the weights, for an engine.
+    /// GGUF file of the weights, for an engine; for `mistralrs` also a folder in the layout of Hugging Face, with safetensors,
+    /// or a UQFF file in one.
     #[serde(default)]
     pub(super) path: Option<Spanned<String>>,
     /// When an engine loads its model: at the start, or by the first request for it. Default: start.
@@ -296,6 +297,10 @@ pub(super) struct RawDeployment {
     /// Layers of the model that a graphics card computes, for an engine that can. Default: as many as fit.
     #[serde(default)]
     pub(super) gpu_layers: Option<Spanned<u64>>,
+    /// A type that `mistralrs` quantises safetensors to while it loads them, such as `Q4K` or `Q8_0`.
+    /// Default: they stay as they are.
+    #[serde(default)]
+    pub(super) isq: Option<Spanned<String>>,
     /// Region in which requests are processed. Default: what the host documents.
     #[serde(default)]
     pub(super) region: Option<Spanned<String>>,
@@ -376,6 +381,10 @@ pub(super) struct RawLocal {
     /// How many requests wait for each model at most; 1 to 100000. Default: 256.
     #[serde(default)]
     pub(super) waiting: Option<Spanned<u64>>,
+    /// A folder of models: each GGUF file and each folder of safetensors in it whose name the catalog knows is a deployment by
+    /// its name, with `engine: auto` and `load: demand`. The start tells which are not served, and why. Default: none.
+    #[serde(default)]
+    pub(super) models: Option<Spanned<String>>,
 }
 
 /// What becomes of a request whose model is not in memory.

@@ -14,12 +14,13 @@ use super::{
     Access, Config, Context, DeclaredFacts, Deployment, Environment, LedgerSettings, Limits, Overrides, RetryBudget,
     Target, Text,
     deployments::{DEMO_BITS, DEMO_MODEL, local},
-    found,
+    folder, found,
     load::{ADMIN, DATA_DIR, LISTEN, compiled, default_policies, digest, finished, policy_digest},
     report::{Problem, Problems},
     source::Source,
 };
 use crate::{
+    engines::measured::Measured,
     keys::Grant,
     residency::{Keep, Settings},
 };
@@ -46,8 +47,16 @@ pub fn zero(overrides: &Overrides, environment: &Environment) -> Result<(Config,
         }
     }
     let catalog = Catalog::with_assumptions();
+    let data_dir = overrides.data_dir.clone().unwrap_or_else(|| PathBuf::from(DATA_DIR));
     let found = found::hosts(&catalog, environment, &mut problems);
-    let deployments: Vec<_> = demo(&catalog).into_iter().chain(found.deployments).collect();
+    let mut deployments: Vec<_> = demo(&catalog).into_iter().chain(found.deployments).collect();
+    let mut not_live = found.not_live;
+    if let Some(folder) = &overrides.models {
+        match folder::models(folder, &catalog, &Measured::of_folder(&data_dir), Settings::default().budget()) {
+            Ok(models) => models.join(&mut deployments, &mut not_live),
+            Err(error) => problems.push(folder::unreadable(folder, &error).of("--models")),
+        }
+    }
     let entity = Some(ASSUMED_ENTITY.to_owned());
     let use_ = Use { entity: entity.clone(), ..Use::new(Purpose::Internal, Exposure::Internal) };
     let context = Arc::new(Context { name: CONTEXT.to_owned(), entity, use_: use_.into() });
@@ -57,13 +66,13 @@ pub fn zero(overrides: &Overrides, environment: &Environment) -> Result<(Config,
         file: None,
         listen,
         admin,
-        data_dir: overrides.data_dir.clone().unwrap_or_else(|| PathBuf::from(DATA_DIR)),
+        data_dir,
         ledger: LedgerSettings::default(),
         limits: Limits::default(),
         local: Settings::default(),
         retry_budget: RetryBudget::default(),
         deployments,
-        not_live: found.not_live,
+        not_live,
         contexts: BTreeMap::from([(CONTEXT.to_owned(), Arc::clone(&context))]),
         teams: BTreeMap::new(),
         quotas: Vec::new(),

@@ -4,10 +4,15 @@
 //! repository says that it was made from others. What nobody knows may not be used: a licence that only a page names is nobody's
 //! conclusion.
 
-use catalog::{Catalog, Decision, Model, Use, decide};
+use std::{fs::File, io::Read as _, path::Path};
+
+use catalog::{Card, Catalog, Decision, Declaration, Model, Use, decide};
 
 use super::{Held, hub::Listing, manifest::Terms, reference::Reference};
-use crate::{config::Contexts, settle::today};
+use crate::{
+    config::{Contexts, Weights},
+    settle::today,
+};
 
 /// What a context may do with a model.
 #[derive(Clone, Debug)]
@@ -101,6 +106,65 @@ pub fn of_held<'c>(catalog: &'c Catalog, held: &Held) -> Option<&'c Model> {
             of_repository(catalog, &format!("{}/{}", parts.next()?, parts.next()?))
         }
     }
+}
+
+/// Compares what weights, and the model card beside them, say of their licence with the catalog. Weights under a stricter licence
+/// than the model that they are served as would be served against it.
+///
+/// # Errors
+/// What they say, and what the catalog says.
+pub fn of_weights(
+    catalog: &Catalog,
+    facts: &policies::Deployment,
+    weights: &Weights,
+    said: &engine::Facts,
+) -> Result<(), String> {
+    let card = weights.surroundings().map_or(Ok(None), card_in)?;
+    declared(catalog, facts, ["the file", "the card beside the file"], said, card.as_ref())
+}
+
+/// The same of the file of an adapter over weights.
+///
+/// # Errors
+/// What it says, and what the catalog says.
+pub fn of_adapter(
+    catalog: &Catalog,
+    facts: &policies::Deployment,
+    adapter: &Path,
+    said: &engine::Facts,
+) -> Result<(), String> {
+    let card = adapter.parent().map_or(Ok(None), card_in)?;
+    declared(catalog, facts, ["the adapter", "the card beside the adapter"], said, card.as_ref())
+}
+
+fn declared(
+    catalog: &Catalog,
+    facts: &policies::Deployment,
+    [by, by_card]: [&'static str; 2],
+    said: &engine::Facts,
+    card: Option<&Card>,
+) -> Result<(), String> {
+    let Some(model) = catalog.served_from(&facts.model, facts.weights.as_ref()) else { return Ok(()) };
+    let of_file = Declaration { by, license: said.license.as_deref(), bases: &said.base_models };
+    let of_card = card.map(|card| Declaration { by: by_card, license: card.license.as_deref(), bases: &card.bases });
+    for finding in std::iter::once(of_file).chain(of_card).flat_map(|said| catalog::compare(catalog, model, said)) {
+        if finding.weight == catalog::Weight::Stricter {
+            return Err(format!("{finding}; serve it as the model that it is, or describe it in a catalog file"));
+        }
+        tracing::warn!(deployment = facts.id, %finding, "a file of weights and the catalog do not agree");
+    }
+    Ok(())
+}
+
+/// The model card in a folder of weights, if there is one.
+fn card_in(folder: &Path) -> Result<Option<Card>, String> {
+    let path = folder.join("README.md");
+    let Ok(file) = File::open(&path) else { return Ok(None) };
+    let mut text = Vec::new();
+    let read = file.take(catalog::MAX_CARD_BYTES as u64).read_to_end(&mut text);
+    let read = read.map_err(|error| error.to_string());
+    read.and_then(|_| Card::read(&String::from_utf8_lossy(&text)))
+        .map_err(|why| format!("the card `{}` cannot be read, and may name a stricter licence: {why}", path.display()))
 }
 
 /// What each context may do with a model, today.

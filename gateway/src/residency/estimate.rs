@@ -5,7 +5,7 @@
 //! would be none. A model that reads texts and writes none has one text at a time, and for each of its tokens a number for
 //! every token that might follow.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use engine::{
     DEFAULT_CONTEXT, DEFAULT_SEQUENCES, Facts, Purpose, encoder,
@@ -22,7 +22,7 @@ const BYTES_OF_A_LOGIT: u64 = 4;
 /// The least that loading is taken to last.
 const LEAST: Duration = Duration::from_millis(100);
 
-/// What the file of a model tells without its weights being read.
+/// What a model tells without its weights being read.
 #[derive(Clone, Debug)]
 pub struct Told {
     /// Bytes that it takes once it is loaded.
@@ -31,14 +31,14 @@ pub struct Told {
     pub facts: Facts,
 }
 
-/// What the file of a model tells, if it is run with this context.
+/// What the GGUF file of a model tells, if it is run with this context.
 ///
 /// # Errors
 /// The file cannot be read, or is no model.
 pub fn told(weights: &Weights, context: Option<u64>) -> Result<Told, String> {
     let file = match weights {
         Weights::BuiltIn => File::from_static(DEMO),
-        Weights::File(path) => File::open(Path::new(path)),
+        Weights::File(path) | Weights::Folder(path) => File::open(path),
     };
     let file = file.map_err(|error| format!("cannot read the model file: {}", chain(&error)))?;
     let described = Described::of(std::slice::from_ref(&file));
@@ -56,6 +56,14 @@ pub fn told(weights: &Weights, context: Option<u64>) -> Result<Told, String> {
         }
     };
     Ok(Told { bytes, facts })
+}
+
+/// Bytes as people read them.
+pub fn shown(bytes: u64) -> String {
+    match bytes {
+        ..0x4000_0000 => format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20)),
+        _ => format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30)),
+    }
 }
 
 /// How long a model of so many bytes takes to load.

@@ -9,23 +9,17 @@ use backends::{Backend, BackendId};
 use catalog::Catalog;
 use engine::{Facts, gguf::File};
 
-use super::{Part, StartError, says_what_it_is};
+use super::StartError;
 use crate::{
     config::{Config, Deployment, Target, Weights, weights},
     dispatch::chain,
-    engines::Asked,
-    residency::{Failure, Machine, Memory, Progress, Resident, Settings, blocking, estimate},
+    engines::{Asked, Kind},
+    models::terms,
+    residency::{
+        Failure, Machine, Progress, Resident, blocking,
+        estimate::{self, shown},
+    },
 };
-
-/// The share of the machine's memory that models may take where the configuration names no size, in percent.
-const AUTO_PERCENT: u64 = 80;
-
-/// Bytes that models may take together.
-pub(super) fn budget(settings: &Settings) -> u64 {
-    // A system that does not tell its memory bounds nothing.
-    let auto = || Memory::now().map_or(u64::MAX, |memory| memory.total / 100 * AUTO_PERCENT);
-    settings.memory.unwrap_or_else(auto)
-}
 
 /// Checks that what has to be in memory together fits into it, and every other model beside what is pinned.
 ///
@@ -34,8 +28,8 @@ pub(super) fn budget(settings: &Settings) -> u64 {
 pub(super) fn fits(config: &Config, budget: u64) -> Result<(), StartError> {
     let mut all = Vec::new();
     for deployment in &config.deployments {
-        if let Target::Engine { weights, asked, .. } = &deployment.target {
-            all.push((deployment, bytes(deployment, weights, asked)?));
+        if matches!(deployment.target, Target::Engine { .. }) {
+            all.push((deployment, bytes(deployment)?));
         }
     }
     let sum = |which: &dyn Fn(&Deployment) -> bool| -> u64 {
@@ -65,17 +59,13 @@ pub(super) fn fits(config: &Config, budget: u64) -> Result<(), StartError> {
 /// A deployment that runs in this process; its model is in memory already unless it is loaded on demand.
 ///
 /// # Errors
-/// Its file cannot be read, says a stricter licence than it is served under, or cannot be loaded.
+/// Its weights cannot be read, say a stricter licence than they are served under, or cannot be loaded.
 pub(super) fn resident(
     deployment: &Deployment,
     config: &Config,
     machine: &Arc<Machine>,
 ) -> Result<Arc<Resident>, StartError> {
-    let Target::Engine { weights, asked, .. } = &deployment.target else {
-        let reason = "it does not run in this process".to_owned();
-        return Err(StartError::Deployment { deployment: deployment.facts.id.clone(), reason });
-    };
-    let bytes = bytes(deployment, weights, asked)?;
+    let bytes = bytes(deployment)?;
     let load = loader(deployment, &config.catalog);
     let began = Instant::now();
     let first = if deployment.keep.on_demand { None } else { Some(load(&Arc::default())?) };
@@ -84,7 +74,7 @@ pub(super) fn resident(
     let resident = machine.resident(id, bytes, deployment.keep, loader);
     match first {
         Some(engine) => resident.is_loaded(engine, began.elapsed()),
-        None => check(deployment, weights, asked, &config.catalog)?,
+        None => check(deployment, &config.catalog)?,
     }
     Ok(Arc::new(resident))
 }
@@ -96,61 +86,64 @@ fn loader(
 ) -> impl Fn(&Arc<Progress>) -> Result<Arc<dyn Backend>, StartError> + Send + Sync + use<> {
     let (deployment, catalog) = (deployment.clone(), Arc::clone(catalog));
     move |progress| {
-        let failed = |reason: String| StartError::Deployment { deployment: deployment.facts.id.clone(), reason };
-        let Target::Engine { engine, weights, asked } = &deployment.target else {
-            return Err(failed("it does not run in this process".to_owned()));
-        };
-        check(&deployment, weights, asked, &catalog)?;
+        check(&deployment, &catalog)?;
+        let (engine, weights, asked) = local(&deployment)?;
         let id = BackendId::new(deployment.facts.id.as_str());
-        engine.load(id, weights, asked, progress).map(|(backend, _)| backend).map_err(failed)
+        engine
+            .load(id, weights, asked, progress)
+            .map(|(backend, _)| backend)
+            .map_err(|reason| failed(&deployment, reason))
     }
 }
 
-/// Whether a file, and an adapter over it, may be served as what it is deployed as: by what they say of themselves, and, where
-/// the licence was concluded from its digest, by whether it is still that file.
-fn check(deployment: &Deployment, weights: &Weights, asked: &Asked, catalog: &Catalog) -> Result<(), StartError> {
-    let file = if let Weights::File(path) = weights { Some(&**path) } else { None };
-    let told = told(deployment, weights, asked)?;
-    says_what_it_is(&told.facts, Part::Weights(file), deployment, catalog)?;
-    if let Some(adapter) = asked.adapter.as_deref() {
-        says_what_it_is(&of_adapter(deployment, adapter)?, Part::Adapter(adapter), deployment, catalog)?;
+/// Whether weights, and an adapter over them, may be served as what they are deployed as: by what they say of themselves, and,
+/// where the licence was concluded from their digest, by whether they are still those.
+fn check(deployment: &Deployment, catalog: &Catalog) -> Result<(), StartError> {
+    let (_, weights, asked) = local(deployment)?;
+    let facts = &deployment.facts;
+    terms::of_weights(catalog, facts, weights, &told(deployment)?.facts).map_err(|why| failed(deployment, why))?;
+    if let Some(adapter) = &asked.adapter {
+        let said = of_adapter(adapter).map_err(|why| failed(deployment, why))?;
+        terms::of_adapter(catalog, facts, adapter, &said).map_err(|why| failed(deployment, why))?;
     }
-    let (Some(known), Weights::File(path)) = (&deployment.facts.weights, weights) else { return Ok(()) };
-    let beside = catalog.looks_at_weights(&deployment.facts.model).unwrap_or_default();
-    let failed = |reason| StartError::Deployment { deployment: deployment.facts.id.clone(), reason };
-    let now = weights::look(path, &beside);
-    let now = now.map_err(|error| failed(format!("the file of weights cannot be read: {error}")))?;
-    if now != *known {
-        let reason = "its file of weights is another one than when the configuration was read, and its licence was concluded \
-                      from that one; change the configuration file, or start again, to have it looked at";
-        return Err(failed(reason.to_owned()));
+    let Some(known) = &facts.weights else { return Ok(()) };
+    let beside = catalog.looks_at_weights(&facts.model).unwrap_or_default();
+    let now = weights::look(weights, &beside)
+        .map_err(|error| failed(deployment, format!("the weights cannot be read: {error}")))?;
+    if now.is_some_and(|now| now != *known) {
+        let reason = "its weights are others than when the configuration was read, and its licence was concluded from those; \
+                      change the configuration file, or start again, to have them looked at";
+        return Err(failed(deployment, reason.to_owned()));
     }
     Ok(())
 }
 
-fn told(deployment: &Deployment, weights: &Weights, asked: &Asked) -> Result<estimate::Told, StartError> {
-    estimate::told(weights, asked.context_tokens)
-        .map_err(|reason| StartError::Deployment { deployment: deployment.facts.id.clone(), reason })
+fn told(deployment: &Deployment) -> Result<estimate::Told, StartError> {
+    let (engine, weights, asked) = local(deployment)?;
+    engine.told(weights, asked).map_err(|reason| failed(deployment, reason))
 }
 
 /// What weights take, and an adapter over them.
-fn bytes(deployment: &Deployment, weights: &Weights, asked: &Asked) -> Result<u64, StartError> {
+fn bytes(deployment: &Deployment) -> Result<u64, StartError> {
+    let (_, _, asked) = local(deployment)?;
     let adapter = asked.adapter.as_ref().and_then(|path| std::fs::metadata(path).ok());
-    Ok(told(deployment, weights, asked)?.bytes.saturating_add(adapter.map_or(0, |file| file.len())))
+    Ok(told(deployment)?.bytes.saturating_add(adapter.map_or(0, |file| file.len())))
 }
 
 /// What the file of an adapter says of itself.
-fn of_adapter(deployment: &Deployment, path: &Path) -> Result<Facts, StartError> {
-    File::open(path).and_then(|file| Facts::of(&file)).map_err(|error| StartError::Deployment {
-        deployment: deployment.facts.id.clone(),
-        reason: format!("cannot read the adapter: {}", chain(&error)),
-    })
+fn of_adapter(path: &Path) -> Result<Facts, String> {
+    let said = File::open(path).and_then(|file| Facts::of(&file));
+    said.map_err(|error| format!("cannot read the adapter: {}", chain(&error)))
 }
 
-/// Bytes as people read them.
-fn shown(bytes: u64) -> String {
-    match bytes {
-        ..0x4000_0000 => format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20)),
-        _ => format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30)),
+/// The engine of a deployment in this process, and what it runs.
+fn local(deployment: &Deployment) -> Result<(Kind, &Weights, &Asked), StartError> {
+    match &deployment.target {
+        Target::Engine { engine, weights, asked } => Ok((*engine, weights, asked)),
+        _ => Err(failed(deployment, "it does not run in this process".to_owned())),
     }
+}
+
+fn failed(deployment: &Deployment, reason: String) -> StartError {
+    StartError::Deployment { deployment: deployment.facts.id.clone(), reason }
 }

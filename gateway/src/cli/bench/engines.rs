@@ -1,4 +1,4 @@
-//! `pointsman bench engines`: how fast each engine of this build is with a file of weights here, for `engine: auto`.
+//! `pointsman bench engines`: how fast each engine of this build is with certain weights here, for `engine: auto`.
 //!
 //! One engine is loaded at a time and asked by itself, by turns, so that a slow moment of the machine falls on all. A round
 //! is a prompt that nobody has asked before and its answer, of tokens that no form or stop sequence ends. The best round
@@ -33,7 +33,7 @@ engine could be measured.";
 #[derive(Debug, Args)]
 #[command(after_help = AFTER)]
 pub(super) struct Engines {
-    /// File of weights
+    /// File of weights, or folder of safetensors
     path: PathBuf,
     /// Tokens of a prompt
     #[arg(long, value_name = "COUNT", default_value_t = 256, value_parser = clap::value_parser!(u32).range(8..=100_000))]
@@ -64,10 +64,10 @@ struct Rates {
 pub(super) fn run(args: &Engines) -> anyhow::Result<bool> {
     let data = data_folder(args.data_dir.as_deref(), args.config.as_deref())?;
     let path = &args.path;
-    if !path.is_file() {
-        bail!("there is no file `{}`", path.display());
+    if !path.exists() {
+        bail!("there is no file or folder `{}`", path.display());
     }
-    let weights = Weights::File(path.clone());
+    let weights = Weights::at(path.clone());
     let mut table = Table::new(
         "engines",
         "Engines",

@@ -252,7 +252,7 @@ mod tests {
 
     #[test]
     fn an_id_that_no_row_has_is_answered_with_those_that_there_are() {
-        let config = ConfigFile { config: None };
+        let config = ConfigFile { config: None, models: None };
         let wrong = hosts(&Rows { id: Some("grok\n".to_owned()), config, json: false });
         let told = wrong.expect_err("no such host").to_string();
         assert!(told.starts_with(r"the catalog has no host `grok\n`; it has together, "), "{told}");

@@ -5,7 +5,7 @@ use clap::Args;
 use super::{Models, find};
 use crate::{
     cli::audit::document::{Cell, Document, Table},
-    config::Config,
+    config::{Config, Weights},
     engines::Kind,
     models::{
         Held,
@@ -73,7 +73,7 @@ pub(super) fn document(config: &Config, held: &Held, context: Option<u64>) -> Do
     }
     let mut engines = Table::new("engines", "Engines of this gateway", &["engine", "loads", "why"]);
     engines.rows.extend(paths.first().into_iter().flat_map(|first| {
-        Kind::ALL.into_iter().map(move |kind| match kind.reads(first) {
+        Kind::ALL.into_iter().map(move |kind| match kind.reads(&Weights::at(first.clone())) {
             Ok(()) => vec![kind.name().into(), "yes".into(), Cell::None],
             Err(why) => vec![kind.name().into(), "no".into(), why.into()],
         })

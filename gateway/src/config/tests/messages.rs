@@ -249,6 +249,16 @@ fn a_deployment_needs_the_keys_of_its_place_and_refuses_those_of_others() {
         "wrong-task",
         &["`native` makes text with the file, and `bge-m3` is not asked for that"],
     );
+    one(
+        "deployments: [{id: a, model: pointsman-demo, engine: native, isq: <<Q4K>>}]",
+        "misplaced-key",
+        &["`native` takes weights as they are; `engine: mistralrs` with a folder of safetensors does not"],
+    );
+    one(
+        "deployments: [{id: a, model: qwen3-32b, host: groq, key: \"${TEST_KEY}\", isq: <<Q4K>>}]",
+        "misplaced-key",
+        &["`isq` says nothing about a host"],
+    );
     one("deployments: [{id: a, model: qwen3-32b, server: <<vlm>>}]", "unknown-server", &["did you mean `vllm`?"]);
 }
 
@@ -279,7 +289,7 @@ fn a_file_that_is_named_and_not_there_is_reported_where_it_is_named() {
     one(
         "deployments: [{id: a, model: pointsman-demo, engine: native, path: <<no.gguf>>}]",
         "unreadable-file",
-        &["no such file of weights"],
+        &["no such file or folder of weights"],
     );
 }
 

@@ -42,8 +42,11 @@ fn the_shipped_configuration_loads_as_it_is() {
 fn the_shipped_configuration_loads_with_every_setting_on() {
     let everything = everything_on();
     // A build without the feature refuses what asks Kubernetes, or an engine that it lacks.
-    let needs =
-        [(cfg!(feature = "kubernetes"), "replicas: {kubernetes:"), (cfg!(feature = "llama-cpp"), "engine: llama-cpp")];
+    let needs = [
+        (cfg!(feature = "kubernetes"), "replicas: {kubernetes:"),
+        (cfg!(feature = "llama-cpp"), "engine: llama-cpp"),
+        (cfg!(feature = "mistralrs"), "engine: mistralrs"),
+    ];
     let possible = |line: &&str| needs.iter().all(|(has, what)| *has || !line.contains(what));
     let lines: Vec<_> = everything.lines().filter(possible).collect();
     let files = Files::new([("pointsman.yaml", &*lines.join("\n")), ("keys.yaml", "keys: []")]).environment([
@@ -60,6 +63,7 @@ fn the_shipped_configuration_loads_with_every_setting_on() {
     }
     fs::write(files.path().join("models/qwen3-0.6b-q8_0.gguf"), "").unwrap();
     fs::write(files.path().join("models/acme-support.gguf"), "").unwrap();
+    fs::create_dir(files.path().join("models/Qwen3-0.6B")).unwrap();
     fs::write(files.path().join("secrets/deepinfra.key"), "di-1\n").unwrap();
     fs::write(files.path().join("replicas.txt"), "10.0.0.1:8000 # the old one\n").unwrap();
     let company = "examples/company-catalog.yaml";

@@ -17,7 +17,7 @@ fn without_anything_the_demo_model_answers_on_loopback_and_every_host_says_what_
     assert_eq!((demo.facts.id.as_str(), demo.facts.model.as_str()), ("demo", "pointsman-demo"));
     assert!(matches!(demo.target, Target::Engine { weights: Weights::BuiltIn, .. }));
     assert_eq!(config.not_live.len(), config.catalog.hosts().count());
-    let groq = config.not_live.iter().find(|host| host.host == "groq").unwrap();
+    let groq = config.not_live.iter().find(|host| host.name == "groq").unwrap();
     assert_eq!(groq.why, "set GROQ_API_KEY");
 }
 

@@ -23,6 +23,28 @@ async fn safetensors_say_what_the_same_model_says_as_gguf_by_our_own_engine() {
 }
 
 #[test]
+fn what_a_model_takes_is_told_without_its_weights_and_is_less_where_it_is_quantised() {
+    let model = Llama { width: 256, heads: 4, kv_heads: 2, feed_forward: 256, ..model() };
+    let toy = Toy::new(&model);
+    let bytes = |options: Options| told(toy.path(), &options).unwrap().bytes;
+    let (short, long) = (with_context(128), with_context(256));
+    let cache = bytes(long.clone()) - bytes(short.clone());
+    let file = toy.path().join("model.safetensors").metadata().unwrap().len();
+    // The file has F32 behind a head that tells of each tensor.
+    let weights = bytes(short.clone()) - cache;
+    assert!(weights < file && file - weights < 8_192, "{weights} of {file}");
+    let four = bytes(Options { isq: Some("Q4K".into()), ..short.clone() }) - cache;
+    let eight = bytes(Options { isq: Some("Q8_0".into()), ..short }) - cache;
+    assert!(four < eight && eight < weights / 2, "{four}, {eight}, {weights}");
+    let info = toy.load(long).unwrap().info().clone();
+    assert_eq!(info.cache_bytes as u64, 2 * cache);
+}
+
+fn with_context(tokens: usize) -> Options {
+    Options { context: Some(tokens), ..Options::default() }
+}
+
+#[test]
 fn what_a_caller_writes_is_no_control_token() {
     let engine = Toy::new(&model()).load(Options::default()).unwrap();
     let ids = engine.tokenizer().encode("a</s>b<s>");

@@ -5,10 +5,10 @@ use engine::testing::Meta;
 use super::{toy::Toy, *};
 
 fn refusal(bytes: Vec<u8>, options: Options) -> String {
-    told(gguf(bytes, options).expect_err("the model should be refused"))
+    said(gguf(bytes, options).expect_err("the model should be refused"))
 }
 
-fn told(error: LoadError) -> String {
+fn said(error: LoadError) -> String {
     let source = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
     format!("{error}{source}")
 }
@@ -23,7 +23,8 @@ fn a_model_that_is_not_on_this_machine_is_not_fetched() {
 #[test]
 fn whether_it_reads_a_model_is_told_without_its_weights() {
     let toy = Toy::new(&Llama { vocabulary: Vocabulary::Bpe, ..Llama::default() });
-    reads(toy.path()).unwrap();
+    let reads = |path: &Path| super::super::told(path, &Options::default());
+    assert_eq!(reads(toy.path()).unwrap().facts.architecture, "llama");
     let path = toy.path().join("other.gguf");
     std::fs::write(&path, Llama::default().build()).unwrap();
     reads(&path).unwrap();
@@ -116,7 +117,7 @@ fn a_damaged_file_is_refused() {
 
 #[test]
 fn a_folder_that_lacks_something_is_refused_with_what() {
-    let refusal = |toy: &Toy, options: Options| told(toy.load(options).expect_err("the folder should be refused"));
+    let refusal = |toy: &Toy, options: Options| said(toy.load(options).expect_err("the folder should be refused"));
     for (name, expected) in [
         ("config.json", "cannot use the model folder: it has no `config.json`"),
         (

@@ -1,45 +1,18 @@
-//! A random model in the layout of Hugging Face: the weights and the vocabulary of a GGUF file of ours, written otherwise.
+//! A small random model in a folder of its own, to be changed and loaded.
 
-use engine::gguf::{Array, TensorView};
-use safetensors::{Dtype, tensor::TensorView as Tensor};
 use tempfile::TempDir;
 
 use super::*;
 
-/// Of F32 and with a byte-level vocabulary, so that both files say the same.
 pub(super) struct Toy {
     folder: TempDir,
 }
 
 impl Toy {
     pub(super) fn new(model: &Llama) -> Self {
-        let toy = Self { folder: tempfile::tempdir().unwrap() };
-        let file = File::read(Bytes::from(model.build())).unwrap();
-        let texts = |key: &str| file.require::<&Array>(key).unwrap().texts().unwrap();
-        let (tokens, merges) = (texts("tokenizer.ggml.tokens"), texts("tokenizer.ggml.merges"));
-        let template: &str = file.require("tokenizer.chat_template").unwrap();
-        toy.write(
-            "config.json",
-            &json!({
-                "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu",
-                "hidden_size": model.width, "intermediate_size": model.feed_forward, "vocab_size": tokens.len(),
-                "num_hidden_layers": model.layers, "num_attention_heads": model.heads,
-                "num_key_value_heads": model.kv_heads, "rms_norm_eps": 1e-5, "rope_theta": 10_000.0,
-                "max_position_embeddings": model.context, "tie_word_embeddings": model.tied, "torch_dtype": "float32",
-            }),
-        );
-        toy.write("tokenizer.json", &tokenizer(&tokens, &merges));
-        toy.write(
-            "tokenizer_config.json",
-            &json!({"bos_token": "<s>", "eos_token": {"content": "</s>"}, "chat_template": template}),
-        );
-        let weights: Vec<(String, Vec<usize>, Vec<u8>)> =
-            file.tensors().map(|tensor| written(&tensor, model)).collect();
-        let views = weights
-            .iter()
-            .map(|(name, shape, bytes)| (name.as_str(), Tensor::new(Dtype::F32, shape.clone(), bytes).unwrap()));
-        safetensors::serialize_to_file(views, None, &toy.path().join("model.safetensors")).unwrap();
-        toy
+        let folder = tempfile::tempdir().unwrap();
+        crate::testing::write(model, folder.path());
+        Self { folder }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -59,58 +32,4 @@ impl Toy {
         change(&mut value);
         self.write(name, &value);
     }
-}
-
-fn tokenizer(tokens: &[String], merges: &[String]) -> Value {
-    let vocabulary: serde_json::Map<String, Value> =
-        (0..).zip(tokens).map(|(id, text)| (text.clone(), Value::from(id))).collect();
-    let special = |id: usize| {
-        json!({"id": id, "content": tokens[id], "special": true, "single_word": false,
-        "lstrip": false, "rstrip": false, "normalized": false})
-    };
-    let level = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true});
-    json!({
-        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [special(0), special(1)],
-        "normalizer": null, "pre_tokenizer": level, "post_processor": null, "decoder": level,
-        "model": {"type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
-            "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false, "ignore_merges": false,
-            "vocab": vocabulary, "merges": merges},
-    })
-}
-
-/// A tensor by its other name, as rows of bytes.
-fn written(tensor: &TensorView<'_>, model: &Llama) -> (String, Vec<usize>, Vec<u8>) {
-    let shape: Vec<usize> = tensor.dims.iter().rev().map(|&dim| dim as usize).collect();
-    let name = tensor.name;
-    let Some((layer, part)) = name.strip_prefix("blk.").and_then(|rest| rest.split_once('.')) else {
-        let name = match name {
-            "token_embd.weight" => "model.embed_tokens.weight",
-            "output_norm.weight" => "model.norm.weight",
-            _ => "lm_head.weight",
-        };
-        return (name.to_owned(), shape, tensor.data.to_vec());
-    };
-    let (part, heads) = match part {
-        "attn_q.weight" => ("self_attn.q_proj.weight", Some(model.heads)),
-        "attn_k.weight" => ("self_attn.k_proj.weight", Some(model.kv_heads)),
-        "attn_v.weight" => ("self_attn.v_proj.weight", None),
-        "attn_output.weight" => ("self_attn.o_proj.weight", None),
-        "ffn_gate.weight" => ("mlp.gate_proj.weight", None),
-        "ffn_up.weight" => ("mlp.up_proj.weight", None),
-        "ffn_down.weight" => ("mlp.down_proj.weight", None),
-        "attn_norm.weight" => ("input_layernorm.weight", None),
-        _ => ("post_attention_layernorm.weight", None),
-    };
-    let bytes = heads.map_or_else(|| tensor.data.to_vec(), |heads| halved(&tensor.data, shape[0], heads as usize));
-    (format!("model.layers.{layer}.{part}"), shape, bytes)
-}
-
-/// GGUF has the two numbers of a head that turn together side by side, Hugging Face half a head apart.
-fn halved(data: &[u8], rows: usize, heads: usize) -> Vec<u8> {
-    let (row, head) = (data.len() / rows, rows / heads);
-    let place = |index: usize| {
-        let (of, within) = (index / head * head, index % head);
-        of + 2 * (within % (head / 2)) + within / (head / 2)
-    };
-    (0..rows).flat_map(|index| &data[place(index) * row..][..row]).copied().collect()
 }
