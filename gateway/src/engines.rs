@@ -172,7 +172,7 @@ fn with(others: Vec<String>, why: String) -> String {
 /// Whether our own engine loads a model of this file, which binds its weights and builds its vocabulary.
 fn native_reads(path: &Path) -> Result<(), String> {
     let file = gguf::File::open(path).map_err(|error| chain(&error))?;
-    native::model::Model::load(&file).map_err(|error| chain(&error))?;
+    native::model::Model::check(&file).map_err(|error| chain(&error))?;
     engine::tokenizer::Tokenizer::from_file(&file).map_err(|error| chain(&error))?;
     Ok(())
 }
