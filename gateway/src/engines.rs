@@ -309,7 +309,7 @@ fn native_reads(path: &Path) -> Result<(), String> {
     if purpose != Purpose::Text {
         return Err(format!("it is for {}, and native writes text", purpose.name()));
     }
-    native::model::Model::load(&file).map_err(|error| chain(&error))?;
+    native::model::Model::check(&file).map_err(|error| chain(&error))?;
     engine::tokenizer::Tokenizer::from_file(&file).map_err(|error| chain(&error))?;
     Ok(())
 }

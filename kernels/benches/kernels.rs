@@ -1,19 +1,27 @@
-//! What a product and the other loops cost on each tier of this machine.
+//! What a product and the other loops cost on this machine, as shares of what bounds them.
 //!
-//! Rows have the lengths of a 1.1 B llama (2,048 and 5,632) and of the demo model. The bytes counted are those of the
-//! weights, as they decide the speed of a decode step: compare them with the memory's own rate.
+//! `cargo bench -p kernels` prints the products: a decode step (one column) against a plain read of the same bytes, in
+//! the same threads, and a prompt (128 columns) against nothing but the instruction that multiplies. Contenders take turns in each
+//! round and the best of the rounds counts, as other load only ever slows one down. The small loops come after, by
+//! criterion. Rows have the length of a 1.1 B llama.
 
-use std::hint::black_box;
+#![allow(unsafe_code, reason = "the loop of one instruction")]
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use kernels::{
-    Activation, Columns, Format, Isa, Matrix, Q8x32, Q8x256, matmul, quantize_q8x32, quantize_q8x256, rms_norm,
-    silu_mul, softmax, weighted_sum_f16,
+use std::{
+    hint::black_box,
+    thread,
+    time::{Duration, Instant},
 };
 
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
+use kernels::{Columns, Format, Isa, Packed, Q8, matmul, quantize, rms_norm, silu_mul, softmax};
+
 const ROW: usize = 2_048;
-/// More bytes than the second-level cache holds in every format but few enough to stay in the third.
-const ROWS: usize = 2_048;
+/// More bytes than any cache, in every format.
+const ROWS: usize = 65_536;
+/// Rows of a product with many columns.
+const FEW_ROWS: usize = 1_024;
+const COLUMNS: usize = 128;
 
 fn bytes(len: usize) -> Vec<u8> {
     // Read as halves these lie between 0.06 and 0.08, so no scale is odd.
@@ -24,47 +32,180 @@ fn floats(len: usize) -> Vec<f32> {
     (0..len).map(|i| (i % 251) as f32 / 125.0 - 1.0).collect()
 }
 
-fn matmuls(c: &mut Criterion) {
-    for format in Format::ALL {
-        let data = bytes(ROWS * format.row_bytes(ROW).expect("whole blocks"));
-        let weights = Matrix::new(format, ROWS, ROW, &data);
-        for columns in [1, 4, 16] {
-            let x = floats(ROW * columns);
-            let (mut q, mut sums) = (vec![0; x.len()], vec![0; x.len() / 16]);
-            let (mut scales, mut wide_scales) = (vec![0.0; x.len() / 32], vec![0.0; x.len() / 256]);
-            let input = match format.activation() {
-                Activation::F32 => Columns::f32(ROW, &x),
-                Activation::Q8x32 => {
-                    quantize_q8x32(Isa::best(), &x, &mut q, &mut scales);
-                    Columns::q8x32(ROW, Q8x32 { q: &q, scales: &scales })
-                }
-                Activation::Q8x256 => {
-                    quantize_q8x256(Isa::best(), &x, &mut q, &mut wide_scales, &mut sums);
-                    Columns::q8x256(ROW, Q8x256 { q: &q, scales: &wide_scales, sums: &sums })
-                }
-            };
-            let mut y = vec![0.0; ROWS * columns];
-            let mut group = c.benchmark_group(format!("matmul/{}/{columns}", format.name()));
-            group.throughput(Throughput::Bytes(data.len() as u64));
-            for isa in Isa::available() {
-                group.bench_function(BenchmarkId::from_parameter(isa.name()), |bench| {
-                    bench.iter(|| matmul(isa, black_box(weights), black_box(input), &mut y));
-                });
-            }
+fn packed(format: Format, rows: usize) -> Packed {
+    Packed::new(format, rows, ROW, &bytes(rows * format.row_bytes(ROW).expect("whole blocks"))).expect("memory")
+}
+
+/// The same columns in both forms.
+struct Input {
+    floats: Vec<f32>,
+    blocks: Vec<Q8>,
+}
+
+impl Input {
+    fn new(columns: usize) -> Self {
+        let floats = floats(ROW * columns);
+        let mut blocks = vec![Q8::default(); Q8::blocks(ROW) * columns];
+        for (x, blocks) in floats.chunks(ROW).zip(blocks.chunks_mut(Q8::blocks(ROW))) {
+            quantize(Isa::best(), x, blocks);
+        }
+        Input { floats, blocks }
+    }
+
+    fn multiply(&self, isa: Isa, weights: &Packed, panels: std::ops::Range<usize>, y: &mut [f32]) {
+        let part = weights.panels().slice(panels);
+        if part.format().is_float() {
+            let columns: Vec<&[f32]> = self.floats.chunks(ROW).collect();
+            matmul(isa, part, Columns::Floats(&columns), &mut y[..part.rows() * columns.len()]);
+        } else {
+            let columns: Vec<&[Q8]> = self.blocks.chunks(Q8::blocks(ROW)).collect();
+            matmul(isa, part, Columns::Quantized(&columns), &mut y[..part.rows() * columns.len()]);
         }
     }
 }
 
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Runs `work` for each part on a thread of its own, and says how long the slowest took.
+fn together(parts: usize, work: impl Fn(usize) + Sync) -> Duration {
+    let start = Instant::now();
+    thread::scope(|scope| {
+        for part in 1..parts {
+            let work = &work;
+            scope.spawn(move || work(part));
+        }
+        work(0);
+    });
+    start.elapsed()
+}
+
+/// Bytes a second of a decode step against those of a plain read, by all cores.
+fn decode(rounds: usize) {
+    println!("one column, {ROWS} rows of {ROW}, {} threads: GB/s of weights, share of a plain read", cores());
+    let (isa, input) = (Isa::best(), Input::new(1));
+    let rows = if rounds == 1 { 64 } else { ROWS };
+    for format in Format::ALL {
+        let weights = packed(format, rows);
+        let parts = cores();
+        let (panels, bytes) = (weights.panels().count(), weights.panels().bytes());
+        let (mut product, mut read) = (f64::MAX, f64::MAX);
+        for _ in 0..rounds {
+            product = product.min(seconds(together(parts, |part| {
+                let panels = panels * part / parts..panels * (part + 1) / parts;
+                let mut y = vec![0.0; panels.len() * 16];
+                input.multiply(isa, &weights, panels, &mut y);
+                black_box(y);
+            })));
+            read = read.min(seconds(together(parts, |part| {
+                black_box(sum(&weights.bytes()[bytes * part / parts..bytes * (part + 1) / parts]));
+            })));
+        }
+        let rate = |seconds: f64| bytes as f64 / seconds / 1e9;
+        println!("  {:<8}{:>8.1}{:>8.1}{:>8.2}", format.name(), rate(product), rate(read), read / product);
+    }
+}
+
+/// Every byte once, as fast as the compiler's own instructions do it.
+fn sum(bytes: &[u8]) -> u64 {
+    let mut sums = [0u64; 32];
+    for chunk in bytes.as_chunks::<256>().0 {
+        for (sum, word) in sums.iter_mut().zip(chunk.as_chunks::<8>().0) {
+            *sum ^= u64::from_le_bytes(*word);
+        }
+    }
+    sums.iter().fold(0, |all, sum| all ^ sum)
+}
+
+/// Products a second with many columns, against the instruction alone, on one core.
+fn prompt(rounds: usize) {
+    println!("{COLUMNS} columns, {FEW_ROWS} rows of {ROW}, one thread: G products/s, share of the instruction's");
+    let input = Input::new(COLUMNS);
+    let rows = if rounds == 1 { 16 } else { FEW_ROWS };
+    let mut y = vec![0.0; rows * COLUMNS];
+    for format in Format::ALL {
+        let weights = packed(format, rows);
+        for isa in Isa::available() {
+            let (mut product, mut peak) = (f64::MAX, f64::MAX);
+            // The scalar tier would take most of the time.
+            let rounds = if isa == Isa::best() { rounds } else { 1 };
+            for _ in 0..rounds {
+                let start = Instant::now();
+                input.multiply(isa, &weights, 0..weights.panels().count(), &mut y);
+                product = product.min(seconds(start.elapsed()));
+                peak = peak.min(instruction(isa, format.is_float()));
+            }
+            let rate = (rows * ROW * COLUMNS) as f64 / product / 1e9;
+            println!("  {:<8}{:<12}{rate:>8.1}{:>8.2}", format.name(), isa.name(), rate * peak);
+        }
+    }
+}
+
+/// Nanoseconds for one product of the tier's best multiplying instruction, in chains that do not wait for each other.
+fn instruction(isa: Isa, floats: bool) -> f64 {
+    const TIMES: usize = 100_000;
+    let start = Instant::now();
+    let products = match isa.tier() {
+        #[cfg(target_arch = "x86_64")]
+        kernels::Tier::Avx512Vnni if !floats => {
+            // SAFETY: an `Isa` of this tier exists only on a CPU that reported its features.
+            black_box(unsafe { x86::dpbusd(TIMES) });
+            64
+        }
+        #[cfg(target_arch = "x86_64")]
+        kernels::Tier::Avx512Vnni | kernels::Tier::Avx512 => {
+            // SAFETY: likewise.
+            black_box(unsafe { x86::fmadd(TIMES) });
+            16
+        }
+        _ => return f64::NAN,
+    };
+    seconds(start.elapsed()) * 1e9 / (TIMES * 16 * products) as f64
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use std::{arch::x86_64::*, hint::black_box};
+
+    #[target_feature(enable = "avx512f,avx512vnni")]
+    pub(super) fn dpbusd(times: usize) -> i32 {
+        let (a, b) = (_mm512_set1_epi32(black_box(3)), _mm512_set1_epi32(black_box(5)));
+        let mut sums = [_mm512_setzero_si512(); 16];
+        for _ in 0..times {
+            for sum in &mut sums {
+                *sum = _mm512_dpbusd_epi32(*sum, a, b);
+            }
+        }
+        sums.iter().map(|sum| _mm512_reduce_add_epi32(*sum)).fold(0, i32::wrapping_add)
+    }
+
+    #[target_feature(enable = "avx512f")]
+    pub(super) fn fmadd(times: usize) -> f32 {
+        let (a, b) = (_mm512_set1_ps(black_box(0.5)), _mm512_set1_ps(black_box(0.25)));
+        let mut sums = [_mm512_setzero_ps(); 16];
+        for _ in 0..times {
+            for sum in &mut sums {
+                *sum = _mm512_fmadd_ps(a, b, *sum);
+            }
+        }
+        sums.iter().map(|sum| _mm512_reduce_add_ps(*sum)).sum()
+    }
+}
+
+fn seconds(time: Duration) -> f64 {
+    time.as_secs_f64()
+}
+
 fn others(c: &mut Criterion) {
     let (x, weight) = (floats(ROW), floats(ROW));
-    let (mut q, mut scales, mut sums) = (vec![0; ROW], vec![0.0; ROW / 256], vec![0; ROW / 16]);
+    let mut blocks = vec![Q8::default(); Q8::blocks(ROW)];
     let mut out = vec![0.0; ROW];
-    let (values, mut head) = (bytes(2 * 64 * ROW), [0.0; 64]);
     let mut group = c.benchmark_group("others");
     group.throughput(Throughput::Bytes(4 * ROW as u64));
     for isa in Isa::available() {
-        group.bench_function(BenchmarkId::new("quantize_q8x256", isa.name()), |bench| {
-            bench.iter(|| quantize_q8x256(isa, black_box(&x), &mut q, &mut scales, &mut sums));
+        group.bench_function(BenchmarkId::new("quantize", isa.name()), |bench| {
+            bench.iter(|| quantize(isa, black_box(&x), &mut blocks));
         });
         group.bench_function(BenchmarkId::new("rms_norm", isa.name()), |bench| {
             bench.iter(|| rms_norm(isa, black_box(&x), &weight, 1e-5, &mut out));
@@ -77,11 +218,16 @@ fn others(c: &mut Criterion) {
             out.copy_from_slice(&x);
             bench.iter(|| silu_mul(isa, black_box(&mut out), &weight));
         });
-        group.bench_function(BenchmarkId::new("weighted_sum_f16/64", isa.name()), |bench| {
-            bench.iter(|| weighted_sum_f16(isa, black_box(&x), &values, &mut head));
-        });
     }
 }
 
-criterion_group!(benches, matmuls, others);
-criterion_main!(benches);
+criterion_group!(benches, others);
+
+fn main() {
+    // Under `--test` everything runs once.
+    let rounds = if std::env::args().any(|argument| argument == "--test") { 1 } else { 20 };
+    decode(rounds);
+    prompt(rounds);
+    benches();
+    Criterion::default().configure_from_args().final_summary();
+}

@@ -1,60 +1,95 @@
-//! How weights lie in memory: the tensor formats of GGUF that the loops read, byte for byte.
+//! How weights lie in a file: the tensor formats of GGUF, byte for byte.
 //!
 //! A row is a whole number of blocks, and a block holds its own scales. All numbers are little endian; `f16` is IEEE
-//! half precision.
+//! half precision, `d` and `m` stand for one each.
 //!
 //! | format | block | bytes of a block | value of element `i` |
 //! | --- | --- | --- | --- |
 //! | F32 | 1 | `f32` | itself |
 //! | F16 | 1 | `f16` | itself |
-//! | Q8_0 | 32 | `f16 d`, `i8 q[32]` | `d * q[i]` |
-//! | Q4_0 | 32 | `f16 d`, `u8 n[16]` | `d * (low nibble of n[i] - 8)`, from 16 on the high nibbles |
-//! | Q4_K | 256 | `f16 d`, `f16 dmin`, `u8 s[12]`, `u8 n[128]` | `d * scale[i/32] * nibble - dmin * min[i/32]` |
-//! | Q6_K | 256 | `u8 low[128]`, `u8 high[64]`, `i8 scale[16]`, `f16 d` | `d * scale[i/16] * (six bits - 32)` |
+//! | BF16 | 1 | the upper half of an `f32` | itself |
+//! | Q8_0 | 32 | `d`, `i8 q[32]` | `d * q[i]` |
+//! | Q4_0 | 32 | `d`, `u8 n[16]` | `d * (n - 8)` |
+//! | Q4_1 | 32 | `d`, `m`, `u8 n[16]` | `d * n + m` |
+//! | Q5_0 | 32 | `d`, `u32 top`, `u8 n[16]` | `d * (n + 16 * top - 16)` |
+//! | Q5_1 | 32 | `d`, `m`, `u32 top`, `u8 n[16]` | `d * (n + 16 * top) + m` |
+//! | IQ4_NL | 32 | `d`, `u8 n[16]` | `d * TABLE[n]` |
+//! | Q2_K | 256 | `u8 s[16]`, `u8 b[64]`, `d`, `m` | `d * low(s[i/16]) * b - m * high(s[i/16])` |
+//! | Q3_K | 256 | `u8 top[32]`, `u8 b[64]`, `u8 s[12]`, `d` | `d * (scale[i/16] - 32) * (b + 4 * top - 4)` |
+//! | Q4_K | 256 | `d`, `m`, `u8 s[12]`, `u8 n[128]` | `d * scale[i/32] * n - m * min[i/32]` |
+//! | Q5_K | 256 | `d`, `m`, `u8 s[12]`, `u8 top[32]`, `u8 n[128]` | the same with `n + 16 * top` |
+//! | Q6_K | 256 | `u8 n[128]`, `u8 top[64]`, `i8 scale[16]`, `d` | `d * scale[i/16] * (n + 16 * top - 32)` |
+//! | IQ4_XS | 256 | `d`, `u16 tops`, `u8 s[4]`, `u8 n[128]` | `d * (scale[i/32] - 32) * TABLE[n]` |
 //!
-//! Q4_K: each run of 64 elements owns 32 bytes of `n`, low nibbles first; `s` packs eight 6-bit scales and eight
-//! 6-bit minimums (`matmul::q4_k::scales_and_mins`). Q6_K: each half of 128 elements owns 64 bytes of `low` (low
-//! nibbles for its first 64, high nibbles for its last 64) and 32 bytes of `high`, whose byte `j` holds two top bits
-//! for each of the elements `j`, `j + 32`, `j + 64` and `j + 96`.
-
-/// What activations must be turned into before a product with weights of a format.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Activation {
-    /// Left as they are.
-    F32,
-    /// Eight bits with a scale for each 32 ([`crate::quantize_q8x32`]).
-    Q8x32,
-    /// Eight bits with a scale for each 256 and a sum for each 16 ([`crate::quantize_q8x256`]).
-    Q8x256,
-}
+//! Where a code's bits lie is told beside the function of `crate::codes` that gathers them.
 
 /// A weight format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(non_camel_case_types, reason = "the names that the format and its users know")]
 pub enum Format {
     /// 32-bit floats.
     F32,
     /// 16-bit floats.
     F16,
+    /// 16-bit floats with the exponent of 32-bit ones.
+    BF16,
     /// 8 bits, a scale for each 32.
     Q8_0,
     /// 4 bits, a scale for each 32.
     Q4_0,
+    /// 4 bits, a scale and an offset for each 32.
+    Q4_1,
+    /// 5 bits, a scale for each 32.
+    Q5_0,
+    /// 5 bits, a scale and an offset for each 32.
+    Q5_1,
+    /// 4 bits through a table, a scale for each 32.
+    IQ4_NL,
+    /// 2 bits, a 4-bit scale and minimum for each 16 within blocks of 256.
+    Q2_K,
+    /// 3 bits, a 6-bit scale for each 16 within blocks of 256.
+    Q3_K,
     /// 4 bits, a 6-bit scale and minimum for each 32 within blocks of 256.
-    Q4K,
+    Q4_K,
+    /// 5 bits, a 6-bit scale and minimum for each 32 within blocks of 256.
+    Q5_K,
     /// 6 bits, an 8-bit scale for each 16 within blocks of 256.
-    Q6K,
+    Q6_K,
+    /// 4 bits through a table, a 6-bit scale for each 32 within blocks of 256.
+    IQ4_XS,
 }
 
 impl Format {
     /// Every format.
-    pub const ALL: [Format; 6] = [Format::F32, Format::F16, Format::Q8_0, Format::Q4_0, Format::Q4K, Format::Q6K];
+    pub const ALL: [Format; 15] = [
+        Format::F32,
+        Format::F16,
+        Format::BF16,
+        Format::Q8_0,
+        Format::Q4_0,
+        Format::Q4_1,
+        Format::Q5_0,
+        Format::Q5_1,
+        Format::IQ4_NL,
+        Format::Q2_K,
+        Format::Q3_K,
+        Format::Q4_K,
+        Format::Q5_K,
+        Format::Q6_K,
+        Format::IQ4_XS,
+    ];
+
+    /// Whether weights are floats, so that activations stay as they are; else both are integers with scales.
+    pub const fn is_float(self) -> bool {
+        matches!(self, Format::F32 | Format::F16 | Format::BF16)
+    }
 
     /// Elements of a block.
     pub const fn block_len(self) -> usize {
         match self {
-            Format::F32 | Format::F16 => 1,
-            Format::Q8_0 | Format::Q4_0 => 32,
-            Format::Q4K | Format::Q6K => 256,
+            Format::F32 | Format::F16 | Format::BF16 => 1,
+            Format::Q8_0 | Format::Q4_0 | Format::Q4_1 | Format::Q5_0 | Format::Q5_1 | Format::IQ4_NL => 32,
+            Format::Q2_K | Format::Q3_K | Format::Q4_K | Format::Q5_K | Format::Q6_K | Format::IQ4_XS => 256,
         }
     }
 
@@ -62,11 +97,18 @@ impl Format {
     pub const fn block_bytes(self) -> usize {
         match self {
             Format::F32 => 4,
-            Format::F16 => 2,
+            Format::F16 | Format::BF16 => 2,
             Format::Q8_0 => 34,
-            Format::Q4_0 => 18,
-            Format::Q4K => 144,
-            Format::Q6K => 210,
+            Format::Q4_0 | Format::IQ4_NL => 18,
+            Format::Q4_1 => 20,
+            Format::Q5_0 => 22,
+            Format::Q5_1 => 24,
+            Format::Q2_K => 84,
+            Format::Q3_K => 110,
+            Format::Q4_K => 144,
+            Format::Q5_K => 176,
+            Format::Q6_K => 210,
+            Format::IQ4_XS => 136,
         }
     }
 
@@ -78,24 +120,24 @@ impl Format {
         (len / self.block_len()).checked_mul(self.block_bytes())
     }
 
-    /// What activations are turned into for products with this format.
-    pub const fn activation(self) -> Activation {
-        match self {
-            Format::F32 | Format::F16 => Activation::F32,
-            Format::Q8_0 | Format::Q4_0 => Activation::Q8x32,
-            Format::Q4K | Format::Q6K => Activation::Q8x256,
-        }
-    }
-
     /// The name that the GGUF world uses.
     pub const fn name(self) -> &'static str {
         match self {
             Format::F32 => "F32",
             Format::F16 => "F16",
+            Format::BF16 => "BF16",
             Format::Q8_0 => "Q8_0",
             Format::Q4_0 => "Q4_0",
-            Format::Q4K => "Q4_K",
-            Format::Q6K => "Q6_K",
+            Format::Q4_1 => "Q4_1",
+            Format::Q5_0 => "Q5_0",
+            Format::Q5_1 => "Q5_1",
+            Format::IQ4_NL => "IQ4_NL",
+            Format::Q2_K => "Q2_K",
+            Format::Q3_K => "Q3_K",
+            Format::Q4_K => "Q4_K",
+            Format::Q5_K => "Q5_K",
+            Format::Q6_K => "Q6_K",
+            Format::IQ4_XS => "IQ4_XS",
         }
     }
 }

@@ -11,15 +11,15 @@
 // The one crate of the workspace that may: each block says why it holds.
 #![allow(unsafe_code)]
 
-mod attend;
-mod columns;
+mod codes;
 mod dequantize;
 mod exp;
 mod format;
 mod isa;
-mod matmul;
+mod memory;
 mod norm;
-mod quantize;
+mod packed;
+mod q8;
 mod rope;
 mod silu;
 #[cfg(target_arch = "x86_64")]
@@ -28,14 +28,12 @@ mod softmax;
 #[cfg(test)]
 mod testing;
 
-pub use attend::weighted_sum_f16;
-pub use columns::{Columns, Q8x32, Q8x256};
-pub use dequantize::{dequantize_row, encode_f16};
-pub use format::{Activation, Format};
+pub use dequantize::dequantize_row;
+pub use format::Format;
 pub use isa::{Isa, Tier, UnknownTier};
-pub use matmul::{Matrix, matmul};
 pub use norm::rms_norm;
-pub use quantize::{quantize_q8x32, quantize_q8x256};
+pub use packed::{Columns, Packed, Panels, Part, matmul, pack_f16_column, pack_f16_row};
+pub use q8::{Q8, quantize};
 pub use rope::rope_adjacent;
 pub use silu::silu_mul;
 pub use softmax::softmax;

@@ -1,4 +1,4 @@
-//! The loads, stores, sums and products that the x86 versions share: the only place where they touch memory by address.
+//! The loads, stores and sums that the x86 versions share: the only place where they touch memory by address.
 //!
 //! Each takes a reference to an array of the very size it moves, so it is safe for every caller that has the
 //! instructions. None asks for alignment.
@@ -15,20 +15,6 @@ pub(crate) fn load_16(from: &[u8; 16]) -> __m128i {
 #[inline]
 #[target_feature(enable = "avx2")]
 pub(crate) fn load_32(from: &[u8; 32]) -> __m256i {
-    // SAFETY: 32 readable bytes; the load is unaligned.
-    unsafe { _mm256_loadu_si256(from.as_ptr().cast()) }
-}
-
-#[inline]
-#[target_feature(enable = "avx2")]
-pub(crate) fn load_i8x32(from: &[i8; 32]) -> __m256i {
-    // SAFETY: 32 readable bytes; the load is unaligned.
-    unsafe { _mm256_loadu_si256(from.as_ptr().cast()) }
-}
-
-#[inline]
-#[target_feature(enable = "avx2")]
-pub(crate) fn load_i16x16(from: &[i16; 16]) -> __m256i {
     // SAFETY: 32 readable bytes; the load is unaligned.
     unsafe { _mm256_loadu_si256(from.as_ptr().cast()) }
 }
@@ -61,13 +47,6 @@ pub(crate) fn load_f16x8(from: &[u8; 16]) -> __m256 {
     _mm256_cvtph_ps(load_16(from))
 }
 
-/// One half, widened.
-#[inline]
-#[target_feature(enable = "avx2,f16c")]
-pub(crate) fn f16(from: [u8; 2]) -> f32 {
-    _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(i32::from(u16::from_le_bytes(from)))))
-}
-
 /// The sum of eight lanes.
 #[inline]
 #[target_feature(enable = "avx2")]
@@ -89,13 +68,6 @@ pub(crate) fn max_f32x8(value: __m256) -> f32 {
 #[inline]
 #[target_feature(enable = "avx512f")]
 pub(crate) fn load_64(from: &[u8; 64]) -> __m512i {
-    // SAFETY: 64 readable bytes; the load is unaligned.
-    unsafe { _mm512_loadu_si512(from.as_ptr().cast()) }
-}
-
-#[inline]
-#[target_feature(enable = "avx512f")]
-pub(crate) fn load_i8x64(from: &[i8; 64]) -> __m512i {
     // SAFETY: 64 readable bytes; the load is unaligned.
     unsafe { _mm512_loadu_si512(from.as_ptr().cast()) }
 }
@@ -127,25 +99,4 @@ pub(crate) fn store_i8x16(to: &mut [i8; 16], value: __m128i) {
 pub(crate) fn load_f16x16(from: &[u8; 32]) -> __m512 {
     // SAFETY: 32 readable bytes; the load is unaligned.
     _mm512_cvtph_ps(unsafe { _mm256_loadu_si256(from.as_ptr().cast()) })
-}
-
-/// Two halves of 32 bytes side by side.
-#[inline]
-#[target_feature(enable = "avx512f")]
-pub(crate) fn join_32(low: __m256i, high: __m256i) -> __m512i {
-    _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high)
-}
-
-/// `sum` and, in each lane, two products of neighbours.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw")]
-pub(crate) fn add_products_i16(sum: __m512i, a: __m512i, b: __m512i) -> __m512i {
-    _mm512_add_epi32(sum, _mm512_madd_epi16(a, b))
-}
-
-/// The same in one instruction.
-#[inline]
-#[target_feature(enable = "avx512f,avx512vnni")]
-pub(crate) fn add_products_i16_vnni(sum: __m512i, a: __m512i, b: __m512i) -> __m512i {
-    _mm512_dpwssd_epi32(sum, a, b)
 }

@@ -52,7 +52,7 @@ fn farthest<A: Copy + Into<f64>, B: Copy + Into<f64>>(rows: &[Vec<A>], from: &[V
 }
 
 fn model(path: &Path) -> Arc<Model> {
-    Arc::new(Model::load(&File::open(path).expect("a file in order")).expect("a model that native reads"))
+    Arc::new(Model::load(&File::open(path).expect("a file in order"), 2).expect("a model that native reads"))
 }
 
 fn runner(model: &Arc<Model>, context: usize) -> Runner {

@@ -37,13 +37,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let path = std::env::args_os().nth(1).ok_or("usage: score MODEL.gguf < pairs.jsonl")?;
     let file = File::open(path.as_ref())?;
     let tokenizer = Tokenizer::from_file(&file)?;
-    let model = Arc::new(Model::load(&file)?);
-    let limits = Limits {
-        slots: 1,
-        context: model.shape().context,
-        threads: thread::available_parallelism().map_or(1, usize::from),
-        isa: Isa::best(),
-    };
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let model = Arc::new(Model::load(&file, threads)?);
+    let limits = Limits { slots: 1, context: model.shape().context, threads, isa: Isa::best() };
     let mut runner = Runner::new(model, limits)?;
     let mut out = stdout().lock();
     for (number, line) in stdin().lock().lines().enumerate() {

@@ -94,7 +94,11 @@ pub fn load(id: BackendId, source: Source, options: Options) -> Result<Engine, L
     };
     let tokenizer = Tokenizer::from_file(&file)?;
     let template = Template::from_file(&file, &tokenizer)?;
-    let model = Arc::new(Model::load(&file)?);
+    let threads = match options.threads {
+        Some(threads) => within("threads", threads, 1, 1_024)?,
+        None => thread::available_parallelism().map_or(1, usize::from),
+    };
+    let model = Arc::new(Model::load(&file, threads)?);
     let shape = model.shape();
     if shape.vocabulary != tokenizer.len() {
         return Err(LoadError::Vocabulary { weights: shape.vocabulary, vocabulary: tokenizer.len() });
@@ -104,10 +108,7 @@ pub fn load(id: BackendId, source: Source, options: Options) -> Result<Engine, L
         slots: within("max_sequences", options.max_sequences.unwrap_or(DEFAULT_SEQUENCES), 1, 1_024)?,
         // Room for one token of prompt and one of answer.
         context: within("context", options.context.unwrap_or(trained.min(DEFAULT_CONTEXT)), 2, trained)?,
-        threads: match options.threads {
-            Some(threads) => within("threads", threads, 1, 1_024)?,
-            None => thread::available_parallelism().map_or(1, usize::from),
-        },
+        threads,
         isa: options.isa.unwrap_or_else(Isa::best),
     };
     let runner = Runner::new(Arc::clone(&model), limits)?;

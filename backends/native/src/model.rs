@@ -5,10 +5,11 @@
 //! A step takes any mix of prompt chunks and single tokens of different slots, so weights are read once for all.
 //! Knows tokens as numbers only: nothing of text, sampling or requests.
 //!
-//! Memory: the weights (in the file's own pages), `Runner::cache_bytes` for the cache, and scratch of about
-//! `tokens * (4 * width + 3 * feed_forward) * 4` bytes for the largest step so far, plus four bytes for each of its
-//! logits.
+//! Memory: the weights, packed (at most a thirtieth more than in the file, whose pages are read once and given back),
+//! `Runner::cache_bytes` for the cache, and scratch of about `tokens * (8 * width + 5 * feed_forward) * 4` bytes for the
+//! largest step so far, plus eight bytes for each of its logits.
 
+mod board;
 mod cache;
 mod error;
 mod operand;
@@ -28,24 +29,33 @@ pub use runner::{Limits, Runner};
 pub use shape::Shape;
 
 use engine::gguf::File;
+use kernels::Packed;
 use weights::Weights;
 
 /// A llama model: its shape and its weights.
 #[derive(Debug)]
 pub struct Model {
     shape: Shape,
-    weights: Weights,
+    weights: Weights<Packed>,
 }
 
 impl Model {
-    /// Binds the tensors of a file to their places in the graph.
+    /// Whether [`Model::load`] would load a file, and if not why: reads its head alone.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn check(file: &File) -> Result<(), ModelError> {
+        Weights::bind(file, &Shape::read(file)?).map(|_| ())
+    }
+
+    /// Binds the tensors of a file to their places in the graph, and packs them for the kernels with some threads.
     ///
     /// # Errors
     /// When the file is of another architecture, uses a feature that this graph does not compute, lacks a tensor, has
     /// one of the wrong shape or type, or has one that the graph would leave out.
-    pub fn load(file: &File) -> Result<Self, ModelError> {
+    pub fn load(file: &File, threads: usize) -> Result<Self, ModelError> {
         let shape = Shape::read(file)?;
-        let weights = Weights::bind(file, &shape)?;
+        let weights = Weights::bind(file, &shape)?.pack(threads)?;
         Ok(Self { shape, weights })
     }
 
@@ -56,17 +66,14 @@ impl Model {
 
     /// Number of weights.
     pub fn parameters(&self) -> u64 {
-        self.weights.matrices().map(|tensor| (tensor.rows() * tensor.cols()) as u64).sum()
+        self.weights.matrices().map(|matrix| (matrix.panels().rows() * matrix.panels().cols()) as u64).sum()
     }
 
     /// The format that most bytes of the weights have: `Q4_K` for a file that mixes it with a little `Q6_K`.
     pub fn quantization(&self) -> &'static str {
         let bytes_of = |format| {
-            self.weights
-                .matrices()
-                .filter(|tensor| tensor.format() == format)
-                .map(|tensor| tensor.bytes())
-                .sum::<usize>()
+            let matrices = self.weights.matrices().map(Packed::panels).filter(|matrix| matrix.format() == format);
+            matrices.map(|matrix| matrix.bytes()).sum::<usize>()
         };
         let largest = kernels::Format::ALL.into_iter().max_by_key(|&format| bytes_of(format));
         largest.map_or("none", kernels::Format::name)

@@ -1,22 +1,24 @@
-//! A tensor of weights as the model holds it: where it lies, its shape, and the kernels' name for its format.
+//! A tensor of weights on its way from a file into the form that is computed with.
 //!
-//! The bytes are shared with the file they came from; nothing is copied or converted at loading.
+//! A [`View`] is where it lies in the file, checked; packing reads it once, and nothing of the file is kept.
+
+use std::{io, thread};
 
 use bytes::Bytes;
-use kernels::{Format, Matrix};
+use kernels::{Format, Packed};
 
 use engine::gguf::{TensorType, TensorView};
 
-/// A matrix of weights, or a vector as a matrix of one row.
+/// A matrix of weights in a file, or a vector as a matrix of one row.
 #[derive(Clone, Debug)]
-pub(crate) struct Tensor {
+pub(crate) struct View {
     format: Format,
     rows: usize,
     cols: usize,
     data: Bytes,
 }
 
-impl Tensor {
+impl View {
     /// The tensor of a view with one or two dimensions, if the kernels compute with its type.
     pub(crate) fn new(view: &TensorView<'_>) -> Option<Self> {
         let (cols, rows) = match *view.dims {
@@ -28,42 +30,46 @@ impl Tensor {
         Some(Self { format: format(view.kind)?, rows, cols, data: view.data.clone() })
     }
 
-    pub(crate) fn format(&self) -> Format {
-        self.format
+    /// Its only row, as floats.
+    pub(crate) fn vector(&self) -> Vec<f32> {
+        let mut values = vec![0.0; self.cols];
+        kernels::dequantize_row(self.format, &self.data, &mut values);
+        values
     }
 
-    pub(crate) fn rows(&self) -> usize {
-        self.rows
-    }
-
-    pub(crate) fn cols(&self) -> usize {
-        self.cols
-    }
-
-    /// Bytes of the weights.
-    pub(crate) fn bytes(&self) -> usize {
-        self.data.len()
-    }
-
-    pub(crate) fn matrix(&self) -> Matrix<'_> {
-        Matrix::new(self.format, self.rows, self.cols, &self.data)
-    }
-
-    /// Writes a row as floats.
-    pub(crate) fn row(&self, row: usize, out: &mut [f32]) {
-        kernels::dequantize_row(self.format, self.matrix().slice(row..row + 1).data(), out);
+    /// The matrix, packed by some threads together.
+    ///
+    /// # Errors
+    /// When the system has not the memory.
+    pub(crate) fn pack(self, threads: usize) -> io::Result<Packed> {
+        let mut packed = Packed::zeroed(self.format, self.rows, self.cols)?;
+        thread::scope(|scope| {
+            for part in packed.parts(&self.data, threads) {
+                scope.spawn(|| part.pack());
+            }
+        });
+        Ok(packed)
     }
 }
 
 /// The kernels' format for a type, if they have one.
-pub(crate) fn format(kind: TensorType) -> Option<Format> {
+fn format(kind: TensorType) -> Option<Format> {
     match kind {
         TensorType::F32 => Some(Format::F32),
         TensorType::F16 => Some(Format::F16),
+        TensorType::BF16 => Some(Format::BF16),
         TensorType::Q8_0 => Some(Format::Q8_0),
         TensorType::Q4_0 => Some(Format::Q4_0),
-        TensorType::Q4_K => Some(Format::Q4K),
-        TensorType::Q6_K => Some(Format::Q6K),
+        TensorType::Q4_1 => Some(Format::Q4_1),
+        TensorType::Q5_0 => Some(Format::Q5_0),
+        TensorType::Q5_1 => Some(Format::Q5_1),
+        TensorType::IQ4_NL => Some(Format::IQ4_NL),
+        TensorType::Q2_K => Some(Format::Q2_K),
+        TensorType::Q3_K => Some(Format::Q3_K),
+        TensorType::Q4_K => Some(Format::Q4_K),
+        TensorType::Q5_K => Some(Format::Q5_K),
+        TensorType::Q6_K => Some(Format::Q6_K),
+        TensorType::IQ4_XS => Some(Format::IQ4_XS),
         _ => None,
     }
 }

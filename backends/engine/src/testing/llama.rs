@@ -23,6 +23,8 @@ pub enum Vocabulary {
 pub struct Llama {
     /// Type of the matrices; norms are always F32.
     pub kind: TensorType,
+    /// Type of the matrices that a mix such as Q4_K_M gives more bits; none for one type throughout.
+    pub finer: Option<TensorType>,
     /// Layers.
     pub layers: u32,
     /// Width of the residual stream.
@@ -47,6 +49,7 @@ impl Default for Llama {
     fn default() -> Self {
         Self {
             kind: TensorType::F32,
+            finer: None,
             layers: 2,
             width: 64,
             heads: 4,
@@ -67,10 +70,11 @@ const TEMPLATE: &str = "{{ bos_token }}{% for message in messages %}<|{{ message
 const WORDS: [&str; 12] = ["the", "▁the", "▁a", "▁model", "in", "ing", "▁is", "er", "▁licence", "re", "on", "▁hello"];
 
 impl Llama {
-    /// The shape of the 1.1 B models that the field measures with, in Q4_K, except for a small vocabulary.
+    /// The shape of the 1.1 B models that the field measures with, as Q4_K_M, except for a small vocabulary.
     pub fn billion() -> Self {
         Self {
             kind: TensorType::Q4_K,
+            finer: Some(TensorType::Q6_K),
             layers: 22,
             width: 2_048,
             heads: 32,
@@ -143,7 +147,8 @@ impl Llama {
             let scale = if name == "token_embd.weight" { 3f32.sqrt() } else { (3.0 / row as f32).sqrt() };
             let weights: Vec<f32> = (0..row * rows).map(|_| unit(&mut rng) * scale).collect();
             let dims = [u64::from(row), u64::from(rows)];
-            file.tensor(name, self.kind, &dims, quantise(self.kind, &weights));
+            let kind = self.finer.filter(|_| self.is_finer(name)).unwrap_or(self.kind);
+            file.tensor(name, kind, &dims, quantise(kind, &weights));
         };
         matrix(file, "token_embd.weight", width, vocabulary);
         for layer in 0..self.layers {
@@ -171,6 +176,19 @@ impl Llama {
             norm(file, &format!("blk.{layer}.ffn_norm.weight"));
         }
         norm(file, "output_norm.weight");
+    }
+}
+
+impl Llama {
+    /// Whether the mixes of llama.cpp give a matrix more bits: the output, and what mixes values in the first and last
+    /// eighth of the layers and in each third between.
+    fn is_finer(&self, name: &str) -> bool {
+        let mut parts = name.split('.');
+        let (Some("blk"), Some(layer), Some("attn_v" | "ffn_down")) = (parts.next(), parts.next(), parts.next()) else {
+            return name == "output.weight";
+        };
+        let (layer, eighth) = (layer.parse::<u32>().unwrap_or(0), self.layers / 8);
+        layer < eighth || layer >= 7 * self.layers / 8 || (layer - eighth) % 3 == 2
     }
 }
 

@@ -11,7 +11,7 @@ use native::model::Model;
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(file) = File::read(Bytes::copy_from_slice(bytes)) else { return };
-    let _ = Model::load(&file);
+    let _ = Model::load(&file, 1);
     let Ok(tokenizer) = Tokenizer::from_file(&file) else { return };
     let _ = Template::from_file(&file, &tokenizer);
     let ids = tokenizer.encode("The <|end|> of\n 12345 ké 한");

@@ -291,7 +291,7 @@ proptest! {
             bytes[at] = byte;
         }
         if let Ok(file) = File::read(Bytes::from(bytes)) {
-            let _ = Model::load(&file);
+            let _ = Model::load(&file, 1);
             if let Ok(tokenizer) = Tokenizer::from_file(&file) {
                 let ids = tokenizer.encode("The <s> of\n 12345 ké 한");
                 prop_assert!(ids.iter().all(|&id| !tokenizer.is_control(id)));

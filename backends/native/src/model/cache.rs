@@ -1,66 +1,87 @@
-//! Keys and values of the tokens seen so far, as halves.
+//! Keys and values of the tokens seen so far, as halves, in the layout of packed weights.
 //!
-//! Each slot holds one sequence of up to `context` positions. For a slot, layer and head, positions follow each other,
-//! so keys are a matrix for the product with queries and values are rows for the weighted sum. Memory is taken as
-//! zeroed pages, which the system provides when a position is first written.
+//! A lane holds one slot and one head of keys, for all layers, and up to `context` positions. Keys are a matrix with a
+//! row for each position, for the product with queries; values are one with a column for each position, for the product
+//! with the weights that come of it. Memory is taken as zeroed pages, which the system provides when a position is first
+//! written. A lock is for the thread that writes a lane while no other looks at it.
 
-use kernels::{Format, Matrix, encode_f16};
+use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use kernels::{Panels, pack_f16_column, pack_f16_row};
 
 use super::Shape;
 
+/// Rows of a panel: sizes are whole numbers of them.
+const PANEL: usize = 16;
+
 #[derive(Debug)]
 pub(super) struct Cache {
-    layers: Vec<Layer>,
-    context: usize,
+    lanes: Vec<RwLock<Lane>>,
     kv_heads: usize,
-    head: usize,
 }
 
 #[derive(Debug)]
-struct Layer {
-    keys: Vec<u8>,
-    values: Vec<u8>,
+pub(super) struct Lane {
+    /// For each layer.
+    keys: Vec<Vec<u8>>,
+    /// For each layer.
+    values: Vec<Vec<u8>>,
+    head: usize,
+    /// Positions, rounded up to whole panels.
+    context: usize,
 }
 
 impl Cache {
     /// Bytes for `slots` sequences of `context` tokens; none if that overflows.
     pub(super) fn bytes(shape: &Shape, slots: usize, context: usize) -> Option<usize> {
-        let token = 2 * 2 * shape.layers * shape.kv_heads * shape.head;
+        let context = context.checked_next_multiple_of(PANEL)?;
+        let token = 2 * shape.layers * shape.kv_heads * (shape.head + shape.head.next_multiple_of(PANEL));
         slots.checked_mul(context)?.checked_mul(token)
     }
 
     pub(super) fn new(shape: &Shape, slots: usize, context: usize) -> Self {
-        let bytes = slots * context * shape.kv_heads * shape.head * 2;
-        let layer = || Layer { keys: vec![0; bytes], values: vec![0; bytes] };
-        let layers = (0..shape.layers).map(|_| layer()).collect();
-        Self { layers, context, kv_heads: shape.kv_heads, head: shape.head }
+        let (head, context) = (shape.head, context.next_multiple_of(PANEL));
+        let zeros = |bytes: usize| (0..shape.layers).map(|_| vec![0; bytes]).collect();
+        let lane = || {
+            let (keys, values) = (zeros(2 * context * head), zeros(2 * context * head.next_multiple_of(PANEL)));
+            RwLock::new(Lane { keys, values, head, context })
+        };
+        Self { lanes: (0..slots * shape.kv_heads).map(|_| lane()).collect(), kv_heads: shape.kv_heads }
     }
 
-    /// Stores the key and value of every head at a position.
-    pub(super) fn write(&mut self, layer: usize, slot: usize, position: usize, keys: &[f32], values: &[f32]) {
-        let row = 2 * self.head;
-        for head in 0..self.kv_heads {
-            let at = self.start(slot, head) + position * row;
-            let from = head * self.head..(head + 1) * self.head;
-            let layer = &mut self.layers[layer];
-            encode_f16(&keys[from.clone()], &mut layer.keys[at..at + row]);
-            encode_f16(&values[from], &mut layer.values[at..at + row]);
-        }
+    // A lock is poisoned only by a panic in a phase, which `Pool::run` has passed on to the caller.
+
+    pub(super) fn read(&self, slot: usize, head: usize) -> RwLockReadGuard<'_, Lane> {
+        self.lanes[slot * self.kv_heads + head].read().expect("no panic in a phase")
     }
 
-    /// The first `len` keys of a head, one a row.
-    pub(super) fn keys(&self, layer: usize, slot: usize, head: usize, len: usize) -> Matrix<'_> {
-        let start = self.start(slot, head);
-        Matrix::new(Format::F16, len, self.head, &self.layers[layer].keys[start..start + 2 * len * self.head])
+    pub(super) fn write(&self, slot: usize, head: usize) -> RwLockWriteGuard<'_, Lane> {
+        self.lanes[slot * self.kv_heads + head].write().expect("no panic in a phase")
+    }
+}
+
+impl Lane {
+    /// Stores the key and value of a position.
+    pub(super) fn put(&mut self, layer: usize, position: usize, key: &[f32], value: &[f32]) {
+        pack_f16_row(key, position, self.key_stride(), &mut self.keys[layer]);
+        pack_f16_column(value, position, self.value_stride(), &mut self.values[layer]);
     }
 
-    /// The first `len` values of a head, one after the other.
-    pub(super) fn values(&self, layer: usize, slot: usize, head: usize, len: usize) -> &[u8] {
-        let start = self.start(slot, head);
-        &self.layers[layer].values[start..start + 2 * len * self.head]
+    /// The first `len` keys, one a row.
+    pub(super) fn keys(&self, layer: usize, len: usize) -> Panels<'_> {
+        Panels::f16(len, self.head, self.key_stride(), &self.keys[layer])
     }
 
-    fn start(&self, slot: usize, head: usize) -> usize {
-        (slot * self.kv_heads + head) * self.context * self.head * 2
+    /// The first `len` values, one a column.
+    pub(super) fn values(&self, layer: usize, len: usize) -> Panels<'_> {
+        Panels::f16(self.head, len, self.value_stride(), &self.values[layer])
+    }
+
+    fn key_stride(&self) -> usize {
+        2 * PANEL * self.head
+    }
+
+    fn value_stride(&self) -> usize {
+        2 * PANEL * self.context
     }
 }

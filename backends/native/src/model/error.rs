@@ -43,6 +43,9 @@ pub enum ModelError {
         /// What it is.
         found: usize,
     },
+    /// The system has no memory to give.
+    #[error("no memory for the weights")]
+    Memory(#[source] io::Error),
     /// The system has no threads to give.
     #[error("could not start {count} threads")]
     Threads {

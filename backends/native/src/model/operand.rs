@@ -1,58 +1,62 @@
-//! The columns that a group of products shares, in every form that its weights ask for.
+//! Columns of activations that a group of products shares, in every form that its weights ask for.
 //!
-//! Filled once for the group: a quantised form is computed only if some matrix of the group wants it. Buffers are kept
-//! from step to step.
+//! A quantised form is computed only if some matrix of the group wants it. Buffers are kept from step to step.
 
-use kernels::{Activation, Columns, Isa, Q8x32, Q8x256, quantize_q8x32, quantize_q8x256};
+use kernels::{Isa, Packed, Q8, quantize};
+
+/// Which forms a group of matrices asks for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Wanted {
+    floats: bool,
+    blocks: bool,
+}
+
+impl Wanted {
+    pub(super) fn by<const N: usize>(matrices: [&Packed; N]) -> Self {
+        let floats = |matrix: &&Packed| matrix.panels().format().is_float();
+        Wanted { floats: matrices.iter().any(floats), blocks: !matrices.iter().all(floats) }
+    }
+}
 
 /// Columns of `len` numbers each.
 #[derive(Debug, Default)]
 pub(super) struct Operand {
     len: usize,
+    count: usize,
     floats: Vec<f32>,
-    narrow: Quantized,
-    wide: Quantized,
-}
-
-#[derive(Debug, Default)]
-struct Quantized {
-    q: Vec<i8>,
-    scales: Vec<f32>,
-    sums: Vec<i16>,
+    blocks: Vec<Q8>,
 }
 
 impl Operand {
-    /// Room for `count` columns of `len` numbers, to be filled before [`Operand::prepare`].
-    pub(super) fn fill(&mut self, len: usize, count: usize) -> &mut [f32] {
-        self.len = len;
-        self.floats.resize(len * count, 0.0);
-        &mut self.floats
+    /// Forgets what it holds; what is put next has `len` numbers.
+    pub(super) fn start(&mut self, len: usize) {
+        (self.len, self.count) = (len, 0);
+        self.floats.clear();
     }
 
-    /// Computes the forms in `wanted` from the floats.
-    pub(super) fn prepare(&mut self, isa: Isa, wanted: &[Activation]) {
-        let all = self.floats.len();
-        if wanted.contains(&Activation::Q8x32) {
-            self.narrow.q.resize(all, 0);
-            self.narrow.scales.resize(all / 32, 0.0);
-            quantize_q8x32(isa, &self.floats, &mut self.narrow.q, &mut self.narrow.scales);
+    /// Adds a column in the forms that are wanted.
+    pub(super) fn put(&mut self, isa: Isa, wanted: Wanted, x: &[f32]) {
+        if wanted.floats {
+            self.floats.extend_from_slice(x);
         }
-        if wanted.contains(&Activation::Q8x256) {
-            self.wide.q.resize(all, 0);
-            self.wide.scales.resize(all / 256, 0.0);
-            self.wide.sums.resize(all / 16, 0);
-            let Quantized { q, scales, sums } = &mut self.wide;
-            quantize_q8x256(isa, &self.floats, q, scales, sums);
+        if wanted.blocks {
+            let from = self.count * Q8::blocks(self.len);
+            let to = from + Q8::blocks(self.len);
+            if self.blocks.len() < to {
+                self.blocks.resize(to, Q8::default());
+            }
+            quantize(isa, x, &mut self.blocks[from..to]);
         }
+        self.count += 1;
     }
 
-    /// The columns in a form that was prepared.
-    pub(super) fn columns(&self, form: Activation) -> Columns<'_> {
-        let Quantized { q, scales, sums } = if form == Activation::Q8x32 { &self.narrow } else { &self.wide };
-        match form {
-            Activation::F32 => Columns::f32(self.len, &self.floats),
-            Activation::Q8x32 => Columns::q8x32(self.len, Q8x32 { q, scales }),
-            Activation::Q8x256 => Columns::q8x256(self.len, Q8x256 { q, scales, sums }),
-        }
+    /// The columns as floats, in order.
+    pub(super) fn floats(&self) -> impl Iterator<Item = &[f32]> {
+        self.floats.chunks_exact(self.len.max(1)).take(self.count)
+    }
+
+    /// The columns as blocks, in order.
+    pub(super) fn blocks(&self) -> impl Iterator<Item = &[Q8]> {
+        self.blocks.chunks_exact(Q8::blocks(self.len).max(1)).take(self.count)
     }
 }

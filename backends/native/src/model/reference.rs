@@ -6,10 +6,9 @@
 //! halves); then the two differ only by the order of additions in `f32`.
 
 use half::f16;
-use kernels::{Activation, Format};
+use kernels::Packed;
 
 use super::Model;
-use crate::tensor::Tensor;
 
 /// What is rounded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,23 +61,23 @@ pub fn logits(model: &Model, tokens: &[u32], rounding: Rounding) -> Vec<Vec<f64>
             let inner: Vec<f64> = gate.iter().zip(&up).map(|(g, u)| g / (1.0 + (-g).exp()) * u).collect();
             add(&mut x, &product(&layer.down, &inner, rounding));
         }
-        all.push(product(&model.weights.output, &norm(&x, &model.weights.norm, shape.eps), rounding));
+        all.push(product(model.weights.output(), &norm(&x, &model.weights.norm, shape.eps), rounding));
     }
     all
 }
 
-fn row(tensor: &Tensor, index: usize) -> Vec<f64> {
-    let mut values = vec![0.0; tensor.cols()];
-    tensor.row(index, &mut values);
+fn row(tensor: &Packed, index: usize) -> Vec<f64> {
+    let mut values = vec![0.0; tensor.panels().cols()];
+    tensor.panels().row(index, &mut values);
     values.into_iter().map(f64::from).collect()
 }
 
-fn product(tensor: &Tensor, x: &[f64], rounding: Rounding) -> Vec<f64> {
+fn product(tensor: &Packed, x: &[f64], rounding: Rounding) -> Vec<f64> {
     let x = match rounding {
         Rounding::None => x.to_vec(),
-        Rounding::Contract => quantised(x, tensor.format()),
+        Rounding::Contract => quantised(x, tensor),
     };
-    (0..tensor.rows()).map(|index| dot(&row(tensor, index), &x)).collect()
+    (0..tensor.panels().rows()).map(|index| dot(&row(tensor, index), &x)).collect()
 }
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {
@@ -101,18 +100,16 @@ fn turn(head: &mut [f64], position: usize, frequencies: &[f64]) {
     }
 }
 
-/// To multiples of a 127th of the largest of each group.
-fn quantised(x: &[f64], format: Format) -> Vec<f64> {
-    let group = match format.activation() {
-        Activation::F32 => return x.to_vec(),
-        Activation::Q8x32 => 32,
-        Activation::Q8x256 => 256,
-    };
+/// To multiples of a 127th of the largest of each 256, for weights that are not floats.
+fn quantised(x: &[f64], tensor: &Packed) -> Vec<f64> {
+    if tensor.panels().format().is_float() {
+        return x.to_vec();
+    }
     let round = |group: &[f64]| {
         let scale = group.iter().fold(0.0f64, |largest, x| largest.max(x.abs())) / 127.0;
         group.iter().map(|x| if scale == 0.0 { 0.0 } else { (x / scale).round_ties_even() * scale }).collect::<Vec<_>>()
     };
-    x.chunks(group).flat_map(round).collect()
+    x.chunks(256).flat_map(round).collect()
 }
 
 fn stored(x: Vec<f64>, rounding: Rounding) -> Vec<f64> {

@@ -1,37 +1,36 @@
 //! One forward pass, as phases that all threads run together.
 //!
 //! A layer is five phases: queries, keys and values; attention; its output; gate and up; down. In a phase each worker
-//! computes its share of the rows (or of the pairs of token and head) into its own buffer. Between phases the calling
-//! thread alone puts the shares together and does what is small: residuals, norms, rotary positions, quantising.
-//! Every row is computed whole by one thread, so results do not depend on how many there are.
+//! computes its share of the panels of a matrix (or of the heads of keys) for all tokens, and writes the results to
+//! boards that all read in the next. What comes before a product - residuals, norms, quantising - each worker does for
+//! itself where there are few tokens, since waiting for another would take longer; else tokens are split between
+//! workers, in a phase before. Every number is computed whole by one thread in one order, so results depend neither on
+//! how many threads there are nor on what else is in the step.
 
 use std::{
     ops::Range,
-    sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
-use kernels::{Columns, Isa, matmul, rms_norm, rope_adjacent, silu_mul, softmax, weighted_sum_f16};
+use kernels::{Columns, Isa, Packed, matmul, rms_norm, rope_adjacent, silu_mul, softmax};
 
 use super::{
     Model, ModelError, Token,
-    cache::Cache,
-    operand::Operand,
+    board::Board,
+    cache::{Cache, Lane},
+    operand::{Operand, Wanted},
     pool::{Pool, Work},
-    weights::activations,
 };
-use crate::tensor::Tensor;
 
-/// The threads, and what the calling thread keeps to itself.
+/// The most tokens of a step for which every worker prepares all.
+const FEW: usize = 4;
+/// The most columns, and the most scores, of a product with keys: they stay in the second-level cache.
+const ATTEND_COLUMNS: usize = 64;
+const ATTEND_SCORES: usize = 1 << 17;
+
+/// The threads, and what they computed.
 pub(super) struct Step {
     pool: Pool<Shared>,
-    /// The residual stream, `[token][width]`.
-    stream: Vec<f32>,
-    /// `[token][kv_heads * head]`
-    keys: Vec<f32>,
-    /// `[token][kv_heads * head]`
-    values: Vec<f32>,
-    /// Cosine and sine of each pair of a head, `[token][pair]`.
-    angles: Vec<[f32; 2]>,
     /// `[wanted token][vocabulary]`
     logits: Vec<f32>,
 }
@@ -40,25 +39,44 @@ pub(super) struct Step {
 struct Shared {
     model: Arc<Model>,
     isa: Isa,
+    cache: Cache,
     /// Written by the calling thread between phases, read by all in a phase.
     state: RwLock<State>,
-    /// What each worker computed in the last phase.
-    shares: Vec<Mutex<Share>>,
+    /// What each worker prepared: written by its own, read by all in the next phase.
+    operands: Vec<RwLock<Operand>>,
+    /// What is a worker's own.
+    desks: Vec<Mutex<Desk>>,
 }
 
+#[derive(Default)]
 struct State {
-    phase: Phase,
+    phase: Option<Phase>,
     tokens: Vec<Token>,
-    /// The columns of the phase's products.
-    operand: Operand,
+    /// Tokens of one slot, one after the other, as ranges of `tokens`.
+    runs: Vec<Range<usize>>,
+    /// Cosine and sine of each pair of a head, `[token][pair]`.
+    angles: Vec<[f32; 2]>,
     /// `[token][heads * head]`
-    queries: Vec<f32>,
-    cache: Cache,
+    queries: Board,
+    /// `[token][kv_heads * head]`
+    keys: Board,
+    /// `[token][kv_heads * head]`
+    values: Board,
+    /// What attention gives, `[token][heads * head]`.
+    attended: Board,
+    /// `[token][feed_forward]`
+    inner: Board,
+    /// What is to be added to the residual stream, `[token][width]`.
+    change: Board,
+    /// `[wanted token][vocabulary]`
+    logits: Board,
 }
 
 #[derive(Clone, Copy)]
 enum Phase {
+    Prepare(Input),
     QueryKeyValue(usize),
+    Store(usize),
     Attend(usize),
     AttentionOutput(usize),
     GateUp(usize),
@@ -66,250 +84,116 @@ enum Phase {
     Logits,
 }
 
+/// What a product reads.
+#[derive(Clone, Copy)]
+enum Input {
+    /// The norm of the stream before a layer's attention.
+    Attention(usize),
+    /// What a layer's attention gave.
+    Attended(usize),
+    /// The norm of the stream before a layer's feed-forward block.
+    FeedForward(usize),
+    /// Gate times up.
+    Inner(usize),
+    /// The norm of the stream at the end, of the tokens that want logits.
+    End,
+}
+
 #[derive(Default)]
-struct Share {
+struct Desk {
+    /// The residual stream of the tokens that this worker prepares, `[token][width]`.
+    stream: Vec<f32>,
+    /// A column in the making.
+    column: Vec<f32>,
     results: Vec<f32>,
     /// Scores of a group of heads, or the second factor of a gate.
-    scratch: Vec<f32>,
+    second: Vec<f32>,
 }
 
 impl Step {
     pub(super) fn new(model: Arc<Model>, isa: Isa, threads: usize, cache: Cache) -> Result<Self, ModelError> {
-        let (tokens, operand, queries) = (Vec::new(), Operand::default(), Vec::new());
-        let state = RwLock::new(State { phase: Phase::Logits, tokens, operand, queries, cache });
-        let shares = (0..threads).map(|_| Mutex::default()).collect();
-        let pool = Pool::new(threads, Shared { model, isa, state, shares })
-            .map_err(|source| ModelError::Threads { count: threads, source })?;
-        let (stream, keys, values) = (Vec::new(), Vec::new(), Vec::new());
-        Ok(Self { pool, stream, keys, values, angles: Vec::new(), logits: Vec::new() })
+        let operands = (0..threads).map(|_| RwLock::default()).collect();
+        let desks = (0..threads).map(|_| Mutex::default()).collect();
+        let shared = Shared { model, isa, cache, state: RwLock::default(), operands, desks };
+        let pool = Pool::new(threads, shared).map_err(|source| ModelError::Threads { count: threads, source })?;
+        Ok(Self { pool, logits: Vec::new() })
     }
 
     /// The logits of the tokens that ask for them.
     pub(super) fn run(&mut self, tokens: &[Token]) -> &[f32] {
         let model = Arc::clone(&self.pool.work().model);
-        self.start(&model, tokens);
+        let wanted = tokens.iter().filter(|token| token.logits).count();
+        self.logits.resize(wanted * model.shape.vocabulary, 0.0);
+        self.pool.work().start(tokens, wanted);
+        let many = tokens.len() > FEW;
         for layer in 0..model.shape.layers {
-            self.attention(&model, layer, tokens);
-            self.feed_forward(&model, layer, tokens.len());
+            self.product(many, Input::Attention(layer), Phase::QueryKeyValue(layer));
+            if many {
+                self.phase(Phase::Store(layer));
+            }
+            self.phase(Phase::Attend(layer));
+            self.product(many, Input::Attended(layer), Phase::AttentionOutput(layer));
+            self.product(many, Input::FeedForward(layer), Phase::GateUp(layer));
+            self.product(many, Input::Inner(layer), Phase::Down(layer));
         }
-        self.finish(&model, tokens);
+        if wanted > 0 {
+            self.product(many, Input::End, Phase::Logits);
+            self.pool.work().read().logits.copy(0, &mut self.logits);
+        }
         &self.logits
     }
 
-    /// Looks up the embeddings and the angles of the positions.
-    fn start(&mut self, model: &Model, tokens: &[Token]) {
-        let (width, frequencies) = (model.shape.width, &model.shape.frequencies);
-        self.stream.resize(tokens.len() * width, 0.0);
-        self.angles.clear();
-        for (token, x) in tokens.iter().zip(self.stream.chunks_exact_mut(width)) {
-            model.weights.embedding.row(token.id as usize, x);
-            self.angles.extend(frequencies.iter().map(|frequency| {
-                let (sin, cos) = (token.position as f64 * frequency).sin_cos();
-                [cos as f32, sin as f32]
-            }));
+    fn product(&mut self, many: bool, input: Input, phase: Phase) {
+        if many {
+            self.phase(Phase::Prepare(input));
         }
-        let mut state = self.state();
-        state.tokens.clear();
-        state.tokens.extend_from_slice(tokens);
-    }
-
-    fn attention(&mut self, model: &Model, index: usize, tokens: &[Token]) {
-        let (shape, layer) = (&model.shape, &model.weights.layers[index]);
-        let (queries, keys) = (shape.heads * shape.head, shape.kv_heads * shape.head);
-        self.normed(model, &layer.attention_norm, tokens.len());
-        self.state().operand.prepare(self.isa(), &activations([&layer.query, &layer.key, &layer.value]));
-        self.phase(Phase::QueryKeyValue(index));
-
-        self.keys.resize(tokens.len() * keys, 0.0);
-        self.values.resize(tokens.len() * keys, 0.0);
-        let shared = self.pool.work();
-        let mut state = shared.write();
-        let State { queries: all, cache, .. } = &mut *state;
-        all.resize(tokens.len() * queries, 0.0);
-        shared.collect([(queries, all), (keys, &mut self.keys), (keys, &mut self.values)], <[f32]>::copy_from_slice);
-        let pairs = shape.frequencies.len();
-        for (i, token) in tokens.iter().enumerate() {
-            let angles = &self.angles[i * pairs..(i + 1) * pairs];
-            let (key, value) = (&mut self.keys[i * keys..][..keys], &self.values[i * keys..][..keys]);
-            rope_adjacent(&mut all[i * queries..][..queries], shape.head, angles);
-            rope_adjacent(key, shape.head, angles);
-            cache.write(index, token.slot, token.position, key, value);
-        }
-        drop(state);
-
-        self.phase(Phase::Attend(index));
-        let shared = self.pool.work();
-        let mut state = shared.write();
-        let group = shape.group() * shape.head;
-        shared.collect_pairs(group, state.operand.fill(queries, tokens.len()));
-        state.operand.prepare(shared.isa, &activations([&layer.attention_output]));
-        drop(state);
-        self.phase(Phase::AttentionOutput(index));
-        self.add_to_stream(shape.width);
-    }
-
-    fn feed_forward(&mut self, model: &Model, index: usize, count: usize) {
-        let (shape, layer) = (&model.shape, &model.weights.layers[index]);
-        self.normed(model, &layer.feed_forward_norm, count);
-        self.state().operand.prepare(self.isa(), &activations([&layer.gate, &layer.up]));
-        self.phase(Phase::GateUp(index));
-        let shared = self.pool.work();
-        let mut state = shared.write();
-        let inner = state.operand.fill(shape.feed_forward, count);
-        shared.collect([(shape.feed_forward, inner)], <[f32]>::copy_from_slice);
-        state.operand.prepare(shared.isa, &activations([&layer.down]));
-        drop(state);
-        self.phase(Phase::Down(index));
-        self.add_to_stream(shape.width);
-    }
-
-    /// The logits of the tokens that ask for them, from the end of the stream.
-    fn finish(&mut self, model: &Model, tokens: &[Token]) {
-        let (width, vocabulary) = (model.shape.width, model.shape.vocabulary);
-        let wanted = tokens.iter().filter(|token| token.logits).count();
-        self.logits.resize(wanted * vocabulary, 0.0);
-        if wanted == 0 {
-            return;
-        }
-        // The wanted rows move to the front.
-        let places = tokens.iter().enumerate().filter(|(_, token)| token.logits);
-        for (to, (from, _)) in places.enumerate() {
-            self.stream.copy_within(from * width..(from + 1) * width, to * width);
-        }
-        self.normed(model, &model.weights.norm, wanted);
-        self.state().operand.prepare(self.isa(), &activations([&model.weights.output]));
-        self.phase(Phase::Logits);
-        self.pool.work().collect([(vocabulary, &mut self.logits)], <[f32]>::copy_from_slice);
-    }
-
-    /// Fills the operand with the norm of the first `count` rows of the stream.
-    fn normed(&mut self, model: &Model, weight: &[f32], count: usize) {
-        let (width, isa) = (model.shape.width, self.isa());
-        let mut state = self.pool.work().write();
-        let out = state.operand.fill(width, count).chunks_exact_mut(width);
-        for (x, out) in self.stream.chunks_exact(width).zip(out) {
-            rms_norm(isa, x, weight, model.shape.eps, out);
-        }
-    }
-
-    fn add_to_stream(&mut self, width: usize) {
-        self.pool.work().collect([(width, &mut self.stream)], |stream, share| {
-            for (x, y) in stream.iter_mut().zip(share) {
-                *x += y;
-            }
-        });
+        self.phase(phase);
     }
 
     fn phase(&mut self, phase: Phase) {
-        self.state().phase = phase;
+        self.pool.work().write().phase = Some(phase);
         self.pool.run();
-    }
-
-    fn state(&self) -> RwLockWriteGuard<'_, State> {
-        self.pool.work().write()
-    }
-
-    fn isa(&self) -> Isa {
-        self.pool.work().isa
     }
 }
 
 impl Work for Shared {
     fn run(&self, worker: usize, workers: usize) {
         let state = self.read();
-        let mut share = self.share(worker);
-        let Share { results, scratch } = &mut *share;
-        results.clear();
-        let weights = &self.model.weights;
-        let product = |tensor: &Tensor, out: &mut Vec<f32>| {
-            let columns = state.operand.columns(tensor.format().activation());
-            let rows = part(tensor.rows(), worker, workers);
-            let start = out.len();
-            out.resize(start + rows.len() * columns.count(), 0.0);
-            matmul(self.isa, tensor.matrix().slice(rows), columns, &mut out[start..]);
-        };
+        let mut desk = self.desks[worker].lock().expect("no panic in a phase");
+        let task = Task { shared: self, state: &state, worker, workers };
         match state.phase {
-            Phase::QueryKeyValue(layer) => {
-                let layer = &weights.layers[layer];
-                product(&layer.query, results);
-                product(&layer.key, results);
-                product(&layer.value, results);
-            }
-            Phase::Attend(layer) => self.attend(&state, layer, worker, workers, results, scratch),
-            Phase::AttentionOutput(layer) => product(&weights.layers[layer].attention_output, results),
-            Phase::GateUp(layer) => {
-                let layer = &weights.layers[layer];
-                scratch.clear();
-                product(&layer.gate, results);
-                product(&layer.up, scratch);
-                silu_mul(self.isa, results, scratch);
-            }
-            Phase::Down(layer) => product(&weights.layers[layer].down, results),
-            Phase::Logits => product(&weights.output, results),
+            Some(phase) => task.run(phase, &mut desk),
+            None => unreachable!("a round without a phase"),
         }
     }
 }
 
 impl Shared {
-    /// Every `workers`-th pair of a token and a key head: the query heads of its group attend to all positions up to
-    /// the token's own.
-    fn attend(
-        &self,
-        state: &State,
-        layer: usize,
-        worker: usize,
-        workers: usize,
-        results: &mut Vec<f32>,
-        scores: &mut Vec<f32>,
-    ) {
-        let shape = &self.model.shape;
-        let (head, group) = (shape.head, shape.group());
-        let scale = 1.0 / (head as f32).sqrt();
-        for pair in (worker..state.tokens.len() * shape.kv_heads).step_by(workers) {
-            let (token, kv_head) = (state.tokens[pair / shape.kv_heads], pair % shape.kv_heads);
-            let len = token.position + 1;
-            let queries = &state.queries[pair * group * head..][..group * head];
-            scores.resize(group * len, 0.0);
-            let keys = state.cache.keys(layer, token.slot, kv_head, len);
-            matmul(self.isa, keys, Columns::f32(head, queries), scores);
-            let values = state.cache.values(layer, token.slot, kv_head, len);
-            for scores in scores.chunks_exact_mut(len) {
-                softmax(self.isa, scores, scale);
-                let start = results.len();
-                results.resize(start + head, 0.0);
-                weighted_sum_f16(self.isa, scores, values, &mut results[start..]);
+    /// Notes the tokens, the angles of their positions, and takes room for their results.
+    fn start(&self, tokens: &[Token], wanted: usize) {
+        let (shape, count) = (&self.model.shape, tokens.len());
+        let mut state = self.write();
+        let State { runs, angles, .. } = &mut *state;
+        (runs.clear(), angles.clear());
+        for (i, token) in tokens.iter().enumerate() {
+            match runs.last_mut() {
+                Some(run) if tokens[run.start].slot == token.slot => run.end = i + 1,
+                _ => runs.push(i..i + 1),
             }
+            angles.extend(shape.frequencies.iter().map(|frequency| {
+                let (sin, cos) = (token.position as f64 * frequency).sin_cos();
+                [cos as f32, sin as f32]
+            }));
         }
-    }
-
-    /// Puts the workers' shares of each matrix of a phase, `rows` results a column, where they belong.
-    fn collect<const N: usize>(&self, to: [(usize, &mut [f32]); N], put: impl Fn(&mut [f32], &[f32])) {
-        let workers = self.shares.len();
-        let mut to = to;
-        for worker in 0..workers {
-            let share = self.share(worker);
-            let mut rest = &share.results[..];
-            for (rows, to) in &mut to {
-                let range = part(*rows, worker, workers);
-                for column in to.chunks_exact_mut(*rows) {
-                    let (here, after) = rest.split_at(range.len());
-                    put(&mut column[range.clone()], here);
-                    rest = after;
-                }
-            }
-        }
-    }
-
-    /// Puts the workers' pairs of an attention phase, `len` results each, where they belong.
-    fn collect_pairs(&self, len: usize, to: &mut [f32]) {
-        let workers = self.shares.len();
-        for worker in 0..workers {
-            let share = self.share(worker);
-            let places = to.chunks_exact_mut(len).skip(worker).step_by(workers);
-            for (place, result) in places.zip(share.results.chunks_exact(len)) {
-                place.copy_from_slice(result);
-            }
-        }
+        state.tokens.clear();
+        state.tokens.extend_from_slice(tokens);
+        state.queries.reserve(count * shape.heads * shape.head);
+        state.keys.reserve(count * shape.kv_heads * shape.head);
+        state.values.reserve(count * shape.kv_heads * shape.head);
+        state.attended.reserve(count * shape.heads * shape.head);
+        state.inner.reserve(count * shape.feed_forward);
+        state.change.reserve(count * shape.width);
+        state.logits.reserve(wanted * shape.vocabulary);
     }
 
     // A lock is poisoned only by a panic in a phase, which `Pool::run` has passed on to the caller.
@@ -321,13 +205,248 @@ impl Shared {
     fn write(&self) -> RwLockWriteGuard<'_, State> {
         self.state.write().expect("no panic in a phase")
     }
+}
 
-    fn share(&self, worker: usize) -> MutexGuard<'_, Share> {
-        self.shares[worker].lock().expect("no panic in a phase")
+/// A worker in a phase.
+struct Task<'a> {
+    shared: &'a Shared,
+    state: &'a State,
+    worker: usize,
+    workers: usize,
+}
+
+impl Task<'_> {
+    fn run(&self, phase: Phase, desk: &mut Desk) {
+        let (weights, state) = (&self.shared.model.weights, self.state);
+        match phase {
+            Phase::Prepare(input) => {
+                self.prepare(input, part(state.tokens.len(), self.worker, self.workers), desk);
+            }
+            Phase::QueryKeyValue(index) => {
+                let layer = &weights.layers[index];
+                self.input(Input::Attention(index), desk);
+                for (matrix, board) in
+                    [(&layer.query, &state.queries), (&layer.key, &state.keys), (&layer.value, &state.values)]
+                {
+                    self.product(matrix, &mut desk.results);
+                    self.put(matrix, &desk.results, board);
+                }
+            }
+            Phase::Store(layer) => self.lanes(|run, head| {
+                let mut lane = self.shared.cache.write(state.tokens[run.start].slot, head);
+                self.store(layer, run, head, &mut lane, &mut desk.column);
+            }),
+            Phase::Attend(layer) if state.tokens.len() > FEW => self.attend_tiles(layer, desk),
+            Phase::Attend(layer) => self.lanes(|run, head| {
+                let mut lane = self.shared.cache.write(state.tokens[run.start].slot, head);
+                self.store(layer, run.clone(), head, &mut lane, &mut desk.column);
+                self.attend(layer, run, head, &lane, desk);
+            }),
+            Phase::AttentionOutput(index) => {
+                self.input(Input::Attended(index), desk);
+                let matrix = &weights.layers[index].attention_output;
+                self.product(matrix, &mut desk.results);
+                self.put(matrix, &desk.results, &state.change);
+            }
+            Phase::GateUp(index) => {
+                let layer = &weights.layers[index];
+                self.input(Input::FeedForward(index), desk);
+                self.product(&layer.gate, &mut desk.results);
+                self.product(&layer.up, &mut desk.second);
+                silu_mul(self.shared.isa, &mut desk.results, &desk.second);
+                self.put(&layer.gate, &desk.results, &state.inner);
+            }
+            Phase::Down(index) => {
+                self.input(Input::Inner(index), desk);
+                let matrix = &weights.layers[index].down;
+                self.product(matrix, &mut desk.results);
+                self.put(matrix, &desk.results, &state.change);
+            }
+            Phase::Logits => {
+                self.input(Input::End, desk);
+                self.product(weights.output(), &mut desk.results);
+                self.put(weights.output(), &desk.results, &state.logits);
+            }
+        }
+    }
+
+    /// Prepares what a product reads, if no phase before has.
+    fn input(&self, input: Input, desk: &mut Desk) {
+        if self.state.tokens.len() <= FEW {
+            self.prepare(input, 0..self.state.tokens.len(), desk);
+        }
+    }
+
+    /// Brings the stream of some tokens up to date and makes columns of them.
+    fn prepare(&self, input: Input, tokens: Range<usize>, desk: &mut Desk) {
+        let (model, state, isa) = (&self.shared.model, self.state, self.shared.isa);
+        let (shape, weights) = (&model.shape, &model.weights);
+        let width = shape.width;
+        let (len, wanted, norm) = match input {
+            Input::Attention(index) => {
+                let layer = &weights.layers[index];
+                (width, Wanted::by([&layer.query, &layer.key, &layer.value]), Some(&layer.attention_norm))
+            }
+            Input::Attended(index) => {
+                (shape.heads * shape.head, Wanted::by([&weights.layers[index].attention_output]), None)
+            }
+            Input::FeedForward(index) => {
+                let layer = &weights.layers[index];
+                (width, Wanted::by([&layer.gate, &layer.up]), Some(&layer.feed_forward_norm))
+            }
+            Input::Inner(index) => (shape.feed_forward, Wanted::by([&weights.layers[index].down]), None),
+            Input::End => (width, Wanted::by([weights.output()]), Some(&weights.norm)),
+        };
+        let Desk { stream, column, .. } = desk;
+        let mut operand = self.shared.operands[self.worker].write().expect("no panic in a phase");
+        operand.start(len);
+        column.resize(len, 0.0);
+        stream.resize(tokens.len() * width, 0.0);
+        for (token, stream) in tokens.zip(stream.chunks_exact_mut(width)) {
+            match input {
+                Input::Attended(_) => state.attended.copy(token * len, column),
+                Input::Inner(_) => state.inner.copy(token * len, column),
+                Input::Attention(0) => weights.embedding.panels().row(state.tokens[token].id as usize, stream),
+                Input::Attention(_) | Input::FeedForward(_) | Input::End => {
+                    for (x, change) in stream.iter_mut().zip(state.change.get(token * width, width)) {
+                        *x += change;
+                    }
+                }
+            }
+            if matches!(input, Input::End) && !state.tokens[token].logits {
+                continue;
+            }
+            if let Some(norm) = norm {
+                rms_norm(isa, stream, norm, shape.eps, column);
+            }
+            operand.put(isa, wanted, column);
+        }
+    }
+
+    /// This worker's panels of a matrix times all columns.
+    fn product(&self, matrix: &Packed, results: &mut Vec<f32>) {
+        let panels = matrix.panels();
+        let panels = panels.slice(part(panels.count(), self.worker, self.workers));
+        // All columns lie with this worker, or each worker's with itself.
+        let operands = match self.state.tokens.len() <= FEW {
+            true => &self.shared.operands[self.worker..=self.worker],
+            false => &self.shared.operands[..],
+        };
+        let operands: Vec<_> = operands.iter().map(|operand| operand.read().expect("no panic in a phase")).collect();
+        let mut multiply = |columns: Columns<'_>| {
+            results.clear();
+            results.resize(panels.rows() * columns.count(), 0.0);
+            matmul(self.shared.isa, panels, columns, results);
+        };
+        match panels.format().is_float() {
+            true => {
+                multiply(Columns::Floats(&operands.iter().flat_map(|operand| operand.floats()).collect::<Vec<_>>()))
+            }
+            false => {
+                multiply(Columns::Quantized(&operands.iter().flat_map(|operand| operand.blocks()).collect::<Vec<_>>()));
+            }
+        }
+    }
+
+    /// Puts the results of this worker's panels where they belong.
+    fn put(&self, matrix: &Packed, results: &[f32], board: &Board) {
+        let panels = matrix.panels();
+        let rows = panels.rows_of(part(panels.count(), self.worker, self.workers));
+        for (column, results) in results.chunks_exact(rows.len().max(1)).enumerate() {
+            board.put(column * panels.rows() + rows.start, results);
+        }
+    }
+
+    /// Tokens of a slot with each head of keys whose lane is this worker's: a lane is one worker's through a phase.
+    fn lanes(&self, mut work: impl FnMut(Range<usize>, usize)) {
+        let kv_heads = self.shared.model.shape.kv_heads;
+        for run in &self.state.runs {
+            let slot = self.state.tokens[run.start].slot;
+            for head in 0..kv_heads {
+                if (slot * kv_heads + head) % self.workers == self.worker {
+                    work(run.clone(), head);
+                }
+            }
+        }
+    }
+
+    /// Writes the keys and values of some tokens of a slot to its lane for a head.
+    fn store(&self, layer: usize, tokens: Range<usize>, head: usize, lane: &mut Lane, row: &mut Vec<f32>) {
+        let (shape, state) = (&self.shared.model.shape, self.state);
+        row.resize(2 * shape.head, 0.0);
+        let (key, value) = row.split_at_mut(shape.head);
+        for token in tokens {
+            let at = (token * shape.kv_heads + head) * shape.head;
+            state.keys.copy(at, key);
+            state.values.copy(at, value);
+            rope_adjacent(key, shape.head, self.angles(token));
+            lane.put(layer, state.tokens[token].position, key, value);
+        }
+    }
+
+    /// Every `workers`-th tile of a few tokens of a slot and a head of keys.
+    fn attend_tiles(&self, layer: usize, desk: &mut Desk) {
+        let (shape, state) = (&self.shared.model.shape, self.state);
+        let mut next = self.worker;
+        let mut tile = 0;
+        for run in &state.runs {
+            let mut first = run.start;
+            while first < run.end {
+                let len = state.tokens[first].position + 1;
+                let columns = ATTEND_COLUMNS.min(ATTEND_SCORES / len);
+                let tokens = first..run.end.min(first + (columns / shape.group()).max(1));
+                first = tokens.end;
+                for head in 0..shape.kv_heads {
+                    if tile == next {
+                        let lane = self.shared.cache.read(state.tokens[run.start].slot, head);
+                        self.attend(layer, tokens.clone(), head, &lane, desk);
+                        next += self.workers;
+                    }
+                    tile += 1;
+                }
+            }
+        }
+    }
+
+    /// The query heads of a head of keys, for some tokens of a slot: each attends to all positions up to its own.
+    fn attend(&self, layer: usize, tokens: Range<usize>, kv_head: usize, lane: &Lane, desk: &mut Desk) {
+        let (shape, state, isa) = (&self.shared.model.shape, self.state, self.shared.isa);
+        let (head, group) = (shape.head, shape.group());
+        let Desk { column: queries, second: scores, results, .. } = desk;
+        let len = state.tokens[tokens.end - 1].position + 1;
+        let place = |token: usize| (token * shape.heads + kv_head * group) * head;
+        queries.resize(tokens.len() * group * head, 0.0);
+        for (token, queries) in tokens.clone().zip(queries.chunks_exact_mut(group * head)) {
+            state.queries.copy(place(token), queries);
+            rope_adjacent(queries, head, self.angles(token));
+        }
+        scores.resize(tokens.len() * group * len, 0.0);
+        let columns: Vec<&[f32]> = queries.chunks_exact(head).collect();
+        matmul(isa, lane.keys(layer, len), Columns::Floats(&columns), scores);
+        let scale = 1.0 / (head as f32).sqrt();
+        for (token, scores) in tokens.clone().zip(scores.chunks_exact_mut(group * len)) {
+            for scores in scores.chunks_exact_mut(len) {
+                let (seen, unseen) = scores.split_at_mut(state.tokens[token].position + 1);
+                softmax(isa, seen, scale);
+                // Adding nothing changes nothing, so that tokens of a tile may share its length.
+                unseen.fill(0.0);
+            }
+        }
+        results.resize(tokens.len() * group * head, 0.0);
+        let columns: Vec<&[f32]> = scores.chunks_exact(len).collect();
+        matmul(isa, lane.values(layer, len), Columns::Floats(&columns), results);
+        for (token, results) in tokens.zip(results.chunks_exact(group * head)) {
+            state.attended.put(place(token), results);
+        }
+    }
+
+    fn angles(&self, token: usize) -> &[[f32; 2]] {
+        let pairs = self.shared.model.shape.frequencies.len();
+        &self.state.angles[token * pairs..(token + 1) * pairs]
     }
 }
 
-/// The rows of one worker.
-fn part(rows: usize, worker: usize, workers: usize) -> Range<usize> {
-    rows * worker / workers..rows * (worker + 1) / workers
+/// The share of one worker.
+fn part(all: usize, worker: usize, workers: usize) -> Range<usize> {
+    all * worker / workers..all * (worker + 1) / workers
 }

@@ -4,43 +4,42 @@
 
 use std::collections::HashSet;
 
-use kernels::Activation;
+use kernels::Packed;
 
 use engine::gguf::File;
 
-use crate::tensor::Tensor;
+use crate::tensor::View;
 
 use super::{ModelError, Shape};
 
 /// Tensors that old converters wrote and that hold nothing but what metadata says.
 const REDUNDANT: &str = ".attn_rot_embd";
 
-/// The weights of a model.
+/// The weights of a model: where they lie in a file, or packed.
 #[derive(Debug)]
-pub(super) struct Weights {
-    pub(super) embedding: Tensor,
-    pub(super) layers: Vec<Layer>,
+pub(super) struct Weights<M> {
+    pub(super) embedding: M,
+    pub(super) layers: Vec<Layer<M>>,
     pub(super) norm: Vec<f32>,
-    /// The embedding again, where a file has no output matrix of its own.
-    pub(super) output: Tensor,
-    tied: bool,
+    /// None where the embedding is the output matrix too.
+    output: Option<M>,
 }
 
 /// The weights of a decoder layer.
 #[derive(Debug)]
-pub(super) struct Layer {
+pub(super) struct Layer<M> {
     pub(super) attention_norm: Vec<f32>,
-    pub(super) query: Tensor,
-    pub(super) key: Tensor,
-    pub(super) value: Tensor,
-    pub(super) attention_output: Tensor,
+    pub(super) query: M,
+    pub(super) key: M,
+    pub(super) value: M,
+    pub(super) attention_output: M,
     pub(super) feed_forward_norm: Vec<f32>,
-    pub(super) gate: Tensor,
-    pub(super) up: Tensor,
-    pub(super) down: Tensor,
+    pub(super) gate: M,
+    pub(super) up: M,
+    pub(super) down: M,
 }
 
-impl Weights {
+impl Weights<View> {
     pub(super) fn bind(file: &File, shape: &Shape) -> Result<Self, ModelError> {
         let mut binder = Binder { file, used: HashSet::from(["rope_freqs.weight".to_owned()]) };
         let (width, inner) = (shape.width, shape.feed_forward);
@@ -62,32 +61,55 @@ impl Weights {
             });
         }
         let norm = binder.vector("output_norm.weight", width)?;
-        let tied = file.tensor("output.weight").is_none();
-        let output = match tied {
-            true => embedding.clone(),
-            false => binder.matrix("output.weight", width, shape.vocabulary)?,
+        let output = match file.tensor("output.weight") {
+            Some(_) => Some(binder.matrix("output.weight", width, shape.vocabulary)?),
+            None => None,
         };
         binder.finish()?;
-        Ok(Self { embedding, layers, norm, output, tied })
+        Ok(Self { embedding, layers, norm, output })
+    }
+
+    /// Packs every matrix, one after the other, each by all threads.
+    pub(super) fn pack(self, threads: usize) -> Result<Weights<Packed>, ModelError> {
+        let pack = |view: View| view.pack(threads).map_err(ModelError::Memory);
+        let layer = |layer: Layer<View>| {
+            Ok(Layer {
+                attention_norm: layer.attention_norm,
+                query: pack(layer.query)?,
+                key: pack(layer.key)?,
+                value: pack(layer.value)?,
+                attention_output: pack(layer.attention_output)?,
+                feed_forward_norm: layer.feed_forward_norm,
+                gate: pack(layer.gate)?,
+                up: pack(layer.up)?,
+                down: pack(layer.down)?,
+            })
+        };
+        Ok(Weights {
+            embedding: pack(self.embedding)?,
+            layers: self.layers.into_iter().map(layer).collect::<Result<_, ModelError>>()?,
+            norm: self.norm,
+            output: self.output.map(pack).transpose()?,
+        })
+    }
+}
+
+impl Weights<Packed> {
+    pub(super) fn output(&self) -> &Packed {
+        self.output.as_ref().unwrap_or(&self.embedding)
     }
 
     /// Every matrix once.
-    pub(super) fn matrices(&self) -> impl Iterator<Item = &Tensor> {
+    pub(super) fn matrices(&self) -> impl Iterator<Item = &Packed> {
         let layers = self.layers.iter().flat_map(Layer::matrices);
-        let output = (!self.tied).then_some(&self.output);
-        std::iter::once(&self.embedding).chain(layers).chain(output)
+        std::iter::once(&self.embedding).chain(layers).chain(&self.output)
     }
 }
 
-impl Layer {
-    fn matrices(&self) -> [&Tensor; 7] {
+impl<M> Layer<M> {
+    fn matrices(&self) -> [&M; 7] {
         [&self.query, &self.key, &self.value, &self.attention_output, &self.gate, &self.up, &self.down]
     }
-}
-
-/// The forms of activations that a group of matrices asks for.
-pub(super) fn activations<const N: usize>(tensors: [&Tensor; N]) -> [Activation; N] {
-    tensors.map(|tensor| tensor.format().activation())
 }
 
 struct Binder<'a> {
@@ -96,19 +118,16 @@ struct Binder<'a> {
 }
 
 impl Binder<'_> {
-    fn matrix(&mut self, name: &str, cols: usize, rows: usize) -> Result<Tensor, ModelError> {
+    fn matrix(&mut self, name: &str, cols: usize, rows: usize) -> Result<View, ModelError> {
         self.tensor(name, &[cols as u64, rows as u64])
     }
 
     /// A vector, as floats.
     fn vector(&mut self, name: &str, len: usize) -> Result<Vec<f32>, ModelError> {
-        let tensor = self.tensor(name, &[len as u64])?;
-        let mut values = vec![0.0; len];
-        tensor.row(0, &mut values);
-        Ok(values)
+        Ok(self.tensor(name, &[len as u64])?.vector())
     }
 
-    fn tensor(&mut self, name: &str, dims: &[u64]) -> Result<Tensor, ModelError> {
+    fn tensor(&mut self, name: &str, dims: &[u64]) -> Result<View, ModelError> {
         let view = self.file.tensor(name).ok_or_else(|| ModelError::MissingTensor { name: name.to_owned() })?;
         if view.dims != dims {
             let (expected, found) = (format!("{dims:?}"), format!("{:?}", view.dims));
@@ -116,7 +135,7 @@ impl Binder<'_> {
         }
         let unsupported = || ModelError::unsupported(format!("with weights of type {} (`{name}`)", view.kind));
         self.used.insert(name.to_owned());
-        Tensor::new(&view).ok_or_else(unsupported)
+        View::new(&view).ok_or_else(unsupported)
     }
 
     fn finish(self) -> Result<(), ModelError> {

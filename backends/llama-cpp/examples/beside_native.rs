@@ -1,0 +1,239 @@
+//! The native engine beside llama.cpp: prompt and answer tokens per second, by turns, in one process.
+//!
+//! `cargo run --release -p llama-cpp-engine --example beside_native -- [FILE.gguf | Q4_K_M | Q8_0 | Q4_0]... [--threads N]`
+//!
+//! A type stands for a llama-shaped model of 1.1 billion random weights of it; without any, all three are measured.
+//! llama.cpp is only as fast as it is built: set `CMAKE_C_FLAGS=-march=native CMAKE_CXX_FLAGS=-march=native` for its build,
+//! or it uses nothing beyond AVX2 (`.cargo/config.toml`). Each figure is the best of the rounds, as other load only ever
+//! slows a round down. The last column is the share of what bounds a decode step: how often the threads could
+//! have read the weights in that time, doing nothing else.
+
+#![forbid(unsafe_code)]
+
+use std::{
+    hint::black_box,
+    num::NonZeroU32,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+    time::Instant,
+};
+
+use engine::{
+    Token,
+    gguf::{File, TensorType},
+    testing::Llama,
+};
+use llama_cpp_2::{
+    context::params::LlamaContextParams,
+    llama_backend::LlamaBackend,
+    llama_batch::LlamaBatch,
+    model::{LlamaModel, params::LlamaModelParams},
+    token::LlamaToken,
+};
+use native::{
+    Isa,
+    model::{Limits, Model, Runner},
+};
+
+const ROUNDS: usize = 4;
+const PROMPT: usize = 512;
+const ANSWER: usize = 32;
+/// What precedes the answers of several streams.
+const START: usize = 16;
+/// How many streams write together.
+const STREAMS: [usize; 3] = [1, 8, 16];
+
+fn main() {
+    let mut names = Vec::new();
+    let mut threads = thread::available_parallelism().expect("a number of cores").get();
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--threads" => threads = arguments.next().and_then(|n| n.parse().ok()).expect("a number of threads"),
+            _ => names.push(argument),
+        }
+    }
+    if names.is_empty() {
+        names = ["Q4_K_M", "Q8_0", "Q4_0"].map(str::to_owned).to_vec();
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for name in names {
+        let (path, made) = match billion(&name) {
+            Some(model) => {
+                let path = folder.path().join("random.gguf");
+                std::fs::write(&path, model.build()).expect("a file");
+                (path, true)
+            }
+            None => (PathBuf::from(&name), false),
+        };
+        compare(&name, &path, threads);
+        if made {
+            std::fs::remove_file(path).expect("the file that was made");
+        }
+    }
+}
+
+fn billion(kind: &str) -> Option<Llama> {
+    let uniform = |kind| Llama { kind, finer: None, ..Llama::billion() };
+    match kind {
+        "Q4_K_M" => Some(Llama::billion()),
+        "Q8_0" => Some(uniform(TensorType::Q8_0)),
+        "Q4_0" => Some(uniform(TensorType::Q4_0)),
+        _ => None,
+    }
+}
+
+fn compare(name: &str, path: &Path, threads: usize) {
+    let file = File::open(path).expect("a file in order");
+    let start = Instant::now();
+    let model = Arc::new(Model::load(&file, threads).expect("a model that native reads"));
+    println!(
+        "{name}: {:.2} B parameters, {:.0} MB, packed in {:.1} s; {threads} threads; native on {}",
+        model.parameters() as f64 / 1e9,
+        file.size() as f64 / 1e6,
+        start.elapsed().as_secs_f64(),
+        Isa::best().name()
+    );
+    let backend = llama_cpp_engine::backend().expect("llama.cpp starts");
+    let theirs = LlamaModel::load_from_file(backend, path, &LlamaModelParams::default()).expect("a model");
+    let context = (PROMPT + ANSWER).min(model.shape().context);
+    let most = STREAMS.into_iter().max().unwrap_or(1);
+    let limits = Limits { slots: most, context, threads, isa: Isa::best() };
+    let mut ours = Native(Runner::new(Arc::clone(&model), limits).expect("limits"));
+    let mut rates = [[0.0f64; 2]; 5];
+    // What is read at every token: all but the embedding.
+    let embedding = model.shape().vocabulary * model.shape().width;
+    let bytes = file.size() as f64 * (1.0 - embedding as f64 / model.parameters() as f64);
+    let mut read = f64::MAX;
+    let memory = vec![1u8; bytes as usize];
+    for _ in 0..ROUNDS {
+        for (side, best) in [true, false].into_iter().enumerate() {
+            let mut bare;
+            let steps: &mut dyn Steps = match best {
+                true => &mut ours,
+                false => {
+                    bare = Bare::new(backend, &theirs, context, most, threads);
+                    &mut bare
+                }
+            };
+            let keep = |rate: &mut f64, found: f64| *rate = rate.max(found);
+            keep(&mut rates[0][side], rate(PROMPT, || steps.prompt(0, PROMPT)));
+            keep(&mut rates[1][side], rate(ANSWER, || (PROMPT..context).for_each(|at| steps.answers(1, at))));
+            for (row, streams) in STREAMS.into_iter().enumerate() {
+                (0..streams).for_each(|slot| steps.prompt(slot, START));
+                let answers = || (START..START + ANSWER).for_each(|at| steps.answers(streams, at));
+                keep(&mut rates[2 + row][side], rate(streams * ANSWER, answers));
+            }
+        }
+        read = read.min(time(|| plain_read(&memory, threads)));
+    }
+    println!("  {:<24}{:>10}{:>12}{:>8}{:>10}", "tokens per second", "native", "llama.cpp", "ratio", "of memory");
+    let names = [format!("prompt of {PROMPT}"), format!("answer after {PROMPT}")];
+    let names = names.into_iter().chain(STREAMS.map(|streams| format!("{streams} streams after {START}")));
+    for (row, (name, [ours, theirs])) in names.zip(rates).enumerate() {
+        let share = if row == 1 || row == 2 { format!("{:>10.2}", ours * read) } else { String::new() };
+        println!("  {name:<24}{ours:>10.1}{theirs:>12.1}{:>8.2}{share}", ours / theirs);
+    }
+    println!("  a plain read of these weights: {:.1} GB/s", bytes / read / 1e9);
+}
+
+fn time(work: impl FnOnce()) -> f64 {
+    let start = Instant::now();
+    work();
+    start.elapsed().as_secs_f64()
+}
+
+fn rate(tokens: usize, work: impl FnOnce()) -> f64 {
+    tokens as f64 / time(work)
+}
+
+fn plain_read(bytes: &[u8], threads: usize) {
+    thread::scope(|scope| {
+        for part in bytes.chunks(bytes.len().div_ceil(threads)) {
+            scope.spawn(|| {
+                let mut sums = [0u64; 32];
+                for chunk in part.as_chunks::<256>().0 {
+                    for (sum, word) in sums.iter_mut().zip(chunk.as_chunks::<8>().0) {
+                        *sum ^= u64::from_le_bytes(*word);
+                    }
+                }
+                black_box(sums);
+            });
+        }
+    });
+}
+
+/// What both sides do.
+trait Steps {
+    /// The first tokens of a stream.
+    fn prompt(&mut self, stream: usize, len: usize);
+    /// One token more for each of some streams.
+    fn answers(&mut self, streams: usize, position: usize);
+}
+
+fn id(stream: usize, position: usize) -> u32 {
+    5 + ((position * position * 31 + position * 17 + stream * 101) % 200) as u32
+}
+
+struct Native(Runner);
+
+impl Steps for Native {
+    fn prompt(&mut self, slot: usize, len: usize) {
+        let token = |position| Token { slot, position, id: id(slot, position), logits: position + 1 == len };
+        self.0.step(&(0..len).map(token).collect::<Vec<_>>());
+    }
+
+    fn answers(&mut self, streams: usize, position: usize) {
+        let token = |slot| Token { slot, position, id: id(slot, position), logits: true };
+        self.0.step(&(0..streams).map(token).collect::<Vec<_>>());
+    }
+}
+
+/// A bare loop over llama.cpp, as its own benchmarks have one.
+struct Bare<'a> {
+    context: llama_cpp_2::context::LlamaContext<'a>,
+    batch: LlamaBatch<'a>,
+}
+
+impl<'a> Bare<'a> {
+    fn new(backend: &LlamaBackend, model: &'a LlamaModel, len: usize, streams: usize, threads: usize) -> Self {
+        let number = |number: usize| u32::try_from(number).expect("a small number");
+        let threads = i32::try_from(threads).expect("a number of threads");
+        let params = LlamaContextParams::default()
+            .with_n_ctx(NonZeroU32::new(number(len * streams)))
+            .with_n_seq_max(number(streams))
+            .with_n_batch(2_048)
+            .with_n_ubatch(512)
+            .with_n_threads(threads)
+            .with_n_threads_batch(threads);
+        let context = model.new_context(backend, params).expect("llama.cpp gives a context");
+        Bare { context, batch: LlamaBatch::new(PROMPT.max(streams), 1) }
+    }
+
+    fn add(&mut self, stream: usize, position: usize, logits: bool) {
+        let number = |number: usize| i32::try_from(number).expect("a small number");
+        let token = LlamaToken(number(id(stream, position) as usize));
+        self.batch.add(token, number(position), &[number(stream)], logits).expect("room");
+    }
+
+    fn decode(&mut self) {
+        self.context.decode(&mut self.batch).expect("llama.cpp computes the batch");
+        self.context.synchronize();
+        self.batch.clear();
+    }
+}
+
+impl Steps for Bare<'_> {
+    fn prompt(&mut self, stream: usize, len: usize) {
+        let sequence = u32::try_from(stream).expect("a small number");
+        self.context.clear_kv_cache_seq(Some(sequence), None, None).expect("a sequence that is forgotten");
+        (0..len).for_each(|position| self.add(stream, position, position + 1 == len));
+        self.decode();
+    }
+
+    fn answers(&mut self, streams: usize, position: usize) {
+        (0..streams).for_each(|stream| self.add(stream, position, true));
+        self.decode();
+    }
+}

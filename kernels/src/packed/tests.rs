@@ -1,0 +1,287 @@
+//! Every tier against a product in `f64` of weights read straight from the format's description.
+//!
+//! The bound: a term passes at most one rounding for each addition after it and a constant number before. With floats
+//! that is `len + 4` roundings; with quantised weights the sum within a unit is exact, so it is one for each unit and
+//! each minimum, and 8 for the scales and for putting blocks together. Each is relative to the sum of the sizes of the
+//! terms. Activations are the same numbers on both sides, so quantising them is no part of it.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    q8::quantize,
+    testing::{Numbers, ROUNDING, guarded, read_row, unit_scales, weights},
+};
+
+const QUANTISED: [Format; 12] = [
+    Format::Q8_0,
+    Format::Q4_0,
+    Format::Q4_1,
+    Format::Q5_0,
+    Format::Q5_1,
+    Format::IQ4_NL,
+    Format::Q2_K,
+    Format::Q3_K,
+    Format::Q4_K,
+    Format::Q5_K,
+    Format::Q6_K,
+    Format::IQ4_XS,
+];
+
+/// Columns in the form of a format, and what they stand for.
+struct Input {
+    floats: Vec<Vec<f32>>,
+    /// None for weights that are floats.
+    blocks: Option<Vec<Vec<Q8>>>,
+}
+
+impl Input {
+    fn new(format: Format, floats: Vec<Vec<f32>>) -> Self {
+        let quantised = |x: &Vec<f32>| {
+            let mut blocks = vec![Q8::default(); Q8::blocks(x.len())];
+            quantize(Isa::at_most(crate::Tier::Scalar), x, &mut blocks);
+            blocks
+        };
+        let blocks = (!format.is_float()).then(|| floats.iter().map(quantised).collect());
+        Input { floats, blocks }
+    }
+
+    fn random(format: Format, cols: usize, count: usize, numbers: &mut Numbers) -> Self {
+        Input::new(format, (0..count).map(|_| numbers.floats(cols)).collect())
+    }
+
+    fn matmul(&self, isa: Isa, weights: Panels<'_>) -> Vec<f32> {
+        let results = weights.rows() * self.floats.len();
+        match &self.blocks {
+            None => {
+                let columns: Vec<&[f32]> = self.floats.iter().map(Vec::as_slice).collect();
+                guarded(results, |y| matmul(isa, weights, Columns::Floats(&columns), y))
+            }
+            Some(blocks) => {
+                let columns: Vec<&[Q8]> = blocks.iter().map(Vec::as_slice).collect();
+                guarded(results, |y| matmul(isa, weights, Columns::Quantized(&columns), y))
+            }
+        }
+    }
+
+    fn values(&self, column: usize) -> Vec<f64> {
+        match &self.blocks {
+            None => self.floats[column].iter().map(|&x| x.into()).collect(),
+            Some(blocks) => Q8::values(&blocks[column]).collect(),
+        }
+    }
+}
+
+fn check_every_tier(format: Format, rows: usize, cols: usize, data: &[u8], input: &Input) {
+    let packed = Packed::new(format, rows, cols, data).unwrap();
+    let roundings = match format.is_float() {
+        true => cols + 4,
+        false => 2 * cols / format.block_len() + 8,
+    };
+    let read: Vec<_> = data.chunks(format.row_bytes(cols).unwrap()).map(|row| read_row(format, row)).collect();
+    for isa in Isa::available() {
+        let y = input.matmul(isa, packed.panels());
+        for (i, &y) in y.iter().enumerate() {
+            let (x, row) = (input.values(i / rows), &read[i % rows]);
+            let expected: f64 = row.iter().zip(&x).map(|(w, x)| w.value * x).sum();
+            let size: f64 = row.iter().zip(&x).map(|(w, x)| w.size * x.abs()).sum();
+            let bound = 1.01 * ROUNDING * roundings as f64 * size;
+            let off = (f64::from(y) - expected).abs();
+            assert!(
+                off <= bound,
+                "{} {}: row {} column {} of {rows} x {cols}: {y}, expected {expected}, off {off:e}",
+                isa.name(),
+                format.name(),
+                i % rows,
+                i / rows,
+            );
+        }
+    }
+}
+
+fn check(format: Format, rows: usize, cols: usize, columns: usize, seed: u64, skip: usize) {
+    let mut numbers = Numbers::from(seed);
+    let mut data = vec![0; skip];
+    data.extend(weights(format, rows, cols, &mut numbers));
+    let input = Input::random(format, cols, columns, &mut numbers);
+    check_every_tier(format, rows, cols, &data[skip..], &input);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn every_tier_agrees_on_any_product(
+        format in prop::sample::select(&Format::ALL[..]),
+        rows in 1..70usize,
+        blocks in 1..9usize,
+        columns in 1..19usize,
+        seed: u64,
+        skip in 0..64usize,
+    ) {
+        check(format, rows, blocks * format.block_len(), columns, seed, skip);
+    }
+}
+
+#[test]
+fn every_tier_agrees_one_off_each_width() {
+    for format in [Format::F32, Format::F16, Format::BF16] {
+        for cols in (1..=18).chain([31, 32, 33, 127, 128, 129]) {
+            check(format, 3, cols, 5, cols as u64, cols % 7);
+        }
+    }
+    for format in QUANTISED {
+        for blocks in [1, 2, 7, 8, 9, 15, 16, 17] {
+            check(format, 3, blocks * format.block_len(), 3, blocks as u64, 1);
+        }
+    }
+    for rows in [1, ROWS - 1, ROWS, ROWS + 1, 2 * ROWS] {
+        for columns in 1..=2 * TILE + 1 {
+            check(Format::Q8_0, rows, 64, columns, 7, 0);
+        }
+    }
+}
+
+/// All bytes at their extremes: where 16-bit sums would saturate.
+#[test]
+fn extreme_values_do_not_saturate() {
+    for format in QUANTISED {
+        for byte in [0x00, 0x7f, 0x80, 0x81, 0xff] {
+            for sign in [1.0, -1.0] {
+                let cols = 2 * format.block_len();
+                let mut data = vec![byte; format.row_bytes(cols).unwrap()];
+                unit_scales(format, &mut data);
+                let input = Input::new(format, vec![vec![sign; cols]]);
+                assert!(input.blocks.iter().flatten().flatten().all(|block| block.q[0].abs() == 127));
+                check_every_tier(format, 1, cols, &data, &input);
+            }
+        }
+    }
+}
+
+/// With scales of one and small activations every intermediate sum is a whole number below 2^24: no rounding at all.
+#[test]
+fn whole_numbers_come_out_exactly_on_every_tier() {
+    for format in QUANTISED {
+        let (rows, cols) = (19, 1024);
+        let mut numbers = Numbers::from(1);
+        let mut data = weights(format, rows, cols, &mut numbers);
+        unit_scales(format, &mut data);
+        let packed = Packed::new(format, rows, cols, &data).unwrap();
+        // One of each block is 127, so that its scale is one.
+        let x = (0..cols).map(|i| if i % 256 == 0 { 127.0 } else { (numbers.bits() % 3) as f32 - 1.0 }).collect();
+        let input = Input::new(format, vec![x]);
+        for isa in Isa::available() {
+            let y = input.matmul(isa, packed.panels());
+            for (r, y) in y.into_iter().enumerate() {
+                let row = read_row(format, &data[r * data.len() / rows..][..data.len() / rows]);
+                let expected: f64 = row.iter().zip(&input.floats[0]).map(|(w, &x)| w.value * f64::from(x)).sum();
+                assert_eq!(f64::from(y), expected, "{} {} row {r}", isa.name(), format.name());
+            }
+        }
+    }
+}
+
+/// What lets callers split work between threads and steps without changing a result.
+#[test]
+fn a_result_does_not_depend_on_the_rows_and_columns_beside_it() {
+    for format in Format::ALL {
+        let (rows, cols, columns) = (37, 512, 15);
+        let mut numbers = Numbers::from(3);
+        let data = weights(format, rows, cols, &mut numbers);
+        let packed = Packed::new(format, rows, cols, &data).unwrap();
+        let together = Input::random(format, cols, columns, &mut numbers);
+        for isa in Isa::available() {
+            let all = together.matmul(isa, packed.panels());
+            for (column, x) in together.floats.iter().enumerate() {
+                let alone = Input::new(format, vec![x.clone()]);
+                for panel in 0..3 {
+                    let part = packed.panels().slice(panel..panel + 1);
+                    let one = alone.matmul(isa, part);
+                    for (one, row) in one.into_iter().zip(packed.panels().rows_of(panel..panel + 1)) {
+                        let all = all[column * rows + row];
+                        assert_eq!(one.to_bits(), all.to_bits(), "{} {}", isa.name(), format.name());
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_row_comes_out_as_it_went_in() {
+    for format in Format::ALL {
+        let (rows, cols) = (21, 3 * format.block_len());
+        let data = weights(format, rows, cols, &mut Numbers::from(12));
+        let packed = Packed::new(format, rows, cols, &data).unwrap();
+        for (r, row) in data.chunks(data.len() / rows).enumerate() {
+            let (mut packed_row, mut plain) = (vec![f32::NAN; cols], vec![f32::NAN; cols]);
+            packed.panels().row(r, &mut packed_row);
+            crate::dequantize_row(format, row, &mut plain);
+            assert_eq!(packed_row, plain, "{} row {r}", format.name());
+        }
+    }
+}
+
+#[test]
+fn parts_together_are_the_whole() {
+    for rows in [1, 16, 37, 100] {
+        let data = weights(Format::Q6_K, rows, 512, &mut Numbers::from(14));
+        let whole = Packed::new(Format::Q6_K, rows, 512, &data).unwrap();
+        for count in [1, 2, 3, 50] {
+            let mut packed = Packed::zeroed(Format::Q6_K, rows, 512).unwrap();
+            let parts = packed.parts(&data, count);
+            assert!(parts.len() <= count);
+            parts.into_iter().for_each(Part::pack);
+            assert!(packed.bytes() == whole.bytes(), "{rows} rows, {count} parts");
+        }
+    }
+}
+
+#[test]
+fn halves_written_as_rows_or_columns_are_read_as_a_matrix() {
+    let (rows, cols, stride) = (21, 5, 32 * 9);
+    let mut numbers = Numbers::from(13);
+    let values: Vec<Vec<f32>> = (0..rows).map(|_| numbers.floats(cols)).collect();
+    let (mut by_rows, mut by_columns) = (vec![0; 2 * stride], vec![0; 2 * stride]);
+    for (r, row) in values.iter().enumerate() {
+        pack_f16_row(row, r, stride, &mut by_rows);
+    }
+    for col in 0..cols {
+        let column: Vec<f32> = values.iter().map(|row| row[col]).collect();
+        pack_f16_column(&column, col, stride, &mut by_columns);
+    }
+    assert_eq!(by_rows, by_columns);
+    for (r, row) in values.iter().enumerate() {
+        let mut out = vec![0.0; cols];
+        Panels::f16(rows, cols, stride, &by_rows).row(r, &mut out);
+        let expected: Vec<f32> = row.iter().map(|&x| f16::from_f32(x).to_f32()).collect();
+        assert_eq!(out, expected);
+    }
+}
+
+#[test]
+#[should_panic(expected = "matmul: rows of 64 and a column of 32")]
+fn lengths_that_do_not_match_are_named() {
+    let packed = Packed::new(Format::F32, 1, 64, &[0; 256]).unwrap();
+    matmul(Isa::best(), packed.panels(), Columns::Floats(&[&[0.0; 32]]), &mut [0.0]);
+}
+
+#[test]
+#[should_panic(expected = "matmul: floats for Q8_0")]
+fn activations_of_the_wrong_form_are_named() {
+    let packed = Packed::new(Format::Q8_0, 1, 32, &[0; 34]).unwrap();
+    matmul(Isa::best(), packed.panels(), Columns::Floats(&[&[0.0; 32]]), &mut [0.0]);
+}
+
+#[test]
+#[should_panic(expected = "Packed::parts: 33 bytes for 1 rows of 32 Q8_0")]
+fn a_matrix_of_the_wrong_size_is_named() {
+    let _ = Packed::new(Format::Q8_0, 1, 32, &[0; 33]);
+}
+
+#[test]
+#[should_panic(expected = "Panels::f16: 100 bytes for 17 rows of 3 with a stride of 96")]
+fn halves_that_leave_their_bytes_are_named() {
+    Panels::f16(17, 3, 96, &[0; 100]);
+}
