@@ -1,12 +1,14 @@
 //! Our own engine: computes GGUF models of the llama architecture inside the gateway process.
 //!
 //! [`model`] binds the weights of a file and computes what may follow; [`load`] puts it behind the shared
-//! [`Engine`](engine::Engine), which speaks, schedules and chooses.
+//! [`Engine`](engine::Engine), which speaks, schedules and chooses; `sequences` is what lies between, and knows what of an
+//! earlier sequence a new one goes on from.
 //!
 //! Knows tokens as numbers only: nothing of text, sampling, requests or HTTP.
 
 mod load;
 pub mod model;
+mod sequences;
 mod tensor;
 
 pub use kernels::{Isa, Tier};

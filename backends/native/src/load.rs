@@ -7,17 +7,17 @@ use std::{path::PathBuf, sync::Arc, thread};
 
 use backends::BackendId;
 use engine::{
-    DEFAULT_CONTEXT, DEFAULT_SEQUENCES, Engine, Facts, Halt, Info, Speech, Steps, Token,
+    DEFAULT_CONTEXT, DEFAULT_SEQUENCES, Engine, Facts, Info, Speech,
     gguf::{self, File},
     template::{self, Template},
     tokenizer::{self, Tokenizer},
 };
 use kernels::Isa;
 
-use crate::model::{Limits, Model, ModelError, Runner};
-
-/// Prompt tokens of a step: more would use the machine little better and take more memory for scratch.
-const PROMPT_TOKENS: usize = 128;
+use crate::{
+    model::{Limits, Model, ModelError, Runner},
+    sequences::Sequences,
+};
 
 /// Where a model comes from.
 #[derive(Clone, Debug)]
@@ -126,18 +126,11 @@ pub fn load(id: BackendId, source: Source, options: Options) -> Result<Engine, L
         cache_bytes: runner.cache_bytes(),
     };
     let speech = Speech::new(tokenizer, template, limits.context);
-    Engine::start(id, info, speech, |worker| worker.work(runner)).map_err(LoadError::Thread)
-}
-
-impl Steps for Runner {
-    fn most_prompt_tokens(&self) -> usize {
-        PROMPT_TOKENS
-    }
-
-    fn step(&mut self, tokens: &[Token]) -> Result<Vec<&[f32]>, Halt> {
-        let vocabulary = self.model().shape().vocabulary;
-        Ok(Runner::step(self, tokens).chunks_exact(vocabulary).collect())
-    }
+    Engine::start(id, info, speech, |worker| {
+        let interest = worker.interest();
+        worker.work(Sequences::new(runner, interest));
+    })
+    .map_err(LoadError::Thread)
 }
 
 fn within(option: &'static str, found: usize, least: usize, most: usize) -> Result<usize, LoadError> {

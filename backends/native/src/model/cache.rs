@@ -58,6 +58,14 @@ impl Cache {
     pub(super) fn write(&self, slot: usize, head: usize) -> RwLockWriteGuard<'_, Lane> {
         self.lanes[slot * self.kv_heads + head].write().expect("no panic in a phase")
     }
+
+    /// Puts the first `len` positions of one slot into another one.
+    pub(super) fn copy(&self, of: usize, to: usize, len: usize) {
+        for head in 0..self.kv_heads {
+            let from = self.read(of, head);
+            self.write(to, head).take(&from, len);
+        }
+    }
 }
 
 impl Lane {
@@ -75,6 +83,19 @@ impl Lane {
     /// The first `len` values, one a column.
     pub(super) fn values(&self, layer: usize, len: usize) -> Panels<'_> {
         Panels::f16(self.head, len, self.value_stride(), &self.values[layer])
+    }
+
+    fn take(&mut self, from: &Self, len: usize) {
+        let (keys, values) = (self.key_stride() * len.div_ceil(PANEL), 2 * PANEL * len);
+        for (to, from) in self.keys.iter_mut().zip(&from.keys) {
+            to[..keys].copy_from_slice(&from[..keys]);
+        }
+        let stride = self.value_stride();
+        for (to, from) in self.values.iter_mut().zip(&from.values) {
+            for (to, from) in to.chunks_exact_mut(stride).zip(from.chunks_exact(stride)) {
+                to[..values].copy_from_slice(&from[..values]);
+            }
+        }
     }
 
     fn key_stride(&self) -> usize {

@@ -77,6 +77,37 @@ impl Runner {
     /// # Panics
     /// If a slot, position or id is out of range or out of order: the caller checks what comes from outside.
     pub fn step(&mut self, tokens: &[Token]) -> &[f32] {
+        self.step_while(tokens, &|| true).unwrap_or_default()
+    }
+
+    /// The same, unless `goes_on` says no, which is asked before each layer: then each slot holds what it held before its
+    /// first token of the step.
+    ///
+    /// # Panics
+    /// As [`Runner::step`].
+    pub fn step_while(&mut self, tokens: &[Token], goes_on: &dyn Fn() -> bool) -> Option<&[f32]> {
+        self.take(tokens);
+        let logits = self.step.run(tokens, goes_on);
+        if logits.is_none() {
+            for token in tokens.iter().rev() {
+                self.filled[token.slot] = token.position;
+            }
+        }
+        logits
+    }
+
+    /// Puts the first `len` tokens of one slot into another one, whose own are forgotten.
+    ///
+    /// # Panics
+    /// If it does not hold so many, or the two are one.
+    pub fn copy(&mut self, of: usize, to: usize, len: usize) {
+        assert!(of != to && len <= self.filled[of], "copy: {len} tokens of slot {of}, which holds {}", self.filled[of]);
+        self.step.copy(of, to, len);
+        self.filled[to] = len;
+    }
+
+    /// Counts the tokens of a step in.
+    fn take(&mut self, tokens: &[Token]) {
         let vocabulary = self.model.shape().vocabulary;
         for (index, &Token { slot, position, id, .. }) in tokens.iter().enumerate() {
             assert!(slot < self.limits.slots, "step: slot {slot} of {}", self.limits.slots);
@@ -90,7 +121,6 @@ impl Runner {
             );
             self.filled[slot] = position + 1;
         }
-        self.step.run(tokens)
     }
 }
 

@@ -119,14 +119,22 @@ impl Step {
         Ok(Self { pool, logits: Vec::new() })
     }
 
-    /// The logits of the tokens that ask for them.
-    pub(super) fn run(&mut self, tokens: &[Token]) -> &[f32] {
+    /// Puts the first `len` positions of one slot into another one.
+    pub(super) fn copy(&self, of: usize, to: usize, len: usize) {
+        self.pool.work().cache.copy(of, to, len);
+    }
+
+    /// The logits of the tokens that ask for them; `None` if `goes_on` has said no, which is asked before each layer.
+    pub(super) fn run(&mut self, tokens: &[Token], goes_on: &dyn Fn() -> bool) -> Option<&[f32]> {
         let model = Arc::clone(&self.pool.work().model);
         let wanted = tokens.iter().filter(|token| token.logits).count();
         self.logits.resize(wanted * model.shape.vocabulary, 0.0);
         self.pool.work().start(tokens, wanted);
         let many = tokens.len() > FEW;
         for layer in 0..model.shape.layers {
+            if !goes_on() {
+                return None;
+            }
             self.product(many, Input::Attention(layer), Phase::QueryKeyValue(layer));
             if many {
                 self.phase(Phase::Store(layer));
@@ -140,7 +148,7 @@ impl Step {
             self.product(many, Input::End, Phase::Logits);
             self.pool.work().read().logits.copy(0, &mut self.logits);
         }
-        &self.logits
+        Some(&self.logits)
     }
 
     fn product(&mut self, many: bool, input: Input, phase: Phase) {

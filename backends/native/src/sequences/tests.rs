@@ -1,0 +1,67 @@
+//! What is held against what is computed anew: the same bits.
+
+use bytes::Bytes;
+use engine::{gguf::File, testing::Llama};
+use kernels::Isa;
+
+use super::*;
+use crate::model::{Limits, Model};
+
+fn sequences(slots: usize) -> Sequences {
+    let file = File::read(Bytes::from(Llama { width: 64, feed_forward: 96, ..Llama::default() }.build())).unwrap();
+    let model = Arc::new(Model::load(&file, 1).unwrap());
+    let limits = Limits { slots, context: 200, threads: 2, isa: Isa::best() };
+    Sequences::new(Runner::new(model, limits).unwrap(), Arc::default())
+}
+
+fn text(len: usize, seed: usize) -> Vec<u32> {
+    (0..len).map(|i| 5 + ((i * i * 31 + i * 17 + seed * 101) % 200) as u32).collect()
+}
+
+/// The rest of a prompt, whose last token asks for logits.
+fn rest(slot: usize, prompt: &[u32], held: usize) -> Vec<Token> {
+    let token = |position: usize| Token { slot, position, id: prompt[position], logits: position + 1 == prompt.len() };
+    (held..prompt.len()).map(token).collect()
+}
+
+/// What a prompt found, and the logits behind it. Its slot stays its own.
+fn begun(its: &mut Sequences, slot: usize, prompt: &[u32], salt: Option<&str>) -> (usize, Vec<f32>) {
+    let held = its.begin(Start { slot, prompt, most: 200, salt, anew: false }).unwrap();
+    its.interest.begin(prompt.len());
+    (held, its.step(&rest(slot, prompt, held)).unwrap()[0].to_vec())
+}
+
+fn alone(prompt: &[u32]) -> Vec<f32> {
+    begun(&mut sequences(1), 0, prompt, None).1
+}
+
+#[test]
+fn what_a_prompt_finds_held_is_to_the_bit_what_computing_it_gives() {
+    let mut its = sequences(2);
+    let (first, other) = (text(100, 1), [&text(100, 1)[..70], &text(30, 2)].concat());
+    assert_eq!(begun(&mut its, 0, &first, None), (0, alone(&first)));
+    // A copy of one that is under way; the slot of the other stays whole.
+    assert_eq!(begun(&mut its, 1, &other, None), (70, alone(&other)));
+    its.end(0);
+    its.end(1);
+    let longer = [&first[..], &text(20, 3)].concat();
+    assert_eq!(begun(&mut its, 1, &longer, None), (100, alone(&longer)));
+    assert_eq!(begun(&mut its, 0, &other, None), (99, alone(&other)));
+    its.end(1);
+    // Who may not know of it does not.
+    assert_eq!(begun(&mut its, 1, &longer, Some("another team")), (0, alone(&longer)));
+}
+
+#[test]
+fn a_step_that_is_given_up_leaves_what_was_held_before_and_can_be_made_again() {
+    let mut its = sequences(2);
+    let prompt = text(90, 4);
+    its.begin(Start { slot: 0, prompt: &prompt, most: 200, salt: None, anew: false }).unwrap();
+    its.interest.begin(60);
+    assert_eq!(its.step(&rest(0, &prompt, 0)[..60]), Ok(vec![]));
+    its.interest.begin(30);
+    its.interest.lose(30);
+    assert_eq!(its.step(&rest(0, &prompt, 60)), Err(Halt::Unwanted));
+    its.interest.begin(30);
+    assert_eq!(its.step(&rest(0, &prompt, 60)).unwrap(), [&alone(&prompt)[..]]);
+}
