@@ -1,6 +1,7 @@
 //! Loads a model file with llama.cpp and starts the engine that serves it.
 
 use std::{
+    collections::HashSet,
     fmt,
     num::NonZeroU32,
     path::{Path, PathBuf},
@@ -15,7 +16,7 @@ use std::{
 use backends::BackendId;
 use engine::{
     DEFAULT_CONTEXT, DEFAULT_SEQUENCES, Engine, Facts, Info, Purpose, Speech,
-    gguf::{self, File},
+    gguf::{self, Array, File},
     template::{self, Template},
     tokenizer,
 };
@@ -276,7 +277,22 @@ impl Head {
         let file = File::open(path)?;
         let library = backend().ok_or_else(|| refused("start"))?;
         let facts = Facts::of(&file)?;
+        each_once(&file)?;
         Ok(Self { isa, file, facts, library })
+    }
+}
+
+/// Whether each token of the vocabulary is another one: llama.cpp ends the process where two are the same.
+fn each_once(file: &File) -> Result<(), LoadError> {
+    let tokens = file.get::<&Array>("tokenizer.ggml.tokens")?.and_then(Array::texts).unwrap_or_default();
+    let mut seen = HashSet::with_capacity(tokens.len());
+    // It gives a name to those that have none.
+    match tokens.iter().find(|token| !token.is_empty() && !seen.insert(token.as_str())) {
+        Some(twice) => {
+            let reason = format!("token `{}` stands there twice", twice.escape_debug());
+            Err(LoadError::Tokenizer(tokenizer::Error::Damaged { reason }))
+        }
+        None => Ok(()),
     }
 }
 

@@ -206,6 +206,10 @@ fn what_cannot_be_served_is_refused_with_the_reason() {
     std::fs::write(&path, splitter("deepseek-llm").finish()).unwrap();
     reads(&path).unwrap();
     assert_eq!(refusal(&unknown, Options::default()), "llama.cpp cannot load the model; the log has its own words");
+    let Some(Meta::Texts(mut tokens)) = small().writer().get("tokenizer.ggml.tokens").cloned() else { panic!("texts") };
+    tokens[5] = tokens[6].clone();
+    let message = loaded(&with("tokenizer.ggml.tokens", Meta::Texts(tokens)), Options::default()).unwrap_err();
+    assert!(matches!(message, LoadError::Tokenizer(_)), "{message}");
     let adapter = Some(PathBuf::from("no-such.gguf"));
     let message = refusal(&small().writer(), Options { adapter, ..Options::default() });
     assert_eq!(message, "cannot read the adapter `no-such.gguf`");
