@@ -1,7 +1,7 @@
 //! Loads a model file with llama.cpp and starts the engine that serves it.
 
 use std::{
-    collections::HashMap,
+    collections::HashSet,
     fmt,
     num::NonZeroU32,
     path::{Path, PathBuf},
@@ -125,14 +125,6 @@ pub enum LoadError {
     /// Its chat template cannot be used.
     #[error("cannot use the model's chat template")]
     Template(#[from] template::Error),
-    /// Two tokens have the same text, for which llama.cpp ends the process.
-    #[error("the file is damaged: its tokens {first} and {second} have the same text")]
-    SameTokens {
-        /// The one.
-        first: usize,
-        /// The other.
-        second: usize,
-    },
     /// It orders documents in a way that is not built.
     #[error("the model orders documents in a way that is not built: {reason}")]
     Reranker {
@@ -280,23 +272,23 @@ impl Head {
         let file = File::open(path)?;
         let library = backend().ok_or_else(|| refused("start"))?;
         let facts = Facts::of(&file)?;
-        tokens_differ(&file)?;
+        each_once(&file)?;
         Ok(Self { isa, file, facts, library })
     }
 }
 
-/// Refuses a vocabulary for which llama.cpp ends the process. It gives those without text names of their own.
-fn tokens_differ(file: &File) -> Result<(), LoadError> {
-    let Some(tokens) = file.get::<&Array>("tokenizer.ggml.tokens")?.and_then(Array::texts) else {
-        return Ok(());
-    };
-    let mut known = HashMap::with_capacity(tokens.len());
-    for (second, text) in tokens.iter().enumerate().filter(|(_, text)| !text.is_empty()) {
-        if let Some(first) = known.insert(text, second) {
-            return Err(LoadError::SameTokens { first, second });
+/// Whether each token of the vocabulary is another one: llama.cpp ends the process where two are the same.
+fn each_once(file: &File) -> Result<(), LoadError> {
+    let tokens = file.get::<&Array>("tokenizer.ggml.tokens")?.and_then(Array::texts).unwrap_or_default();
+    let mut seen = HashSet::with_capacity(tokens.len());
+    // It gives a name to those that have none.
+    match tokens.iter().find(|token| !token.is_empty() && !seen.insert(token.as_str())) {
+        Some(twice) => {
+            let reason = format!("token `{}` stands there twice", twice.escape_debug());
+            Err(LoadError::Tokenizer(tokenizer::Error::Damaged { reason }))
         }
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// What computes the steps of a model that writes, on the thread that will own it.

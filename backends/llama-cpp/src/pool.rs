@@ -22,10 +22,12 @@ use llama_cpp_2::{
     llama_batch::LlamaBatch,
     model::LlamaModel,
     token::LlamaToken,
-    vocab::VocabType,
 };
 
-use crate::load::{LoadError, within};
+use crate::{
+    load::{LoadError, within},
+    words,
+};
 
 /// Texts of a batch at most.
 const MOST_TEXTS: usize = 64;
@@ -111,9 +113,9 @@ fn between(file: &File, model: &LlamaModel) -> Result<Vec<u32>, LoadError> {
     }
     let vocab = model.vocab();
     let (sep, eos) = (vocab.sep(), vocab.eos());
-    let parts = match vocab.vocab_type() {
-        VocabType::WPM => vec![(true, sep)],
-        _ => vec![(vocab.should_add_eos(), if eos.0 < 0 { sep } else { eos }), (vocab.should_add_sep(), sep)],
+    let parts = match words::are_word_pieces(file)? {
+        true => vec![(true, sep)],
+        false => vec![(vocab.should_add_eos(), if eos.0 < 0 { sep } else { eos }), (vocab.should_add_sep(), sep)],
     };
     Ok(parts.into_iter().filter(|(is, _)| *is).filter_map(|(_, token)| u32::try_from(token.0).ok()).collect())
 }

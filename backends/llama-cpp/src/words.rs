@@ -4,14 +4,13 @@
 use std::sync::Arc;
 
 use engine::{
-    gguf::File,
+    gguf::{self, File},
     tokenizer::{Encode, Error, Foreign, TokenType, Tokenizer},
 };
 use llama_cpp_2::{
     model::LlamaModel,
     token::LlamaToken,
     token_type::{LlamaTokenAttr, LlamaTokenAttrs},
-    vocab::VocabType,
 };
 
 /// Bytes of text that llama.cpp splits at once. It splits most texts by regular expressions of the C++ library, which take
@@ -34,7 +33,7 @@ fn theirs(file: &File, model: &Arc<LlamaModel>) -> Result<Tokenizer, Error> {
     let vocab = model.vocab();
     let token = |id: LlamaToken| u32::try_from(id.0).ok();
     // With this one what begins a text and what ends it stand in no key of the file.
-    let word_pieces = vocab.vocab_type() == VocabType::WPM;
+    let word_pieces = are_word_pieces(file)?;
     let end = if word_pieces { vocab.sep() } else { vocab.eos() };
     let tokens = (0..vocab.n_tokens()).map(LlamaToken).map(|id| {
         let kind = kind(vocab.attr(id));
@@ -54,6 +53,11 @@ fn theirs(file: &File, model: &Arc<LlamaModel>) -> Result<Tokenizer, Error> {
         }),
     };
     Tokenizer::foreign(foreign, file.get::<&str>("tokenizer.chat_template")?.unwrap_or_default())
+}
+
+/// Whether the tokens of a file are words and their pieces, as BERT has them.
+pub(crate) fn are_word_pieces(file: &File) -> Result<bool, gguf::Error> {
+    Ok(file.get::<&str>("tokenizer.ggml.model")? == Some("bert"))
 }
 
 /// The token of words that a vocabulary of word pieces does not have: a control token by its file, and yet of a plain text.

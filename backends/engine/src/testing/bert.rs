@@ -29,7 +29,7 @@ impl Default for Bert {
     }
 }
 
-const WORDS: [&str; 8] = ["▁the", "▁model", "▁licence", "▁hello", "ing", "er", "▁is", "▁a"];
+const WORDS: [&str; 7] = ["▁the", "▁model", "▁licence", "▁hello", "ing", "er", "▁is"];
 
 impl Bert {
     /// The bytes of the file.

@@ -74,7 +74,8 @@ impl Direct {
             .with_n_ctx(NonZeroU32::new(256))
             .with_embeddings(true)
             .with_pooling_type(pooling)
-            .with_n_threads(1);
+            .with_n_threads(1)
+            .with_n_threads_batch(1);
         let mut context = self.0.new_context(backend().unwrap(), params).unwrap();
         let mut batch = LlamaBatch::new(256, 1);
         let tokens: Vec<_> = tokens.iter().map(|&id| LlamaToken(id as i32)).collect();
