@@ -172,9 +172,13 @@ impl Kind {
             return Err("a file is quantised as it is; write the folder of the safetensors as `path`".to_owned());
         }
         #[cfg(feature = "mistralrs")]
-        return mistralrs_engine::check_isq(isq).map_err(|error| chain(&error));
+        {
+            mistralrs_engine::check_isq(isq).map_err(|error| chain(&error))
+        }
         #[cfg(not(feature = "mistralrs"))]
-        Err(format!("`{isq}` is not known: {LACKING}"))
+        {
+            Err(format!("`{isq}` is not known: {LACKING}"))
+        }
     }
 
     /// Loads weights, and says how far it is. Takes as long as that takes; what is wanted no more, it may give up.

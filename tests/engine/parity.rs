@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::demo;
 
 /// How long a check waits for what must happen.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(600);
 /// How far log-probabilities of two engines may be apart: both round activations to eight bits, each in its own way.
 const APART: f32 = 0.1;
 
