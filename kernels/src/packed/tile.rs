@@ -7,7 +7,7 @@
 //! column give does not depend on how many columns there are beside it: each has the same additions in the same order.
 
 use super::layout::Layout;
-use crate::format::Format;
+use crate::{format::Format, q8::Q8};
 
 /// A quantised format at compile time.
 pub(super) trait Packing {
@@ -32,7 +32,7 @@ macro_rules! tiles {
         use crate::{
             packed::{
                 layout::{BLOCK, ROWS, STEP, UNSIGNED_TABLE, VECTOR},
-                tile::Packing,
+                tile::{Packing, blocks, firsts},
             },
             q8::Q8,
         };
@@ -62,7 +62,7 @@ macro_rules! tiles {
             let mut sums = [zero(); C];
             for (i, block) in panel.chunks_exact(layout.block_bytes(BLOCK)).enumerate() {
                 let (codes, scales) = block.split_at(8 * layout.step_bytes());
-                let x = x.map(|x| &x[i]);
+                let x = blocks(x, i);
                 let mut whole = [none(); C];
                 for (step, codes) in codes.chunks_exact(layout.step_bytes()).enumerate() {
                     let w = unpack::<P>(codes);
@@ -129,7 +129,7 @@ macro_rules! tiles {
             for (i, codes) in panel.chunks(layout.block_bytes(BLOCK)).enumerate() {
                 let steps = (cols / STEP - 8 * i).min(8);
                 let (codes, scales) = codes.split_at(steps * layout.step_bytes());
-                let x = x.map(|x| &x[i]);
+                let x = blocks(x, i);
                 let mut block = [zero(); C];
                 let units = codes.chunks_exact(layout.step_bytes()).zip(scales.chunks_exact(layout.unit_bytes()));
                 for (step, (codes, scales)) in units.enumerate().take(8) {
@@ -205,7 +205,7 @@ macro_rules! tiles {
             out: &mut [[f32; ROWS]; C],
         ) {
             let len = x[0].len();
-            let x = x.map(|x| &x[..len]);
+            let x = firsts(x, len);
             let (mut even, mut odd) = ([zero(); C], [zero(); C]);
             let mut pairs = panel.chunks_exact(2 * element_bytes::<FORMAT>());
             let mut k = 0;
@@ -253,6 +253,19 @@ macro_rules! tiles {
     };
 }
 pub(super) use tiles;
+
+// Here and not in the macro: a closure has the instructions of the function it stands in, and the library's own `map` has
+// not, so that it would not be compiled into one with it.
+
+/// Block `i` of each column.
+pub(super) fn blocks<const C: usize>(x: [&[Q8]; C], i: usize) -> [&Q8; C] {
+    x.map(|x| &x[i])
+}
+
+/// The first `len` numbers of each column.
+pub(super) fn firsts<const C: usize>(x: [&[f32]; C], len: usize) -> [&[f32]; C] {
+    x.map(|x| &x[..len])
+}
 
 // Formats of floats, as a const parameter.
 pub(super) const F32: u8 = 0;

@@ -182,7 +182,8 @@ impl Shared {
         let (shape, count) = (&self.model.shape, tokens.len());
         let mut state = self.write();
         let State { runs, angles, .. } = &mut *state;
-        (runs.clear(), angles.clear());
+        runs.clear();
+        angles.clear();
         for (i, token) in tokens.iter().enumerate() {
             match runs.last_mut() {
                 Some(run) if tokens[run.start].slot == token.slot => run.end = i + 1,
@@ -342,7 +343,7 @@ impl Task<'_> {
         };
         let operands: Vec<_> = operands.iter().map(|operand| operand.read().expect("no panic in a phase")).collect();
         let mut multiply = |columns: Columns<'_>| {
-            results.clear();
+            // Every place is written.
             results.resize(panels.rows() * columns.count(), 0.0);
             matmul(self.shared.isa, panels, columns, results);
         };

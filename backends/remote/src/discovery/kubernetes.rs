@@ -37,6 +37,7 @@ use kube::{
     core::Status,
     runtime::watcher::{self, DefaultBackoff, Event, watcher},
 };
+use rustls::crypto::ring;
 use tokio::time::sleep;
 
 pub use self::slices::ServicePort;
@@ -117,6 +118,8 @@ impl Kubernetes {
         let mut config = (self.cluster)().await?;
         config.read_timeout = Some(SILENCE);
         config.reset_reader_on_write = true;
+        // It takes the one that is set for the process, and some builds have two to choose from.
+        let _ = ring::default_provider().install_default();
         let client = Client::try_from(config).map_err(|error| told(&error))?;
         let api = match &self.service.namespace {
             Some(namespace) => Api::namespaced(client, namespace),
