@@ -68,12 +68,14 @@ fn add(runner: &mut Runner, first: usize, ids: &[u32]) -> Vec<Vec<f32>> {
     runner.step(&tokens).chunks(rows).map(<[f32]>::to_vec).collect()
 }
 
-/// Checks a whole prompt; `noise` as derived above.
-fn check(name: &str, path: &Path, ids: &[u32], noise: f64) {
+/// Checks a whole prompt; `noise` as derived above, or a quarter more than an exact computation with native's rounding has:
+/// in a model that was trained a few values are far larger than the others, and take the small ones' steps.
+fn check(name: &str, path: &Path, ids: &[u32], noise: Option<f64>) {
     let model = model(path);
     let ours = add(&mut runner(&model, ids.len()), 0, ids);
     let theirs = Oracle::load(path).sequence(ids.len(), 2).add(ids, true);
     let exact = reference::logits(&model, ids, Rounding::None);
+    let noise = noise.unwrap_or_else(|| 1.25 * farthest(&reference::logits(&model, ids, Rounding::Contract), &exact));
     let (we, they, between) = (farthest(&ours, &exact), farthest(&theirs, &exact), farthest(&ours, &theirs));
     println!("{name}: native {we:.2e} and llama.cpp {they:.2e} from exact, {between:.2e} apart; bound {noise:.2e}");
     assert!(we < noise, "{name}: native is {we:e} from the exact logits, beyond {noise:e}");
@@ -89,7 +91,7 @@ fn every_weight_type_is_as_near_to_exact_as_its_rounding_allows() {
         let path = folder.path().join(format!("{kind}.gguf"));
         std::fs::write(&path, llama.build()).expect("a file");
         let ids: Vec<u32> = (0..100).map(|i: u32| (i * i * 31 + i * 17 + 5) % 300).collect();
-        check(kind.name(), &path, &ids, noise(kind, layers as usize));
+        check(kind.name(), &path, &ids, Some(noise(kind, layers as usize)));
     }
 }
 
@@ -100,7 +102,7 @@ fn the_demo_model_is_as_near_to_exact_as_its_rounding_allows() {
     let ids = Oracle::load(&path).tokens(&text);
     assert!(ids.len() >= 64, "{} tokens", ids.len());
     let ids = &ids[..ids.len().min(120)];
-    check("demo", &path, ids, noise(TensorType::Q8_0, model(&path).shape().layers));
+    check("demo", &path, ids, None);
 }
 
 /// Both engines read what llama.cpp would answer; where native would have said another token, the two must have been
