@@ -36,8 +36,11 @@ fn put_models(folder: &Path) {
     Manifest::new("hf:a/b:abc.gguf".into(), "0".repeat(40), files, terms, 1).write(&at("pulled")).unwrap();
 }
 
-/// What is served, as name, model and engine, and why the rest is not.
-fn told(config: &Config) -> (Vec<(&str, &str, Kind)>, BTreeMap<&str, &str>) {
+/// What is served: its name, its model and its engine.
+type Served<'c> = (&'c str, &'c str, Kind);
+
+/// What is served, and why the rest is not.
+fn told(config: &Config) -> (Vec<Served<'_>>, BTreeMap<&str, &str>) {
     let served = config.deployments.iter().filter_map(|deployment| match &deployment.target {
         Target::Engine { engine, weights: Weights::File(_) | Weights::Folder(_), .. } => {
             Some((deployment.facts.id.as_str(), deployment.facts.model.as_str(), *engine))
