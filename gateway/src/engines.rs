@@ -233,6 +233,7 @@ impl Kind {
             #[cfg(not(feature = "mistralrs"))]
             Self::MistralRs => return Err(LACKING.to_owned()),
         };
+        progress.set(1_000);
         let info = engine.info().clone();
         Ok((Arc::new(engine), info))
     }
