@@ -69,18 +69,19 @@ async fn eight_callers_at_once_get_what_each_gets_alone() {
         "a",
         "Tell me about hosts and prices, please, as long as you can.",
     ];
+    let uncached = |(text, finish, usage)| (text, finish, Usage { cached_tokens: 0, ..usage });
     let mut alone = Vec::new();
     for question in questions {
-        alone.push(answer(&engine, chat(question)).await.unwrap());
+        alone.push(uncached(answer(&engine, chat(question)).await.unwrap()));
     }
     let together = join_all(questions.map(|question| answer(&engine, chat(question)))).await;
     // Of those before it the engine holds the prompts, and says so.
-    let uncached = |(text, finish, usage): (String, FinishReason, Usage)| {
-        assert_eq!(usage.cached_tokens, usage.prompt_tokens - 1);
-        (text, finish, Usage { cached_tokens: 0, ..usage })
+    let held = |answer: Result<(_, _, Usage), _>| {
+        let answer = answer.unwrap();
+        assert_eq!(answer.2.cached_tokens, answer.2.prompt_tokens - 1);
+        uncached(answer)
     };
-    let together: Vec<_> = together.into_iter().map(|answer| uncached(answer.unwrap())).collect();
-    assert_eq!(together, alone);
+    assert_eq!(together.into_iter().map(held).collect::<Vec<_>>(), alone);
 }
 
 #[tokio::test]
