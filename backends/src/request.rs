@@ -195,6 +195,9 @@ pub enum Part {
         kind: String,
         /// A hash of what it holds, so that one picture is not taken for another.
         digest: u64,
+        /// The JSON text of what a picture holds, as the caller wrote it under `image_url`: for engines in this process that
+        /// read pictures. `None` of all else.
+        held: Option<Arc<str>>,
     },
 }
 

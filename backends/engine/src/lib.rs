@@ -16,6 +16,7 @@ pub mod gguf;
 mod grammar;
 mod info;
 mod output;
+mod pictures;
 mod prepare;
 mod reasoning;
 pub mod sampler;
@@ -34,6 +35,7 @@ pub mod testing;
 pub use calls::promises;
 
 pub use info::{DEFAULT_CONTEXT, DEFAULT_SEQUENCES, Facts, Info, Purpose};
+pub use pictures::{PICTURE, Placed, Seen, Vision};
 pub use prepare::Speech;
 pub use scheduler::{Halt, Interest, Start, Steps, Token, Worker, Writes, Writing};
 pub use served::Engine;

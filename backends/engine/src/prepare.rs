@@ -10,6 +10,7 @@ use crate::{
     calls::neutral,
     form::{self, Kept},
     grammar::Grammars,
+    pictures::{self, Pictures, Placed, Vision},
     scheduler::Start,
     template::{Chat, Template},
     tokenizer::Tokenizer,
@@ -31,6 +32,8 @@ pub struct Speech {
     pub(crate) context: usize,
     /// Why the prompt's log-probabilities cannot be had, where they cannot.
     pub(crate) no_prompt_logprobs: Option<&'static str>,
+    /// What reads pictures, where the model does.
+    pub(crate) pictures: Option<Pictures>,
     /// Made when the first request needs it.
     pub(crate) grammars: OnceLock<Result<Grammars, String>>,
 }
@@ -41,6 +44,8 @@ pub(crate) struct Choice {
     pub(crate) index: u32,
     /// Never empty.
     pub(crate) prompt: Arc<[u32]>,
+    /// The pictures in it, in their order.
+    pub(crate) pictures: Arc<[Placed]>,
     /// At most this many tokens are generated.
     pub(crate) max_tokens: usize,
     pub(crate) sampling: Arc<Sampling>,
@@ -68,6 +73,7 @@ pub(crate) struct Echo {
 /// Prompt of one or more choices.
 struct Prepared {
     tokens: Arc<[u32]>,
+    pictures: Arc<[Placed]>,
     echo: Option<Echo>,
     /// Whether the answer begins within reasoning.
     opens_reasoning: bool,
@@ -95,13 +101,19 @@ impl Choice {
 impl Speech {
     /// A model's own way, with a window of `context` tokens.
     pub fn new(tokenizer: Tokenizer, template: Option<Template>, context: usize) -> Self {
-        Self { tokenizer, template, context, no_prompt_logprobs: None, grammars: OnceLock::new() }
+        Self { tokenizer, template, context, no_prompt_logprobs: None, pictures: None, grammars: OnceLock::new() }
     }
 
     /// The same of an engine that does not tell how probable the tokens of a prompt are; `reason` says what to do about it.
     #[must_use]
     pub fn without_prompt_logprobs(self, reason: &'static str) -> Self {
         Self { no_prompt_logprobs: Some(reason), ..self }
+    }
+
+    /// The same of a model that reads pictures, each with this.
+    #[must_use]
+    pub fn with_pictures(self, vision: Arc<dyn Vision>) -> Self {
+        Self { pictures: Some(Pictures::new(vision)), ..self }
     }
 
     /// The choices of a request, by their index. Prompts of a token list may be long, so this may take a while.
@@ -127,6 +139,7 @@ impl Speech {
             out.push(Choice {
                 index: index as u32,
                 prompt: Arc::clone(&prompt.tokens),
+                pictures: Arc::clone(&prompt.pictures),
                 max_tokens: self.max_tokens(request, prompt.tokens.len())?,
                 sampling: Arc::clone(&sampling),
                 seed,
@@ -182,15 +195,26 @@ impl Speech {
                 };
                 let kwargs = template_kwargs.as_deref();
                 let tools = tools.as_deref().filter(|_| request.tools.choice != ToolChoice::None);
+                let pictures = self.pictures.is_some();
                 let written = if template.calls().is_some() {
-                    template.encode(Chat { messages, tools, kwargs }, &self.tokenizer, self.context)?
+                    let chat = Chat { messages, tools, kwargs, pictures };
+                    template.encode(chat, &self.tokenizer, self.context)?
                 } else {
                     let offered = if tools.is_some() { &*request.tools.offered } else { &[] };
                     let messages = neutral::conversation(messages, offered);
-                    template.encode(Chat { messages: &messages, tools: None, kwargs }, &self.tokenizer, self.context)?
+                    let chat = Chat { messages: &messages, tools: None, kwargs, pictures };
+                    template.encode(chat, &self.tokenizer, self.context)?
                 };
-                let prepared = self.prepared(written.tokens, "messages", None)?;
-                Ok(vec![Prepared { opens_reasoning: written.opens_reasoning, ..prepared }])
+                let (tokens, placed) = match &self.pictures {
+                    Some(pictures) if !written.pictures.is_empty() => {
+                        let room = self.context.saturating_sub(written.tokens.len());
+                        pictures::place(&written.tokens, &written.pictures, &pictures.read(messages, room)?)?
+                    }
+                    _ => (written.tokens, Vec::new()),
+                };
+                let prepared = self.prepared(tokens, "messages", None)?;
+                let opens_reasoning = written.opens_reasoning;
+                Ok(vec![Prepared { opens_reasoning, pictures: placed.into(), ..prepared }])
             }
             Input::Prompts(prompts) => prompts.iter().map(|prompt| self.prompt(prompt, request.echo)).collect(),
             _ => unsupported(request.api.input(), "there is nothing to go on from"),
@@ -241,7 +265,7 @@ impl Speech {
             tokens.push(start);
             echo = echo.map(|echo| Echo { added: 1, ..echo });
         }
-        Ok(Prepared { tokens: tokens.into(), echo, opens_reasoning: false })
+        Ok(Prepared { tokens: tokens.into(), pictures: Arc::default(), echo, opens_reasoning: false })
     }
 
     /// Room for the answer; an error where there is none for even one token of it.

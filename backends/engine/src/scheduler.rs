@@ -316,6 +316,9 @@ impl<'a, M: Steps> Loop<'a, M> {
     fn admit(&mut self) {
         while let (Some(&slot), Some((id, choice))) = (self.free.last(), self.waiting.front()) {
             let Some(held) = self.model.begin(choice.start(slot)) else { break };
+            if !choice.pictures.is_empty() {
+                self.model.shows(slot, &choice.pictures);
+            }
             self.free.pop();
             if let Some(request) = self.requests.get_mut(id) {
                 request.found(choice, held);
@@ -370,7 +373,10 @@ impl<'a, M: Steps> Loop<'a, M> {
             }
         };
         self.shared.failures.store(0, SeqCst);
-        self.pace.note(batch.tokens.len(), began.elapsed());
+        // The time of a picture says nothing of that of tokens.
+        if !batch.shares.iter().any(|&(index, _)| self.running[index].is_at_picture()) {
+            self.pace.note(batch.tokens.len(), began.elapsed());
+        }
         let mut rows = rows.into_iter();
         let mut over = Vec::new();
         for &(index, share) in &batch.shares {

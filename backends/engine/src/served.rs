@@ -10,10 +10,12 @@ use backends::{
     ToolChoice,
 };
 use futures_util::stream;
+use tokio::sync::Semaphore;
 
 use crate::{
     encoder::{self, Encoder, Makes},
     info::Info,
+    pictures,
     prepare::Speech,
     scheduler::{Scheduler, Worker},
     tokenizer::Tokenizer,
@@ -26,6 +28,9 @@ const MIN_QUEUED: usize = 64;
 /// How long a step of the model should take, as far as prompts are concerned: for so long a caller who is gone costs work,
 /// and an answer under way waits for its next token.
 const STEP: Duration = Duration::from_millis(50);
+/// Requests whose pictures are read at a time: they wait for each other on blocking threads, of which there are not endlessly
+/// many.
+const LOOKING: usize = 2;
 /// Prompts beyond this many bytes are tokenized on a blocking thread.
 const INLINE_BYTES: usize = 16 << 10;
 
@@ -35,6 +40,7 @@ pub struct Engine {
     info: Info,
     speech: Arc<Speech>,
     work: Work,
+    looking: Arc<Semaphore>,
 }
 
 /// Who computes.
@@ -84,7 +90,7 @@ impl Engine {
 
     fn ready(id: BackendId, info: Info, speech: Arc<Speech>, work: Work) -> Self {
         tracing::info!(backend = %id, engine = info.engine, model = %info, "engine ready");
-        Self { id, info, speech, work }
+        Self { id, info, speech, work, looking: Arc::new(Semaphore::new(LOOKING)) }
     }
 
     /// What it serves and with what.
@@ -124,9 +130,17 @@ impl Backend for Engine {
         Box::pin(async move {
             match &self.work {
                 Work::Writes(scheduler) if request.api.generates() => {
-                    let choices = if text_bytes(&request.input) > INLINE_BYTES || compiles(&request) {
+                    let shown = pictures::are_in(&request.input);
+                    // Nobody closes it.
+                    let looks = if shown { Arc::clone(&self.looking).acquire_owned().await.ok() } else { None };
+                    let choices = if shown || text_bytes(&request.input) > INLINE_BYTES || compiles(&request) {
                         let speech = Arc::clone(&self.speech);
-                        let prepared = tokio::task::spawn_blocking(move || speech.prepare(&request)).await;
+                        let prepare = move || {
+                            let prepared = speech.prepare(&request);
+                            drop(looks);
+                            prepared
+                        };
+                        let prepared = tokio::task::spawn_blocking(prepare).await;
                         prepared.map_err(|_| BackendError::Internal {
                             reason: "the prompt could not be tokenized".into(),
                         })??

@@ -25,7 +25,7 @@ use minijinja::{Environment, Error as JinjaError, Value, syntax::SyntaxConfig, v
 use crate::{
     calls::Format,
     gguf::{self, File},
-    reasoning,
+    pictures, reasoning,
     tokenizer::Tokenizer,
 };
 
@@ -79,13 +79,18 @@ pub struct Chat<'a> {
     pub tools: Option<&'a str>,
     /// `chat_template_kwargs` as JSON text.
     pub kwargs: Option<&'a str>,
+    /// Whether the model reads pictures.
+    pub pictures: bool,
 }
 
 /// A conversation as the model reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written {
-    /// Its tokens, up to where the assistant's answer begins.
+    /// Its tokens, up to where the assistant's answer begins, without those of pictures.
     pub tokens: Vec<u32>,
+    /// The pictures in the order in which the model sees them: the number of tokens before each, and its number in the
+    /// order of the conversation.
+    pub pictures: Vec<(usize, usize)>,
     /// Whether the answer begins within reasoning that the template has opened.
     pub opens_reasoning: bool,
 }
@@ -150,7 +155,8 @@ impl Template {
     /// [`BackendError::Unsupported`] where the template refuses the conversation or something in it is not
     /// text, [`BackendError::PromptTooLong`] where it cannot fit `limit` tokens.
     pub fn encode(&self, chat: Chat<'_>, tokenizer: &Tokenizer, limit: usize) -> Result<Written, BackendError> {
-        let turns = chat.messages.iter().map(|message| self.turn(message)).collect::<Result<Vec<_>, _>>()?;
+        let turns = chat.messages.iter().map(|message| self.turn(message, chat.pictures));
+        let turns = turns.collect::<Result<Vec<_>, _>>()?;
         let tools = chat.tools.map(|text| parse("tools", text)).transpose()?.unwrap_or_default();
         let kwargs = match chat.kwargs.map(|text| parse("chat_template_kwargs", text)).transpose()? {
             Some(kwargs) if kwargs.kind() == ValueKind::Map => kwargs,
@@ -161,7 +167,23 @@ impl Template {
         let guard =
             Guard::new(tokenizer, turns.iter().map(|turn| &turn.fields).chain([&tools, &kwargs]), template.source());
 
-        let messages: Vec<Value> = turns.into_iter().map(|turn| turn.hidden(&guard)).collect();
+        // Each is a token at least.
+        let shown: usize = turns.iter().map(|turn| turn.pictures).sum();
+        if shown > limit {
+            return Err(BackendError::PromptTooLong { got: shown, limit });
+        }
+        let mut marks = guard.marks();
+        // In order, as their marks are.
+        let mut pictures = Vec::with_capacity(shown);
+        let mut messages: Vec<Value> = Vec::with_capacity(turns.len());
+        for (turn, message) in turns.into_iter().zip(chat.messages) {
+            let from = pictures.len();
+            pictures.extend(marks.by_ref().take(turn.pictures));
+            if pictures.len() - from < turn.pictures {
+                return unsupported("messages", "more pictures than can be told apart");
+            }
+            messages.push(turn.hidden(&guard, message, &pictures[from..]));
+        }
         let ours = self.constants.iter().map(|(key, value)| (Value::from(*key), value.clone()));
         let ours = ours.chain([("messages".into(), messages.into()), ("tools".into(), guard.hide(&tools))]);
         // Later pairs replace earlier ones: what the caller adds cannot stand in for the conversation.
@@ -172,18 +194,40 @@ impl Template {
         };
         // Stand-ins are in place: where the mark is a token of its own, no caller can have written it.
         let opens_reasoning = self.reasoning.is_some() && reasoning::is_opened_by(&text);
-        Ok(Written { tokens: tokenizer.encode_markup(&text, |char| guard.restore(char)), opens_reasoning })
+        let restore = |char| guard.restore(char);
+        let (mut tokens, mut seen, mut rest) = (Vec::new(), Vec::with_capacity(pictures.len()), &*text);
+        let mark = |(at, char): (usize, char)| Some((at, char, pictures.binary_search(&char).ok()?));
+        // Where there are none, all of it is one piece.
+        while !pictures.is_empty()
+            && let Some((at, char, nth)) = rest.char_indices().find_map(mark)
+        {
+            tokenizer.encode_markup_after(&mut tokens, &rest[..at], restore);
+            seen.push((tokens.len(), nth));
+            rest = &rest[at + char.len_utf8()..];
+        }
+        tokenizer.encode_markup_after(&mut tokens, rest, restore);
+        let mut each: Vec<usize> = seen.iter().map(|(_, nth)| *nth).collect();
+        each.sort_unstable();
+        if !each.into_iter().eq(0..pictures.len()) {
+            return unsupported(
+                "messages",
+                "the model's chat template does not write each picture of the conversation once",
+            );
+        }
+        Ok(Written { tokens, pictures: seen, opens_reasoning })
     }
 
-    fn turn(&self, message: &Message) -> Result<Turn, BackendError> {
+    fn turn(&self, message: &Message, pictures: bool) -> Result<Turn, BackendError> {
         if !ROLES.contains(&&*message.role) {
             let reason = format!("role `{}`, expected one of {}", short(&message.role), ROLES.join(", "));
             return unsupported("messages", reason);
         }
-        if let Some(kind) =
-            message.content.iter().find_map(|p| if let Part::Other { kind, .. } = p { Some(kind) } else { None })
-        {
-            return unsupported("messages", format!("content of type `{}`; this model reads text only", short(kind)));
+        let others = message.content.iter();
+        let others = others.filter_map(|part| if let Part::Other { kind, .. } = part { Some(kind) } else { None });
+        let others: Vec<&String> = others.collect();
+        if let Some(kind) = others.iter().find(|kind| !(pictures && pictures::is_picture(kind))) {
+            let what = if pictures { "text and pictures" } else { "text" };
+            return unsupported("messages", format!("content of type `{}`; this model reads {what} only", short(kind)));
         }
         let developer = message.role == "developer" && !self.knows_developer;
         let role = if developer { "system" } else { &message.role };
@@ -209,20 +253,33 @@ impl Template {
             });
             fields.push(("tool_calls", calls.collect()));
         }
-        Ok(Turn { role: role.to_owned(), fields: Value::from_pairs(fields) })
+        Ok(Turn { role: role.to_owned(), fields: Value::from_pairs(fields), pictures: others.len() })
     }
 }
 
-/// One turn: its role, and the fields that hold what a caller wrote.
+/// One turn: its role, the fields that hold what a caller wrote, and how many pictures are among that.
 struct Turn {
     role: String,
     fields: Value,
+    pictures: usize,
 }
 
 impl Turn {
-    fn hidden(self, guard: &Guard<'_>) -> Value {
-        let fields =
-            if self.role == "assistant" { guard.hide_assistant(&self.fields) } else { guard.hide(&self.fields) };
+    /// With stand-ins, and a mark in place of each picture of the message.
+    fn hidden(self, guard: &Guard<'_>, message: &Message, marks: &[char]) -> Value {
+        let hide = |value: &Value| {
+            if self.role == "assistant" { guard.hide_assistant(value) } else { guard.hide(value) }
+        };
+        let mut fields = hide(&self.fields);
+        if !marks.is_empty() {
+            let mut marks = marks.iter();
+            let pieces = message.content.iter().filter_map(|part| match part {
+                Part::Text(text) => hide(&Value::from(text.as_str())).as_str().map(str::to_owned),
+                Part::Other { .. } => marks.next().map(char::to_string),
+            });
+            let content = (Value::from("content"), Value::from(pieces.collect::<String>()));
+            fields = Value::from_pairs(guard::pairs(&fields).into_iter().chain([content]));
+        }
         let role = (Value::from("role"), Value::from(self.role));
         Value::from_pairs(guard::pairs(&fields).into_iter().chain([role]))
     }

@@ -1,14 +1,19 @@
-//! Small random models in memory, for tests: a GGUF writer, quantisers, a llama-shaped model and a BERT-shaped one.
+//! Small random models in memory, for tests: a GGUF writer, quantisers, a llama-shaped model, a BERT-shaped one, a
+//! projector, which makes pictures into what such a model reads, and pictures.
 //!
 //! Everything is seeded, so a test sees the same model on every machine. The quantisers are the plainest
 //! that make valid blocks; they are no measure of how well a real quantiser does.
 
 mod bert;
+mod clip;
 mod llama;
+mod png;
 mod quantise;
 mod writer;
 
 pub use bert::Bert;
+pub use clip::{Clip, Projection};
 pub use llama::{Llama, Vocabulary};
+pub use png::{crc32, picture};
 pub use quantise::quantise;
 pub use writer::{Meta, Writer};

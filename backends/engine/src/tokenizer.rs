@@ -157,11 +157,18 @@ impl Tokenizer {
     /// itself. Stand-ins are put back only after control tokens were found.
     pub fn encode_markup(&self, text: &str, restore: impl Fn(char) -> Option<char>) -> Vec<u32> {
         let mut out = Vec::new();
-        self.fragments(self.specials.in_markup(text), text, restore, &mut out);
-        if let Some(bos) = self.bos().filter(|bos| self.add_bos && out.first() != Some(bos)) {
+        self.encode_markup_after(&mut out, text, restore);
+        out
+    }
+
+    /// The same for a piece of such a text, behind what of it is in `out` already: it begins as a text does, but for the
+    /// token that begins the whole.
+    pub fn encode_markup_after(&self, out: &mut Vec<u32>, text: &str, restore: impl Fn(char) -> Option<char>) {
+        let begins = out.is_empty();
+        self.fragments(self.specials.in_markup(text), text, restore, out);
+        if let Some(bos) = self.bos().filter(|bos| begins && self.add_bos && out.first() != Some(bos)) {
             out.insert(0, bos);
         }
-        out
     }
 
     fn fragments<'a>(

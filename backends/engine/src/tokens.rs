@@ -4,6 +4,7 @@ use backends::{Api, BackendError, Event, Frame, Input, Request};
 use serde_json::{Value, json};
 
 use crate::{
+    pictures,
     prepare::Speech,
     template::{Chat, Template},
 };
@@ -19,8 +20,13 @@ impl Speech {
                 let tokens = if *special { self.tokenizer.encode_prompt(text) } else { self.tokenizer.encode(text) };
                 self.told(&tokens)
             }
+            (input, Api::Tokenize) if self.pictures.is_some() && pictures::are_in(input) => {
+                let reason = "a picture has no tokens that could be told".to_owned();
+                return Err(BackendError::Unsupported { param: "messages", reason });
+            }
             (Input::Chat { messages, tools, template_kwargs }, Api::Tokenize) => {
-                let chat = Chat { messages, tools: tools.as_deref(), kwargs: template_kwargs.as_deref() };
+                let (tools, kwargs) = (tools.as_deref(), template_kwargs.as_deref());
+                let chat = Chat { messages, tools, kwargs, pictures: false };
                 let template = self.template.as_ref().ok_or_else(|| BackendError::Unsupported {
                     param: "messages",
                     reason: "the model file has no chat template".to_owned(),

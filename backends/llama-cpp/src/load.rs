@@ -33,6 +33,7 @@ use crate::{
     pool::{Pool, Reading},
     prefix::Prefixes,
     steps::{Cache, Context, MOST_TOKENS},
+    vision::Projector,
     words,
 };
 
@@ -63,6 +64,8 @@ pub struct Options {
     pub gpu_layers: Option<u32>,
     /// An adapter (LoRA) for all that it serves.
     pub adapter: Option<PathBuf>,
+    /// The model's projector, with which it reads pictures. A part of the model's weights, in a file of its own.
+    pub mmproj: Option<PathBuf>,
     /// Who is told how far the loading is, and may end it.
     pub watch: Option<Watch>,
 }
@@ -114,6 +117,22 @@ pub enum LoadError {
     /// The adapter was made for another model, or is none.
     #[error("the adapter `{}` does not fit the model: {reason}", path.display())]
     Adapter {
+        /// Which.
+        path: PathBuf,
+        /// What does not fit.
+        reason: String,
+    },
+    /// The file of the projector cannot be read, or is damaged.
+    #[error("cannot read the projector `{}`", path.display())]
+    ProjectorFile {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: gguf::Error,
+    },
+    /// The projector was made for another model, or is none.
+    #[error("the projector `{}` does not fit the model: {reason}", path.display())]
+    Projector {
         /// Which.
         path: PathBuf,
         /// What does not fit.
@@ -189,8 +208,14 @@ pub fn load(id: BackendId, path: &Path, options: &Options) -> Result<Engine, Loa
         Some(threads) => within("threads", threads, 1, 1_024)?,
         None => thread::available_parallelism().map_or(1, usize::from),
     };
+    let vision = options.mmproj.as_deref().map(|path| projector(path, &model, facts.purpose, threads, options));
+    let vision = vision.transpose()?;
     let way = match facts.purpose {
-        Purpose::Text => Way::Writes(Shape::of(&model, options)?),
+        Purpose::Text => {
+            let mut shape = Shape::of(&model, options)?;
+            shape.batch = shape.batch.max(vision.as_ref().and_then(|vision| vision.whole()).unwrap_or(0));
+            Way::Writes(shape)
+        }
         purpose => Way::Reads(Reading::of(&file, &model, purpose, options.context)?),
     };
     let (context, max_sequences, cache_bytes) = match &way {
@@ -210,12 +235,17 @@ pub fn load(id: BackendId, path: &Path, options: &Options) -> Result<Engine, Loa
         file_bytes: model.size(),
         cache_bytes,
     };
-    let speech = Speech::new(tokenizer, template, context);
+    let mut speech = Speech::new(tokenizer, template, context);
+    if let Some(vision) = &vision {
+        speech = speech.with_pictures(Arc::<Projector>::clone(vision));
+    }
     let (tell, told) = mpsc::channel();
     // Model and context stay in the frame of the thread: the one borrows the other.
     let engine = match way {
         Way::Writes(shape) => Engine::start(id, info, speech, move |worker| {
-            if let Some(context) = said(&tell, make(library, &model, &shape, threads, adapter, worker.interest())) {
+            if let Some(context) =
+                said(&tell, make(library, &model, &shape, threads, adapter, worker.interest(), vision))
+            {
                 worker.work(context);
             }
         }),
@@ -299,6 +329,7 @@ pub(crate) fn make<'m>(
     threads: usize,
     adapter: Option<LlamaLoraAdapter>,
     interest: Arc<Interest>,
+    vision: Option<Arc<Projector>>,
 ) -> Result<Context<'m>, LoadError> {
     // A state that is half computed cannot be taken back.
     let params = if shape.states { shape.params() } else { abort::when_lost(shape.params(), &interest) };
@@ -308,7 +339,7 @@ pub(crate) fn make<'m>(
     } else {
         Cache::Shared(Prefixes::new(shape.slots, shape.kept, shape.cells))
     };
-    Ok(Context::new(context, interest, cache, shape.slots))
+    Ok(Context::new(context, interest, cache, shape.slots, vision))
 }
 
 fn context_of<'m>(
@@ -347,6 +378,8 @@ pub(crate) struct Shape {
     own_windows: bool,
     /// Whether the model keeps a state in place of keys.
     states: bool,
+    /// Tokens of a pass.
+    pub(crate) batch: usize,
 }
 
 impl Shape {
@@ -380,10 +413,10 @@ impl Shape {
         } else {
             (cells, kept)
         };
-        Ok(Self { slots, context, cells, cell_bytes, kept, own_windows, states })
+        Ok(Self { slots, context, cells, cell_bytes, kept, own_windows, states, batch: MOST_TOKENS + slots })
     }
 
-    fn params(&self) -> LlamaContextParams {
+    pub(crate) fn params(&self) -> LlamaContextParams {
         let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         LlamaContextParams::default()
             .with_n_ctx(NonZeroU32::new(number(self.cells)))
@@ -391,8 +424,8 @@ impl Shape {
             .with_kv_unified(!self.own_windows)
             // All of a window's keys, so that a prefix can be taken up again at any place.
             .with_swa_full(true)
-            .with_n_batch(number(MOST_TOKENS + self.slots))
-            .with_n_ubatch(number(MOST_TOKENS + self.slots))
+            .with_n_batch(number(self.batch))
+            .with_n_ubatch(number(self.batch))
     }
 }
 
@@ -406,6 +439,21 @@ fn adapter(model: &mut LlamaModel, base: &File, path: &Path) -> Result<LlamaLora
     let file = File::open(path).map_err(|source| LoadError::AdapterFile { path: path.to_owned(), source })?;
     adapter::fits(&file, base).map_err(|reason| LoadError::Adapter { path: path.to_owned(), reason })?;
     model.lora_adapter_init(path).map_err(|_| refused(format!("load the adapter `{}`", path.display())))
+}
+
+/// The projector of a model that writes.
+fn projector(
+    path: &Path,
+    model: &Arc<LlamaModel>,
+    purpose: Purpose,
+    threads: usize,
+    options: &Options,
+) -> Result<Arc<Projector>, LoadError> {
+    if purpose != Purpose::Text {
+        let reason = format!("the model is for {}, and pictures are read by one that writes text", purpose.name());
+        return Err(LoadError::Projector { path: path.to_owned(), reason });
+    }
+    Projector::load(path, model, threads, options.gpu_layers != Some(0)).map(Arc::new)
 }
 
 /// The format that most bytes of the weights have.

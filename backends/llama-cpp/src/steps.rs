@@ -5,10 +5,13 @@ mod tests;
 
 use std::sync::Arc;
 
-use engine::{Contents, Halt, Interest, Start, Steps, Token, Windows};
+use engine::{Contents, Halt, Interest, PICTURE, Placed, Start, Steps, Token, Windows};
 use llama_cpp_2::{DecodeError, context::LlamaContext, llama_batch::LlamaBatch, token::LlamaToken};
 
-use crate::prefix::{Cells, Id, Prefixes};
+use crate::{
+    prefix::{Cells, Id, Prefixes},
+    vision::Projector,
+};
 
 /// Prompt tokens of a batch, beside one for each answer under way.
 pub(crate) const MOST_TOKENS: usize = 512;
@@ -35,12 +38,49 @@ pub(crate) struct Context<'m> {
     order: Vec<usize>,
     /// Of the step, the place of each token in the batch.
     places: Vec<usize>,
+    /// What computes pictures, where the model reads them.
+    vision: Option<Arc<Projector>>,
+    /// The pictures of each slot's prompt.
+    pictures: Vec<Vec<Placed>>,
 }
 
 impl<'m> Context<'m> {
-    pub(crate) fn new(context: LlamaContext<'m>, interest: Arc<Interest>, cache: Cache, slots: usize) -> Self {
+    pub(crate) fn new(
+        context: LlamaContext<'m>,
+        interest: Arc<Interest>,
+        cache: Cache,
+        slots: usize,
+        vision: Option<Arc<Projector>>,
+    ) -> Self {
         let batch = LlamaBatch::new(MOST_TOKENS + slots, 1);
-        Self { context, _interest: interest, batch, cache, order: Vec::new(), places: Vec::new() }
+        let pictures = vec![Vec::new(); slots];
+        Self { context, _interest: interest, batch, cache, order: Vec::new(), places: Vec::new(), vision, pictures }
+    }
+
+    /// Computes a step: first its pictures, each by itself, then all else in one pass, whose logits are there afterwards.
+    fn compute(&mut self, tokens: &[Token]) -> Result<(), Halt> {
+        if !tokens.iter().any(|token| token.id >= PICTURE) {
+            return self.decode(tokens);
+        }
+        let mut others = Vec::with_capacity(tokens.len());
+        for own in tokens.chunk_by(|a, b| a.slot == b.slot) {
+            match own {
+                [first, ..] if first.id >= PICTURE => self.look(*first, own.len())?,
+                _ => others.extend_from_slice(own),
+            }
+        }
+        if others.is_empty() { Ok(()) } else { self.decode(&others) }
+    }
+
+    /// Computes the picture that begins with a token and has so many.
+    fn look(&mut self, first: Token, tokens: usize) -> Result<(), Halt> {
+        let Token { slot, position, .. } = first;
+        let placed = self.pictures[slot].iter().find(|picture| picture.at == position);
+        let (Some(vision), Some(placed)) = (&self.vision, placed.filter(|placed| placed.seen.tokens == tokens)) else {
+            return Err(Halt::Failed(format!("no picture of {tokens} tokens at {position}")));
+        };
+        let (id, batch) = (index(self.cache.id(slot)), i32::try_from(self.context.n_batch()).unwrap_or(i32::MAX));
+        vision.compute(&placed.seen, &mut self.context, id, index(position), batch)
     }
 
     fn decode(&mut self, tokens: &[Token]) -> Result<(), Halt> {
@@ -84,11 +124,15 @@ impl Steps for Context<'_> {
         }
     }
 
+    fn shows(&mut self, slot: usize, pictures: &[Placed]) {
+        self.pictures[slot] = pictures.to_vec();
+    }
+
     fn step(&mut self, tokens: &[Token]) -> Result<Vec<&[f32]>, Halt> {
         if let Cache::Own(windows) = &mut self.cache {
             windows.close_gap(Self::slots(tokens), &mut Sequences(&mut self.context));
         }
-        if let Err(halt) = self.decode(tokens) {
+        if let Err(halt) = self.compute(tokens) {
             for slot in Self::slots(tokens) {
                 match &halt {
                     // What of the batch was computed before it was given up.
@@ -107,11 +151,13 @@ impl Steps for Context<'_> {
                 Cache::Own(windows) => windows.computed(token.slot, token.id),
             }
         }
-        let asked = tokens.iter().zip(&self.places).filter(|(token, _)| token.logits);
+        let others = tokens.iter().filter(|token| token.id < PICTURE);
+        let asked = others.zip(&self.places).filter(|(token, _)| token.logits);
         Ok(asked.map(|(_, &place)| self.context.get_logits_ith(index(place))).collect())
     }
 
     fn end(&mut self, slot: usize) {
+        self.pictures[slot].clear();
         let sequences = &mut Sequences(&mut self.context);
         match &mut self.cache {
             Cache::Shared(prefixes) => prefixes.end(slot, sequences),

@@ -153,7 +153,7 @@ impl<'s> Writer<'s> {
         for part in &turn.content {
             match part {
                 Part::Text(text) => self.part(b'x', text.as_bytes()),
-                Part::Other { kind, digest } => {
+                Part::Other { kind, digest, .. } => {
                     self.part(b'o', kind.as_bytes());
                     self.part(b'd', &digest.to_le_bytes());
                 }

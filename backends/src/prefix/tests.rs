@@ -77,7 +77,7 @@ fn a_prompt_is_no_longer_known_when_its_place_has_had_time_to_drop_it() {
 fn another_role_another_tool_or_another_picture_is_another_prompt() {
     let (index, now) = index();
     let place = PlaceId::fresh();
-    let picture = |digest| Part::Other { kind: "image_url".into(), digest };
+    let picture = |digest| Part::Other { kind: "image_url".into(), digest, held: None };
     let input = |role: &str, tools: &str, digest| {
         let looks = Message { role: role.into(), content: vec![picture(digest)], ..Message::default() };
         let messages = vec![looks, turn("user", &unlike(1, 2_000))];

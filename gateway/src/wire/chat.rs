@@ -1,6 +1,6 @@
 //! `POST /v1/chat/completions`: the request.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use backends::{Api, Input, Message, Object, Part, Request, ToolUse};
 use schemars::JsonSchema;
@@ -72,7 +72,8 @@ struct Function {
     arguments: String,
 }
 
-/// A part of a content array. Only text is read; of what else it holds, which stays in the payload, a hash.
+/// A part of a content array. Only text is read; of what else it holds, which stays in the payload, a hash, and a picture's
+/// place as it is written.
 #[derive(JsonSchema)]
 #[schemars(rename = "ChatContentPart")]
 pub(super) struct WirePart {
@@ -81,6 +82,8 @@ pub(super) struct WirePart {
     text: Option<String>,
     #[schemars(skip)]
     digest: u64,
+    #[schemars(skip)]
+    held: Option<Arc<str>>,
 }
 
 impl<'de> Deserialize<'de> for WirePart {
@@ -90,6 +93,8 @@ impl<'de> Deserialize<'de> for WirePart {
         enum Key {
             Type,
             Text,
+            #[serde(rename = "image_url")]
+            Picture,
             #[serde(other)]
             Other,
         }
@@ -104,18 +109,24 @@ impl<'de> Deserialize<'de> for WirePart {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<WirePart, A::Error> {
-                let (mut kind, mut text, mut others) = (None, None, Vec::new());
+                let (mut kind, mut text, mut held, mut others) = (None, None, None, Vec::new());
                 while let Some(key) = members.next_key()? {
                     match key {
                         Key::Type if kind.is_some() => return Err(A::Error::duplicate_field("type")),
                         Key::Text if text.is_some() => return Err(A::Error::duplicate_field("text")),
                         Key::Type => kind = Some(members.next_value()?),
                         Key::Text => text = Some(members.next_value::<Option<String>>()?),
+                        Key::Picture if held.is_some() => return Err(A::Error::duplicate_field("image_url")),
+                        Key::Picture => {
+                            let picture = members.next_value::<&RawValue>()?.get();
+                            others.push(picture.as_bytes());
+                            held = Some(Arc::from(picture));
+                        }
                         Key::Other => others.push(members.next_value::<&RawValue>()?.get().as_bytes()),
                     }
                 }
                 let kind = kind.ok_or_else(|| A::Error::missing_field("type"))?;
-                Ok(WirePart { r#type: kind, text: text.flatten(), digest: backends::digest(others) })
+                Ok(WirePart { r#type: kind, text: text.flatten(), digest: backends::digest(others), held })
             }
         }
 
@@ -226,7 +237,7 @@ impl Entry for Part {
         match part.text {
             // `refusal` and `thinking` parts carry their text under other keys.
             Some(text) => Self::Text(text),
-            None => Self::Other { kind: part.r#type, digest: part.digest },
+            None => Self::Other { kind: part.r#type, digest: part.digest, held: part.held },
         }
     }
 }

@@ -21,12 +21,14 @@ pub(crate) fn conversation(messages: &[Message], tools: &[Tool]) -> Vec<Message>
         let after_results = std::mem::replace(&mut results, matches!(&*message.role, "tool" | "function"));
         match &*message.role {
             "tool" | "function" => {
-                let text = format!("<tool_response>\n{}\n</tool_response>", message.text());
+                let text = |text: &str| Part::Text(text.to_owned());
+                let said = message.content.iter().cloned();
+                let content = |begin| [text(begin)].into_iter().chain(said).chain([text("\n</tool_response>")]);
                 match turns.last_mut().filter(|_| after_results) {
-                    Some(last) => last.content.push(Part::Text(format!("\n{text}"))),
+                    Some(last) => last.content.extend(content("\n<tool_response>\n")),
                     None => turns.push(Message {
                         role: "user".to_owned(),
-                        content: vec![Part::Text(text)],
+                        content: content("<tool_response>\n").collect(),
                         ..Message::default()
                     }),
                 }

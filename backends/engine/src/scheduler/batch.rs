@@ -81,10 +81,12 @@ pub(super) fn choose(running: &[Sequence], mut budget: usize, ready: impl Fn(&Se
         if Some(index) == oldest {
             kept = 0;
         }
-        let share = running[index].prompt_left().min(budget - kept);
+        let share = running[index].prompt_left().min(budget.saturating_sub(kept));
         if share > 0 {
+            let share = running[index].portion(share);
             batch.add(index, &running[index], share);
-            budget -= share;
+            // A picture is computed whole, and may be more than there is left.
+            budget = budget.saturating_sub(share);
         }
     }
     batch

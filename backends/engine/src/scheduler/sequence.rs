@@ -9,6 +9,7 @@ use crate::{
     calls::Part,
     grammar::Constraint,
     output::{Output, Piece},
+    pictures::PICTURE,
     prepare::Choice,
     reasoning::{Parts, Reasoning},
     sampler::{Sampler, logprobs},
@@ -91,6 +92,22 @@ impl Sequence {
     /// Prompt tokens that are not computed yet.
     pub(super) fn prompt_left(&self) -> usize {
         self.choice.prompt.len().saturating_sub(self.position)
+    }
+
+    /// How many of its next `count` prompt tokens go into one step: up to a picture, or that picture, however much it is.
+    pub(super) fn portion(&self, count: usize) -> usize {
+        let end = self.position + count;
+        let next = self.choice.pictures.iter().find(|picture| (self.position..end).contains(&picture.at));
+        match next {
+            Some(picture) if picture.at == self.position => picture.seen.tokens,
+            Some(picture) => picture.at - self.position,
+            None => count,
+        }
+    }
+
+    /// Whether its next token is a picture's.
+    pub(super) fn is_at_picture(&self) -> bool {
+        self.choice.prompt.get(self.position).is_some_and(|token| *token >= PICTURE)
     }
 
     /// Appends the next `count` tokens to a step.

@@ -1,5 +1,7 @@
 //! What the scheduler needs of an engine: a number of slots that hold sequences, and steps that go on with some of them.
 
+use crate::pictures::Placed;
+
 /// A token of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Token {
@@ -7,7 +9,7 @@ pub struct Token {
     pub slot: usize,
     /// Its place in the sequence. What was there and behind it before is forgotten.
     pub position: usize,
-    /// Its number in the vocabulary.
+    /// Its number in the vocabulary; from [`PICTURE`](crate::PICTURE) on it is a picture's.
     pub id: u32,
     /// Whether to compute what may follow it.
     pub logits: bool,
@@ -47,6 +49,12 @@ pub trait Steps {
     fn begin(&mut self, start: Start<'_>) -> Option<usize> {
         let _ = start;
         Some(0)
+    }
+
+    /// The pictures in the prompt of a sequence that has just begun, in their order; not asked of prompts without. The tokens
+    /// of each are all in one step, in which its sequence has no other.
+    fn shows(&mut self, slot: usize, pictures: &[Placed]) {
+        let _ = (slot, pictures);
     }
 
     /// Computes some tokens of some sequences, and answers with the logits of those that asked, in order: a number for each

@@ -13,6 +13,7 @@ use futures_util::StreamExt;
 
 use crate::{
     gguf::File,
+    pictures::{PICTURE, Placed, Seen},
     prepare::Echo,
     testing::{Llama, Vocabulary},
 };
@@ -367,6 +368,7 @@ pub(super) fn rig_choice(words: &Words, prompt: &str) -> Choice {
     Choice {
         index: 0,
         prompt: words.0.encode(prompt).into(),
+        pictures: Arc::default(),
         max_tokens: 3,
         sampling: Arc::default(),
         seed: 1,
@@ -377,6 +379,34 @@ pub(super) fn rig_choice(words: &Words, prompt: &str) -> Choice {
         salt: None,
         kept: Default::default(),
     }
+}
+
+#[tokio::test]
+async fn a_picture_is_in_one_step_by_itself_however_many_tokens_it_has() {
+    let rig = Rig::new(2, 100);
+    // Eight tokens, a picture that is more than a step has, two tokens, two pictures, a token.
+    let pictures = [(8, 300), (310, 5), (315, 70)];
+    let mut prompt = vec![1; 386];
+    for (nth, &(at, tokens)) in (0..).zip(&pictures) {
+        prompt[at..at + tokens].fill(PICTURE + nth);
+    }
+    let placed = pictures.map(|(at, tokens)| Placed { at, seen: Seen { tokens, content: Arc::new(()) } });
+    let choice = Choice { prompt: prompt.into(), pictures: Arc::new(placed), ..rig.choice("a", 3) };
+    let shows = rig.scheduler.submit(vec![choice]).unwrap();
+    let mut steps = Vec::new();
+    loop {
+        let step = rig.begins();
+        rig.order(Order::Go);
+        let positions = (step[0].position, step.len());
+        steps.push(positions);
+        if positions.0 + positions.1 == 386 {
+            break;
+        }
+    }
+    assert_eq!(steps, [(0, 8), (8, 300), (308, 2), (310, 5), (315, 70), (385, 1)]);
+    drop(rig.orders);
+    let events = collect(shows).await;
+    assert!(matches!(events.last(), Some(Event::Usage(Usage { prompt_tokens: 386, .. }))), "{events:?}");
 }
 
 /// A model that has the first tokens of every prompt from before, and room for one sequence, whatever its slots.

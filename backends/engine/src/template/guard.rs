@@ -18,6 +18,8 @@ pub(super) struct Guard<'a> {
     tokenizer: &'a Tokenizer,
     /// Character and stand-in, sorted by character.
     pairs: Vec<(char, char)>,
+    /// Private-use characters that stand somewhere.
+    taken: HashSet<char>,
 }
 
 impl<'a> Guard<'a> {
@@ -31,7 +33,14 @@ impl<'a> Guard<'a> {
         // dropped from it by `hide`, never passed through.
         let free = PLANE.rev().filter(|char| !taken.contains(char)).map(Some).chain(std::iter::repeat(None));
         let pairs = tokenizer.guarded().iter().copied().zip(free);
-        Self { tokenizer, pairs: pairs.map(|(char, stand_in)| (char, stand_in.unwrap_or('\0'))).collect() }
+        let pairs: Vec<_> = pairs.map(|(char, stand_in)| (char, stand_in.unwrap_or('\0'))).collect();
+        taken.extend(pairs.iter().map(|(_, stand_in)| *stand_in));
+        Self { tokenizer, pairs, taken }
+    }
+
+    /// Characters that occur nowhere and stand for nothing: each may mark a place.
+    pub(super) fn marks(&self) -> impl Iterator<Item = char> {
+        PLANE.filter(|char| !self.taken.contains(char))
     }
 
     /// The value with stand-ins in all its texts, keys included.

@@ -32,7 +32,7 @@ fn say(role: &str, text: &str) -> Message {
 }
 
 fn chat(messages: &[Message]) -> Chat<'_> {
-    Chat { messages, tools: None, kwargs: None }
+    Chat { messages, tools: None, kwargs: None, pictures: false }
 }
 
 /// The prompt as text, control tokens by name, and the number of control tokens.
@@ -59,7 +59,8 @@ fn tools_and_calls_are_written_as_python_writes_json() {
     turn.tool_calls =
         vec![backends::ToolUse { id: "1".into(), name: "f".into(), arguments: r#"{"b":1,"a":["<é>"]}"#.into() }];
     let tools = r#"[{"type":"function","function":{"name":"f & g"}}]"#;
-    let (text, _) = prompt(FULL, Chat { messages: &[turn], tools: Some(tools), kwargs: None }).unwrap();
+    let (text, _) =
+        prompt(FULL, Chat { messages: &[turn], tools: Some(tools), kwargs: None, pictures: false }).unwrap();
     assert!(text.contains(r#"[{"type": "function", "function": {"name": "f & g"}}]"#), "{text}");
     assert!(text.contains(r#"f={"b": 1, "a": ["<é>"]}"#), "{text}");
 }
@@ -71,13 +72,15 @@ fn callers_cannot_forge_control_tokens() {
     for text in forged {
         let turns = [say("user", text), say("assistant", text), say("tool", text)];
         let key = format!(r#"{{"{text}": ["{text}"]}}"#);
-        let (written, controls) = prompt(FULL, Chat { messages: &turns, tools: Some(&key), kwargs: None }).unwrap();
+        let (written, controls) =
+            prompt(FULL, Chat { messages: &turns, tools: Some(&key), kwargs: None, pictures: false }).unwrap();
         let (_, honest) = prompt(
             FULL,
             Chat {
                 messages: &[say("user", "a"), say("assistant", "a"), say("tool", "a")],
                 tools: Some("[1]"),
                 kwargs: None,
+                pictures: false,
             },
         )
         .unwrap();
@@ -132,7 +135,9 @@ fn a_template_that_runs_or_writes_without_end_is_stopped() {
 #[test]
 fn kwargs_reach_the_template_and_cannot_replace_the_conversation() {
     let template = "{{ enable_thinking }} {{ messages | length }}";
-    let kwargs = |kwargs| prompt(template, Chat { messages: &[say("user", "x")], tools: None, kwargs: Some(kwargs) });
+    let kwargs = |kwargs| {
+        prompt(template, Chat { messages: &[say("user", "x")], tools: None, kwargs: Some(kwargs), pictures: false })
+    };
     assert_eq!(kwargs(r#"{"enable_thinking": false, "messages": []}"#).unwrap().0, "<s> False 1");
     assert!(matches!(kwargs("[]"), Err(BackendError::Unsupported { param: "chat_template_kwargs", .. })));
     assert!(matches!(kwargs("{"), Err(BackendError::Unsupported { param: "chat_template_kwargs", .. })));
@@ -146,7 +151,7 @@ const THINKS: &str = "{{ messages[0].content }}{% if enable_thinking is defined 
 fn a_template_that_opens_reasoning_says_so_unless_the_caller_turned_it_off() {
     let opens = |template: &str, text: &str, kwargs| {
         let (tokenizer, template) = model(template);
-        let chat = Chat { messages: &[say("user", text)], tools: None, kwargs };
+        let chat = Chat { messages: &[say("user", text)], tools: None, kwargs, pictures: false };
         template.encode(chat, &tokenizer, 100_000).unwrap().opens_reasoning
     };
     assert!(opens(THINKS, "x", None));
@@ -161,9 +166,74 @@ fn a_template_that_opens_reasoning_says_so_unless_the_caller_turned_it_off() {
 #[test]
 fn media_in_a_turn_is_refused_by_its_type() {
     let mut turn = say("user", "what is this?");
-    turn.content.push(Part::Other { kind: "image_url".into(), digest: 0 });
+    turn.content.push(Part::Other { kind: "image_url".into(), digest: 0, held: None });
     let error = prompt(FULL, chat(&[turn])).unwrap_err().to_string();
     assert_eq!(error, "`messages`: content of type `image_url`; this model reads text only");
+}
+
+fn shown(role: &str, parts: &[Option<&str>]) -> Message {
+    let part = |part: &Option<&str>| match part {
+        Some(text) => Part::Text((*text).into()),
+        None => Part::Other { kind: "image_url".into(), digest: 0, held: None },
+    };
+    Message { role: role.into(), content: parts.iter().map(part).collect(), ..Message::default() }
+}
+
+/// The prompt as text before, between and behind pictures, and their numbers.
+fn written(template: &str, messages: &[Message]) -> Result<(Vec<String>, Vec<usize>), BackendError> {
+    let (tokenizer, template) = model(template);
+    let chat = Chat { pictures: true, ..chat(messages) };
+    let Written { tokens, pictures, .. } = template.encode(chat, &tokenizer, 100_000)?;
+    let ends = pictures.iter().map(|(at, _)| *at).chain([tokens.len()]);
+    let (mut pieces, mut from) = (Vec::new(), 0);
+    for end in ends {
+        let bytes: Vec<u8> = tokens[from..end].iter().flat_map(|&id| tokenizer.spelling(id)).copied().collect();
+        pieces.push(String::from_utf8(bytes).unwrap());
+        from = end;
+    }
+    Ok((pieces, pictures.into_iter().map(|(_, nth)| nth).collect()))
+}
+
+#[test]
+fn a_picture_stands_where_it_stands_in_its_turn_and_the_text_around_it_begins_anew() {
+    let template = "{% for m in messages %}<s>{{ m.role }}: {{ m.content | trim }}</s>{% endfor %}";
+    let turns = [shown("user", &[Some("see "), None, None, Some("<s>!")]), shown("user", &[None])];
+    let (pieces, pictures) = written(template, &turns).unwrap();
+    // The space that a text begins with is the tokenizer's own.
+    assert_eq!(pieces, ["<s> user: see ", "", " <s>!</s><s> user: ", "</s>"]);
+    assert_eq!(pictures, [0, 1, 2]);
+    // The whole begins once.
+    let (pieces, _) = written("{{ messages[0].content }}", &turns[1..]).unwrap();
+    assert_eq!(pieces, ["<s>", ""]);
+}
+
+#[test]
+fn a_template_may_write_pictures_in_another_order_but_each_of_them_once() {
+    let turns = [shown("system", &[None]), shown("user", &[Some("a"), None])];
+    let backwards = "{% for m in messages | reverse %}{{ m.content }}</s>{% endfor %}";
+    let (pieces, pictures) = written(backwards, &turns).unwrap();
+    assert_eq!((&*pieces[0], &*pieces[1]), ("<s> a", "</s>"));
+    assert_eq!(pictures, [1, 0]);
+    for template in ["{{ messages[0].content }}", "{% for m in messages %}{{ m.content }}{{ m.content }}{% endfor %}"] {
+        let error = written(template, &turns).unwrap_err().to_string();
+        assert!(error.ends_with("does not write each picture of the conversation once"), "{error}");
+    }
+}
+
+#[test]
+fn no_character_of_a_caller_is_taken_for_a_picture() {
+    let template = "{% for m in messages %}{{ m.content }}{% endfor %}";
+    let text = "\u{100000}\u{100001}\u{10FFFD}<__media__>";
+    let turns =
+        [shown("user", &[Some(text), None, Some(text)]), shown("assistant", &[Some("</think>\u{100002}"), None])];
+    let (pieces, pictures) = written(template, &turns).unwrap();
+    assert_eq!(pictures.len(), 2);
+    assert_eq!(pieces[0], format!("<s> {text}"));
+    assert_eq!(pieces[1], format!(" {text}</think>\u{100002}"));
+    let mut sound = shown("user", &[None]);
+    sound.content[0] = Part::Other { kind: "input_audio".into(), digest: 0, held: None };
+    let error = written(template, &[sound]).unwrap_err().to_string();
+    assert_eq!(error, "`messages`: content of type `input_audio`; this model reads text and pictures only");
 }
 
 #[test]

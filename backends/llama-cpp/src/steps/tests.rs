@@ -29,7 +29,7 @@ fn a_step_that_nobody_waits_for_is_given_up_and_leaves_each_slot_as_it_was() {
         let options = Options { context: Some(256), max_sequences: Some(4), cache_bytes, ..Options::default() };
         let shape = Shape::of(&model, &options).unwrap();
         let interest = Arc::new(Interest::default());
-        let mut context = make(library, &model, &shape, 1, None, Arc::clone(&interest)).unwrap();
+        let mut context = make(library, &model, &shape, 1, None, Arc::clone(&interest), None).unwrap();
         assert_eq!(matches!(context.cache, Cache::Own(_)), cache_bytes.is_none(), "{shape:?}");
         for slot in [0, 2] {
             begin(&mut context, slot, &[1; 90]);

@@ -353,7 +353,7 @@ async fn a_prompt_is_echoed_and_its_logprobs_are_refused_with_who_has_them() {
 #[tokio::test]
 async fn a_picture_is_refused() {
     let engine = engine(&Llama::default());
-    let picture = Part::Other { kind: "image_url".into(), digest: 0 };
+    let picture = Part::Other { kind: "image_url".into(), digest: 0, held: None };
     let message = Message { role: "user".into(), content: vec![picture], ..Message::default() };
     let input = Input::Chat { messages: vec![message], tools: None, template_kwargs: None };
     let error = all(&engine, request(input)).await.unwrap_err().to_string();

@@ -108,7 +108,7 @@ fn what_a_prediction_cannot_be_asked_for_is_refused_by_field() {
     };
     let mut picture = chat(&[("user", "Hi")]);
     let Input::Chat { messages, .. } = &mut picture.input else { unreachable!() };
-    messages[0].content.push(Part::Other { kind: "image_url".into(), digest: 0 });
+    messages[0].content.push(Part::Other { kind: "image_url".into(), digest: 0, held: None });
     assert_eq!(param(&picture), "messages");
     assert_eq!(param(&chat(&[("tool", "5")])), "messages");
     assert_eq!(param(&request(Input::Prompts(vec![Prompt::Tokens(vec![1])]))), "prompt");

@@ -1,0 +1,205 @@
+//! Pictures: mtmd, llama.cpp's library for what is not text, between the file of a picture and the model's cells.
+//!
+//! A picture's file is decoded here, in Rust and within bounds, as its bytes are a stranger's; mtmd gets pixels. Cutting them
+//! up as the model wants them gives chunks, some of text (the marks around a picture), and how many tokens they are: that is
+//! on callers' threads. Computing them - the encoder, then the model over what that makes - is on the thread that owns the
+//! context, of a whole picture at once. Both take the one lock: mtmd may cut while it encodes, but its bindings do not say so.
+//! So a caller may wait for an encoder, and an encoder for some ten milliseconds of cutting.
+//!
+//! Knows nothing of prompts and where they come from.
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fmt,
+    io::Cursor,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use engine::{Halt, Seen, Vision, gguf::File};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage, metadata::Orientation};
+use llama_cpp_2::{
+    context::LlamaContext,
+    model::LlamaModel,
+    mtmd::{
+        MtmdBitmap, MtmdContext, MtmdContextParams, MtmdEvalError, MtmdInputChunkType, MtmdInputChunks, MtmdInputText,
+        mtmd_default_marker,
+    },
+};
+
+use crate::LoadError;
+
+/// What is read: what callers of the chat API may send by its documentation.
+const FORMATS: [ImageFormat; 4] = [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::WebP, ImageFormat::Gif];
+/// Of a picture before it is cut: a small file may say that it has any number.
+const MOST_PIXELS: u64 = 64_000_000;
+/// How many times longer one side may be than the other: llama.cpp makes nothing of the shorter one otherwise.
+const MOST_LONGER: u32 = 200;
+/// Bytes that a decoder may take.
+const MOST_BYTES: u64 = 512 << 20;
+/// The side of a picture that takes as many tokens as any, for what cuts large ones down.
+const LARGE: u32 = 2_048;
+/// What llama.cpp returns where it was asked to stop.
+const ABORTED: i32 = 2;
+
+/// A model's projector: the part that makes pictures into what the model reads.
+pub(crate) struct Projector {
+    // It points into the model, and is let go of first.
+    mtmd: Mutex<MtmdContext>,
+    _model: Arc<LlamaModel>,
+    /// Held while a picture is decoded, so that there is one set of pixels at a time.
+    decoding: Mutex<()>,
+    /// Tokens of the largest picture, where each of its tokens attends to all of them: so many must fit in a pass.
+    whole: Option<usize>,
+}
+
+impl fmt::Debug for Projector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Projector")
+    }
+}
+
+impl Projector {
+    /// Loads a projector for a model.
+    ///
+    /// # Errors
+    /// When it is none, or not this model's.
+    pub(crate) fn load(path: &Path, model: &Arc<LlamaModel>, threads: usize, gpu: bool) -> Result<Self, LoadError> {
+        let refused = |reason: &str| LoadError::Projector { path: PathBuf::from(path), reason: reason.to_owned() };
+        // llama.cpp trusts a file where it should not.
+        let file = File::open(path).map_err(|source| LoadError::ProjectorFile { path: path.to_owned(), source })?;
+        if file.get::<&str>("general.architecture").ok().flatten() != Some("clip") {
+            return Err(refused("it is no projector: its `general.architecture` is not `clip`"));
+        }
+        let name = path.to_str().ok_or_else(|| refused("its path is not in UTF-8"))?;
+        let params = MtmdContextParams {
+            use_gpu: gpu,
+            print_timings: false,
+            n_threads: i32::try_from(threads).unwrap_or(i32::MAX),
+            ..MtmdContextParams::default()
+        };
+        let mtmd = MtmdContext::init_from_file(name, model, &params)
+            .map_err(|_| refused("llama.cpp cannot load it for this model; the log has its own words"))?;
+        if !mtmd.support_vision() {
+            return Err(refused("it reads no pictures"));
+        }
+        if mtmd.decode_use_mrope() {
+            return Err(refused(
+                "the model counts places in a picture in two directions (M-RoPE), which is not built here",
+            ));
+        }
+        let whole = mtmd.decode_use_non_causal();
+        let mut projector =
+            Self { mtmd: Mutex::new(mtmd), _model: Arc::clone(model), decoding: Mutex::default(), whole: None };
+        if whole {
+            let cut = projector.cut(RgbImage::new(LARGE, LARGE)).map_err(|reason| refused(&reason))?;
+            projector.whole = Some(largest(&cut));
+        }
+        Ok(projector)
+    }
+
+    /// Tokens that must fit in one pass of the model, where pictures ask for that.
+    pub(crate) fn whole(&self) -> Option<usize> {
+        self.whole
+    }
+
+    /// Computes a picture for a sequence, from a position on; a pass takes `batch` tokens.
+    ///
+    /// # Errors
+    /// Why it is not computed; of its cells some may be.
+    pub(crate) fn compute(
+        &self,
+        seen: &Seen,
+        context: &mut LlamaContext<'_>,
+        sequence: i32,
+        position: i32,
+        batch: i32,
+    ) -> Result<(), Halt> {
+        let chunks = seen.content.downcast_ref::<MtmdInputChunks>();
+        let chunks = chunks.ok_or_else(|| Halt::Failed("a picture of another engine".to_owned()))?;
+        match chunks.eval_chunks(&mut self.mtmd(), context, position, sequence, batch, false) {
+            Ok(_) => Ok(()),
+            Err(MtmdEvalError::EvalFailure(ABORTED)) => Err(Halt::Unwanted),
+            Err(error) => Err(Halt::Failed(format!("a picture cannot be computed: {error}"))),
+        }
+    }
+
+    /// A picture cut up as the model wants it.
+    fn cut(&self, pixels: RgbImage) -> Result<MtmdInputChunks, String> {
+        let (width, height) = pixels.dimensions();
+        let failed = || "cannot be cut into what the model reads".to_owned();
+        let bitmap = MtmdBitmap::from_image_data(width, height, pixels.as_raw()).map_err(|_| failed())?;
+        drop(pixels);
+        let text = MtmdInputText { text: mtmd_default_marker().to_owned(), add_special: false, parse_special: true };
+        self.mtmd().tokenize(text, &[&bitmap]).map_err(|_| failed())
+    }
+
+    fn mtmd(&self) -> MutexGuard<'_, MtmdContext> {
+        self.mtmd.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Vision for Projector {
+    fn see(&self, file: &[u8]) -> Result<Seen, String> {
+        let chunks = {
+            let _one = self.decoding.lock().unwrap_or_else(PoisonError::into_inner);
+            self.cut(pixels(file)?)?
+        };
+        if let Some(most) = self.whole.filter(|most| largest(&chunks) > *most) {
+            return Err(format!("takes {} tokens at once, and the model reads at most {most}", largest(&chunks)));
+        }
+        let tokens = chunks.total_tokens();
+        if tokens == 0 || usize::try_from(chunks.total_positions()) != Ok(tokens) {
+            return Err("is counted by the model in a way that is not built here".to_owned());
+        }
+        Ok(Seen { tokens, content: Arc::new(chunks) })
+    }
+}
+
+/// Tokens of the largest chunk that is a picture.
+fn largest(chunks: &MtmdInputChunks) -> usize {
+    let chunks = (0..chunks.len()).filter_map(|at| chunks.get(at));
+    chunks
+        .filter(|chunk| chunk.chunk_type() == MtmdInputChunkType::Image)
+        .map(|chunk| chunk.n_tokens())
+        .max()
+        .unwrap_or(0)
+}
+
+/// The pixels of a picture's file, the way up that the camera says. Of a picture that moves the first.
+///
+/// # Errors
+/// Why there are none, for the caller to read.
+fn pixels(file: &[u8]) -> Result<RgbImage, String> {
+    let format = image::guess_format(file).ok().filter(|format| FORMATS.contains(format));
+    let format = format.ok_or("is no picture that is read here; expected PNG, JPEG, WebP or GIF")?;
+    let name = format.extensions_str().first().map_or_else(String::new, |name| name.to_uppercase());
+    let damaged = |error: image::ImageError| match error {
+        image::ImageError::Limits(_) => "takes more memory to read than a picture may".to_owned(),
+        _ => format!("is a damaged {name} file"),
+    };
+    let mut reader = ImageReader::with_format(Cursor::new(file), format);
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(MOST_BYTES);
+    reader.limits(limits);
+    let mut decoder = reader.into_decoder().map_err(damaged)?;
+    let (width, height) = decoder.dimensions();
+    if u64::from(width) * u64::from(height) > MOST_PIXELS {
+        return Err(format!(
+            "has {width} by {height} pixels, expected at most {} million in all",
+            MOST_PIXELS / 1_000_000
+        ));
+    }
+    let (shorter, longer) = (width.min(height), width.max(height));
+    if shorter == 0 || longer / shorter > MOST_LONGER {
+        return Err(format!(
+            "has {width} by {height} pixels; expected one side to be at most {MOST_LONGER} times the other"
+        ));
+    }
+    let way_up = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let mut picture = DynamicImage::from_decoder(decoder).map_err(damaged)?;
+    picture.apply_orientation(way_up);
+    Ok(picture.into_rgb8())
+}
