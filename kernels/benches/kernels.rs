@@ -14,7 +14,7 @@ use std::{
 };
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
-use kernels::{Columns, Format, Isa, Packed, Q8, matmul, quantize, rms_norm, silu_mul, softmax};
+use kernels::{Columns, Format, Group, Isa, Packed, Q8, matmul, quantize, rms_norm, silu_mul, softmax};
 
 const ROW: usize = 2_048;
 /// More bytes than any cache, in every format.
@@ -36,31 +36,38 @@ fn packed(format: Format, rows: usize) -> Packed {
     Packed::new(format, rows, ROW, &bytes(rows * format.row_bytes(ROW).expect("whole blocks"))).expect("memory")
 }
 
-/// The same columns in both forms.
+/// The same columns in each form.
 struct Input {
     floats: Vec<f32>,
-    blocks: Vec<Q8>,
+    narrow: Vec<Q8>,
+    wide: Vec<Q8>,
 }
 
 impl Input {
     fn new(columns: usize) -> Self {
         let floats = floats(ROW * columns);
-        let mut blocks = vec![Q8::default(); Q8::blocks(ROW) * columns];
-        for (x, blocks) in floats.chunks(ROW).zip(blocks.chunks_mut(Q8::blocks(ROW))) {
-            quantize(Isa::best(), x, blocks);
-        }
-        Input { floats, blocks }
+        let quantised = |group| {
+            let mut blocks = vec![Q8::default(); Q8::blocks(ROW) * columns];
+            for (x, blocks) in floats.chunks(ROW).zip(blocks.chunks_mut(Q8::blocks(ROW))) {
+                quantize(Isa::best(), group, x, blocks);
+            }
+            blocks
+        };
+        Input { narrow: quantised(Group::Of32), wide: quantised(Group::Of256), floats }
     }
 
     fn multiply(&self, isa: Isa, weights: &Packed, panels: std::ops::Range<usize>, y: &mut [f32]) {
         let part = weights.panels().slice(panels);
-        if part.format().is_float() {
-            let columns: Vec<&[f32]> = self.floats.chunks(ROW).collect();
-            matmul(isa, part, Columns::Floats(&columns), &mut y[..part.rows() * columns.len()]);
-        } else {
-            let columns: Vec<&[Q8]> = self.blocks.chunks(Q8::blocks(ROW)).collect();
-            matmul(isa, part, Columns::Quantized(&columns), &mut y[..part.rows() * columns.len()]);
-        }
+        let blocks = match part.format().group() {
+            None => {
+                let columns: Vec<&[f32]> = self.floats.chunks(ROW).collect();
+                return matmul(isa, part, Columns::Floats(&columns), &mut y[..part.rows() * columns.len()]);
+            }
+            Some(Group::Of32) => &self.narrow,
+            Some(Group::Of256) => &self.wide,
+        };
+        let columns: Vec<&[Q8]> = blocks.chunks(Q8::blocks(ROW)).collect();
+        matmul(isa, part, Columns::Quantized(&columns), &mut y[..part.rows() * columns.len()]);
     }
 }
 
@@ -137,7 +144,8 @@ fn prompt(rounds: usize) {
                 peak = peak.min(instruction(isa, format.is_float()));
             }
             let rate = (rows * ROW * COLUMNS) as f64 / product / 1e9;
-            println!("  {:<8}{:<12}{rate:>8.1}{:>8.2}", format.name(), isa.name(), rate * peak);
+            let share = if peak < f64::MAX { format!("{:.2}", rate * peak) } else { "-".to_owned() };
+            println!("  {:<8}{:<12}{rate:>8.1}{share:>8}", format.name(), isa.name());
         }
     }
 }
@@ -204,9 +212,11 @@ fn others(c: &mut Criterion) {
     let mut group = c.benchmark_group("others");
     group.throughput(Throughput::Bytes(4 * ROW as u64));
     for isa in Isa::available() {
-        group.bench_function(BenchmarkId::new("quantize", isa.name()), |bench| {
-            bench.iter(|| quantize(isa, black_box(&x), &mut blocks));
-        });
+        for (name, groups) in [("quantize by 32", Group::Of32), ("quantize by 256", Group::Of256)] {
+            group.bench_function(BenchmarkId::new(name, isa.name()), |bench| {
+                bench.iter(|| quantize(isa, groups, black_box(&x), &mut blocks));
+            });
+        }
         group.bench_function(BenchmarkId::new("rms_norm", isa.name()), |bench| {
             bench.iter(|| rms_norm(isa, black_box(&x), &weight, 1e-5, &mut out));
         });

@@ -23,6 +23,8 @@
 //!
 //! Where a code's bits lie is told beside the function of `crate::codes` that gathers them.
 
+use crate::q8::Group;
+
 /// A weight format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(non_camel_case_types, reason = "the names that the format and its users know")]
@@ -81,7 +83,16 @@ impl Format {
 
     /// Whether weights are floats, so that activations stay as they are; else both are integers with scales.
     pub const fn is_float(self) -> bool {
-        matches!(self, Format::F32 | Format::F16 | Format::BF16)
+        self.group().is_none()
+    }
+
+    /// How activations are quantised for it, if they are.
+    pub const fn group(self) -> Option<Group> {
+        match self.block_len() {
+            1 => None,
+            32 => Some(Group::Of32),
+            _ => Some(Group::Of256),
+        }
     }
 
     /// Elements of a block.

@@ -33,7 +33,7 @@ pub use format::Format;
 pub use isa::{Isa, Tier, UnknownTier};
 pub use norm::rms_norm;
 pub use packed::{Columns, Packed, Panels, Part, matmul, pack_f16_column, pack_f16_row};
-pub use q8::{Q8, quantize};
+pub use q8::{Group, Q8, quantize};
 pub use rope::rope_adjacent;
 pub use silu::silu_mul;
 pub use softmax::softmax;

@@ -258,7 +258,7 @@ pub fn pack_f16_column(x: &[f32], col: usize, stride: usize, data: &mut [u8]) {
 pub enum Columns<'a> {
     /// For weights that are floats.
     Floats(&'a [&'a [f32]]),
-    /// For quantised weights: [`crate::quantize`] makes them.
+    /// For quantised weights: [`crate::quantize`] makes them, in the group of the weights' format ([`Format::group`]).
     Quantized(&'a [&'a [Q8]]),
 }
 
@@ -295,6 +295,8 @@ pub fn matmul(isa: Isa, weights: Panels<'_>, x: Columns<'_>, y: &mut [f32]) {
             let wrong = columns.iter().find(|column| column.len() != Q8::blocks(cols));
             let found = wrong.map_or(0, |column| column.len());
             assert!(wrong.is_none(), "matmul: rows of {} blocks and a column of {found}", Q8::blocks(cols));
+            let group = columns.iter().filter_map(|column| column.first()).find(|x| Some(x.group) != format.group());
+            assert!(group.is_none(), "matmul: columns of the wrong group for {}", format.name());
         }
     }
     assert!(y.len() == rows * count, "matmul: {} results for {rows} rows and {count} columns", y.len());

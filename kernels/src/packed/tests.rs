@@ -26,12 +26,15 @@ struct Input {
 
 impl Input {
     fn new(format: Format, floats: Vec<Vec<f32>>) -> Self {
-        let quantised = |x: &Vec<f32>| {
-            let mut blocks = vec![Q8::default(); Q8::blocks(x.len())];
-            quantize(Isa::at_most(crate::Tier::Scalar), x, &mut blocks);
-            blocks
+        let quantised = |group| {
+            let column = |x: &Vec<f32>| {
+                let mut blocks = vec![Q8::default(); Q8::blocks(x.len())];
+                quantize(Isa::at_most(crate::Tier::Scalar), group, x, &mut blocks);
+                blocks
+            };
+            floats.iter().map(column).collect()
         };
-        let blocks = (!format.is_float()).then(|| floats.iter().map(quantised).collect());
+        let blocks = format.group().map(quantised);
         Input { floats, blocks }
     }
 
@@ -157,8 +160,8 @@ fn whole_numbers_come_out_exactly_on_every_tier() {
         let mut data = weights(format, rows, cols, &mut numbers);
         unit_scales(format, &mut data);
         let packed = Packed::new(format, rows, cols, &data).unwrap();
-        // One of each block is 127, so that its scale is one.
-        let x = (0..cols).map(|i| if i % 256 == 0 { 127.0 } else { (numbers.bits() % 3) as f32 - 1.0 }).collect();
+        // One of each group is 127, so that its scale is one.
+        let x = (0..cols).map(|i| if i % 32 == 0 { 127.0 } else { (numbers.bits() % 3) as f32 - 1.0 }).collect();
         let input = Input::new(format, vec![x]);
         for isa in Isa::available() {
             let y = input.matmul(isa, packed.panels());
@@ -261,6 +264,15 @@ fn lengths_that_do_not_match_are_named() {
 fn activations_of_the_wrong_form_are_named() {
     let packed = Packed::new(Format::Q8_0, 1, 32, &[0; 34]).unwrap();
     matmul(Isa::best(), packed.panels(), Columns::Floats(&[&[0.0; 32]]), &mut [0.0]);
+}
+
+#[test]
+#[should_panic(expected = "matmul: columns of the wrong group for Q8_0")]
+fn activations_of_the_wrong_group_are_named() {
+    let packed = Packed::new(Format::Q8_0, 1, 256, &[0; 8 * 34]).unwrap();
+    let mut blocks = [Q8::default()];
+    quantize(Isa::best(), crate::Group::Of256, &[1.0; 256], &mut blocks);
+    matmul(Isa::best(), packed.panels(), Columns::Quantized(&[&blocks]), &mut [0.0]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! `tiles!` takes the attribute that switches a tier's instructions on, and expects in scope what works on one vector:
 //! the types `Bytes` (64 bytes), `Ints` and `Floats` (sixteen numbers, one for each row), and the functions on them.
 //!
-//! Within a unit of 256 integers are added exactly; units are added in `f32`, one after the other. What a row and a
+//! Within a unit integers are added exactly; units are added in `f32`, one after the other. What a row and a
 //! column give does not depend on how many columns there are beside it: each has the same additions in the same order.
 
 use super::layout::Layout;
@@ -114,7 +114,7 @@ macro_rules! tiles {
                     }
                 }
                 for c in 0..C {
-                    sums[c] = add_product(sums[c], block[c], splat(x[c].scale * layout.factor()));
+                    sums[c] = add_product(sums[c], block[c], splat(x[c].scales[0] * layout.factor()));
                 }
             }
             sums
@@ -130,28 +130,25 @@ macro_rules! tiles {
                 let steps = (cols / STEP - 8 * i).min(8);
                 let (codes, scales) = codes.split_at(steps * layout.step_bytes());
                 let x = blocks(x, i);
-                let mut block = [zero(); C];
-                let units = codes.chunks_exact(layout.step_bytes()).zip(scales.chunks_exact(layout.unit_bytes()));
-                for (step, (codes, scales)) in units.enumerate().take(8) {
+                for (step, codes) in codes.chunks_exact(layout.step_bytes()).enumerate() {
+                    let scales = &scales[layout.unit_bytes() * step..];
                     let w = unpack::<P>(codes);
-                    let d = halves(array(scales));
+                    let d = mul(halves(array(scales)), splat(layout.factor()));
                     for c in 0..C {
                         let q: &[[i8; 4]; 8] = group(&x[c].q, step);
                         let mut dot = start::<P>(x[c].starts[step]);
                         for g in 0..8 {
                             dot = add_products::<P>(dot, w[g], q[g]);
                         }
-                        block[c] = add_product(block[c], floats(dot), d);
+                        sums[c] = add_product(sums[c], floats(dot), mul(d, splat(x[c].scales[step])));
                     }
                     if layout.mins {
                         let m = halves(array(&scales[2 * ROWS..]));
                         for c in 0..C {
-                            block[c] = take_product(block[c], m, splat(f32::from(x[c].sums[step / 2][step % 2])));
+                            let sum = x[c].scales[step] * f32::from(x[c].sums[step / 2][step % 2]);
+                            sums[c] = take_product(sums[c], m, splat(sum));
                         }
                     }
-                }
-                for c in 0..C {
-                    sums[c] = add_product(sums[c], block[c], splat(x[c].scale * layout.factor()));
                 }
             }
             sums

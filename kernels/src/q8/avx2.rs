@@ -2,11 +2,11 @@
 
 use std::arch::x86_64::*;
 
-use super::{LEN, scale_of};
+use super::scale_of;
 use crate::simd::{load_f32x8, max_f32x8, store_i8x32};
 
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn group(x: &[f32; LEN], q: &mut [i8; LEN]) -> f32 {
+pub(super) fn group<const N: usize>(x: &[f32; N], q: &mut [i8; N]) -> f32 {
     let absolute = _mm256_set1_ps(f32::from_bits(0x7fff_ffff));
     let mut largest = _mm256_setzero_ps();
     for x in x.as_chunks::<8>().0 {

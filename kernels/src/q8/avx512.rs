@@ -2,11 +2,11 @@
 
 use std::arch::x86_64::*;
 
-use super::{LEN, scale_of};
+use super::scale_of;
 use crate::simd::{load_f32x16, store_i8x16};
 
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
-pub(super) fn group(x: &[f32; LEN], q: &mut [i8; LEN]) -> f32 {
+pub(super) fn group<const N: usize>(x: &[f32; N], q: &mut [i8; N]) -> f32 {
     let mut largest = _mm512_setzero_ps();
     for x in x.as_chunks::<16>().0 {
         largest = _mm512_max_ps(largest, _mm512_abs_ps(load_f32x16(x)));

@@ -3,26 +3,41 @@ use proptest::{collection::vec, prelude::*};
 use super::*;
 use crate::testing::ROUNDING;
 
-fn run(isa: Isa, x: &[f32]) -> Vec<Q8> {
+const GROUPS: [Group; 2] = [Group::Of32, Group::Of256];
+
+fn run(isa: Isa, group: Group, x: &[f32]) -> Vec<Q8> {
     let mut blocks = vec![Q8::default(); Q8::blocks(x.len())];
     // What stood there before must not show.
     for block in &mut blocks {
-        (block.q, block.scale, block.sums, block.half_starts) = ([77; 256], f32::NAN, [[9; 2]; 4], [9; 16]);
+        (block.q, block.scales, block.sums, block.half_starts) = ([77; 256], [f32::NAN; 8], [[9; 2]; 4], [9; 16]);
     }
-    quantize(isa, x, &mut blocks);
+    quantize(isa, group, x, &mut blocks);
     blocks
 }
 
 fn check_every_tier(x: &[f32]) {
-    let blocks = run(Isa::at_most(crate::Tier::Scalar), x);
+    GROUPS.into_iter().for_each(|group| check(group, x));
+}
+
+fn check(group: Group, x: &[f32]) {
+    let blocks = run(Isa::at_most(crate::Tier::Scalar), group, x);
     for isa in Isa::available() {
-        assert_eq!(run(isa, x), blocks, "{}", isa.name());
+        assert_eq!(run(isa, group, x), blocks, "{}", isa.name());
+    }
+    let len = if group == Group::Of32 { 32 } else { LEN };
+    let scales = blocks.iter().flat_map(|block| block.scales.as_chunks::<8>().0);
+    let largest = |x: &[f32]| x.iter().fold(0.0f32, |largest, x| largest.max(x.abs()));
+    for (x, scales) in x.chunks(LEN).zip(scales) {
+        for (i, x) in x.chunks(len).enumerate() {
+            let expected = scale_of(largest(x)).0;
+            assert!(scales[i * len / 32..][..len / 32].iter().all(|&scale| scale == expected), "{scales:?}");
+        }
     }
     for (x, block) in x.chunks(LEN).zip(&blocks) {
-        let scale = f64::from(block.scale);
-        // Half a step, and three roundings of values of up to 127 steps.
-        let bound = scale * (0.5 + 127.0 * 3.0 * ROUNDING);
         for (i, (&x, &q)) in x.iter().zip(&block.q).enumerate() {
+            let scale = f64::from(block.scales[i / 32]);
+            // Half a step, and three roundings of values of up to 127 steps.
+            let bound = scale * (0.5 + 127.0 * 3.0 * ROUNDING);
             let off = (f64::from(x) - scale * f64::from(q)).abs();
             assert!(off <= bound.max(f64::from(f32::MIN_POSITIVE)), "value {i}: {x} became {q} x {scale}");
             assert!(q != i8::MIN);
@@ -60,8 +75,10 @@ fn zeros_ties_and_tiny_values_have_one_answer() {
 fn values_that_are_no_numbers_do_not_panic_and_stay_in_range() {
     for isa in Isa::available() {
         for x in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX] {
-            let blocks = run(isa, &[x; 32]);
-            assert!(blocks[0].q.iter().all(|&q| q >= -127), "{} {x}: {:?}", isa.name(), blocks[0].q);
+            for group in GROUPS {
+                let blocks = run(isa, group, &[x; 32]);
+                assert!(blocks[0].q.iter().all(|&q| q >= -127), "{} {x}: {:?}", isa.name(), blocks[0].q);
+            }
         }
     }
 }
@@ -69,5 +86,5 @@ fn values_that_are_no_numbers_do_not_panic_and_stay_in_range() {
 #[test]
 #[should_panic(expected = "quantize: 257 values into 1 blocks")]
 fn blocks_that_do_not_fit_are_named() {
-    quantize(Isa::best(), &[0.0; 257], &mut [Q8::default()]);
+    quantize(Isa::best(), Group::Of256, &[0.0; 257], &mut [Q8::default()]);
 }

@@ -2,19 +2,20 @@
 //!
 //! A quantised form is computed only if some matrix of the group wants it. Buffers are kept from step to step.
 
-use kernels::{Isa, Packed, Q8, quantize};
+use kernels::{Group, Isa, Packed, Q8, quantize};
 
 /// Which forms a group of matrices asks for.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Wanted {
     floats: bool,
-    blocks: bool,
+    narrow: bool,
+    wide: bool,
 }
 
 impl Wanted {
     pub(super) fn by<const N: usize>(matrices: [&Packed; N]) -> Self {
-        let floats = |matrix: &&Packed| matrix.panels().format().is_float();
-        Wanted { floats: matrices.iter().any(floats), blocks: !matrices.iter().all(floats) }
+        let any = |group| matrices.iter().any(|matrix| matrix.panels().format().group() == group);
+        Wanted { floats: any(None), narrow: any(Some(Group::Of32)), wide: any(Some(Group::Of256)) }
     }
 }
 
@@ -24,7 +25,8 @@ pub(super) struct Operand {
     len: usize,
     count: usize,
     floats: Vec<f32>,
-    blocks: Vec<Q8>,
+    narrow: Vec<Q8>,
+    wide: Vec<Q8>,
 }
 
 impl Operand {
@@ -39,13 +41,15 @@ impl Operand {
         if wanted.floats {
             self.floats.extend_from_slice(x);
         }
-        if wanted.blocks {
-            let from = self.count * Q8::blocks(self.len);
-            let to = from + Q8::blocks(self.len);
-            if self.blocks.len() < to {
-                self.blocks.resize(to, Q8::default());
+        let place = self.count * Q8::blocks(self.len)..(self.count + 1) * Q8::blocks(self.len);
+        let forms = [(wanted.narrow, Group::Of32, &mut self.narrow), (wanted.wide, Group::Of256, &mut self.wide)];
+        for (wanted, group, blocks) in forms {
+            if wanted {
+                if blocks.len() < place.end {
+                    blocks.resize(place.end, Q8::default());
+                }
+                quantize(isa, group, x, &mut blocks[place.clone()]);
             }
-            quantize(isa, x, &mut self.blocks[from..to]);
         }
         self.count += 1;
     }
@@ -56,7 +60,11 @@ impl Operand {
     }
 
     /// The columns as blocks, in order.
-    pub(super) fn blocks(&self) -> impl Iterator<Item = &[Q8]> {
-        self.blocks.chunks_exact(Q8::blocks(self.len).max(1)).take(self.count)
+    pub(super) fn blocks(&self, group: Group) -> impl Iterator<Item = &[Q8]> {
+        let blocks = match group {
+            Group::Of32 => &self.narrow,
+            Group::Of256 => &self.wide,
+        };
+        blocks.chunks_exact(Q8::blocks(self.len).max(1)).take(self.count)
     }
 }

@@ -6,7 +6,7 @@
 //! halves); then the two differ only by the order of additions in `f32`.
 
 use half::f16;
-use kernels::Packed;
+use kernels::{Group, Packed};
 
 use super::Model;
 
@@ -100,16 +100,18 @@ fn turn(head: &mut [f64], position: usize, frequencies: &[f64]) {
     }
 }
 
-/// To multiples of a 127th of the largest of each 256, for weights that are not floats.
+/// To multiples of a 127th of the largest of each group, for weights that are not floats.
 fn quantised(x: &[f64], tensor: &Packed) -> Vec<f64> {
-    if tensor.panels().format().is_float() {
-        return x.to_vec();
-    }
+    let Some(group) = tensor.panels().format().group() else { return x.to_vec() };
     let round = |group: &[f64]| {
         let scale = group.iter().fold(0.0f64, |largest, x| largest.max(x.abs())) / 127.0;
         group.iter().map(|x| if scale == 0.0 { 0.0 } else { (x / scale).round_ties_even() * scale }).collect::<Vec<_>>()
     };
-    x.chunks(256).flat_map(round).collect()
+    let len = match group {
+        Group::Of32 => 32,
+        Group::Of256 => 256,
+    };
+    x.chunks(len).flat_map(round).collect()
 }
 
 fn stored(x: Vec<f64>, rounding: Rounding) -> Vec<f64> {

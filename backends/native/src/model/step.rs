@@ -347,12 +347,13 @@ impl Task<'_> {
             results.resize(panels.rows() * columns.count(), 0.0);
             matmul(self.shared.isa, panels, columns, results);
         };
-        match panels.format().is_float() {
-            true => {
+        match panels.format().group() {
+            None => {
                 multiply(Columns::Floats(&operands.iter().flat_map(|operand| operand.floats()).collect::<Vec<_>>()))
             }
-            false => {
-                multiply(Columns::Quantized(&operands.iter().flat_map(|operand| operand.blocks()).collect::<Vec<_>>()));
+            Some(group) => {
+                let columns = operands.iter().flat_map(|operand| operand.blocks(group));
+                multiply(Columns::Quantized(&columns.collect::<Vec<_>>()));
             }
         }
     }

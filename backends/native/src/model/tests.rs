@@ -101,8 +101,8 @@ fn rounding_moves_logits_no_further_than_its_steps_allow() {
 /// The relative size of what rounding does to a row of logits.
 ///
 /// Rounding to steps of `s` moves a value by `s / sqrt(12)` on average. For a group the step is a 127th of its largest
-/// value, which among 256 normal ones is about 3 root mean squares and among the 64 and 96 of the narrow models here
-/// about 2.6: relative to the column 0.0068 and 0.006. A product with a random matrix keeps that ratio. Four products of each layer and the last one
+/// value, which among 256 normal ones is about 3 root mean squares and among 32 about 2.2: relative to the column 0.0068
+/// and 0.005. A product with a random matrix keeps that ratio. Four products of each layer and the last one
 /// round; what they do is independent and each changes a part of the stream only, so together at most the root of
 /// their number; the product of gate and up has the error of both: a factor of at most the root of two. For the largest
 /// of 70 rows, three halves of the average. Keys and values as halves: two roundings of 2^-11 / sqrt(12) in each layer.
@@ -110,7 +110,7 @@ fn rounding_noise(kind: TensorType, model: &Model) -> f64 {
     let layers = model.shape().layers as f64;
     let activations = match kind.block_len() {
         256 => 3.0 / 127.0 / 12f64.sqrt(),
-        32 => 2.6 / 127.0 / 12f64.sqrt(),
+        32 => 2.2 / 127.0 / 12f64.sqrt(),
         _ => 0.0,
     };
     let cache = (2.0 * layers).sqrt() / 2048.0 / 12f64.sqrt();
