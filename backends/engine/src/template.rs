@@ -42,6 +42,8 @@ pub struct Template {
     environment: Environment<'static>,
     constants: [(&'static str, Value); 3],
     knows_developer: bool,
+    /// Whether what a turn says has to be a list of parts: of a text it writes nothing.
+    wants_parts: bool,
     calls: Option<&'static Format>,
     reasoning: Option<Arc<[u32]>>,
 }
@@ -131,7 +133,20 @@ impl Template {
         let (knows_developer, calls) = (source.contains("developer"), Format::of(source));
         let is_mark = |name: &[u8]| [reasoning::OPEN, reasoning::CLOSE].iter().any(|mark| mark.as_bytes() == name);
         let reasoning = reasoning::is_known_to(source).then(|| tokenizer.controls(is_mark).collect());
-        Ok(Self { environment, constants, knows_developer, calls, reasoning })
+        let mut template = Self { environment, constants, knows_developer, wants_parts: false, calls, reasoning };
+        template.wants_parts = !template.writes(false) && template.writes(true);
+        Ok(template)
+    }
+
+    /// Whether it writes what a user says, as a text or as a list of parts.
+    fn writes(&self, in_parts: bool) -> bool {
+        const SAID: &str = "Pointsman";
+        let said = content([SAID.to_owned()].into_iter(), in_parts);
+        let turn = Value::from_pairs([("role", Value::from("user")), ("content", said)]);
+        let messages = ("messages", [turn].into_iter().collect());
+        let context = Value::from_pairs(self.constants.iter().cloned().chain([messages]));
+        let written = self.environment.get_template("chat").and_then(|template| template.render(context));
+        written.is_ok_and(|text| text.contains(SAID))
     }
 
     /// Its text, as the file has it.
@@ -182,7 +197,7 @@ impl Template {
             if pictures.len() - from < turn.pictures {
                 return unsupported("messages", "more pictures than can be told apart");
             }
-            messages.push(turn.hidden(&guard, message, &pictures[from..]));
+            messages.push(turn.hidden(&guard, message, &pictures[from..], self.wants_parts));
         }
         let ours = self.constants.iter().map(|(key, value)| (Value::from(*key), value.clone()));
         let ours = ours.chain([("messages".into(), messages.into()), ("tools".into(), guard.hide(&tools))]);
@@ -266,23 +281,29 @@ struct Turn {
 
 impl Turn {
     /// With stand-ins, and a mark in place of each picture of the message.
-    fn hidden(self, guard: &Guard<'_>, message: &Message, marks: &[char]) -> Value {
+    fn hidden(self, guard: &Guard<'_>, message: &Message, marks: &[char], in_parts: bool) -> Value {
         let hide = |value: &Value| {
             if self.role == "assistant" { guard.hide_assistant(value) } else { guard.hide(value) }
         };
         let mut fields = hide(&self.fields);
-        if !marks.is_empty() {
+        if in_parts || !marks.is_empty() {
             let mut marks = marks.iter();
             let pieces = message.content.iter().filter_map(|part| match part {
                 Part::Text(text) => hide(&Value::from(text.as_str())).as_str().map(str::to_owned),
                 Part::Other { .. } => marks.next().map(char::to_string),
             });
-            let content = (Value::from("content"), Value::from(pieces.collect::<String>()));
-            fields = Value::from_pairs(guard::pairs(&fields).into_iter().chain([content]));
+            let content = content(pieces, in_parts);
+            fields = Value::from_pairs(guard::pairs(&fields).into_iter().chain([("content".into(), content)]));
         }
         let role = (Value::from("role"), Value::from(self.role));
         Value::from_pairs(guard::pairs(&fields).into_iter().chain([role]))
     }
+}
+
+/// What a turn says, for a template: a text, or a list of parts.
+fn content(pieces: impl Iterator<Item = String>, in_parts: bool) -> Value {
+    let part = |text| Value::from_pairs([("type", Value::from("text")), ("text", Value::from(text))]);
+    if in_parts { pieces.map(part).collect() } else { Value::from(pieces.collect::<String>()) }
 }
 
 /// The text, stand-ins in place; `None` when it is longer than `most` bytes.

@@ -221,6 +221,21 @@ fn a_template_may_write_pictures_in_another_order_but_each_of_them_once() {
 }
 
 #[test]
+fn a_template_that_reads_lists_of_parts_alone_is_given_those() {
+    // As SmolVLM has it: of a text it writes nothing.
+    let template = "{% for m in messages %}{{ m.role }}:{% for part in m.content %}{% if part.type == 'text' %}\
+        {{ part.text }}{% elif part.type == 'image' %}<image>{% endif %}{% endfor %}</s>{% endfor %}";
+    let turns = [shown("user", &[Some("see "), None, Some("this")]), say("assistant", "</think><s>")];
+    let (pieces, pictures) = written(template, &turns).unwrap();
+    assert_eq!(
+        (pieces, pictures),
+        (vec!["<s> user:see ".to_owned(), " this</s> assistant:</think><s></s>".into()], vec![0])
+    );
+    assert_eq!(prompt(template, chat(&[say("user", "hi")])).unwrap(), ("<s> user:hi</s>".to_owned(), 2));
+    assert!(!model("{{ messages[0].content }}").1.wants_parts && !model("a").1.wants_parts);
+}
+
+#[test]
 fn no_character_of_a_caller_is_taken_for_a_picture() {
     let template = "{% for m in messages %}{{ m.content }}{% endfor %}";
     let text = "\u{100000}\u{100001}\u{10FFFD}<__media__>";
