@@ -315,10 +315,8 @@ impl<'a, M: Steps> Loop<'a, M> {
     /// Gives free slots to those who wait longest.
     fn admit(&mut self) {
         while let (Some(&slot), Some((id, choice))) = (self.free.last(), self.waiting.front()) {
+            self.model.shows(slot, &choice.pictures);
             let Some(held) = self.model.begin(choice.start(slot)) else { break };
-            if !choice.pictures.is_empty() {
-                self.model.shows(slot, &choice.pictures);
-            }
             self.free.pop();
             if let Some(request) = self.requests.get_mut(id) {
                 request.found(choice, held);

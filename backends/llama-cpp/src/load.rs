@@ -44,6 +44,8 @@ const NAME: &str = "llama-cpp";
 const MOST_SEQUENCES: usize = 256;
 /// Of those, what is kept for prefixes: each costs a row of logits.
 const KEPT_PREFIXES: usize = 56;
+/// What llama.cpp gives a window is a multiple of this.
+const WINDOW: usize = 256;
 /// Bytes of keys and values that are taken if nobody says otherwise, but for a single window that is larger.
 const DEFAULT_CACHE: usize = 2 << 30;
 
@@ -213,6 +215,9 @@ pub fn load(id: BackendId, path: &Path, options: &Options) -> Result<Engine, Loa
     let way = match facts.purpose {
         Purpose::Text => {
             let mut shape = Shape::of(&model, options)?;
+            if vision.as_ref().is_some_and(|vision| vision.is_in_two_directions()) {
+                shape = shape.with_windows();
+            }
             shape.batch = shape.batch.max(vision.as_ref().and_then(|vision| vision.whole()).unwrap_or(0));
             Way::Writes(shape)
         }
@@ -392,8 +397,7 @@ impl Shape {
         let states = model.is_recurrent() || model.is_hybrid();
         let kept = if states { 0 } else { KEPT_PREFIXES.min(MOST_SEQUENCES - slots) };
         let cell_bytes = cell_bytes(model).max(1);
-        // What llama.cpp gives a window is a multiple of this.
-        let window = context.next_multiple_of(256);
+        let window = context.next_multiple_of(WINDOW);
         let most = slots.saturating_mul(window);
         let cells = match options.cache_bytes {
             Some(bytes) => {
@@ -414,6 +418,15 @@ impl Shape {
             (cells, kept)
         };
         Ok(Self { slots, context, cells, cell_bytes, kept, own_windows, states, batch: MOST_TOKENS + slots })
+    }
+
+    /// The same with a window for each sequence, and fewer sequences where there is no room for so many windows.
+    pub(crate) fn with_windows(self) -> Self {
+        let window = self.context.next_multiple_of(WINDOW);
+        let windows = (self.cells / window).max(1);
+        let slots = self.slots.min(windows);
+        let kept = self.kept.min(windows - slots);
+        Self { slots, kept, cells: (slots + kept) * window, own_windows: true, ..self }
     }
 
     pub(crate) fn params(&self) -> LlamaContextParams {

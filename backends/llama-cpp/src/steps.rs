@@ -41,7 +41,20 @@ pub(crate) struct Context<'m> {
     /// What computes pictures, where the model reads them.
     vision: Option<Arc<Projector>>,
     /// The pictures of each slot's prompt.
-    pictures: Vec<Vec<Placed>>,
+    pictures: Vec<Vec<Shown>>,
+}
+
+/// A picture of a prompt.
+struct Shown {
+    placed: Placed,
+    /// How many positions it takes: fewer than it has tokens where a model counts places in pictures in two directions.
+    positions: usize,
+}
+
+/// The position that comes behind so many tokens of a prompt with these pictures.
+fn position(pictures: &[Shown], tokens: usize) -> usize {
+    let before = pictures.iter().take_while(|shown| shown.placed.at + shown.placed.seen.tokens <= tokens);
+    tokens - before.map(|shown| shown.placed.seen.tokens.saturating_sub(shown.positions)).sum::<usize>()
 }
 
 impl<'m> Context<'m> {
@@ -53,7 +66,7 @@ impl<'m> Context<'m> {
         vision: Option<Arc<Projector>>,
     ) -> Self {
         let batch = LlamaBatch::new(MOST_TOKENS + slots, 1);
-        let pictures = vec![Vec::new(); slots];
+        let pictures = (0..slots).map(|_| Vec::new()).collect();
         Self { context, _interest: interest, batch, cache, order: Vec::new(), places: Vec::new(), vision, pictures }
     }
 
@@ -75,10 +88,11 @@ impl<'m> Context<'m> {
     /// Computes the picture that begins with a token and has so many.
     fn look(&mut self, first: Token, tokens: usize) -> Result<(), Halt> {
         let Token { slot, position, .. } = first;
-        let placed = self.pictures[slot].iter().find(|picture| picture.at == position);
-        let (Some(vision), Some(placed)) = (&self.vision, placed.filter(|placed| placed.seen.tokens == tokens)) else {
+        let shown = self.pictures[slot].iter().map(|shown| &shown.placed).find(|placed| placed.at == position);
+        let (Some(vision), Some(placed)) = (&self.vision, shown.filter(|placed| placed.seen.tokens == tokens)) else {
             return Err(Halt::Failed(format!("no picture of {tokens} tokens at {position}")));
         };
+        let position = self::position(&self.pictures[slot], position);
         let (id, batch) = (index(self.cache.id(slot)), i32::try_from(self.context.n_batch()).unwrap_or(i32::MAX));
         vision.compute(&placed.seen, &mut self.context, id, index(position), batch)
     }
@@ -97,7 +111,12 @@ impl<'m> Context<'m> {
             self.places[at] = place;
             let id = i32::try_from(token.id).map(LlamaToken).map_err(|error| failed(&error))?;
             self.batch
-                .add(id, index(token.position), &[index(cache.id(token.slot))], token.logits)
+                .add(
+                    id,
+                    index(position(&self.pictures[token.slot], token.position)),
+                    &[index(cache.id(token.slot))],
+                    token.logits,
+                )
                 .map_err(|error| failed(&error))?;
         }
         self.context
@@ -117,7 +136,7 @@ impl Steps for Context<'_> {
     }
 
     fn begin(&mut self, start: Start<'_>) -> Option<usize> {
-        let sequences = &mut Sequences(&mut self.context);
+        let sequences = &mut Sequences(&mut self.context, &self.pictures[start.slot]);
         match &mut self.cache {
             Cache::Shared(prefixes) => prefixes.begin(start, sequences),
             Cache::Own(windows) => Some(windows.begin(start, sequences)),
@@ -125,12 +144,16 @@ impl Steps for Context<'_> {
     }
 
     fn shows(&mut self, slot: usize, pictures: &[Placed]) {
-        self.pictures[slot] = pictures.to_vec();
+        let shown = pictures.iter().map(|placed| Shown {
+            positions: Projector::positions(&placed.seen).unwrap_or(placed.seen.tokens),
+            placed: placed.clone(),
+        });
+        self.pictures[slot] = shown.collect();
     }
 
     fn step(&mut self, tokens: &[Token]) -> Result<Vec<&[f32]>, Halt> {
         if let Cache::Own(windows) = &mut self.cache {
-            windows.close_gap(Self::slots(tokens), &mut Sequences(&mut self.context));
+            windows.close_gap(Self::slots(tokens), &mut Sequences(&mut self.context, &[]));
         }
         if let Err(halt) = self.compute(tokens) {
             for slot in Self::slots(tokens) {
@@ -138,7 +161,8 @@ impl Steps for Context<'_> {
                     // What of the batch was computed before it was given up.
                     Halt::Unwanted => {
                         let (id, held) = (self.cache.id(slot), self.cache.held(slot));
-                        Cells::cut(&mut Sequences(&mut self.context), id, held, None);
+                        let sequences = &mut Sequences(&mut self.context, &self.pictures[slot]);
+                        Cells::cut(sequences, id, held, None);
                     }
                     Halt::Failed(_) => self.cache.spoiled(slot),
                 }
@@ -147,7 +171,9 @@ impl Steps for Context<'_> {
         }
         for token in tokens {
             match &mut self.cache {
-                Cache::Shared(prefixes) => prefixes.computed(token.slot, token.id, &mut Sequences(&mut self.context)),
+                Cache::Shared(prefixes) => {
+                    prefixes.computed(token.slot, token.id, &mut Sequences(&mut self.context, &[]))
+                }
                 Cache::Own(windows) => windows.computed(token.slot, token.id),
             }
         }
@@ -158,7 +184,7 @@ impl Steps for Context<'_> {
 
     fn end(&mut self, slot: usize) {
         self.pictures[slot].clear();
-        let sequences = &mut Sequences(&mut self.context);
+        let sequences = &mut Sequences(&mut self.context, &[]);
         match &mut self.cache {
             Cache::Shared(prefixes) => prefixes.end(slot, sequences),
             Cache::Own(windows) => windows.end(slot, sequences),
@@ -191,8 +217,9 @@ impl Cache {
     }
 }
 
-/// Sequence ids of a context.
-struct Sequences<'c, 'm>(&'c mut LlamaContext<'m>);
+/// Sequence ids of a context, and the pictures of the prompt that they are asked for. Where positions are not tokens each
+/// sequence has a window of its own: one is cut in part only where it begins as the prompt does, or is it.
+struct Sequences<'c, 'm>(&'c mut LlamaContext<'m>, &'c [Shown]);
 
 // These fail for positions beyond 31 bits only, and no context has so many; and a state that cannot be cut in part is only ever
 // cut whole.
@@ -202,7 +229,8 @@ impl Cells for Sequences<'_, '_> {
     }
 
     fn cut(&mut self, id: Id, from: usize, to: Option<usize>) {
-        let _ = self.0.kv_cache_seq_rm(index(id), Some(from as u32), to.map(|to| to as u32));
+        let from = position(self.1, from) as u32;
+        let _ = self.0.kv_cache_seq_rm(index(id), Some(from), to.map(|to| to as u32));
     }
 }
 

@@ -41,6 +41,10 @@ const MOST_LONGER: u32 = 200;
 const MOST_BYTES: u64 = 512 << 20;
 /// The side of a picture that takes as many tokens as any, for what cuts large ones down.
 const LARGE: u32 = 2_048;
+/// Kinds of projectors that read a picture otherwise behind others, or at another place: here each is cut by itself.
+const RELATIVE: [&str; 2] = ["deepseek4v", "hunyuanvl"];
+/// The key of a projector's kind.
+const PROJECTION: &str = "clip.projector_type";
 /// What llama.cpp returns where it was asked to stop.
 const ABORTED: i32 = 2;
 
@@ -53,6 +57,8 @@ pub(crate) struct Projector {
     decoding: Mutex<()>,
     /// Tokens of the largest picture, where each of its tokens attends to all of them: so many must fit in a pass.
     whole: Option<usize>,
+    /// Whether a picture takes fewer positions than tokens (M-RoPE).
+    in_two_directions: bool,
 }
 
 impl fmt::Debug for Projector {
@@ -85,14 +91,23 @@ impl Projector {
         if !mtmd.support_vision() {
             return Err(refused("it reads no pictures"));
         }
-        if mtmd.decode_use_mrope() {
+        if let Some(kind) = RELATIVE.iter().find(|kind| file.get::<&str>(PROJECTION).ok().flatten() == Some(kind)) {
+            return Err(refused(&format!("`{kind}` reads a picture otherwise behind others, which is not built here")));
+        }
+        let in_two_directions = mtmd.decode_use_mrope();
+        if in_two_directions && (model.is_recurrent() || model.is_hybrid()) {
             return Err(refused(
-                "the model counts places in a picture in two directions (M-RoPE), which is not built here",
+                "the model keeps a state, and counts places in pictures in two directions: not built here",
             ));
         }
         let whole = mtmd.decode_use_non_causal();
-        let mut projector =
-            Self { mtmd: Mutex::new(mtmd), _model: Arc::clone(model), decoding: Mutex::default(), whole: None };
+        let mut projector = Self {
+            mtmd: Mutex::new(mtmd),
+            _model: Arc::clone(model),
+            decoding: Mutex::default(),
+            whole: None,
+            in_two_directions,
+        };
         if whole {
             let cut = projector.cut(RgbImage::new(LARGE, LARGE)).map_err(|reason| refused(&reason))?;
             projector.whole = Some(largest(&cut));
@@ -103,6 +118,16 @@ impl Projector {
     /// Tokens that must fit in one pass of the model, where pictures ask for that.
     pub(crate) fn whole(&self) -> Option<usize> {
         self.whole
+    }
+
+    /// Whether a picture may take fewer positions than tokens.
+    pub(crate) fn is_in_two_directions(&self) -> bool {
+        self.in_two_directions
+    }
+
+    /// The positions that a picture takes; `None` of another engine's.
+    pub(crate) fn positions(seen: &Seen) -> Option<usize> {
+        usize::try_from(seen.content.downcast_ref::<MtmdInputChunks>()?.total_positions()).ok()
     }
 
     /// Computes a picture for a sequence, from a position on; a pass takes `batch` tokens.
@@ -151,7 +176,9 @@ impl Vision for Projector {
             return Err(format!("takes {} tokens at once, and the model reads at most {most}", largest(&chunks)));
         }
         let tokens = chunks.total_tokens();
-        if tokens == 0 || usize::try_from(chunks.total_positions()) != Ok(tokens) {
+        let positions = usize::try_from(chunks.total_positions()).unwrap_or(0);
+        let counted = if self.in_two_directions { (1..=tokens).contains(&positions) } else { positions == tokens };
+        if tokens == 0 || !counted {
             return Err("is counted by the model in a way that is not built here".to_owned());
         }
         Ok(Seen { tokens, content: Arc::new(chunks) })

@@ -51,7 +51,7 @@ pub trait Steps {
         Some(0)
     }
 
-    /// The pictures in the prompt of a sequence that has just begun, in their order; not asked of prompts without. The tokens
+    /// The pictures in the prompt of the sequence that is to begin next in a slot, in their order; there may be none. The tokens
     /// of each are all in one step, in which its sequence has no other.
     fn shows(&mut self, slot: usize, pictures: &[Placed]) {
         let _ = (slot, pictures);

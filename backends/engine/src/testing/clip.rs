@@ -13,6 +13,8 @@ pub enum Projection {
     Llava,
     /// As Gemma 3 does: a token for two by two patches, and in the model each attends to all.
     Gemma3,
+    /// As Qwen2-VL does: a token for two by two patches, of as many patches as the picture has room for.
+    Qwen2,
 }
 
 /// What to build.
@@ -43,12 +45,12 @@ impl Default for Clip {
 }
 
 impl Clip {
-    /// Tokens of a picture, without the marks around it.
+    /// Tokens of a picture, without the marks around it, where all pictures have as many.
     pub fn tokens(&self) -> u32 {
         let patches = (self.image / self.patch).pow(2);
         match self.projection {
             Projection::Llava => patches,
-            Projection::Gemma3 => patches / 4,
+            Projection::Gemma3 | Projection::Qwen2 => patches / 4,
         }
     }
 
@@ -63,6 +65,7 @@ impl Clip {
         let name = match self.projection {
             Projection::Llava => "mlp",
             Projection::Gemma3 => "gemma3",
+            Projection::Qwen2 => "qwen2vl_merger",
         };
         file.set("general.architecture", Meta::Text("clip".into()))
             .set("general.name", Meta::Text("random".into()))
@@ -96,8 +99,13 @@ impl Clip {
         };
         let (patch, patches) = (self.patch, (self.image / self.patch).pow(2));
         tensor(file, "v.patch_embd.weight", &[patch, patch, 3, width], patch * patch * 3, 0.0);
-        tensor(file, "v.patch_embd.bias", &[width], width, 0.0);
-        tensor(file, "v.position_embd.weight", &[width, patches], 3, 0.0);
+        if self.projection == Projection::Qwen2 {
+            // Of the second of two frames; places are turned, and not added.
+            tensor(file, "v.patch_embd.weight.1", &[patch, patch, 3, width], patch * patch * 3, 0.0);
+        } else {
+            tensor(file, "v.patch_embd.bias", &[width], width, 0.0);
+            tensor(file, "v.position_embd.weight", &[width, patches], 3, 0.0);
+        }
         for layer in 0..self.layers {
             for (name, row, rows) in [
                 ("attn_q", width, width),
@@ -120,6 +128,14 @@ impl Clip {
                 tensor(file, "mm.0.weight", &[width, self.reader], width, 0.0);
                 tensor(file, "mm.0.bias", &[self.reader], 300, 0.0);
                 tensor(file, "mm.2.weight", &[self.reader, self.reader], self.reader, 0.0);
+                tensor(file, "mm.2.bias", &[self.reader], 300, 0.0);
+            }
+            Projection::Qwen2 => {
+                tensor(file, "v.post_ln.weight", &[width], 300, 1.0);
+                tensor(file, "v.post_ln.bias", &[width], 300, 0.0);
+                tensor(file, "mm.0.weight", &[width * 4, width * 4], width * 4, 0.0);
+                tensor(file, "mm.0.bias", &[width * 4], 300, 0.0);
+                tensor(file, "mm.2.weight", &[width * 4, self.reader], width * 4, 0.0);
                 tensor(file, "mm.2.bias", &[self.reader], 300, 0.0);
             }
             Projection::Gemma3 => {

@@ -21,6 +21,9 @@ pub enum Vocabulary {
 /// What to build. Sizes must suit `kind`: rows of a K-quant are multiples of 256.
 #[derive(Clone, Debug)]
 pub struct Llama {
+    /// `llama`, or one that differs from it in what each layer has beside and in constants: `qwen2`, `qwen2vl` (positions of
+    /// pictures count in two directions), `qwen3`, `gemma2`, `gemma3` (both with windows of 24 tokens, and `tied`).
+    pub architecture: &'static str,
     /// Type of the matrices; norms are always F32.
     pub kind: TensorType,
     /// Type of the matrices that a mix such as Q4_K_M gives more bits; none for one type throughout.
@@ -48,6 +51,7 @@ pub struct Llama {
 impl Default for Llama {
     fn default() -> Self {
         Self {
+            architecture: "llama",
             kind: TensorType::F32,
             finer: None,
             layers: 2,
@@ -94,26 +98,47 @@ impl Llama {
     pub fn writer(&self) -> Writer {
         let mut file = Writer::default();
         let head = self.width / self.heads;
-        file.set("general.architecture", Meta::Text("llama".into()))
+        let key = |name: &str| format!("{}.{name}", self.architecture);
+        file.set("general.architecture", Meta::Text(self.architecture.into()))
             .set("general.name", Meta::Text("random".into()))
             .set("general.license", Meta::Text("apache-2.0".into()))
             .set("general.base_model.count", Meta::U32(2))
             .set("general.base_model.0.repo_url", Meta::Text("https://huggingface.co/acme/base".into()))
             .set("general.base_model.1.name", Meta::Text("Some other".into()))
-            .set("llama.context_length", Meta::U32(self.context))
-            .set("llama.embedding_length", Meta::U32(self.width))
-            .set("llama.block_count", Meta::U32(self.layers))
-            .set("llama.feed_forward_length", Meta::U32(self.feed_forward))
-            .set("llama.attention.head_count", Meta::U32(self.heads))
-            .set("llama.attention.head_count_kv", Meta::U32(self.kv_heads))
-            .set("llama.attention.layer_norm_rms_epsilon", Meta::F32(1e-5))
-            .set("llama.rope.dimension_count", Meta::U32(head))
-            .set("llama.rope.freq_base", Meta::F32(10_000.0));
+            .set(&key("context_length"), Meta::U32(self.context))
+            .set(&key("embedding_length"), Meta::U32(self.width))
+            .set(&key("block_count"), Meta::U32(self.layers))
+            .set(&key("feed_forward_length"), Meta::U32(self.feed_forward))
+            .set(&key("attention.head_count"), Meta::U32(self.heads))
+            .set(&key("attention.head_count_kv"), Meta::U32(self.kv_heads))
+            .set(&key("attention.layer_norm_rms_epsilon"), Meta::F32(1e-5))
+            .set(&key("rope.dimension_count"), Meta::U32(head))
+            .set(&key("rope.freq_base"), Meta::F32(if self.architecture == "gemma3" { 1e6 } else { 1e4 }));
+        if self.architecture.starts_with("gemma") {
+            file.set(&key("attention.sliding_window"), Meta::U32(24));
+        }
+        match self.architecture {
+            "gemma2" => {
+                file.set(&key("attn_logit_softcapping"), Meta::F32(5.0));
+                file.set(&key("final_logit_softcapping"), Meta::F32(3.0));
+            }
+            "gemma3" => {
+                file.set(&key("rope.scaling.type"), Meta::Text("linear".into()));
+                file.set(&key("rope.scaling.factor"), Meta::F32(8.0));
+            }
+            _ => {}
+        }
+        if self.architecture == "qwen2vl" {
+            // Of pairs of a head: those that turn with time, with the row and with the column.
+            let [time, row] = [head / 8, 3 * head / 16].map(|pairs| pairs as i32);
+            let sections = vec![time, row, head as i32 / 2 - time - row, 0];
+            file.set(&key("rope.dimension_sections"), Meta::I32s(sections));
+        }
         let vocabulary = match self.vocabulary {
             Vocabulary::Spm => spm(&mut file),
             Vocabulary::Bpe => bpe(&mut file),
         };
-        file.set("llama.vocab_size", Meta::U32(vocabulary)).set("tokenizer.chat_template", Meta::Text(TEMPLATE.into()));
+        file.set(&key("vocab_size"), Meta::U32(vocabulary)).set("tokenizer.chat_template", Meta::Text(TEMPLATE.into()));
         self.weights(&mut file, vocabulary, head);
         file
     }
@@ -176,6 +201,27 @@ impl Llama {
             norm(file, &format!("blk.{layer}.ffn_norm.weight"));
         }
         norm(file, "output_norm.weight");
+        for layer in 0..self.layers {
+            for (name, len, around) in self.beside(head) {
+                let weights: Vec<f32> = (0..len).map(|_| around + 0.3 * unit(&mut rng)).collect();
+                let name = format!("blk.{layer}.{name}");
+                file.tensor(&name, TensorType::F32, &[u64::from(len)], quantise(TensorType::F32, &weights));
+            }
+        }
+    }
+
+    /// What a layer has beside those of llama: its length, and what its numbers lie around.
+    fn beside(&self, head: u32) -> Vec<(&'static str, u32, f32)> {
+        let (queries, keys, width) = (self.heads * head, self.kv_heads * head, self.width);
+        let head_norms = [("attn_q_norm.weight", head, 1.0), ("attn_k_norm.weight", head, 1.0)];
+        let block_norms = [("post_attention_norm.weight", width, 1.0), ("post_ffw_norm.weight", width, 1.0)];
+        match self.architecture {
+            "qwen2" => vec![("attn_q.bias", queries, 0.0), ("attn_k.bias", keys, 0.0), ("attn_v.bias", keys, 0.0)],
+            "qwen3" => head_norms.to_vec(),
+            "gemma2" => block_norms.to_vec(),
+            "gemma3" => [head_norms, block_norms].concat(),
+            _ => Vec::new(),
+        }
     }
 }
 
