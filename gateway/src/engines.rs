@@ -58,6 +58,15 @@ pub struct Chosen {
     pub why: String,
 }
 
+/// What is to be loaded beside weights, which not every engine can.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Beside {
+    /// An adapter (LoRA).
+    pub adapter: bool,
+    /// A projector, for pictures.
+    pub projector: bool,
+}
+
 /// What a deployment asks of its engine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Asked {
@@ -67,6 +76,8 @@ pub struct Asked {
     pub gpu_layers: Option<u32>,
     /// The file of an adapter (LoRA) over the weights.
     pub adapter: Option<PathBuf>,
+    /// The file of the model's projector, with which it reads pictures.
+    pub mmproj: Option<PathBuf>,
     /// To quantise weights while they are loaded: a type of mistralrs, such as `Q4K`.
     pub isq: Option<String>,
 }
@@ -128,6 +139,24 @@ impl Kind {
             Self::Native => false,
             Self::LlamaCpp => true,
             Self::MistralRs => false,
+        }
+    }
+
+    /// Whether it loads projectors, with which a model reads pictures.
+    pub fn projects(self) -> bool {
+        match self {
+            Self::Native => false,
+            Self::LlamaCpp => true,
+            Self::MistralRs => false,
+        }
+    }
+
+    /// What of this it does not load, in words.
+    fn leaves_out(self, beside: Beside) -> Option<&'static str> {
+        match beside {
+            Beside { adapter: true, .. } if !self.adapts() => Some("adapters"),
+            Beside { projector: true, .. } if !self.projects() => Some("projectors"),
+            _ => None,
         }
     }
 
@@ -218,6 +247,7 @@ impl Kind {
                     context: asked.context(),
                     gpu_layers: asked.gpu_layers,
                     adapter: asked.adapter.clone(),
+                    mmproj: asked.mmproj.clone(),
                     watch: Some(watch),
                     ..Default::default()
                 };
@@ -264,20 +294,20 @@ impl fmt::Display for Kind {
     }
 }
 
-/// The engine that `auto` means for these weights, with an adapter over them or without.
+/// The engine that `auto` means for these weights, with what is to be loaded beside them.
 ///
 /// # Errors
 /// Each engine with why it does not read them.
-pub fn choose(weights: &Weights, with_adapter: bool, measured: &Measured) -> Result<Chosen, String> {
+pub fn choose(weights: &Weights, beside: Beside, measured: &Measured) -> Result<Chosen, String> {
     let Some(path) = weights.path() else {
         return Ok(Chosen { engine: Kind::Native, why: "its weights are built in".to_owned() });
     };
     let mut readers = Vec::new();
     let mut others = Vec::new();
     for kind in Kind::built() {
-        match kind.reads(weights) {
-            Ok(()) if with_adapter && !kind.adapts() => others.push(format!("{kind} loads no adapters")),
-            Ok(()) => readers.push(kind),
+        match kind.reads(weights).map(|()| kind.leaves_out(beside)) {
+            Ok(Some(what)) => others.push(format!("{kind} loads no {what}")),
+            Ok(None) => readers.push(kind),
             Err(why) => others.push(format!("{kind} does not read it: {why}")),
         }
     }
@@ -348,7 +378,7 @@ mod tests {
     #[test]
     fn auto_takes_what_was_measured_fastest_here_and_says_why() {
         let weights = Weights::File(demo());
-        let chosen = choose(&weights, false, &Measured::default()).unwrap();
+        let chosen = choose(&weights, Beside::default(), &Measured::default()).unwrap();
         assert_eq!(chosen.engine, Kind::Native);
         let readers: Vec<Kind> = Kind::built().collect();
         let Some(&last) = readers.last().filter(|_| readers.len() > 1) else {
@@ -359,7 +389,7 @@ mod tests {
         let mut measured = Measured::default();
         measured.add("native", &demo(), 100.0, 10.0).unwrap();
         measured.add(last.name(), &demo(), 100.0, 20.0).unwrap();
-        let chosen = choose(&weights, false, &measured).unwrap();
+        let chosen = choose(&weights, Beside::default(), &measured).unwrap();
         assert_eq!(chosen.engine, last);
         assert!(chosen.why.ends_with("it is the fastest, 20.0 tokens a second"), "{}", chosen.why);
     }
@@ -369,7 +399,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.gguf");
         std::fs::write(&path, "hello").unwrap();
-        let why = choose(&Weights::File(path), false, &Measured::default()).unwrap_err();
+        let why = choose(&Weights::File(path), Beside::default(), &Measured::default()).unwrap_err();
         assert!(why.starts_with("native does not read it: cannot read") || why.contains("not a valid GGUF"), "{why}");
         assert_eq!(why.matches("does not read it").count(), Kind::built().count(), "{why}");
     }

@@ -1,6 +1,7 @@
 //! The engines of a build that has them all, each behind a deployment of its own.
 
-use engine::testing::{Bert, Llama, Meta, Vocabulary};
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use engine::testing::{self, Bert, Clip, Llama, Meta, Vocabulary};
 use serde_json::{Value, json};
 use tests::chat;
 
@@ -178,6 +179,86 @@ async fn an_adapter_over_a_file_is_a_model_of_its_own_that_writes_otherwise_than
     let (base, adapted) = (text("qwen3-8b").await, text("acme-support-lora").await);
     assert_ne!(base, adapted);
     assert_eq!(text("acme-support-lora").await, adapted);
+}
+
+/// A gateway with a model that reads pictures at one of its deployments, and one that reads none.
+fn vision() -> tests::Pointsman {
+    let config = "discover: false\ndeployments:\n  \
+        - {id: blind, model: qwen3-8b, engine: native, path: models/base.gguf}\n  \
+        - {id: sees, model: qwen3-8b, engine: auto, path: models/base.gguf, mmproj: models/mmproj.gguf, load: demand}\n  \
+        - {id: other, model: qwen3-4b, engine: llama-cpp, path: models/base.gguf}\n\
+        contexts: {desk: {use: internal, exposure: internal, seat: KR}}\nteams: {desk: {contexts: [desk]}}\n\
+        keys: keys.yaml\n";
+    let builder = pointsman().file("models/.keep", "").config(config);
+    let write = |name: &str, bytes: Vec<u8>| std::fs::write(builder.folder().join(name), bytes).unwrap();
+    let mut base = Llama { context: 512, ..Llama::default() }.writer();
+    write("models/base.gguf", base.unset("general.base_model.count").finish());
+    write("models/mmproj.gguf", Clip::default().build());
+    let key = builder.key("desk", "desk");
+    let mut gateway = builder.start();
+    gateway.with_key(&key);
+    gateway
+}
+
+#[tokio::test]
+async fn a_picture_is_read_by_the_deployment_with_a_projector_in_every_api_and_by_no_other() {
+    let gateway = vision();
+    let base64 = |number| BASE64_STANDARD.encode(testing::picture(40, 30, number));
+    let url = |number| format!("data:image/png;base64,{}", base64(number));
+    let ask = |model: &str, url: &str| {
+        let content = json!([{"type": "text", "text": "the "}, {"type": "image_url", "image_url": {"url": url}},
+            {"type": "text", "text": "?"}]);
+        json!({"model": model, "messages": [{"role": "user", "content": content}], "temperature": 0, "max_tokens": 12,
+            "logprobs": true, "top_logprobs": 3})
+    };
+    let response = gateway.request("POST", "/v1/chat/completions").json(&ask("qwen3-8b", &url(1)));
+    let response = response.send().await.unwrap();
+    assert_eq!(response.status(), 200);
+    assert_eq!(response.headers()["x-pointsman-deployment"], "sees");
+    let whole: Value = response.json().await.unwrap();
+    let tokens = whole["usage"]["prompt_tokens"].as_u64().unwrap();
+    assert!(tokens > u64::from(Clip::default().tokens()), "{whole}");
+    let text = whole["choices"][0]["message"]["content"].as_str().unwrap();
+    assert!(!text.is_empty());
+
+    let mut streamed = ask("qwen3-8b", &url(1));
+    streamed["stream"] = true.into();
+    let response = gateway.request("POST", "/v1/chat/completions").json(&streamed).send().await.unwrap();
+    let body = response.text().await.unwrap();
+    let chunks = body.lines().filter_map(|line| serde_json::from_str::<Value>(line.strip_prefix("data: ")?).ok());
+    let pieces = chunks.filter_map(|chunk| Some(chunk["choices"][0]["delta"]["content"].as_str()?.to_owned()));
+    assert_eq!(pieces.collect::<String>(), text);
+    let (_, other) = gateway.post("/v1/chat/completions", &ask("qwen3-8b", &url(2))).await;
+    assert_eq!(other["usage"]["prompt_tokens"], tokens);
+    assert_ne!(other["choices"][0]["logprobs"], whole["choices"][0]["logprobs"]);
+
+    let source = json!({"type": "base64", "media_type": "image/png", "data": base64(1)});
+    let content =
+        json!([{"type": "text", "text": "the "}, {"type": "image", "source": source}, {"type": "text", "text": "?"}]);
+    let body = json!({"model": "qwen3-8b", "max_tokens": 12, "messages": [{"role": "user", "content": content}]});
+    let (status, answer) = gateway.post("/v1/messages", &body).await;
+    let usage = |name: &str| answer["usage"][name].as_u64().unwrap_or(0);
+    assert_eq!((status, usage("input_tokens") + usage("cache_read_input_tokens")), (200, tokens), "{answer}");
+    let content = json!([{"type": "input_text", "text": "the "}, {"type": "input_image", "image_url": url(1)},
+        {"type": "input_text", "text": "?"}]);
+    let body = json!({"model": "qwen3-8b", "max_output_tokens": 12, "input": [{"role": "user", "content": content}]});
+    let (status, answer) = gateway.post("/v1/responses", &body).await;
+    assert_eq!((status, answer["usage"]["input_tokens"].as_u64()), (200, Some(tokens)), "{answer}");
+
+    for (url, why) in [
+        ("data:image/png;base64,aGVsbG8=", "is no picture that is read here; expected PNG, JPEG, WebP or GIF"),
+        ("data:image/png;base64,a", "is a data URL whose base64 is damaged"),
+        ("https://example.com/a.png", "is an address, and a model in this process fetches nothing"),
+    ] {
+        let (status, error) = gateway.post("/v1/chat/completions", &ask("qwen3-8b", url)).await;
+        let message = error["error"]["message"].as_str().unwrap();
+        assert!(message.contains("the picture at messages[0].content[1] ") && message.contains(why), "{message}");
+        assert_eq!((status, &error["error"]["param"]), (400, &json!("messages")), "{error}");
+    }
+    let (status, error) = gateway.post("/v1/chat/completions", &ask("qwen3-4b", &url(1))).await;
+    assert_eq!((status, &error["error"]["code"]), (400, &json!("no_model_fits")), "{error}");
+    let (status, _) = gateway.chat("qwen3-4b", "hi").await;
+    assert_eq!(status, 200);
 }
 
 #[tokio::test]

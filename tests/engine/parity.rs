@@ -9,7 +9,8 @@ use backends::{
     Api, Backend, BackendError, BackendId, Event, FinishReason, Form, Input, Load, Message, Part, Payload, Probe,
     Prompt, Request, Sampling, Shape, TokenLogprob, Tool, ToolChoice, Tools, Usage,
 };
-use engine::testing::{Llama, Vocabulary};
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use engine::testing::{self, Clip, Llama, Vocabulary};
 use futures_util::{StreamExt, future::join_all};
 use serde_json::{Value, json};
 
@@ -19,6 +20,9 @@ use crate::demo;
 const PATIENCE: Duration = Duration::from_secs(600);
 /// How far log-probabilities of two engines may be apart: both round activations to eight bits, each in its own way.
 const APART: f32 = 0.1;
+
+/// The projector of the random model, for the engine that loads one.
+const PROJECTOR: &str = "mmproj.gguf";
 
 type Engine = Arc<dyn Backend>;
 type Checked = Result<(), String>;
@@ -31,7 +35,8 @@ const ENGINES: [(&str, Loads); 3] = [
         Arc::new(native::load(BackendId::new("native"), source, native::Options::default()).expect("a model"))
     }),
     ("llama-cpp", |path| {
-        let options = llama_cpp_engine::Options::default();
+        let mmproj = Some(path.with_file_name(PROJECTOR)).filter(|path| path.exists());
+        let options = llama_cpp_engine::Options { mmproj, ..llama_cpp_engine::Options::default() };
         Arc::new(llama_cpp_engine::load(BackendId::new("llama-cpp"), path, &options).expect("a model"))
     }),
     ("mistralrs", |path| {
@@ -255,9 +260,26 @@ async fn prefix_reuse(it: &Pair, _: &Pair) -> Checked {
     }
 }
 
+async fn pictures(it: &Pair, _: &Pair) -> Checked {
+    let seen = async |number: u32| {
+        let mut request = chat("What is this?");
+        let Input::Chat { messages, .. } = &mut request.input else { return Err("no chat".to_owned()) };
+        let url = format!("\"data:image/png;base64,{}\"", BASE64_STANDARD.encode(testing::picture(40, 30, number)));
+        let picture = Part::Other { kind: "image_url".into(), digest: number.into(), held: Some(url.into()) };
+        messages[0].content.insert(0, picture);
+        request.logprobs = Some(0);
+        answer(&it.random, request).await
+    };
+    let (one, other) = (seen(1).await?, seen(2).await?);
+    if one.logprobs == other.logprobs {
+        return Err("two pictures are the same to it".to_owned());
+    }
+    Ok(())
+}
+
 /// What is checked, in the table's words.
 type Check = for<'a> fn(&'a Pair, &'a Pair) -> std::pin::Pin<Box<dyn Future<Output = Checked> + 'a>>;
-const CHECKS: [(&str, Check); 11] = [
+const CHECKS: [(&str, Check); 12] = [
     ("greedy text is native's", |it, native| Box::pin(greedy_text(it, native))),
     ("usage is native's", |it, native| Box::pin(usage(it, native))),
     ("stop sequences", |it, native| Box::pin(stop_sequences(it, native))),
@@ -269,6 +291,7 @@ const CHECKS: [(&str, Check); 11] = [
     ("JSON of a schema", |it, native| Box::pin(json_of_a_schema(it, native))),
     ("forced tool calls", |it, native| Box::pin(tool_calls(it, native))),
     ("prefixes are reused, and told", |it, native| Box::pin(prefix_reuse(it, native))),
+    ("pictures, with a projector", |it, native| Box::pin(pictures(it, native))),
 ];
 
 /// Where the table stands.
@@ -284,6 +307,7 @@ async fn every_engine_keeps_what_the_table_says_of_it() {
     // A wide vocabulary of bytes, so that characters come in parts.
     let model = Llama { vocabulary: Vocabulary::Bpe, width: 64, feed_forward: 96, context: 512, ..Llama::default() };
     std::fs::write(&random, model.build()).expect("a file");
+    std::fs::write(folder.path().join(PROJECTOR), Clip::default().build()).expect("a file");
     let load = |load: Loads| Pair { demo: load(&demo()), random: load(&random) };
     let native = load(ENGINES[0].1);
     let mut table = format!(

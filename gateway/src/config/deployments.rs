@@ -181,6 +181,7 @@ impl<'a> One<'a, '_> {
             &[
                 ("path", raw.path.as_ref().map(|path| &path.at)),
                 ("adapter", raw.adapter.as_ref().map(|adapter| &adapter.at)),
+                ("mmproj", raw.mmproj.as_ref().map(|mmproj| &mmproj.at)),
                 ("replicas", raw.replicas.as_ref().map(|replicas| &replicas.at)),
                 ("load", raw.load.as_ref().map(|load| &load.at)),
                 ("pinned", raw.pinned.as_ref().map(|pinned| &pinned.at)),
@@ -246,6 +247,7 @@ impl<'a> One<'a, '_> {
             "a server",
             &[
                 ("path", raw.path.as_ref().map(|path| &path.at)),
+                ("mmproj", raw.mmproj.as_ref().map(|mmproj| &mmproj.at)),
                 ("load", raw.load.as_ref().map(|load| &load.at)),
                 ("pinned", raw.pinned.as_ref().map(|pinned| &pinned.at)),
                 ("gpu_layers", raw.gpu_layers.as_ref().map(|layers| &layers.at)),
@@ -340,8 +342,13 @@ impl<'a> One<'a, '_> {
             Some(written) => Some(self.adapter_file(written, model)?),
             None => None,
         };
-        let (engine, because) = self.engine(name, &weights, adapter.is_some())?;
-        let asked = self.of_engine(engine, &weights, adapter)?;
+        let mmproj = match &raw.mmproj {
+            Some(written) => Some(self.gguf(written, "a projector")?),
+            None => None,
+        };
+        let beside = engines::Beside { adapter: adapter.is_some(), projector: mmproj.is_some() };
+        let (engine, because) = self.engine(name, &weights, beside)?;
+        let asked = self.of_engine(engine, &weights, adapter, mmproj)?;
         let purpose = self.purpose(name, engine, &weights, model)?;
         let mut deployment = self.deployment(model, Place::Local { engine: engine.name().to_owned() }, None);
         deployment.engine_because = because;
@@ -350,6 +357,10 @@ impl<'a> One<'a, '_> {
             deployment.facts.quantization_bits = Some(DEMO_BITS);
         }
         local(&mut deployment, model, purpose);
+        if asked.mmproj.is_some() && purpose == Purpose::Text {
+            deployment.facts.capabilities.push(Capability::Image.to_string());
+            deployment.facts.capabilities.sort_unstable();
+        }
         deployment.target = Target::Engine { engine, weights, asked };
         Some(deployment)
     }
@@ -359,7 +370,7 @@ impl<'a> One<'a, '_> {
         &mut self,
         name: &Spanned<String>,
         weights: &Weights,
-        with_adapter: bool,
+        beside: engines::Beside,
     ) -> Option<(engines::Kind, Option<String>)> {
         let named = engines::Kind::named(&name.value);
         let built = || list(engines::Kind::built().map(engines::Kind::name));
@@ -372,7 +383,7 @@ impl<'a> One<'a, '_> {
             Some(engine) if engine.is_built() => return Some((engine, None)),
             Some(engine) => Problem::error("unknown-engine", format!("this build has no engine {}", name.shown()))
                 .hint(format!("build it with `--features {engine}`; the engines of this build are {}", built())),
-            None if name.value == AUTO => match engines::choose(weights, with_adapter, self.measured) {
+            None if name.value == AUTO => match engines::choose(weights, beside, self.measured) {
                 Ok(engines::Chosen { engine, why }) => return Some((engine, Some(why))),
                 Err(why) => {
                     let lacking =
@@ -399,11 +410,19 @@ impl<'a> One<'a, '_> {
         engine: engines::Kind,
         weights: &Weights,
         adapter: Option<PathBuf>,
+        mmproj: Option<PathBuf>,
     ) -> Option<engines::Asked> {
         let raw = self.raw;
         if let Some(written) = raw.adapter.as_ref().filter(|_| !engine.adapts()) {
             let others = list(engines::Kind::ALL.into_iter().filter(|kind| kind.adapts()).map(engines::Kind::name));
             let problem = Problem::error("no-adapters", format!("the engine `{engine}` loads no adapters"))
+                .hint(format!("of the engines of this process {others} does, in a build with `--features full`"));
+            self.note(problem, &written.at);
+            return None;
+        }
+        if let Some(written) = raw.mmproj.as_ref().filter(|_| !engine.projects()) {
+            let others = list(engines::Kind::ALL.into_iter().filter(|kind| kind.projects()).map(engines::Kind::name));
+            let problem = Problem::error("no-projectors", format!("the engine `{engine}` loads no projectors"))
                 .hint(format!("of the engines of this process {others} does, in a build with `--features full`"));
             self.note(problem, &written.at);
             return None;
@@ -432,7 +451,7 @@ impl<'a> One<'a, '_> {
             self.note(problem.hint("leave it out for the weights as they are"), &written.at);
         }
         let context_tokens = raw.context.as_ref().map(|tokens| tokens.value);
-        Some(engines::Asked { context_tokens, gpu_layers, adapter, isq })
+        Some(engines::Asked { context_tokens, gpu_layers, adapter, mmproj, isq })
     }
 
     /// What the engine makes of texts with the weights, if that is what the catalog's model is asked for.
@@ -460,8 +479,13 @@ impl<'a> One<'a, '_> {
             self.note(problem, &written.at);
             return None;
         }
+        self.gguf(written, "an adapter")
+    }
+
+    /// A GGUF file that is loaded beside weights.
+    fn gguf(&mut self, written: &Spanned<String>, what: &str) -> Option<PathBuf> {
         let Weights::File(file) = self.weights(written)? else {
-            let problem = Problem::error("unreadable-file", "an adapter is a GGUF file, and this is none");
+            let problem = Problem::error("unreadable-file", format!("{what} is a GGUF file, and this is none"));
             self.note(problem, &written.at);
             return None;
         };
@@ -732,8 +756,8 @@ pub(super) fn local(deployment: &mut Deployment, model: &Model, purpose: Purpose
     if purpose != Purpose::Text {
         return;
     }
-    // The engine gives log-probabilities, keeps every model to a schema, and tells it of tools. It takes no images or sound,
-    // whatever the model was trained for.
+    // The engine gives log-probabilities, keeps every model to a schema, and tells it of tools. It takes no images,
+    // unless a projector is loaded for them, and no sound, whatever the model was trained for.
     facts.capabilities = ["json_schema", "logprobs", "reasoning", "tools"]
         .into_iter()
         .filter(|&name| name != "reasoning" || model.capabilities.iter().any(|known| known == name))

@@ -21,7 +21,7 @@ use super::{
     weights,
 };
 use crate::{
-    engines::{Asked, Chosen, choose, measured::Measured},
+    engines::{Asked, Beside, Chosen, choose, measured::Measured},
     models::{manifest::Manifest, pick, terms},
     residency::{Keep, estimate::shown},
 };
@@ -135,7 +135,7 @@ fn deployment(one: Lies, catalog: &Catalog, measured: &Measured, memory: u64) ->
              which `model` it is",
         ),
     }?;
-    let Chosen { engine, why } = choose(&weights, false, measured)?;
+    let Chosen { engine, why } = choose(&weights, Beside::default(), measured)?;
     let place = Place::Local { engine: engine.name().to_owned() };
     let mut facts = policies::Deployment::new(name, model.id.as_str(), place);
     facts.context_tokens = model.context_tokens;

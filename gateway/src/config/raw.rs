@@ -334,6 +334,11 @@ pub(super) struct RawDeployment {
     /// process its GGUF file. `model` is then the adapter's own row of the catalog.
     #[serde(default)]
     pub(super) adapter: Option<Spanned<String>>,
+    /// The file of the model's projector, with which it reads pictures: a GGUF file as llama.cpp has it, mostly named
+    /// `mmproj-...`. A part of the model's own weights, under the licence that those are under. Engine `llama-cpp` alone.
+    /// Default: none; the model reads text.
+    #[serde(default)]
+    pub(super) mmproj: Option<Spanned<String>>,
     /// APIs beside OpenAI's chat and completions that it speaks itself. Their requests and answers are passed on byte by
     /// byte; without, they are translated to the chat API and back. Default: none, as servers that have them differ in what
     /// they take.

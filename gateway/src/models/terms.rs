@@ -137,6 +137,20 @@ pub fn of_adapter(
     declared(catalog, facts, ["the adapter", "the card beside the adapter"], said, card.as_ref())
 }
 
+/// The same of the file of a projector, which is a part of the weights.
+///
+/// # Errors
+/// What it says, and what the catalog says.
+pub fn of_projector(
+    catalog: &Catalog,
+    facts: &policies::Deployment,
+    projector: &Path,
+    said: &engine::Facts,
+) -> Result<(), String> {
+    let card = projector.parent().map_or(Ok(None), card_in)?;
+    declared(catalog, facts, ["the projector", "the card beside the projector"], said, card.as_ref())
+}
+
 fn declared(
     catalog: &Catalog,
     facts: &policies::Deployment,

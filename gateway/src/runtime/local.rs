@@ -96,15 +96,19 @@ fn loader(
     }
 }
 
-/// Whether weights, and an adapter over them, may be served as what they are deployed as: by what they say of themselves, and,
+/// Whether weights, and what is loaded beside them, may be served as what they are deployed as: by what they say of themselves, and,
 /// where the licence was concluded from their digest, by whether they are still those.
 fn check(deployment: &Deployment, catalog: &Catalog) -> Result<(), StartError> {
     let (_, weights, asked) = local(deployment)?;
     let facts = &deployment.facts;
     terms::of_weights(catalog, facts, weights, &told(deployment)?.facts).map_err(|why| failed(deployment, why))?;
     if let Some(adapter) = &asked.adapter {
-        let said = of_adapter(adapter).map_err(|why| failed(deployment, why))?;
+        let said = of_file(adapter, "adapter").map_err(|why| failed(deployment, why))?;
         terms::of_adapter(catalog, facts, adapter, &said).map_err(|why| failed(deployment, why))?;
+    }
+    if let Some(projector) = &asked.mmproj {
+        let said = of_file(projector, "projector").map_err(|why| failed(deployment, why))?;
+        terms::of_projector(catalog, facts, projector, &said).map_err(|why| failed(deployment, why))?;
     }
     let Some(known) = &facts.weights else { return Ok(()) };
     let beside = catalog.looks_at_weights(&facts.model).unwrap_or_default();
@@ -123,17 +127,17 @@ fn told(deployment: &Deployment) -> Result<estimate::Told, StartError> {
     engine.told(weights, asked).map_err(|reason| failed(deployment, reason))
 }
 
-/// What weights take, and an adapter over them.
+/// What weights take, and what is loaded beside them.
 fn bytes(deployment: &Deployment) -> Result<u64, StartError> {
     let (_, _, asked) = local(deployment)?;
-    let adapter = asked.adapter.as_ref().and_then(|path| std::fs::metadata(path).ok());
-    Ok(told(deployment)?.bytes.saturating_add(adapter.map_or(0, |file| file.len())))
+    let beside = asked.adapter.iter().chain(&asked.mmproj).filter_map(|path| std::fs::metadata(path).ok());
+    Ok(beside.fold(told(deployment)?.bytes, |bytes, file| bytes.saturating_add(file.len())))
 }
 
-/// What the file of an adapter says of itself.
-fn of_adapter(path: &Path) -> Result<Facts, String> {
+/// What a file beside the weights says of itself.
+fn of_file(path: &Path, what: &str) -> Result<Facts, String> {
     let said = File::open(path).and_then(|file| Facts::of(&file));
-    said.map_err(|error| format!("cannot read the adapter: {}", chain(&error)))
+    said.map_err(|error| format!("cannot read the {what}: {}", chain(&error)))
 }
 
 /// The engine of a deployment in this process, and what it runs.

@@ -18,7 +18,7 @@ use crate::{
         data_folder,
     },
     config::Weights,
-    engines::{Asked, Kind, choose, measured::Measured},
+    engines::{Asked, Beside, Kind, choose, measured::Measured},
 };
 
 const AFTER: &str = "\
@@ -101,7 +101,7 @@ pub(super) fn run(args: &Engines) -> anyhow::Result<bool> {
     measured.write(&data).with_context(|| format!("`{}` cannot be written", data.display()))?;
     let mut document = Document::new("How fast is each engine here?");
     document.facts = vec![("file", path.display().to_string().into())];
-    if let Ok(chosen) = choose(&weights, false, &measured) {
+    if let Ok(chosen) = choose(&weights, Beside::default(), &measured) {
         document.facts.extend([("auto_takes", chosen.engine.name().into()), ("because", chosen.why.into())]);
     }
     document.tables = vec![table];

@@ -245,6 +245,16 @@ fn a_deployment_needs_the_keys_of_its_place_and_refuses_those_of_others() {
         &["which model `pointsman-demo` adapts"],
     );
     one(
+        "deployments: [{id: a, model: pointsman-demo, engine: native, mmproj: <<keys.yaml>>}]",
+        "no-projectors",
+        &["the engine `native` loads no projectors", "`llama-cpp` does"],
+    );
+    one(
+        "deployments: [{id: a, model: qwen3-32b, host: groq, key: \"${TEST_KEY}\", mmproj: <<keys.yaml>>}]",
+        "misplaced-key",
+        &["`mmproj` says nothing about a host"],
+    );
+    one(
         "deployments: [{id: a, model: bge-m3, engine: <<native>>, path: keys.yaml}]",
         "wrong-task",
         &["`native` makes text with the file, and `bge-m3` is not asked for that"],

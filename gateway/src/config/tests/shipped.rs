@@ -63,6 +63,8 @@ fn the_shipped_configuration_loads_with_every_setting_on() {
     }
     fs::write(files.path().join("models/qwen3-0.6b-q8_0.gguf"), "").unwrap();
     fs::write(files.path().join("models/acme-support.gguf"), "").unwrap();
+    fs::write(files.path().join("models/gemma-3-4b-it-q4_0.gguf"), "").unwrap();
+    fs::write(files.path().join("models/mmproj-gemma-3-4b-it-f16.gguf"), "").unwrap();
     fs::create_dir(files.path().join("models/Qwen3-0.6B")).unwrap();
     fs::write(files.path().join("secrets/deepinfra.key"), "di-1\n").unwrap();
     fs::write(files.path().join("replicas.txt"), "10.0.0.1:8000 # the old one\n").unwrap();
@@ -95,6 +97,10 @@ fn the_shipped_configuration_loads_with_every_setting_on() {
     assert_eq!((lab.input_usd_per_million, lab.output_usd_per_million), (Some(0.1), Some(0.3)));
     assert_eq!(lab.cached_input_usd_per_million, Some(0.05));
     assert_eq!(deployment("local-small").facts.context_tokens, Some(8192));
+    if cfg!(feature = "llama-cpp") {
+        let reads = |id| deployment(id).facts.capabilities.iter().any(|capability| capability == "image");
+        assert!(reads("local-vision") && !reads("local-support"), "with its projector it reads pictures");
+    }
     assert!(config.deployments.iter().any(|d| d.facts.id.starts_with("groq/")), "`discover` is on");
     assert_eq!(config.teams["science"].contexts, ["lab", "office"]);
     let quotas: Vec<_> = config.quotas.iter().map(|quota| (quota.name.as_str(), quota.of_team)).collect();
