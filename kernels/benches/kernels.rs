@@ -14,7 +14,7 @@ use std::{
 };
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
-use kernels::{Columns, Format, Group, Isa, Packed, Q8, matmul, quantize, rms_norm, silu_mul, softmax};
+use kernels::{Columns, Format, Gate, Group, Isa, Packed, Q8, gate_mul, matmul, quantize, rms_norm, softmax};
 
 const ROW: usize = 2_048;
 /// More bytes than any cache, in every format.
@@ -224,10 +224,12 @@ fn others(c: &mut Criterion) {
             out.copy_from_slice(&x);
             bench.iter(|| softmax(isa, black_box(&mut out), 0.125));
         });
-        group.bench_function(BenchmarkId::new("silu_mul", isa.name()), |bench| {
-            out.copy_from_slice(&x);
-            bench.iter(|| silu_mul(isa, black_box(&mut out), &weight));
-        });
+        for kind in [Gate::Silu, Gate::Gelu] {
+            group.bench_function(BenchmarkId::new(format!("{kind:?} gate"), isa.name()), |bench| {
+                out.copy_from_slice(&x);
+                bench.iter(|| gate_mul(isa, kind, black_box(&mut out), &weight));
+            });
+        }
     }
 }
 

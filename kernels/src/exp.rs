@@ -1,4 +1,4 @@
-//! `e^x` for eight or sixteen numbers at once, shared by `softmax` and `silu`. No operation by itself.
+//! `e^x` for eight or sixteen numbers at once, shared by `softmax` and `gate`. No operation by itself.
 //!
 //! `x = n ln 2 + r` with `|r| <= ln 2 / 2`, then `2^n` times the Taylor sum of `e^r` up to `r^7 / 7!`. What is cut off
 //! is below `0.3466^8 / 8! < 2^-27` of the result, so rounding in the last steps decides: within 2 units in the last

@@ -15,13 +15,13 @@ mod codes;
 mod dequantize;
 mod exp;
 mod format;
+mod gate;
 mod isa;
 mod memory;
 mod norm;
 mod packed;
 mod q8;
 mod rope;
-mod silu;
 #[cfg(target_arch = "x86_64")]
 mod simd;
 mod softmax;
@@ -30,10 +30,10 @@ mod testing;
 
 pub use dequantize::dequantize_row;
 pub use format::Format;
+pub use gate::{Gate, gate_mul};
 pub use isa::{Isa, Tier, UnknownTier};
 pub use norm::rms_norm;
 pub use packed::{Columns, Packed, Panels, Part, matmul, pack_f16_column, pack_f16_row};
 pub use q8::{Group, Q8, quantize};
-pub use rope::rope_adjacent;
-pub use silu::silu_mul;
+pub use rope::{Pairs, rope};
 pub use softmax::softmax;

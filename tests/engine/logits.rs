@@ -95,6 +95,23 @@ fn every_weight_type_is_as_near_to_exact_as_its_rounding_allows() {
     }
 }
 
+/// Prompts longer than windows, and layers with and without.
+#[test]
+fn every_family_is_as_near_to_exact_as_its_rounding_allows() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for architecture in native::model::architectures() {
+        let gemma = architecture.starts_with("gemma");
+        for kind in [TensorType::F32, TensorType::Q8_0, TensorType::Q4_K] {
+            let layers = if gemma { 7 } else { 2 };
+            let sizes = Llama { kind, layers, width: 256, feed_forward: 512, seed: 12, ..Llama::default() };
+            let path = folder.path().join(format!("{architecture}-{kind}.gguf"));
+            std::fs::write(&path, Llama { architecture, tied: gemma, ..sizes }.build()).expect("a file");
+            let ids: Vec<u32> = (0..100).map(|i: u32| (i * i * 31 + i * 17 + 5) % 300).collect();
+            check(&format!("{architecture} {kind}"), &path, &ids, Some(noise(kind, layers as usize)));
+        }
+    }
+}
+
 #[test]
 fn the_demo_model_is_as_near_to_exact_as_its_rounding_allows() {
     let path = demo();

@@ -1,4 +1,4 @@
-//! The llama decoder: weights bound to their places, and the forward pass over several sequences at once.
+//! The decoder of llama and its kin: weights bound to their places, and the forward pass over several sequences at once.
 //!
 //! [`Model`] is what a file says: shape and weights, checked against each other, shared and never changed.
 //! [`Runner`] computes with it: it owns the key-value cache of a fixed number of slots, the threads and the scratch.
@@ -12,6 +12,7 @@
 mod board;
 mod cache;
 mod error;
+mod family;
 mod operand;
 mod pool;
 #[cfg(any(test, feature = "testing"))]
@@ -32,7 +33,12 @@ use engine::gguf::File;
 use kernels::Packed;
 use weights::Weights;
 
-/// A llama model: its shape and its weights.
+/// The architectures that are computed, as `general.architecture` names them.
+pub fn architectures() -> impl Iterator<Item = &'static str> {
+    family::FAMILIES.iter().map(|(name, _)| *name)
+}
+
+/// A model: its shape and its weights.
 #[derive(Debug)]
 pub struct Model {
     shape: Shape,

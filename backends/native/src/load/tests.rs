@@ -295,7 +295,7 @@ proptest! {
             if let Ok(tokenizer) = Tokenizer::from_file(&file) {
                 let ids = tokenizer.encode("The <s> of\n 12345 ké 한");
                 prop_assert!(ids.iter().all(|&id| !tokenizer.is_control(id)));
-                let chat = Chat { messages: &[], tools: None, kwargs: None };
+                let chat = Chat { messages: &[], tools: None, kwargs: None, pictures: false };
                 let template = Template::from_file(&file, &tokenizer);
                 let _ = template.map(|template| template.map(|template| template.encode(chat, &tokenizer, 100)));
             }

@@ -5,14 +5,17 @@
 //! with the weights that come of it. Memory is taken as zeroed pages, which the system provides when a position is first
 //! written. A lock is for the thread that writes a lane while no other looks at it.
 
-use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::{
+    ops::Range,
+    sync::{RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
 
 use kernels::{Panels, pack_f16_column, pack_f16_row};
 
 use super::Shape;
 
 /// Rows of a panel: sizes are whole numbers of them.
-const PANEL: usize = 16;
+pub(super) const PANEL: usize = 16;
 
 #[derive(Debug)]
 pub(super) struct Cache {
@@ -75,14 +78,16 @@ impl Lane {
         pack_f16_column(value, position, self.value_stride(), &mut self.values[layer]);
     }
 
-    /// The first `len` keys, one a row.
-    pub(super) fn keys(&self, layer: usize, len: usize) -> Panels<'_> {
-        Panels::f16(len, self.head, self.key_stride(), &self.keys[layer])
+    /// The keys of some positions, one a row; the first is one of [`PANEL`]'s.
+    pub(super) fn keys(&self, layer: usize, positions: Range<usize>) -> Panels<'_> {
+        let from = positions.start / PANEL * self.key_stride();
+        Panels::f16(positions.len(), self.head, self.key_stride(), &self.keys[layer][from..])
     }
 
-    /// The first `len` values, one a column.
-    pub(super) fn values(&self, layer: usize, len: usize) -> Panels<'_> {
-        Panels::f16(self.head, len, self.value_stride(), &self.values[layer])
+    /// The values of some positions, one a column.
+    pub(super) fn values(&self, layer: usize, positions: Range<usize>) -> Panels<'_> {
+        let from = 2 * PANEL * positions.start;
+        Panels::f16(self.head, positions.len(), self.value_stride(), &self.values[layer][from..])
     }
 
     fn take(&mut self, from: &Self, len: usize) {

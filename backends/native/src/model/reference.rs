@@ -6,7 +6,7 @@
 //! halves); then the two differ only by the order of additions in `f32`.
 
 use half::f16;
-use kernels::{Group, Packed};
+use kernels::{Gate, Group, Packed, Pairs};
 
 use super::Model;
 
@@ -27,14 +27,27 @@ pub fn logits(model: &Model, tokens: &[u32], rounding: Rounding) -> Vec<Vec<f64>
     let mut all = Vec::new();
     for (position, &token) in tokens.iter().enumerate() {
         let mut x = row(&model.weights.embedding, token as usize);
+        if shape.family.scaled_embedding {
+            x.iter_mut().for_each(|x| *x *= (shape.width as f64).sqrt());
+        }
         for (index, layer) in model.weights.layers.iter().enumerate() {
             let input = norm(&x, &layer.attention_norm, shape.eps);
             let mut query = product(&layer.query, &input, rounding);
             let mut key = product(&layer.key, &input, rounding);
-            let value = product(&layer.value, &input, rounding);
-            for heads in [&mut query, &mut key] {
+            let mut value = product(&layer.value, &input, rounding);
+            if let Some(biases) = &layer.own.biases {
+                for (x, bias) in [&mut query, &mut key, &mut value].into_iter().zip(biases) {
+                    add(x, &bias.iter().map(|&bias| f64::from(bias)).collect::<Vec<_>>());
+                }
+            }
+            let window = shape.window(index);
+            for (i, heads) in [&mut query, &mut key].into_iter().enumerate() {
                 for head in heads.chunks_mut(shape.head) {
-                    turn(head, position, &shape.frequencies);
+                    if let Some(norms) = &layer.own.head_norms {
+                        head.copy_from_slice(&norm(head, &norms[i], shape.eps));
+                    }
+                    let frequencies = window.map_or(&shape.frequencies, |window| &window.frequencies);
+                    turn(shape.family.pairs, head, position, frequencies);
                 }
             }
             keys[index].push(stored(key, rounding));
@@ -43,25 +56,34 @@ pub fn logits(model: &Model, tokens: &[u32], rounding: Rounding) -> Vec<Vec<f64>
             for head in 0..shape.heads {
                 let kv = head / (shape.heads / shape.kv_heads) * shape.head;
                 let own = head * shape.head..(head + 1) * shape.head;
-                let score = |key: &Vec<f64>| dot(&query[own.clone()], &key[kv..kv + shape.head]);
-                let scores: Vec<f64> = keys[index].iter().map(|key| score(key) / (shape.head as f64).sqrt()).collect();
+                let first = window.map_or(0, |window| (position + 1).saturating_sub(window.positions));
+                let score = |key: &Vec<f64>| {
+                    let score = dot(&query[own.clone()], &key[kv..kv + shape.head]) * f64::from(shape.score_scale);
+                    bent(score, shape.score_cap)
+                };
+                let scores: Vec<f64> = keys[index][first..].iter().map(score).collect();
                 let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
                 let weights: Vec<f64> = scores.iter().map(|score| (score - largest).exp()).collect();
                 let sum: f64 = weights.iter().sum();
-                for (weight, value) in weights.iter().zip(&values[index]) {
+                for (weight, value) in weights.iter().zip(&values[index][first..]) {
                     for (mixed, value) in mixed[own.clone()].iter_mut().zip(&value[kv..]) {
                         *mixed += weight / sum * value;
                     }
                 }
             }
-            add(&mut x, &product(&layer.attention_output, &mixed, rounding));
+            let block = |change: Vec<f64>, block: usize| match &layer.own.block_norms {
+                None => change,
+                Some(norms) => norm(&change, &norms[block], shape.eps),
+            };
+            add(&mut x, &block(product(&layer.attention_output, &mixed, rounding), 0));
             let input = norm(&x, &layer.feed_forward_norm, shape.eps);
             let gate = product(&layer.gate, &input, rounding);
             let up = product(&layer.up, &input, rounding);
-            let inner: Vec<f64> = gate.iter().zip(&up).map(|(g, u)| g / (1.0 + (-g).exp()) * u).collect();
-            add(&mut x, &product(&layer.down, &inner, rounding));
+            let inner: Vec<f64> = gate.iter().zip(&up).map(|(&g, up)| passed(shape.family.gate, g) * up).collect();
+            add(&mut x, &block(product(&layer.down, &inner, rounding), 1));
         }
-        all.push(product(model.weights.output(), &norm(&x, &model.weights.norm, shape.eps), rounding));
+        let logits = product(model.weights.output(), &norm(&x, &model.weights.norm, shape.eps), rounding);
+        all.push(logits.into_iter().map(|logit| bent(logit, shape.logit_cap)).collect());
     }
     all
 }
@@ -93,11 +115,26 @@ fn norm(x: &[f64], weight: &[f32], eps: f32) -> Vec<f64> {
     x.iter().zip(weight).map(|(x, &weight)| x * scale * f64::from(weight)).collect()
 }
 
-fn turn(head: &mut [f64], position: usize, frequencies: &[f64]) {
-    for (pair, frequency) in head.chunks_mut(2).zip(frequencies) {
+fn turn(pairs: Pairs, head: &mut [f64], position: usize, frequencies: &[f64]) {
+    for (pair, frequency) in frequencies.iter().enumerate() {
+        let [a, b] = match pairs {
+            Pairs::Adjacent => [2 * pair, 2 * pair + 1],
+            Pairs::Halves => [pair, pair + frequencies.len()],
+        };
         let (sin, cos) = (position as f64 * frequency).sin_cos();
-        (pair[0], pair[1]) = (pair[0] * cos - pair[1] * sin, pair[0] * sin + pair[1] * cos);
+        (head[a], head[b]) = (head[a] * cos - head[b] * sin, head[a] * sin + head[b] * cos);
     }
+}
+
+fn passed(gate: Gate, g: f64) -> f64 {
+    match gate {
+        Gate::Silu => g / (1.0 + (-g).exp()),
+        Gate::Gelu => g * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (g + 0.044_715 * g * g * g)).tanh()) / 2.0,
+    }
+}
+
+fn bent(x: f64, limit: Option<f32>) -> f64 {
+    limit.map(f64::from).map_or(x, |limit| limit * (x / limit).tanh())
 }
 
 /// To multiples of a 127th of the largest of each group, for weights that are not floats.

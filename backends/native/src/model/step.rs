@@ -12,12 +12,12 @@ use std::{
     sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
-use kernels::{Columns, Isa, Packed, matmul, rms_norm, rope_adjacent, silu_mul, softmax};
+use kernels::{Columns, Isa, Packed, gate_mul, matmul, rms_norm, rope, softmax};
 
 use super::{
     Model, ModelError, Token,
     board::Board,
-    cache::{Cache, Lane},
+    cache::{Cache, Lane, PANEL},
     operand::{Operand, Wanted},
     pool::{Pool, Work},
 };
@@ -56,6 +56,8 @@ struct State {
     runs: Vec<Range<usize>>,
     /// Cosine and sine of each pair of a head, `[token][pair]`.
     angles: Vec<[f32; 2]>,
+    /// The same in layers with windows, if there are any.
+    window_angles: Vec<[f32; 2]>,
     /// `[token][heads * head]`
     queries: Board,
     /// `[token][kv_heads * head]`
@@ -181,18 +183,21 @@ impl Shared {
     fn start(&self, tokens: &[Token], wanted: usize) {
         let (shape, count) = (&self.model.shape, tokens.len());
         let mut state = self.write();
-        let State { runs, angles, .. } = &mut *state;
+        let State { runs, angles, window_angles, .. } = &mut *state;
         runs.clear();
         angles.clear();
+        window_angles.clear();
         for (i, token) in tokens.iter().enumerate() {
             match runs.last_mut() {
                 Some(run) if tokens[run.start].slot == token.slot => run.end = i + 1,
                 _ => runs.push(i..i + 1),
             }
-            angles.extend(shape.frequencies.iter().map(|frequency| {
+            let turned = |frequency: &f64| {
                 let (sin, cos) = (token.position as f64 * frequency).sin_cos();
                 [cos as f32, sin as f32]
-            }));
+            };
+            angles.extend(shape.frequencies.iter().map(turned));
+            window_angles.extend(shape.windows.iter().flat_map(|windows| &windows.frequencies).map(turned));
         }
         state.tokens.clear();
         state.tokens.extend_from_slice(tokens);
@@ -234,10 +239,16 @@ impl Task<'_> {
             Phase::QueryKeyValue(index) => {
                 let layer = &weights.layers[index];
                 self.input(Input::Attention(index), desk);
-                for (matrix, board) in
-                    [(&layer.query, &state.queries), (&layer.key, &state.keys), (&layer.value, &state.values)]
-                {
+                let products =
+                    [(&layer.query, &state.queries), (&layer.key, &state.keys), (&layer.value, &state.values)];
+                for (i, (matrix, board)) in products.into_iter().enumerate() {
                     self.product(matrix, &mut desk.results);
+                    if let Some(biases) = &layer.own.biases {
+                        let rows = self.rows(matrix);
+                        for column in desk.results.chunks_exact_mut(rows.len().max(1)) {
+                            column.iter_mut().zip(&biases[i][rows.clone()]).for_each(|(x, bias)| *x += bias);
+                        }
+                    }
                     self.put(matrix, &desk.results, board);
                 }
             }
@@ -262,7 +273,7 @@ impl Task<'_> {
                 self.input(Input::FeedForward(index), desk);
                 self.product(&layer.gate, &mut desk.results);
                 self.product(&layer.up, &mut desk.second);
-                silu_mul(self.shared.isa, &mut desk.results, &desk.second);
+                gate_mul(self.shared.isa, self.shared.model.shape.family.gate, &mut desk.results, &desk.second);
                 self.put(&layer.gate, &desk.results, &state.inner);
             }
             Phase::Down(index) => {
@@ -274,6 +285,9 @@ impl Task<'_> {
             Phase::Logits => {
                 self.input(Input::End, desk);
                 self.product(weights.output(), &mut desk.results);
+                if let Some(cap) = self.shared.model.shape.logit_cap {
+                    desk.results.iter_mut().for_each(|logit| *logit = bent(*logit, cap));
+                }
                 self.put(weights.output(), &desk.results, &state.logits);
             }
         }
@@ -306,7 +320,16 @@ impl Task<'_> {
             Input::Inner(index) => (shape.feed_forward, Wanted::by([&weights.layers[index].down]), None),
             Input::End => (width, Wanted::by([weights.output()]), Some(&weights.norm)),
         };
-        let Desk { stream, column, .. } = desk;
+        // Of the block that has given what is added.
+        let block_norm = match input {
+            Input::Attention(index) => index.checked_sub(1).map(|before| (before, 1)),
+            Input::FeedForward(index) => Some((index, 0)),
+            Input::End => Some((shape.layers - 1, 1)),
+            Input::Attended(_) | Input::Inner(_) => None,
+        };
+        let block_norm =
+            block_norm.and_then(|(layer, block)| Some(&weights.layers[layer].own.block_norms.as_ref()?[block]));
+        let Desk { stream, column, results, .. } = desk;
         let mut operand = self.shared.operands[self.worker].write().expect("no panic in a phase");
         operand.start(len);
         column.resize(len, 0.0);
@@ -315,12 +338,25 @@ impl Task<'_> {
             match input {
                 Input::Attended(_) => state.attended.copy(token * len, column),
                 Input::Inner(_) => state.inner.copy(token * len, column),
-                Input::Attention(0) => weights.embedding.panels().row(state.tokens[token].id as usize, stream),
-                Input::Attention(_) | Input::FeedForward(_) | Input::End => {
-                    for (x, change) in stream.iter_mut().zip(state.change.get(token * width, width)) {
-                        *x += change;
+                Input::Attention(0) => {
+                    weights.embedding.panels().row(state.tokens[token].id as usize, stream);
+                    if shape.family.scaled_embedding {
+                        stream.iter_mut().for_each(|x| *x *= (width as f32).sqrt());
                     }
                 }
+                Input::Attention(_) | Input::FeedForward(_) | Input::End => match block_norm {
+                    None => {
+                        for (x, change) in stream.iter_mut().zip(state.change.get(token * width, width)) {
+                            *x += change;
+                        }
+                    }
+                    Some(norm) => {
+                        results.resize(width, 0.0);
+                        state.change.copy(token * width, results);
+                        rms_norm(isa, results, norm, shape.eps, column);
+                        stream.iter_mut().zip(&*column).for_each(|(x, change)| *x += change);
+                    }
+                },
             }
             if matches!(input, Input::End) && !state.tokens[token].logits {
                 continue;
@@ -358,10 +394,15 @@ impl Task<'_> {
         }
     }
 
+    /// The rows of this worker's panels.
+    fn rows(&self, matrix: &Packed) -> Range<usize> {
+        let panels = matrix.panels();
+        panels.rows_of(part(panels.count(), self.worker, self.workers))
+    }
+
     /// Puts the results of this worker's panels where they belong.
     fn put(&self, matrix: &Packed, results: &[f32], board: &Board) {
-        let panels = matrix.panels();
-        let rows = panels.rows_of(part(panels.count(), self.worker, self.workers));
+        let (panels, rows) = (matrix.panels(), self.rows(matrix));
         for (column, results) in results.chunks_exact(rows.len().max(1)).enumerate() {
             board.put(column * panels.rows() + rows.start, results);
         }
@@ -382,14 +423,22 @@ impl Task<'_> {
 
     /// Writes the keys and values of some tokens of a slot to its lane for a head.
     fn store(&self, layer: usize, tokens: Range<usize>, head: usize, lane: &mut Lane, row: &mut Vec<f32>) {
-        let (shape, state) = (&self.shared.model.shape, self.state);
-        row.resize(2 * shape.head, 0.0);
-        let (key, value) = row.split_at_mut(shape.head);
+        let (model, state, isa) = (&self.shared.model, self.state, self.shared.isa);
+        let shape = &model.shape;
+        row.resize(3 * shape.head, 0.0);
+        let (key, rest) = row.split_at_mut(shape.head);
+        let (value, plain) = rest.split_at_mut(shape.head);
         for token in tokens {
             let at = (token * shape.kv_heads + head) * shape.head;
-            state.keys.copy(at, key);
+            match &model.weights.layers[layer].own.head_norms {
+                None => state.keys.copy(at, key),
+                Some([_, norm]) => {
+                    state.keys.copy(at, plain);
+                    rms_norm(isa, plain, norm, shape.eps, key);
+                }
+            }
             state.values.copy(at, value);
-            rope_adjacent(key, shape.head, self.angles(token));
+            rope(shape.family.pairs, key, shape.head, self.angles(layer, token));
             lane.put(layer, state.tokens[token].position, key, value);
         }
     }
@@ -418,42 +467,76 @@ impl Task<'_> {
         }
     }
 
-    /// The query heads of a head of keys, for some tokens of a slot: each attends to all positions up to its own.
+    /// The query heads of a head of keys, for some tokens of a slot: each attends to all positions up to its own, or to
+    /// those of its window.
     fn attend(&self, layer: usize, tokens: Range<usize>, kv_head: usize, lane: &Lane, desk: &mut Desk) {
-        let (shape, state, isa) = (&self.shared.model.shape, self.state, self.shared.isa);
+        let (model, state, isa) = (&self.shared.model, self.state, self.shared.isa);
+        let shape = &model.shape;
         let (head, group) = (shape.head, shape.group());
         let Desk { column: queries, second: scores, results, .. } = desk;
-        let len = state.tokens[tokens.end - 1].position + 1;
+        let seen = |token: usize| {
+            let end = state.tokens[token].position + 1;
+            shape.window(layer).map_or(0, |window| end.saturating_sub(window.positions))..end
+        };
+        let positions = seen(tokens.start).start / PANEL * PANEL..seen(tokens.end - 1).end;
+        let len = positions.len();
         let place = |token: usize| (token * shape.heads + kv_head * group) * head;
         queries.resize(tokens.len() * group * head, 0.0);
+        results.resize(tokens.len() * group * head, 0.0);
         for (token, queries) in tokens.clone().zip(queries.chunks_exact_mut(group * head)) {
-            state.queries.copy(place(token), queries);
-            rope_adjacent(queries, head, self.angles(token));
+            match &model.weights.layers[layer].own.head_norms {
+                None => state.queries.copy(place(token), queries),
+                Some([norm, _]) => {
+                    let plain = &mut results[..group * head];
+                    state.queries.copy(place(token), plain);
+                    for (plain, query) in plain.chunks_exact(head).zip(queries.chunks_exact_mut(head)) {
+                        rms_norm(isa, plain, norm, shape.eps, query);
+                    }
+                }
+            }
+            rope(shape.family.pairs, queries, head, self.angles(layer, token));
         }
         scores.resize(tokens.len() * group * len, 0.0);
         let columns: Vec<&[f32]> = queries.chunks_exact(head).collect();
-        matmul(isa, lane.keys(layer, len), Columns::Floats(&columns), scores);
-        let scale = 1.0 / (head as f32).sqrt();
+        matmul(isa, lane.keys(layer, positions.clone()), Columns::Floats(&columns), scores);
         for (token, scores) in tokens.clone().zip(scores.chunks_exact_mut(group * len)) {
+            let seen = seen(token);
             for scores in scores.chunks_exact_mut(len) {
-                let (seen, unseen) = scores.split_at_mut(state.tokens[token].position + 1);
-                softmax(isa, seen, scale);
-                // Adding nothing changes nothing, so that tokens of a tile may share its length.
-                unseen.fill(0.0);
+                let (before, rest) = scores.split_at_mut(seen.start - positions.start);
+                let (scores, after) = rest.split_at_mut(seen.len());
+                match shape.score_cap {
+                    None => softmax(isa, scores, shape.score_scale),
+                    Some(cap) => {
+                        scores.iter_mut().for_each(|score| *score = bent(*score * shape.score_scale, cap));
+                        softmax(isa, scores, 1.0);
+                    }
+                }
+                // Adding nothing changes nothing, so that tokens of a tile may share its positions.
+                before.fill(0.0);
+                after.fill(0.0);
             }
         }
-        results.resize(tokens.len() * group * head, 0.0);
         let columns: Vec<&[f32]> = scores.chunks_exact(len).collect();
-        matmul(isa, lane.values(layer, len), Columns::Floats(&columns), results);
+        matmul(isa, lane.values(layer, positions), Columns::Floats(&columns), results);
         for (token, results) in tokens.zip(results.chunks_exact(group * head)) {
             state.attended.put(place(token), results);
         }
     }
 
-    fn angles(&self, token: usize) -> &[[f32; 2]] {
-        let pairs = self.shared.model.shape.frequencies.len();
-        &self.state.angles[token * pairs..(token + 1) * pairs]
+    fn angles(&self, layer: usize, token: usize) -> &[[f32; 2]] {
+        let shape = &self.shared.model.shape;
+        let angles = match shape.window(layer) {
+            None => &self.state.angles,
+            Some(_) => &self.state.window_angles,
+        };
+        let pairs = shape.frequencies.len();
+        &angles[token * pairs..(token + 1) * pairs]
     }
+}
+
+/// A number bent so that it stays between a limit and its negative.
+fn bent(x: f32, limit: f32) -> f32 {
+    limit * (x / limit).tanh()
 }
 
 /// The share of one worker.

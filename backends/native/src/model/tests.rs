@@ -117,6 +117,28 @@ fn rounding_noise(kind: TensorType, model: &Model) -> f64 {
     1.5 * (activations * (2.0 * (4.0 * layers + 1.0)).sqrt()).max(cache)
 }
 
+/// What a family has of its own is computed, each in its place: prompts longer than windows, layers with and without.
+#[test]
+fn every_family_is_its_reference_and_cut_into_steps_as_whole() {
+    let ids = text(70, 6);
+    for name in super::architectures() {
+        let gemma = name.starts_with("gemma");
+        for kind in [TensorType::F32, TensorType::Q8_0] {
+            let llama = Llama { architecture: name, tied: gemma, layers: if gemma { 7 } else { 2 }, ..random(kind) };
+            let model = load(llama.build()).unwrap();
+            check(name, kind, &model, &distances(&model, Isa::best(), &ids, Rounding::Contract));
+            let mut whole = runner(&model, Isa::best(), 2);
+            let whole = whole.step(&chunk(0, 0, &ids)).to_vec();
+            let mut pieces = runner(&model, Isa::best(), 1);
+            let mut cut = pieces.step(&chunk(0, 0, &ids[..33])).to_vec();
+            for position in 33..ids.len() {
+                cut.extend_from_slice(pieces.step(&chunk(0, position, &ids[position..=position])));
+            }
+            assert_eq!(cut, whole, "{name} {kind}");
+        }
+    }
+}
+
 #[test]
 fn an_output_of_its_own_a_shared_one_and_other_groupings_are_the_references() {
     let ids = text(20, 5);

@@ -37,6 +37,18 @@ pub(super) struct Layer<M> {
     pub(super) gate: M,
     pub(super) up: M,
     pub(super) down: M,
+    pub(super) own: Own,
+}
+
+/// What layers of some families have beside.
+#[derive(Debug, Default)]
+pub(super) struct Own {
+    /// Added to queries, keys and values.
+    pub(super) biases: Option<[Vec<f32>; 3]>,
+    /// Of each head of queries and of keys.
+    pub(super) head_norms: Option<[Vec<f32>; 2]>,
+    /// Of what attention and the feed-forward block give.
+    pub(super) block_norms: Option<[Vec<f32>; 2]>,
 }
 
 impl Weights<View> {
@@ -58,6 +70,7 @@ impl Weights<View> {
                 gate: binder.matrix(&name("ffn_gate"), width, inner)?,
                 up: binder.matrix(&name("ffn_up"), width, inner)?,
                 down: binder.matrix(&name("ffn_down"), inner, width)?,
+                own: binder.own(shape, index)?,
             });
         }
         let norm = binder.vector("output_norm.weight", width)?;
@@ -83,6 +96,7 @@ impl Weights<View> {
                 gate: pack(layer.gate)?,
                 up: pack(layer.up)?,
                 down: pack(layer.down)?,
+                own: layer.own,
             })
         };
         Ok(Weights {
@@ -118,6 +132,26 @@ struct Binder<'a> {
 }
 
 impl Binder<'_> {
+    /// What the family calls for in a layer.
+    fn own(&mut self, shape: &Shape, index: usize) -> Result<Own, ModelError> {
+        let (queries, keys) = (shape.heads * shape.head, shape.kv_heads * shape.head);
+        let mut vector = |part: &str, len| self.vector(&format!("blk.{index}.{part}"), len);
+        let mut own = Own::default();
+        if shape.family.biases {
+            own.biases =
+                Some([vector("attn_q.bias", queries)?, vector("attn_k.bias", keys)?, vector("attn_v.bias", keys)?]);
+        }
+        if shape.family.head_norms {
+            own.head_norms =
+                Some([vector("attn_q_norm.weight", shape.head)?, vector("attn_k_norm.weight", shape.head)?]);
+        }
+        if shape.family.block_norms {
+            let names = ["post_attention_norm.weight", "post_ffw_norm.weight"];
+            own.block_norms = Some([vector(names[0], shape.width)?, vector(names[1], shape.width)?]);
+        }
+        Ok(own)
+    }
+
     fn matrix(&mut self, name: &str, cols: usize, rows: usize) -> Result<View, ModelError> {
         self.tensor(name, &[cols as u64, rows as u64])
     }
