@@ -13,6 +13,7 @@
 mod batch;
 mod hand_over;
 mod interest;
+mod lookup;
 mod request;
 mod sequence;
 mod steps;
@@ -272,6 +273,7 @@ impl<'a, M: Steps> Loop<'a, M> {
             self.receive();
             self.close();
             self.admit();
+            self.look_ahead();
             let requests = &self.requests;
             let ready = |sequence: &Sequence| requests.get(&sequence.request).is_some_and(Open::has_room);
             let batch = batch::choose(&self.running, self.pace.budget(), ready);
@@ -322,10 +324,20 @@ impl<'a, M: Steps> Loop<'a, M> {
                 request.found(choice, held);
             }
             if let Some((id, choice)) = self.waiting.pop_front() {
-                self.running.push(Sequence::new(id, slot, held, choice, self.tokenizer));
+                let sequence = Sequence::new(id, slot, held, choice, self.tokenizer);
+                let guesses = self.model.spare().is_some();
+                self.running.push(if guesses { sequence.guessing() } else { sequence });
             }
         }
         self.count();
+    }
+
+    /// Has answers guessed ahead, as far as a step has time to spare: with prompts in it there is none.
+    fn look_ahead(&mut self) {
+        let Some(spare) = self.model.spare() else { return };
+        let prompts = self.running.iter().any(|sequence| sequence.prompt_left() > 0);
+        let each = if prompts { 0 } else { (spare / self.running.len().max(1)).saturating_sub(1) };
+        self.running.iter_mut().for_each(|sequence| sequence.look_ahead(each));
     }
 
     /// The counts that others see. What is in the inbox was counted by who put it there.
@@ -376,14 +388,17 @@ impl<'a, M: Steps> Loop<'a, M> {
             self.pace.note(batch.tokens.len(), began.elapsed());
         }
         let mut rows = rows.into_iter();
-        let mut over = Vec::new();
+        let (mut over, mut wrong) = (Vec::new(), Vec::new());
         for &(index, share) in &batch.shares {
             let sequence = &mut self.running[index];
             let own: Vec<&[f32]> = rows.by_ref().take(share.rows).collect();
             let Some(request) = self.requests.get_mut(&sequence.request) else { continue };
-            let tokenizer = self.tokenizer;
+            let (tokenizer, before) = (self.tokenizer, sequence.position());
             let advanced = catch_unwind(AssertUnwindSafe(|| sequence.advance(share.tokens, &own, tokenizer, request)));
             match advanced {
+                Ok(Ok(sequence::Next::More)) if sequence.position() < before + share.tokens => {
+                    wrong.push((sequence.slot, sequence.position()));
+                }
                 Ok(Ok(sequence::Next::More)) => {}
                 Ok(Ok(sequence::Next::Over)) => over.push(index),
                 Ok(Err(reason)) => request.fail(reason),
@@ -392,6 +407,9 @@ impl<'a, M: Steps> Loop<'a, M> {
                     request.fail("the engine failed on this request");
                 }
             }
+        }
+        for (slot, len) in wrong {
+            self.model.forget(slot, len);
         }
         // From the back, so that the other indices stay true.
         over.sort_unstable();

@@ -106,6 +106,13 @@ impl Windows {
         self.windows[id].tokens.push(token);
     }
 
+    /// All but the first `len` tokens of a slot are forgotten.
+    pub fn forget(&mut self, slot: usize, len: usize, contents: &mut impl Contents) {
+        let id = self.of(slot);
+        self.windows[id].tokens.truncate(len);
+        contents.cut(id, len);
+    }
+
     /// The cells of a slot may not be what its tokens say.
     pub fn spoiled(&mut self, slot: usize) {
         let id = self.of(slot);

@@ -12,6 +12,9 @@ use crate::model::Runner;
 /// Prompt tokens of a step: more would use the machine little better and take more memory for scratch.
 const PROMPT_TOKENS: usize = 128;
 
+/// Tokens of answers that share the unpacking of weights: a tile of the kernels' columns.
+const SPARE: usize = 8;
+
 /// See the module. Here the runner's slots are called windows: the scheduler's are others.
 pub(crate) struct Sequences {
     runner: Runner,
@@ -46,6 +49,14 @@ impl Steps for Sequences {
             self.windows.computed(token.slot, token.id);
         }
         Ok(logits.chunks_exact(vocabulary).collect())
+    }
+
+    fn spare(&self) -> Option<usize> {
+        Some(SPARE)
+    }
+
+    fn forget(&mut self, slot: usize, len: usize) {
+        self.windows.forget(slot, len, &mut Slots(&mut self.runner));
     }
 
     fn end(&mut self, slot: usize) {

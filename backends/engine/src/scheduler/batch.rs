@@ -1,6 +1,6 @@
 //! Picks the tokens of the next step.
 //!
-//! Every answer under way gets its next token. The budget goes to prompts, half of it to the one that has waited longest and
+//! Every answer under way gets its next token, and what is guessed behind it. The budget goes to prompts, half of it to the one that has waited longest and
 //! the rest to the shortest: a short one behind a long one starts at once, however many of those come the long one goes on,
 //! and of several alike the first is not held up by the last. None holds up the answers. The budget is what the model was seen to
 //! compute within the time that a step may take ([`Pace`]), but never so few that prompts take much longer for it: for so
@@ -71,7 +71,7 @@ pub(super) fn choose(running: &[Sequence], mut budget: usize, ready: impl Fn(&Se
         if sequence.prompt_left() > 0 {
             prompts.push(index);
         } else {
-            batch.add(index, sequence, 1);
+            batch.add(index, sequence, sequence.ahead());
         }
     }
     let oldest = prompts.first().copied();

@@ -16,7 +16,7 @@ use crate::{
     tokenizer::Tokenizer,
 };
 
-use super::{request::Open, steps::Token};
+use super::{lookup::Lookup, request::Open, steps::Token};
 
 /// See the module.
 pub(super) struct Sequence {
@@ -31,6 +31,10 @@ pub(super) struct Sequence {
     /// The token drawn last.
     next: u32,
     drawn: usize,
+    /// Guesses what comes next, where the model has time to check that.
+    lookup: Option<Lookup>,
+    /// What was guessed to come behind the token drawn last.
+    guess: Vec<u32>,
     sampler: Sampler,
     output: Output,
     /// Log-probabilities of the prompt so far, for an echo.
@@ -61,6 +65,8 @@ impl Sequence {
             position: held,
             next: 0,
             drawn: 0,
+            lookup: None,
+            guess: Vec::new(),
             sampler: Sampler::new(&choice.sampling, choice.seed, choice.stream, &choice.prompt),
             output: Output::new(
                 choice.stop.to_vec(),
@@ -72,6 +78,30 @@ impl Sequence {
             undecided: Vec::new(),
             choice,
         }
+    }
+
+    /// The same, and it guesses what comes next.
+    pub(super) fn guessing(self) -> Self {
+        Self { lookup: Some(Lookup::new(&self.choice.prompt)), ..self }
+    }
+
+    /// Guesses the next tokens of its answer, at most `most`, for its next step.
+    pub(super) fn look_ahead(&mut self, most: usize) {
+        let left = self.choice.max_tokens.saturating_sub(self.drawn + 1);
+        self.guess = match &self.lookup {
+            Some(lookup) if most > 0 && self.prompt_left() == 0 => lookup.guess(most.min(left)),
+            _ => Vec::new(),
+        };
+    }
+
+    /// Tokens of its answer in its next step.
+    pub(super) fn ahead(&self) -> usize {
+        1 + self.guess.len()
+    }
+
+    /// How many tokens it has that are computed.
+    pub(super) fn position(&self) -> usize {
+        self.position
     }
 
     /// What it goes on from.
@@ -114,7 +144,12 @@ impl Sequence {
     pub(super) fn tokens(&self, count: usize, out: &mut Vec<Token>) {
         let prompt = &self.choice.prompt;
         for position in self.position..self.position + count {
-            let id = prompt.get(position).copied().unwrap_or(self.next);
+            let id = match prompt.get(position) {
+                Some(id) => *id,
+                None => {
+                    std::iter::once(&self.next).chain(&self.guess).nth(position - self.position).copied().unwrap_or(0)
+                }
+            };
             let draws = position + 1 >= prompt.len() && self.choice.max_tokens > 0;
             // The last prompt token predicts nothing of the prompt itself.
             let scores = self.choice.scores_prompt() && position + 1 < prompt.len();
@@ -133,23 +168,46 @@ impl Sequence {
         tokenizer: &Tokenizer,
         request: &mut Open,
     ) -> Result<Next, &'static str> {
-        let was_prompt = self.prompt_left() > 0;
+        const TOO_FEW: &str = "the model gave too few logits";
+        if self.prompt_left() == 0 {
+            if rows.len() != count {
+                return Err(TOO_FEW);
+            }
+            return self.answer(rows, tokenizer, request);
+        }
         let mut rows = rows.iter();
-        if was_prompt && self.choice.scores_prompt() {
+        if self.choice.scores_prompt() {
             self.score(count, &mut rows, tokenizer);
         }
         self.position += count;
         if self.prompt_left() > 0 {
             return Ok(Next::More);
         }
-        if was_prompt {
-            self.echo(request, tokenizer);
-        }
+        self.echo(request, tokenizer);
         if self.choice.max_tokens == 0 {
             return Ok(self.end(FinishReason::Length, request));
         }
-        let logits = rows.next().ok_or("the model gave too few logits")?;
-        self.draw(logits, tokenizer, request)
+        self.draw(rows.next().ok_or(TOO_FEW)?, tokenizer, request)
+    }
+
+    /// Takes the logits behind the token drawn last, and behind each that was guessed to follow it, up to the first wrong one.
+    fn answer(&mut self, rows: &[&[f32]], tokenizer: &Tokenizer, request: &mut Open) -> Result<Next, &'static str> {
+        let guess = std::mem::take(&mut self.guess);
+        let mut right = 0;
+        for logits in rows {
+            self.position += 1;
+            if self.draw(logits, tokenizer, request)? == Next::Over {
+                return Ok(Next::Over);
+            }
+            if guess.get(right) != Some(&self.next) {
+                break;
+            }
+            right += 1;
+        }
+        if let Some(lookup) = self.lookup.as_mut().filter(|_| !guess.is_empty()) {
+            lookup.learn(guess.len(), right);
+        }
+        Ok(Next::More)
     }
 
     /// Keeps the log-probabilities of the prompt tokens that a step's rows predict.
@@ -186,6 +244,9 @@ impl Sequence {
         let id = self.choose(logits, tokenizer)?;
         self.next = id;
         self.drawn += 1;
+        if let Some(lookup) = &mut self.lookup {
+            lookup.push(id);
+        }
         request.generated();
         if tokenizer.is_end(id) {
             return Ok(self.end(FinishReason::Stop, request));

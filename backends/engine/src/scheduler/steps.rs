@@ -61,10 +61,22 @@ pub trait Steps {
     /// token of the vocabulary.
     ///
     /// Tokens of a slot stand in order of their positions without a gap, the first of them right behind what the slot holds.
+    /// Several tokens of an answer that ask for logits may be guesses ([`Steps::spare`]).
     ///
     /// # Errors
     /// Why there are no logits.
     fn step(&mut self, tokens: &[Token]) -> Result<Vec<&[f32]>, Halt>;
+
+    /// How many tokens of answers it computes in about the time of one: what there are fewer, guesses may fill. None, which
+    /// is also for an engine that cannot forget, means one.
+    fn spare(&self) -> Option<usize> {
+        None
+    }
+
+    /// Forgets all but the first `len` tokens of a slot: those behind were guessed wrongly. For engines that compute guesses.
+    fn forget(&mut self, slot: usize, len: usize) {
+        let _ = (slot, len);
+    }
 
     /// The sequence in a slot is over, or its caller is gone.
     fn end(&mut self, slot: usize) {

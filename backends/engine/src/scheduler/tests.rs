@@ -9,7 +9,7 @@ use std::{
 
 use backends::{Delta, Event, FinishReason, Sampling, Usage};
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{StreamExt, future::join_all};
 
 use crate::{
     gguf::File,
@@ -43,6 +43,9 @@ struct Toy {
     orders: Receiver<Order>,
     /// Asked once an order has come.
     interest: Option<Arc<Interest>>,
+    /// Its next token depends on no more than so many before it.
+    sees: usize,
+    spare: Option<usize>,
 }
 
 impl Steps for Toy {
@@ -65,7 +68,7 @@ impl Steps for Toy {
             history.push(token.id);
             if token.logits {
                 let mut hasher = DefaultHasher::new();
-                history.hash(&mut hasher);
+                history[history.len().saturating_sub(self.sees)..].hash(&mut hasher);
                 let next = if history.ends_with(&[self.letters[25]]) {
                     self.end
                 } else {
@@ -79,6 +82,15 @@ impl Steps for Toy {
             }
         }
         Ok(self.logits.chunks_exact(self.vocabulary).collect())
+    }
+
+    fn spare(&self) -> Option<usize> {
+        self.spare
+    }
+
+    fn forget(&mut self, slot: usize, len: usize) {
+        assert!(len < self.history[slot].len(), "nothing to forget");
+        self.history[slot].truncate(len);
     }
 }
 
@@ -100,6 +112,11 @@ struct Rig {
 
 impl Rig {
     fn new(slots: usize, max_queued: u32) -> Self {
+        Self::with(slots, max_queued, usize::MAX, None)
+    }
+
+    /// A model that sees so many tokens, and has time to spare.
+    fn with(slots: usize, max_queued: u32, sees: usize, spare: Option<usize>) -> Self {
         let model =
             Llama { layers: 0, width: 4, heads: 1, kv_heads: 1, vocabulary: Vocabulary::Bpe, ..Llama::default() };
         let words = Arc::new(Words(Tokenizer::from_file(&File::read(Bytes::from(model.build())).unwrap()).unwrap()));
@@ -113,6 +130,8 @@ impl Rig {
             began,
             orders,
             interest: None,
+            sees,
+            spare,
         };
         let run = move |worker: Worker| {
             let interest = Some(worker.interest());
@@ -407,6 +426,47 @@ async fn a_picture_is_in_one_step_by_itself_however_many_tokens_it_has() {
     drop(rig.orders);
     let events = collect(shows).await;
     assert!(matches!(events.last(), Some(Event::Usage(Usage { prompt_tokens: 386, .. }))), "{events:?}");
+}
+
+/// What each request is answered, and how many steps that took.
+async fn answers(sees: usize, spare: Option<usize>, callers: usize) -> (Vec<Vec<Event>>, usize) {
+    let mut rig = Rig::with(4, 100, sees, spare);
+    rig.orders = channel().0;
+    // Its end is never chosen.
+    let never = [rig.words.0.encode("z")[0], rig.words.0.eos().unwrap()].map(|token| (token, -100.0));
+    let sampling = |temperature, seed| Choice {
+        sampling: Arc::new(Sampling { temperature, logit_bias: never.to_vec(), ..Sampling::default() }),
+        logprobs: Some(1),
+        seed,
+        ..rig.choice("abcabcab", 150)
+    };
+    let choices = (0..callers).map(|nth| sampling(if nth % 2 == 0 { 0.0 } else { 2.5 }, nth as u64));
+    let streams: Vec<_> = choices.map(|choice| rig.scheduler.submit(vec![choice]).unwrap()).collect();
+    let all = join_all(streams.into_iter().map(collect)).await;
+    (all, rig.began.try_iter().count())
+}
+
+#[tokio::test]
+async fn guesses_change_no_answer_and_save_steps_where_it_repeats_itself() {
+    for callers in [1, 3, 6] {
+        for sees in [2, 4, usize::MAX] {
+            let (plain, steps) = answers(sees, None, callers).await;
+            let (guessed, fewer) = answers(sees, Some(8), callers).await;
+            let deltas = |all: &[Vec<Event>]| {
+                let delta = |event: &Event| match event {
+                    Event::Delta(Delta { text, logprobs, .. }) => Some((text.clone(), logprobs.clone())),
+                    _ => None,
+                };
+                all.iter().map(|events| events.iter().filter_map(delta).collect()).collect::<Vec<Vec<_>>>()
+            };
+            assert_eq!(deltas(&guessed), deltas(&plain), "{callers} callers, {sees} seen");
+            // Of several some may be left out of a step while their readers are slow.
+            if callers == 1 {
+                let most = if sees == 2 { steps / 2 } else { steps };
+                assert!(fewer <= most, "{fewer} steps, {steps} without guesses");
+            }
+        }
+    }
 }
 
 /// A model that has the first tokens of every prompt from before, and room for one sequence, whatever its slots.

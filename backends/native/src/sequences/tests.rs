@@ -65,3 +65,24 @@ fn a_step_that_is_given_up_leaves_what_was_held_before_and_can_be_made_again() {
     its.interest.begin(30);
     assert_eq!(its.step(&rest(0, &prompt, 60)).unwrap(), [&alone(&prompt)[..]]);
 }
+
+#[test]
+fn what_was_guessed_wrongly_is_forgotten_and_what_was_right_is_as_if_computed_alone() {
+    let mut its = sequences(1);
+    let whole = text(60, 5);
+    begun(&mut its, 0, &whole[..50], None);
+    let ahead: Vec<Token> = rest(0, &whole, 50).into_iter().map(|token| Token { logits: true, ..token }).collect();
+    // Three are right and two are not.
+    let guess: Vec<Token> =
+        ahead[..5].iter().enumerate().map(|(i, token)| Token { id: token.id + u32::from(i > 2), ..*token }).collect();
+    its.interest.begin(5);
+    let rows: Vec<Vec<f32>> = its.step(&guess).unwrap().into_iter().map(<[f32]>::to_vec).collect();
+    for (i, row) in rows[..3].iter().enumerate() {
+        assert_eq!(row, &alone(&whole[..51 + i]));
+    }
+    its.forget(0, 53);
+    its.interest.begin(7);
+    assert_eq!(its.step(&ahead[3..]).unwrap().last().unwrap(), &&alone(&whole)[..]);
+    its.end(0);
+    assert_eq!(begun(&mut its, 0, &[&whole[..], &[9]].concat(), None).0, 60, "all that was right is held");
+}
