@@ -22,7 +22,8 @@ pub enum Vocabulary {
 #[derive(Clone, Debug)]
 pub struct Llama {
     /// `llama`, or one that differs from it in what each layer has beside and in constants: `qwen2`, `qwen2vl` (positions of
-    /// pictures count in two directions), `qwen3`, `gemma2`, `gemma3` (both with windows of 24 tokens, and `tied`).
+    /// pictures count in two directions), `qwen3`, `internlm2`, `exaone`, `granite`, `gemma2`, `gemma3` (both with windows of 24
+    /// tokens, and `tied`).
     pub architecture: &'static str,
     /// Type of the matrices; norms are always F32.
     pub kind: TensorType,
@@ -121,6 +122,13 @@ impl Llama {
             "gemma2" => {
                 file.set(&key("attn_logit_softcapping"), Meta::F32(5.0));
                 file.set(&key("final_logit_softcapping"), Meta::F32(3.0));
+            }
+            "granite" => {
+                for (name, scale) in
+                    [("embedding_scale", 3.0), ("residual_scale", 0.4), ("attention.scale", 0.2), ("logit_scale", 2.0)]
+                {
+                    file.set(&key(name), Meta::F32(scale));
+                }
             }
             "gemma3" => {
                 file.set(&key("rope.scaling.type"), Meta::Text("linear".into()));

@@ -21,6 +21,8 @@ pub(crate) struct Family {
     pub(crate) block_norms: bool,
     /// Whether embeddings are multiplied by the root of their width.
     pub(crate) scaled_embedding: bool,
+    /// Whether a file says what embeddings, what a block gives, scores and logits are multiplied by.
+    pub(crate) says_scales: bool,
     /// Of the layers that look back no further than a window, if there are any.
     pub(crate) windows: Option<Windows>,
     /// Layers of the one model that divides scores by the root of width over heads, and not by that of a head.
@@ -45,6 +47,7 @@ const LLAMA: Family = Family {
     head_norms: false,
     block_norms: false,
     scaled_embedding: false,
+    says_scales: false,
     windows: None,
     by_width: None,
 };
@@ -52,6 +55,10 @@ const LLAMA: Family = Family {
 const QWEN2: Family = Family { pairs: Pairs::Halves, biases: true, ..LLAMA };
 
 const QWEN3: Family = Family { pairs: Pairs::Halves, head_norms: true, ..LLAMA };
+
+const EXAONE: Family = Family { pairs: Pairs::Halves, ..LLAMA };
+
+const GRANITE: Family = Family { says_scales: true, ..LLAMA };
 
 const GEMMA2: Family = Family {
     pairs: Pairs::Halves,
@@ -71,8 +78,16 @@ const GEMMA3: Family = Family {
 };
 
 /// Every family that is computed, with its name.
-pub(crate) const FAMILIES: [(&str, Family); 5] =
-    [("llama", LLAMA), ("qwen2", QWEN2), ("qwen3", QWEN3), ("gemma2", GEMMA2), ("gemma3", GEMMA3)];
+pub(crate) const FAMILIES: [(&str, Family); 8] = [
+    ("llama", LLAMA),
+    ("internlm2", LLAMA),
+    ("qwen2", QWEN2),
+    ("qwen3", QWEN3),
+    ("exaone", EXAONE),
+    ("granite", GRANITE),
+    ("gemma2", GEMMA2),
+    ("gemma3", GEMMA3),
+];
 
 impl Family {
     /// Of an architecture; none if it is not computed.

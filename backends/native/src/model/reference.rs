@@ -27,9 +27,7 @@ pub fn logits(model: &Model, tokens: &[u32], rounding: Rounding) -> Vec<Vec<f64>
     let mut all = Vec::new();
     for (position, &token) in tokens.iter().enumerate() {
         let mut x = row(&model.weights.embedding, token as usize);
-        if shape.family.scaled_embedding {
-            x.iter_mut().for_each(|x| *x *= (shape.width as f64).sqrt());
-        }
+        x.iter_mut().for_each(|x| *x *= f64::from(shape.embedding_scale));
         for (index, layer) in model.weights.layers.iter().enumerate() {
             let input = norm(&x, &layer.attention_norm, shape.eps);
             let mut query = product(&layer.query, &input, rounding);
@@ -71,9 +69,12 @@ pub fn logits(model: &Model, tokens: &[u32], rounding: Rounding) -> Vec<Vec<f64>
                     }
                 }
             }
-            let block = |change: Vec<f64>, block: usize| match &layer.own.block_norms {
-                None => change,
-                Some(norms) => norm(&change, &norms[block], shape.eps),
+            let block = |change: Vec<f64>, block: usize| {
+                let change = match &layer.own.block_norms {
+                    None => change,
+                    Some(norms) => norm(&change, &norms[block], shape.eps),
+                };
+                change.into_iter().map(|x| x * f64::from(shape.block_scale)).collect::<Vec<_>>()
             };
             add(&mut x, &block(product(&layer.attention_output, &mixed, rounding), 0));
             let input = norm(&x, &layer.feed_forward_norm, shape.eps);
@@ -83,7 +84,8 @@ pub fn logits(model: &Model, tokens: &[u32], rounding: Rounding) -> Vec<Vec<f64>
             add(&mut x, &block(product(&layer.down, &inner, rounding), 1));
         }
         let logits = product(model.weights.output(), &norm(&x, &model.weights.norm, shape.eps), rounding);
-        all.push(logits.into_iter().map(|logit| bent(logit, shape.logit_cap)).collect());
+        let scaled = logits.into_iter().map(|logit| logit * f64::from(shape.logit_scale));
+        all.push(scaled.map(|logit| bent(logit, shape.logit_cap)).collect());
     }
     all
 }

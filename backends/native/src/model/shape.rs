@@ -41,8 +41,14 @@ pub struct Shape {
     pub(crate) frequencies: Vec<f64>,
     /// The layers that look back no further than a window, if there are any.
     pub(crate) windows: Option<Windows>,
+    /// What embeddings are multiplied by.
+    pub(crate) embedding_scale: f32,
+    /// What a block gives is multiplied by this before it is added to the stream.
+    pub(crate) block_scale: f32,
     /// What the products of queries and keys are multiplied by.
     pub(crate) score_scale: f32,
+    /// What logits are multiplied by.
+    pub(crate) logit_scale: f32,
     /// What scores are bent towards, between this and its negative.
     pub(crate) score_cap: Option<f32>,
     /// The same of logits.
@@ -97,6 +103,8 @@ impl Shape {
         let (factor, own) = (linear_factor(&keys)?, own_factors(file, turned / 2)?);
         let windows = windows(&keys, family, turned, base, factor)?;
         let divisor = if family.by_width == Some(layers) { width / heads } else { head };
+        let scales = if family.says_scales { scales(&keys)? } else { [None; 4] };
+        let embedding_scale = if family.scaled_embedding { (width as f32).sqrt() } else { 1.0 };
         Ok(Self {
             layers,
             width,
@@ -110,9 +118,12 @@ impl Shape {
             family,
             frequencies: frequencies(turned, base, factor, &own),
             windows,
-            score_scale: 1.0 / (divisor as f32).sqrt(),
-            score_cap: keys.cap("attn_logit_softcapping")?,
-            logit_cap: keys.cap("final_logit_softcapping")?,
+            embedding_scale: scales[0].unwrap_or(embedding_scale),
+            block_scale: scales[1].unwrap_or(1.0),
+            score_scale: scales[2].unwrap_or(1.0 / (divisor as f32).sqrt()),
+            logit_scale: scales[3].map_or(1.0, |divisor| 1.0 / divisor),
+            score_cap: keys.positive("attn_logit_softcapping")?,
+            logit_cap: keys.positive("final_logit_softcapping")?,
         })
     }
 
@@ -180,6 +191,20 @@ fn windows(
     // What has a base of its own is not squeezed.
     let (base, factor) = own.map_or((base, factor), |own| (own, if windows.base.is_some() { 1.0 } else { factor }));
     Ok(Some(Windows { every, positions, frequencies: frequencies(turned, base, factor, &[]) }))
+}
+
+/// What embeddings, blocks and scores are multiplied by, and what logits are divided by, where the file says so.
+fn scales(keys: &Keys<'_>) -> Result<[Option<f32>; 4], ModelError> {
+    const TURNS: &str = "rope.scaling.finetuned";
+    if keys.get::<bool>(TURNS)? == Some(false) {
+        return Err(ModelError::unsupported(format!("positions without rope (`{}`)", keys.name(TURNS))));
+    }
+    Ok([
+        keys.positive("embedding_scale")?,
+        keys.positive("residual_scale")?,
+        keys.positive("attention.scale")?,
+        keys.positive("logit_scale")?,
+    ])
 }
 
 /// The factor by which positions are squeezed.
@@ -271,12 +296,12 @@ impl<'f> Keys<'f> {
         }
     }
 
-    /// What numbers are bent towards; zero for none.
-    fn cap(&self, key: &str) -> Result<Option<f32>, ModelError> {
+    /// A number above zero, which stands for none.
+    fn positive(&self, key: &str) -> Result<Option<f32>, ModelError> {
         match self.get::<f32>(key)? {
             None | Some(0.0) => Ok(None),
-            Some(cap) if cap.is_finite() && cap > 0.0 => Ok(Some(cap)),
-            Some(cap) => Err(self.wrong(key, "a positive number", cap)),
+            Some(number) if number.is_normal() && number > 0.0 => Ok(Some(number)),
+            Some(number) => Err(self.wrong(key, "a positive number", number)),
         }
     }
 

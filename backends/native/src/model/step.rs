@@ -285,7 +285,11 @@ impl Task<'_> {
             Phase::Logits => {
                 self.input(Input::End, desk);
                 self.product(weights.output(), &mut desk.results);
-                if let Some(cap) = self.shared.model.shape.logit_cap {
+                let shape = &self.shared.model.shape;
+                if shape.logit_scale != 1.0 {
+                    desk.results.iter_mut().for_each(|logit| *logit *= shape.logit_scale);
+                }
+                if let Some(cap) = shape.logit_cap {
                     desk.results.iter_mut().for_each(|logit| *logit = bent(*logit, cap));
                 }
                 self.put(weights.output(), &desk.results, &state.logits);
@@ -340,21 +344,19 @@ impl Task<'_> {
                 Input::Inner(_) => state.inner.copy(token * len, column),
                 Input::Attention(0) => {
                     weights.embedding.panels().row(state.tokens[token].id as usize, stream);
-                    if shape.family.scaled_embedding {
-                        stream.iter_mut().for_each(|x| *x *= (width as f32).sqrt());
-                    }
+                    stream.iter_mut().for_each(|x| *x *= shape.embedding_scale);
                 }
                 Input::Attention(_) | Input::FeedForward(_) | Input::End => match block_norm {
                     None => {
                         for (x, change) in stream.iter_mut().zip(state.change.get(token * width, width)) {
-                            *x += change;
+                            *x += change * shape.block_scale;
                         }
                     }
                     Some(norm) => {
                         results.resize(width, 0.0);
                         state.change.copy(token * width, results);
                         rms_norm(isa, results, norm, shape.eps, column);
-                        stream.iter_mut().zip(&*column).for_each(|(x, change)| *x += change);
+                        stream.iter_mut().zip(&*column).for_each(|(x, change)| *x += change * shape.block_scale);
                     }
                 },
             }
