@@ -74,8 +74,8 @@ pub struct Asked {
     pub context_tokens: Option<u64>,
     /// Layers for a graphics card.
     pub gpu_layers: Option<u32>,
-    /// The file of an adapter (LoRA) over the weights.
-    pub adapter: Option<PathBuf>,
+    /// An adapter (LoRA) over the weights: a GGUF file, or a folder of safetensors.
+    pub adapter: Option<Weights>,
     /// The file of the model's projector, with which it reads pictures.
     pub mmproj: Option<PathBuf>,
     /// To quantise weights while they are loaded: a type of mistralrs, such as `Q4K`.
@@ -137,8 +137,25 @@ impl Kind {
     pub fn adapts(self) -> bool {
         match self {
             Self::Native => false,
-            Self::LlamaCpp => true,
-            Self::MistralRs => false,
+            Self::LlamaCpp | Self::MistralRs => true,
+        }
+    }
+
+    /// Whether it loads this adapter over these weights.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub fn puts(self, adapter: &Weights, weights: &Weights) -> Result<(), String> {
+        match (self, adapter) {
+            (Self::LlamaCpp, Weights::File(_)) => Ok(()),
+            (Self::LlamaCpp, _) => Err("an adapter of `llama-cpp` is a GGUF file".to_owned()),
+            (Self::MistralRs, Weights::Folder(path)) if path.is_dir() => {
+                self.told(weights, &Asked { adapter: Some(adapter.clone()), ..Asked::default() }).map(drop)
+            }
+            (Self::MistralRs, _) => Err("an adapter of `mistralrs` is a folder with `adapter_config.json` and \
+                                         `adapter_model.safetensors`"
+                .to_owned()),
+            (Self::Native, _) => Err("`native` loads no adapters".to_owned()),
         }
     }
 
@@ -246,7 +263,7 @@ impl Kind {
                 let options = llama_cpp_engine::Options {
                     context: asked.context(),
                     gpu_layers: asked.gpu_layers,
-                    adapter: asked.adapter.clone(),
+                    adapter: asked.adapter.as_ref().and_then(Weights::path).map(Path::to_owned),
                     mmproj: asked.mmproj.clone(),
                     watch: Some(watch),
                     ..Default::default()
@@ -285,7 +302,14 @@ fn mistralrs_options(asked: &Asked) -> mistralrs_engine::Options {
         _ if cfg!(feature = "mistralrs-metal") => Device::Metal,
         _ => Device::Cpu,
     };
-    mistralrs_engine::Options { context: asked.context(), isq: asked.isq.clone(), device, ..Default::default() }
+    let adapters = asked.adapter.iter().filter_map(Weights::path).map(Path::to_owned).collect();
+    mistralrs_engine::Options {
+        context: asked.context(),
+        isq: asked.isq.clone(),
+        device,
+        adapters,
+        ..Default::default()
+    }
 }
 
 impl fmt::Display for Kind {

@@ -319,6 +319,46 @@ async fn a_folder_with_three_kinds_of_models_is_served_each_by_the_engine_that_r
 }
 
 #[tokio::test]
+async fn an_adapter_over_a_folder_is_a_folder_and_is_refused_over_and_as_anything_else() {
+    let config = "discover: false\nkeys: keys.yaml\ncatalog: [models.yaml]\ndeployments:\n  \
+        - {id: base, model: qwen3-8b, engine: mistralrs, path: models/whole}\n  \
+        - {id: adapted, model: acme-support-lora, engine: auto, path: models/whole, adapter: models/lora}\n\
+        contexts: {desk: {use: internal, exposure: internal, seat: KR}}\nteams: {desk: {contexts: [desk]}}\n";
+    let builder = pointsman().file("models.yaml", MODELS).file("models/whole/LICENSE", "");
+    let builder = builder.file("models/lora/.keep", "").config(config);
+    let models = builder.folder().join("models");
+    mistralrs_engine::testing::write(&small(), &models.join("whole"));
+    mistralrs_engine::testing::adapter(&small(), &models.join("lora"), 0.5);
+    std::fs::write(models.join("base.gguf"), small().build()).unwrap();
+    for (engine, path, adapter, why) in [
+        ("mistralrs", "models/whole", "models/base.gguf", "is a folder with `adapter_config.json`"),
+        ("mistralrs", "models/base.gguf", "models/lora", "puts an adapter on a safetensors folder"),
+        ("mistralrs", "models/whole", "models/whole", "there is no `"),
+        ("llama-cpp", "models/base.gguf", "models/lora", "an adapter of `llama-cpp` is a GGUF file"),
+    ] {
+        let other = format!("{{id: a, model: acme-support-lora, engine: {engine}, path: {path}, adapter: {adapter}}}");
+        std::fs::write(
+            builder.folder().join("other.yaml"),
+            format!("discover: false\ncatalog: [models.yaml]\ndeployments: [{other}]\n"),
+        )
+        .unwrap();
+        let (status, out, error) = builder.command(&["check", "--config", "other.yaml"]);
+        assert!(status != 0 && (out.clone() + &error).contains("[wrong-adapter]"), "{out}{error}");
+        assert!((out.clone() + &error).contains(why), "{out}{error}");
+    }
+    let key = builder.key("desk", "desk");
+    let mut gateway = builder.start();
+    gateway.with_key(&key);
+    let text = async |model: &str| {
+        let body = json!({"model": model, "prompt": "the model", "temperature": 0, "max_tokens": 20});
+        let (status, answer) = gateway.post("/v1/completions", &body).await;
+        assert_eq!(status, 200, "{answer}");
+        answer["choices"][0]["text"].as_str().unwrap().to_owned()
+    };
+    assert_ne!(text("qwen3-8b").await, text("acme-support-lora").await);
+}
+
+#[tokio::test]
 async fn safetensors_are_quantised_while_they_are_loaded_where_a_deployment_says_so() {
     let model = Llama { width: 256, feed_forward: 256, ..small() };
     let config = "discover: false\nkeys: keys.yaml\ndeployments:\n  \

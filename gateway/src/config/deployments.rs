@@ -339,7 +339,7 @@ impl<'a> One<'a, '_> {
             _ => None,
         };
         let adapter = match &raw.adapter {
-            Some(written) => Some(self.adapter_file(written, model)?),
+            Some(written) => Some(self.adapter_over(written, model)?),
             None => None,
         };
         let mmproj = match &raw.mmproj {
@@ -409,15 +409,23 @@ impl<'a> One<'a, '_> {
         &mut self,
         engine: engines::Kind,
         weights: &Weights,
-        adapter: Option<PathBuf>,
+        adapter: Option<Weights>,
         mmproj: Option<PathBuf>,
     ) -> Option<engines::Asked> {
         let raw = self.raw;
         if let Some(written) = raw.adapter.as_ref().filter(|_| !engine.adapts()) {
             let others = list(engines::Kind::ALL.into_iter().filter(|kind| kind.adapts()).map(engines::Kind::name));
             let problem = Problem::error("no-adapters", format!("the engine `{engine}` loads no adapters"))
-                .hint(format!("of the engines of this process {others} does, in a build with `--features full`"));
+                .hint(format!("of the engines of this process {others} do, in a build with `--features full`"));
             self.note(problem, &written.at);
+            return None;
+        }
+        if let (Some(written), Some(adapter)) = (&raw.adapter, &adapter)
+            && let Err(why) = engine.puts(adapter, weights)
+        {
+            let problem =
+                Problem::error("wrong-adapter", format!("the engine `{engine}` cannot put it over the weights"));
+            self.note(problem.label(why), &written.at);
             return None;
         }
         if let Some(written) = raw.mmproj.as_ref().filter(|_| !engine.projects()) {
@@ -473,13 +481,13 @@ impl<'a> One<'a, '_> {
         None
     }
 
-    /// The file of an adapter for an engine in this process, if the catalog says what the model adapts.
-    fn adapter_file(&mut self, written: &Spanned<String>, model: &Model) -> Option<PathBuf> {
+    /// The adapter for an engine in this process, if the catalog says what the model adapts.
+    fn adapter_over(&mut self, written: &Spanned<String>, model: &Model) -> Option<Weights> {
         if let Some(problem) = no_adapter(model) {
             self.note(problem, &written.at);
             return None;
         }
-        self.gguf(written, "an adapter")
+        self.weights(written)
     }
 
     /// A GGUF file that is loaded beside weights.

@@ -331,7 +331,7 @@ pub(super) struct RawDeployment {
     #[serde(default)]
     pub(super) shared_cache: Option<Spanned<bool>>,
     /// The adapter (LoRA) of the server's model that this deployment is, as requests there name it; of an engine in this
-    /// process its GGUF file. `model` is then the adapter's own row of the catalog.
+    /// process its GGUF file or folder. `model` is then the adapter's own row of the catalog.
     #[serde(default)]
     pub(super) adapter: Option<Spanned<String>>,
     /// The file of the model's projector, with which it reads pictures: a GGUF file as llama.cpp has it, mostly named

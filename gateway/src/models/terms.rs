@@ -123,32 +123,19 @@ pub fn of_weights(
     declared(catalog, facts, ["the file", "the card beside the file"], said, card.as_ref())
 }
 
-/// The same of the file of an adapter over weights.
+/// The same of what is loaded beside weights: an adapter over them, or a projector, which is a part of them.
 ///
 /// # Errors
 /// What it says, and what the catalog says.
-pub fn of_adapter(
+pub fn of_beside(
     catalog: &Catalog,
     facts: &policies::Deployment,
-    adapter: &Path,
+    by: [&'static str; 2],
+    beside: &Weights,
     said: &engine::Facts,
 ) -> Result<(), String> {
-    let card = adapter.parent().map_or(Ok(None), card_in)?;
-    declared(catalog, facts, ["the adapter", "the card beside the adapter"], said, card.as_ref())
-}
-
-/// The same of the file of a projector, which is a part of the weights.
-///
-/// # Errors
-/// What it says, and what the catalog says.
-pub fn of_projector(
-    catalog: &Catalog,
-    facts: &policies::Deployment,
-    projector: &Path,
-    said: &engine::Facts,
-) -> Result<(), String> {
-    let card = projector.parent().map_or(Ok(None), card_in)?;
-    declared(catalog, facts, ["the projector", "the card beside the projector"], said, card.as_ref())
+    let card = beside.surroundings().map_or(Ok(None), card_in)?;
+    declared(catalog, facts, by, said, card.as_ref())
 }
 
 fn declared(

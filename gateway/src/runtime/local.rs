@@ -3,7 +3,7 @@
 //! Licences are held against what the files say before anything is loaded, and again whenever a model is: a file may have
 //! been replaced since the start, and what is loaded is what is served.
 
-use std::{path::Path, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
 use backends::{Backend, BackendId};
 use catalog::Catalog;
@@ -102,13 +102,15 @@ fn check(deployment: &Deployment, catalog: &Catalog) -> Result<(), StartError> {
     let (_, weights, asked) = local(deployment)?;
     let facts = &deployment.facts;
     terms::of_weights(catalog, facts, weights, &told(deployment)?.facts).map_err(|why| failed(deployment, why))?;
-    if let Some(adapter) = &asked.adapter {
-        let said = of_file(adapter, "adapter").map_err(|why| failed(deployment, why))?;
-        terms::of_adapter(catalog, facts, adapter, &said).map_err(|why| failed(deployment, why))?;
-    }
-    if let Some(projector) = &asked.mmproj {
-        let said = of_file(projector, "projector").map_err(|why| failed(deployment, why))?;
-        terms::of_projector(catalog, facts, projector, &said).map_err(|why| failed(deployment, why))?;
+    let projector = asked.mmproj.clone().map(Weights::File);
+    for (what, by, beside) in [
+        ("adapter", ["the adapter", "the card beside the adapter"], &asked.adapter),
+        ("projector", ["the projector", "the card beside the projector"], &projector),
+    ] {
+        if let Some(beside) = beside {
+            let said = said(beside, what).map_err(|why| failed(deployment, why))?;
+            terms::of_beside(catalog, facts, by, beside, &said).map_err(|why| failed(deployment, why))?;
+        }
     }
     let Some(known) = &facts.weights else { return Ok(()) };
     let beside = catalog.looks_at_weights(&facts.model).unwrap_or_default();
@@ -130,12 +132,18 @@ fn told(deployment: &Deployment) -> Result<estimate::Told, StartError> {
 /// What weights take, and what is loaded beside them.
 fn bytes(deployment: &Deployment) -> Result<u64, StartError> {
     let (_, _, asked) = local(deployment)?;
-    let beside = asked.adapter.iter().chain(&asked.mmproj).filter_map(|path| std::fs::metadata(path).ok());
+    let adapter = asked.adapter.iter().filter_map(|adapter| match adapter {
+        Weights::BuiltIn => None,
+        Weights::File(path) => Some(path.clone()),
+        Weights::Folder(path) => Some(path.join("adapter_model.safetensors")),
+    });
+    let beside = adapter.chain(asked.mmproj.clone()).filter_map(|path| std::fs::metadata(path).ok());
     Ok(beside.fold(told(deployment)?.bytes, |bytes, file| bytes.saturating_add(file.len())))
 }
 
-/// What a file beside the weights says of itself.
-fn of_file(path: &Path, what: &str) -> Result<Facts, String> {
+/// What a file beside the weights says of itself; a folder says nothing but in its card.
+fn said(beside: &Weights, what: &str) -> Result<Facts, String> {
+    let Weights::File(path) = beside else { return Ok(Facts::default()) };
     let said = File::open(path).and_then(|file| Facts::of(&file));
     said.map_err(|error| format!("cannot read the {what}: {}", chain(&error)))
 }

@@ -137,29 +137,9 @@ async fn an_adapter_of_nothing_changes_nothing_and_another_does() {
     let plain = one(&toy.load(Options::default()).unwrap(), greedy(prompt("hello"))).await;
     for (scale, alike) in [(0.0f32, true), (0.5, false)] {
         let folder = tempfile::tempdir().unwrap();
-        let config = json!({"r": 2, "lora_alpha": 4.0, "target_modules": ["q_proj", "v_proj"]});
-        std::fs::write(folder.path().join("adapter_config.json"), config.to_string()).unwrap();
-        adapter(&folder.path().join("adapter_model.safetensors"), scale);
+        testing::adapter(&model(), folder.path(), scale);
         let options = Options { adapters: vec![folder.path().to_owned()], ..Options::default() };
         let adapted = one(&toy.load(options).unwrap(), greedy(prompt("hello"))).await;
         assert_eq!(adapted.logprobs[0] == plain.logprobs[0], alike, "{scale}");
     }
-}
-
-/// An adapter of rank 2 for the toy's layers, whose numbers are all alike.
-fn adapter(path: &Path, scale: f32) {
-    let mut weights = Vec::new();
-    for layer in 0..2 {
-        for (part, rows) in [("q_proj", 64), ("v_proj", 32)] {
-            let name = |which| format!("base_model.model.model.layers.{layer}.self_attn.{part}.lora_{which}.weight");
-            let filled =
-                |len: usize| (0..len).flat_map(|n| (scale * (n % 3) as f32).to_le_bytes()).collect::<Vec<u8>>();
-            weights.push((name("A"), vec![2, 64], filled(128)));
-            weights.push((name("B"), vec![rows, 2], filled(rows * 2)));
-        }
-    }
-    let views = weights.iter().map(|(name, shape, bytes)| {
-        (name.as_str(), safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.clone(), bytes).unwrap())
-    });
-    safetensors::serialize_to_file(views, None, path).unwrap();
 }
