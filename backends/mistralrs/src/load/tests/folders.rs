@@ -137,7 +137,7 @@ async fn an_adapter_of_nothing_changes_nothing_and_another_does() {
     let plain = one(&toy.load(Options::default()).unwrap(), greedy(prompt("hello"))).await;
     for (scale, alike) in [(0.0f32, true), (0.5, false)] {
         let folder = tempfile::tempdir().unwrap();
-        testing::adapter(&model(), folder.path(), scale);
+        crate::testing::adapter(&model(), folder.path(), scale);
         let options = Options { adapters: vec![folder.path().to_owned()], ..Options::default() };
         let adapted = one(&toy.load(options).unwrap(), greedy(prompt("hello"))).await;
         assert_eq!(adapted.logprobs[0] == plain.logprobs[0], alike, "{scale}");
