@@ -143,13 +143,9 @@ impl Sequence {
     /// Appends the next `count` tokens to a step.
     pub(super) fn tokens(&self, count: usize, out: &mut Vec<Token>) {
         let prompt = &self.choice.prompt;
-        for position in self.position..self.position + count {
-            let id = match prompt.get(position) {
-                Some(id) => *id,
-                None => {
-                    std::iter::once(&self.next).chain(&self.guess).nth(position - self.position).copied().unwrap_or(0)
-                }
-            };
+        let rest = prompt.get(self.position..).unwrap_or_default();
+        let ids = rest.iter().chain([&self.next]).chain(&self.guess).take(count);
+        for (position, &id) in (self.position..).zip(ids) {
             let draws = position + 1 >= prompt.len() && self.choice.max_tokens > 0;
             // The last prompt token predicts nothing of the prompt itself.
             let scores = self.choice.scores_prompt() && position + 1 < prompt.len();

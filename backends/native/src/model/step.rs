@@ -425,22 +425,15 @@ impl Task<'_> {
 
     /// Writes the keys and values of some tokens of a slot to its lane for a head.
     fn store(&self, layer: usize, tokens: Range<usize>, head: usize, lane: &mut Lane, row: &mut Vec<f32>) {
-        let (model, state, isa) = (&self.shared.model, self.state, self.shared.isa);
-        let shape = &model.shape;
+        let (model, state) = (&self.shared.model, self.state);
+        let (shape, norms) = (&model.shape, model.weights.layers[layer].own.head_norms.as_ref());
         row.resize(3 * shape.head, 0.0);
         let (key, rest) = row.split_at_mut(shape.head);
         let (value, plain) = rest.split_at_mut(shape.head);
         for token in tokens {
             let at = (token * shape.kv_heads + head) * shape.head;
-            match &model.weights.layers[layer].own.head_norms {
-                None => state.keys.copy(at, key),
-                Some([_, norm]) => {
-                    state.keys.copy(at, plain);
-                    rms_norm(isa, plain, norm, shape.eps, key);
-                }
-            }
+            self.heads(layer, token, (&state.keys, at), norms.map(|[_, keys]| keys), plain, key);
             state.values.copy(at, value);
-            rope(shape.family.pairs, key, shape.head, self.angles(layer, token));
             lane.put(layer, state.tokens[token].position, key, value);
         }
     }
@@ -473,7 +466,7 @@ impl Task<'_> {
     /// those of its window.
     fn attend(&self, layer: usize, tokens: Range<usize>, kv_head: usize, lane: &Lane, desk: &mut Desk) {
         let (model, state, isa) = (&self.shared.model, self.state, self.shared.isa);
-        let shape = &model.shape;
+        let (shape, norms) = (&model.shape, model.weights.layers[layer].own.head_norms.as_ref());
         let (head, group) = (shape.head, shape.group());
         let Desk { column: queries, second: scores, results, .. } = desk;
         let seen = |token: usize| {
@@ -486,17 +479,8 @@ impl Task<'_> {
         queries.resize(tokens.len() * group * head, 0.0);
         results.resize(tokens.len() * group * head, 0.0);
         for (token, queries) in tokens.clone().zip(queries.chunks_exact_mut(group * head)) {
-            match &model.weights.layers[layer].own.head_norms {
-                None => state.queries.copy(place(token), queries),
-                Some([norm, _]) => {
-                    let plain = &mut results[..group * head];
-                    state.queries.copy(place(token), plain);
-                    for (plain, query) in plain.chunks_exact(head).zip(queries.chunks_exact_mut(head)) {
-                        rms_norm(isa, plain, norm, shape.eps, query);
-                    }
-                }
-            }
-            rope(shape.family.pairs, queries, head, self.angles(layer, token));
+            let plain = &mut results[..group * head];
+            self.heads(layer, token, (&state.queries, place(token)), norms.map(|[own, _]| own), plain, queries);
         }
         scores.resize(tokens.len() * group * len, 0.0);
         let columns: Vec<&[f32]> = queries.chunks_exact(head).collect();
@@ -523,6 +507,29 @@ impl Task<'_> {
         for (token, results) in tokens.zip(results.chunks_exact(group * head)) {
             state.attended.put(place(token), results);
         }
+    }
+
+    /// Heads of a token, from a place of a board on, as attention reads them: normed where the family has that, and turned.
+    fn heads(
+        &self,
+        layer: usize,
+        token: usize,
+        (board, at): (&Board, usize),
+        norm: Option<&Vec<f32>>,
+        plain: &mut [f32],
+        heads: &mut [f32],
+    ) {
+        let shape = &self.shared.model.shape;
+        match norm {
+            None => board.copy(at, heads),
+            Some(norm) => {
+                board.copy(at, plain);
+                for (plain, head) in plain.chunks_exact(shape.head).zip(heads.chunks_exact_mut(shape.head)) {
+                    rms_norm(self.shared.isa, plain, norm, shape.eps, head);
+                }
+            }
+        }
+        rope(shape.family.pairs, heads, shape.head, self.angles(layer, token));
     }
 
     fn angles(&self, layer: usize, token: usize) -> &[[f32; 2]] {
