@@ -2,9 +2,7 @@
 
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 
-use crate::gguf::TensorType;
-
-use super::{Meta, Writer, llama::unit, quantise};
+use super::{Meta, Writer, llama::random};
 
 /// What to build.
 #[derive(Clone, Debug)]
@@ -62,10 +60,7 @@ impl Bert {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         let (width, inner) = (self.width, self.width * 2);
         let mut add = |name: String, dims: &[u32], around: f32, scale: f32| {
-            let weights: Vec<f32> =
-                (0..dims.iter().product::<u32>()).map(|_| around + unit(&mut rng) * scale).collect();
-            let dims: Vec<u64> = dims.iter().map(|&dim| u64::from(dim)).collect();
-            file.tensor(&name, TensorType::F32, &dims, quantise(TensorType::F32, &weights));
+            random(file, &mut rng, &name, dims, around, scale);
         };
         let mut matrix = |name: &str, row: u32, rows: u32| {
             add(format!("{name}.weight"), &[row, rows], 0.0, (3.0 / row as f32).sqrt());

@@ -2,9 +2,7 @@
 
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 
-use crate::gguf::TensorType;
-
-use super::{Meta, Writer, llama::unit, quantise};
+use super::{Meta, Writer, llama::random};
 
 /// How the encoder's patches become tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,11 +89,7 @@ impl Clip {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         let width = self.width;
         let mut tensor = |file: &mut Writer, name: &str, dims: &[u32], inputs: u32, around: f32| {
-            let count: u32 = dims.iter().product();
-            let scale = (3.0 / inputs as f32).sqrt();
-            let weights: Vec<f32> = (0..count).map(|_| around + unit(&mut rng) * scale).collect();
-            let dims: Vec<u64> = dims.iter().copied().map(u64::from).collect();
-            file.tensor(name, TensorType::F32, &dims, quantise(TensorType::F32, &weights));
+            random(file, &mut rng, name, dims, around, (3.0 / inputs as f32).sqrt());
         };
         let (patch, patches) = (self.patch, (self.image / self.patch).pow(2));
         tensor(file, "v.patch_embd.weight", &[patch, patch, 3, width], patch * patch * 3, 0.0);

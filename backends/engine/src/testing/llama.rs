@@ -160,9 +160,7 @@ impl Llama {
             .set("adapter.lora.alpha", Meta::F32(rank as f32));
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut matrix = |name: String, row: u32, rows: u32| {
-            let weights: Vec<f32> = (0..row * rows).map(|_| unit(&mut rng)).collect();
-            let dims = [u64::from(row), u64::from(rows)];
-            file.tensor(&name, TensorType::F32, &dims, quantise(TensorType::F32, &weights));
+            random(&mut file, &mut rng, &name, &[row, rows], 0.0, 1.0);
         };
         for layer in 0..self.layers {
             let name = format!("blk.{layer}.ffn_down.weight");
@@ -200,10 +198,7 @@ impl Llama {
         if !self.tied {
             matrix(file, "output.weight", width, vocabulary);
         }
-        let mut norm = |file: &mut Writer, name: &str| {
-            let weights: Vec<f32> = (0..width).map(|_| 1.0 + 0.1 * unit(&mut rng)).collect();
-            file.tensor(name, TensorType::F32, &[u64::from(width)], quantise(TensorType::F32, &weights));
-        };
+        let mut norm = |file: &mut Writer, name: &str| random(file, &mut rng, name, &[width], 1.0, 0.1);
         for layer in 0..self.layers {
             norm(file, &format!("blk.{layer}.attn_norm.weight"));
             norm(file, &format!("blk.{layer}.ffn_norm.weight"));
@@ -211,9 +206,7 @@ impl Llama {
         norm(file, "output_norm.weight");
         for layer in 0..self.layers {
             for (name, len, around) in self.beside(head) {
-                let weights: Vec<f32> = (0..len).map(|_| around + 0.3 * unit(&mut rng)).collect();
-                let name = format!("blk.{layer}.{name}");
-                file.tensor(&name, TensorType::F32, &[u64::from(len)], quantise(TensorType::F32, &weights));
+                random(file, &mut rng, &format!("blk.{layer}.{name}"), &[len], around, 0.3);
             }
         }
     }
@@ -247,8 +240,15 @@ impl Llama {
 }
 
 /// A number from -1 to 1.
-pub(super) fn unit(rng: &mut ChaCha8Rng) -> f32 {
+fn unit(rng: &mut ChaCha8Rng) -> f32 {
     (rng.next_u32() >> 8) as f32 / (1 << 23) as f32 - 1.0
+}
+
+/// Adds a tensor of F32 whose numbers are at most `scale` off one.
+pub(super) fn random(file: &mut Writer, rng: &mut ChaCha8Rng, name: &str, dims: &[u32], around: f32, scale: f32) {
+    let weights: Vec<f32> = (0..dims.iter().product::<u32>()).map(|_| around + unit(rng) * scale).collect();
+    let dims: Vec<u64> = dims.iter().copied().map(u64::from).collect();
+    file.tensor(name, TensorType::F32, &dims, quantise(TensorType::F32, &weights));
 }
 
 /// Writes the vocabulary and answers with its size.
