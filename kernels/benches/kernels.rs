@@ -14,7 +14,9 @@ use std::{
 };
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
-use kernels::{Columns, Format, Gate, Group, Isa, Packed, Q8, gate_mul, matmul, quantize, rms_norm, softmax};
+use kernels::{
+    Columns, Format, Gate, Group, Isa, Packed, Q8, exponentials, gate_mul, largest, matmul, quantize, rms_norm,
+};
 
 const ROW: usize = 2_048;
 /// More bytes than any cache, in every format.
@@ -220,9 +222,12 @@ fn others(c: &mut Criterion) {
         group.bench_function(BenchmarkId::new("rms_norm", isa.name()), |bench| {
             bench.iter(|| rms_norm(isa, black_box(&x), &weight, 1e-5, &mut out));
         });
-        group.bench_function(BenchmarkId::new("softmax", isa.name()), |bench| {
+        group.bench_function(BenchmarkId::new("exponentials", isa.name()), |bench| {
             out.copy_from_slice(&x);
-            bench.iter(|| softmax(isa, black_box(&mut out), 0.125));
+            bench.iter(|| exponentials(isa, black_box(&mut out), 0.125, 1.0));
+        });
+        group.bench_function(BenchmarkId::new("largest", isa.name()), |bench| {
+            bench.iter(|| largest(isa, black_box(&x)));
         });
         for kind in [Gate::Silu, Gate::Gelu] {
             group.bench_function(BenchmarkId::new(format!("{kind:?} gate"), isa.name()), |bench| {

@@ -36,4 +36,4 @@ pub use norm::rms_norm;
 pub use packed::{Columns, Packed, Panels, Part, matmul, pack_f16_column, pack_f16_row};
 pub use q8::{Group, Q8, quantize};
 pub use rope::{Pairs, rope};
-pub use softmax::softmax;
+pub use softmax::{exponentials, largest};

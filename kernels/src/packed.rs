@@ -258,15 +258,18 @@ pub fn pack_f16_column(x: &[f32], col: usize, stride: usize, data: &mut [u8]) {
 pub enum Columns<'a> {
     /// For weights that are floats.
     Floats(&'a [&'a [f32]]),
+    /// The same, where they lie one behind the other and each has the length of a row.
+    Dense(&'a [f32]),
     /// For quantised weights: [`crate::quantize`] makes them, in the group of the weights' format ([`Format::group`]).
     Quantized(&'a [&'a [Q8]]),
 }
 
 impl Columns<'_> {
-    /// How many there are.
-    pub fn count(&self) -> usize {
+    /// How many there are, for rows of `cols` elements.
+    pub fn count(&self, cols: usize) -> usize {
         match self {
             Columns::Floats(columns) => columns.len(),
+            Columns::Dense(numbers) => numbers.len() / cols.max(1),
             Columns::Quantized(columns) => columns.len(),
         }
     }
@@ -278,7 +281,7 @@ impl Columns<'_> {
 /// If a column has not the length of a row or not the form that the weights ask for, or `y` has not one place for each
 /// result.
 pub fn matmul(isa: Isa, weights: Panels<'_>, x: Columns<'_>, y: &mut [f32]) {
-    let (rows, cols, count) = (weights.rows, weights.cols, x.count());
+    let (rows, cols, count) = (weights.rows, weights.cols, x.count(weights.cols));
     let format = weights.format;
     match x {
         Columns::Floats(columns) => {
@@ -289,6 +292,10 @@ pub fn matmul(isa: Isa, weights: Panels<'_>, x: Columns<'_>, y: &mut [f32]) {
                 "matmul: rows of {cols} and a column of {}",
                 wrong.map_or(0, |column| column.len())
             );
+        }
+        Columns::Dense(numbers) => {
+            assert!(format.is_float(), "matmul: floats for {}", format.name());
+            assert!(numbers.len() == count * cols, "matmul: rows of {cols} and {} numbers", numbers.len());
         }
         Columns::Quantized(columns) => {
             assert!(!format.is_float(), "matmul: quantised columns for {}", format.name());
@@ -329,6 +336,7 @@ fn tile<const C: usize>(
         let mut out = [[0.0; ROWS]; C];
         match x {
             Columns::Floats(columns) => dense(isa, weights, panel, part(columns, first), &mut out),
+            Columns::Dense(numbers) => dense(isa, weights, panel, stretch(numbers, weights.cols, first), &mut out),
             Columns::Quantized(columns) => quantised(isa, weights, panel, part(columns, first), &mut out),
         }
         let rows = weights.rows_of(panel..panel + 1);
@@ -341,6 +349,10 @@ fn tile<const C: usize>(
 
 fn part<'a, T, const C: usize>(columns: &[&'a [T]], first: usize) -> [&'a [T]; C] {
     *columns[first..].first_chunk().expect("a tile of columns")
+}
+
+fn stretch<const C: usize>(numbers: &[f32], len: usize, first: usize) -> [&[f32]; C] {
+    std::array::from_fn(|c| &numbers[(first + c) * len..][..len])
 }
 
 fn dense<const C: usize>(isa: Isa, weights: Panels<'_>, panel: usize, x: [&[f32]; C], out: &mut [[f32; ROWS]; C]) {

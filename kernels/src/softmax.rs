@@ -1,4 +1,4 @@
-//! Softmax in place: `x[i] = e^(x[i] - max) / sum of those`, so no input overflows.
+//! The parts of a softmax, for who takes it over pieces: `e^(x[i] - largest)`, so that none overflows, and the sum of those.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -13,12 +13,12 @@ use avx512 as avx512vnni;
 
 use crate::isa::{Isa, dispatch};
 
-/// Turns `scale * x` into weights that add up to one. Nothing happens to an empty slice.
-pub fn softmax(isa: Isa, x: &mut [f32], scale: f32) {
-    let largest = x.iter().fold(f32::NEG_INFINITY, |largest, &x| largest.max(scale * x));
-    let sum = dispatch!(isa, exp_and_sum(x, scale, largest));
-    let inverse = 1.0 / sum;
-    for x in x {
-        *x *= inverse;
-    }
+/// The largest of some numbers; of none, negative infinity.
+pub fn largest(isa: Isa, x: &[f32]) -> f32 {
+    dispatch!(isa, largest(x))
+}
+
+/// Turns `x` into `e^(scale * x - shift)`, and answers with the sum of those.
+pub fn exponentials(isa: Isa, x: &mut [f32], scale: f32, shift: f32) -> f32 {
+    dispatch!(isa, exponentials(x, scale, shift))
 }

@@ -278,6 +278,10 @@ impl<'a, M: Steps> Loop<'a, M> {
             let ready = |sequence: &Sequence| requests.get(&sequence.request).is_some_and(Open::has_room);
             let batch = batch::choose(&self.running, self.pace.budget(), ready);
             if batch.tokens.is_empty() {
+                // A model may have a sequence wait for what another one is computing, which nobody is now.
+                if self.admit() {
+                    continue;
+                }
                 // Whoever changes something wakes us, also if that was a moment ago.
                 thread::park();
                 continue;
@@ -314,8 +318,9 @@ impl<'a, M: Steps> Loop<'a, M> {
         self.count();
     }
 
-    /// Gives free slots to those who wait longest.
-    fn admit(&mut self) {
+    /// Gives free slots to those who wait longest; says whether any got one.
+    fn admit(&mut self) -> bool {
+        let before = self.running.len();
         while let (Some(&slot), Some((id, choice))) = (self.free.last(), self.waiting.front()) {
             self.model.shows(slot, &choice.pictures);
             let Some(held) = self.model.begin(choice.start(slot)) else { break };
@@ -330,6 +335,7 @@ impl<'a, M: Steps> Loop<'a, M> {
             }
         }
         self.count();
+        self.running.len() > before
     }
 
     /// Has answers guessed ahead, as far as a step has time to spare: with prompts in it there is none.

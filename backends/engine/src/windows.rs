@@ -9,11 +9,11 @@ mod tests;
 
 use crate::scheduler::Start;
 
+/// A copy is of a whole window, however little of it is needed: fewer tokens are computed sooner.
+const LEAST_COPIED: usize = 32;
+
 /// What can be done with the contents of windows, each known by its number.
 pub trait Contents {
-    /// A beginning of fewer tokens is computed sooner than copied.
-    const LEAST_COPIED: usize;
-
     /// Puts the first `len` tokens of one window into another, or more than those; its own are gone.
     fn copy(&mut self, of: usize, to: usize, len: usize);
     /// Takes what there is from a position on away.
@@ -72,7 +72,7 @@ impl Windows {
     }
 
     /// See [`Steps::begin`](crate::Steps::begin); there is always room.
-    pub fn begin<C: Contents>(&mut self, start: Start<'_>, contents: &mut C) -> usize {
+    pub fn begin(&mut self, start: Start<'_>, contents: &mut impl Contents) -> usize {
         self.clock += 1;
         // One token at least must be computed, as something has to follow it.
         let known = if start.anew { &[] } else { &start.prompt[..start.prompt.len() - 1] };
@@ -82,7 +82,7 @@ impl Windows {
         let id = if goes_on { source } else { self.oldest_idle() };
         let held = match id == source {
             true => held,
-            false if held < C::LEAST_COPIED => 0,
+            false if held < LEAST_COPIED => 0,
             false => {
                 contents.copy(source, id, held);
                 held

@@ -235,9 +235,6 @@ impl Cells for Sequences<'_, '_> {
 }
 
 impl Contents for Sequences<'_, '_> {
-    /// A copy is of the whole window, however little of it is needed.
-    const LEAST_COPIED: usize = 32;
-
     fn copy(&mut self, of: Id, to: Id, _: usize) {
         // All of it: llama.cpp copies no part of a stream to another.
         let _ = self.0.kv_cache_seq_cp(index(of), index(to), None, None);

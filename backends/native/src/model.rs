@@ -1,7 +1,7 @@
 //! The decoder of llama and its kin: weights bound to their places, and the forward pass over several sequences at once.
 //!
 //! [`Model`] is what a file says: shape and weights, checked against each other, shared and never changed.
-//! [`Runner`] computes with it: it owns the key-value cache of a fixed number of slots, the threads and the scratch.
+//! [`Runner`] computes with it: it owns the pages of keys and values, which sequences share, the threads and the scratch.
 //! A step takes any mix of prompt chunks and single tokens of different slots, so weights are read once for all.
 //! Knows tokens as numbers only: nothing of text, sampling or requests.
 //!
@@ -15,6 +15,7 @@ mod error;
 mod family;
 mod operand;
 mod pool;
+mod prefixes;
 #[cfg(any(test, feature = "testing"))]
 pub mod reference;
 mod runner;

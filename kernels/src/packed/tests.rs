@@ -47,7 +47,11 @@ impl Input {
         match &self.blocks {
             None => {
                 let columns: Vec<&[f32]> = self.floats.iter().map(Vec::as_slice).collect();
-                guarded(results, |y| matmul(isa, weights, Columns::Floats(&columns), y))
+                let results = guarded(results, |y| matmul(isa, weights, Columns::Floats(&columns), y));
+                let mut dense = vec![0.0; results.len()];
+                matmul(isa, weights, Columns::Dense(&self.floats.concat()), &mut dense);
+                assert_eq!(dense, results);
+                results
             }
             Some(blocks) => {
                 let columns: Vec<&[Q8]> = blocks.iter().map(Vec::as_slice).collect();
@@ -257,6 +261,13 @@ fn halves_written_as_rows_or_columns_are_read_as_a_matrix() {
 fn lengths_that_do_not_match_are_named() {
     let packed = Packed::new(Format::F32, 1, 64, &[0; 256]).unwrap();
     matmul(Isa::best(), packed.panels(), Columns::Floats(&[&[0.0; 32]]), &mut [0.0]);
+}
+
+#[test]
+#[should_panic(expected = "matmul: rows of 64 and 96 numbers")]
+fn numbers_that_are_no_whole_columns_are_named() {
+    let packed = Packed::new(Format::F32, 1, 64, &[0; 256]).unwrap();
+    matmul(Isa::best(), packed.panels(), Columns::Dense(&[0.0; 96]), &mut [0.0]);
 }
 
 #[test]

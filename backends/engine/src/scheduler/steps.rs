@@ -45,7 +45,8 @@ pub trait Steps {
     fn most_prompt_tokens(&self) -> usize;
 
     /// Gives a slot to a sequence: how many of its first tokens the slot holds from before, fewer than its prompt has. `None`
-    /// while there is no room for it; with nothing else under way there always is.
+    /// while there is no room for it, or while a sequence under way computes a good part of its prompt, which it may wait for
+    /// as long as that gets on: asked a second time without a step between, it begins. With nothing else under way it does.
     fn begin(&mut self, start: Start<'_>) -> Option<usize> {
         let _ = start;
         Some(0)

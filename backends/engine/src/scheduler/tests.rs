@@ -46,11 +46,23 @@ struct Toy {
     /// Its next token depends on no more than so many before it.
     sees: usize,
     spare: Option<usize>,
+    /// How often it has a sequence wait.
+    waits: usize,
 }
 
 impl Steps for Toy {
     fn most_prompt_tokens(&self) -> usize {
         128
+    }
+
+    fn begin(&mut self, _: Start<'_>) -> Option<usize> {
+        match self.waits {
+            0 => Some(0),
+            _ => {
+                self.waits -= 1;
+                None
+            }
+        }
     }
 
     fn step(&mut self, tokens: &[Token]) -> Result<Vec<&[f32]>, Halt> {
@@ -112,11 +124,11 @@ struct Rig {
 
 impl Rig {
     fn new(slots: usize, max_queued: u32) -> Self {
-        Self::with(slots, max_queued, usize::MAX, None)
+        Self::with(slots, max_queued, usize::MAX, None, 0)
     }
 
-    /// A model that sees so many tokens, and has time to spare.
-    fn with(slots: usize, max_queued: u32, sees: usize, spare: Option<usize>) -> Self {
+    /// A model that sees so many tokens, has time to spare, and has sequences wait a few times.
+    fn with(slots: usize, max_queued: u32, sees: usize, spare: Option<usize>, waits: usize) -> Self {
         let model =
             Llama { layers: 0, width: 4, heads: 1, kv_heads: 1, vocabulary: Vocabulary::Bpe, ..Llama::default() };
         let words = Arc::new(Words(Tokenizer::from_file(&File::read(Bytes::from(model.build())).unwrap()).unwrap()));
@@ -132,6 +144,7 @@ impl Rig {
             interest: None,
             sees,
             spare,
+            waits,
         };
         let run = move |worker: Worker| {
             let interest = Some(worker.interest());
@@ -248,6 +261,15 @@ async fn a_new_request_starts_in_the_next_step_and_answers_never_wait_for_prompt
     let counts = |tokens: Vec<Token>| [0, 1, 2].map(|slot| tokens.iter().filter(|token| token.slot == slot).count());
     assert_eq!(counts(rig.begins()), [1, 128, 1]);
     rig.order(Order::Go);
+}
+
+/// With nothing to compute the loop sleeps until something changes.
+#[tokio::test]
+async fn who_was_to_wait_begins_when_nobody_computes_anything() {
+    let mut rig = Rig::with(2, 100, usize::MAX, None, 1);
+    rig.orders = channel().0;
+    assert!(!rig.answer("a", 3).await.is_empty());
+    rig.idle().await;
 }
 
 #[tokio::test]
@@ -430,7 +452,7 @@ async fn a_picture_is_in_one_step_by_itself_however_many_tokens_it_has() {
 
 /// What each request is answered, and how many steps that took.
 async fn answers(sees: usize, spare: Option<usize>, callers: usize) -> (Vec<Vec<Event>>, usize) {
-    let mut rig = Rig::with(4, 100, sees, spare);
+    let mut rig = Rig::with(4, 100, sees, spare, 0);
     rig.orders = channel().0;
     // Its end is never chosen.
     let never = [rig.words.0.encode("z")[0], rig.words.0.eos().unwrap()].map(|token| (token, -100.0));

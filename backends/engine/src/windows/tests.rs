@@ -12,8 +12,6 @@ struct Cache {
 }
 
 impl Contents for Cache {
-    const LEAST_COPIED: usize = 32;
-
     fn copy(&mut self, of: usize, to: usize, len: usize) {
         assert!(len <= self.of[of].len());
         assert_ne!(of, to);
@@ -136,7 +134,7 @@ fn other_salts_never_meet_and_a_short_beginning_is_not_worth_a_copy() {
         assert_eq!(rig.run(0, &prompt, salt), 0, "{salt:?}");
     }
     assert_eq!(rig.run(0, &prompt, Some("a")), 39);
-    let parts = [text(0, Cache::LEAST_COPIED as u32 - 19), text(900, 5)].concat();
+    let parts = [text(0, LEAST_COPIED as u32 - 19), text(900, 5)].concat();
     assert_eq!((rig.run(0, &parts, Some("a")), rig.cache.copies), (0, 0));
 }
 

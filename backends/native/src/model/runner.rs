@@ -2,10 +2,10 @@
 
 use std::{fmt, sync::Arc};
 
-use engine::Token;
+use engine::{Start, Token};
 use kernels::Isa;
 
-use super::{Model, ModelError, cache::Cache, step::Step};
+use super::{Model, ModelError, Shape, cache::Cache, prefixes::Prefixes, step::Step};
 
 /// More than one engine should ever hold; keeps sizes far from overflow.
 const MAX_SLOTS: usize = 4_096;
@@ -30,8 +30,7 @@ pub struct Runner {
     model: Arc<Model>,
     limits: Limits,
     cache_bytes: usize,
-    /// How many positions of each slot hold keys and values.
-    filled: Vec<usize>,
+    prefixes: Prefixes,
     step: Step,
 }
 
@@ -45,11 +44,13 @@ impl Runner {
         within("a number of slots", limits.slots, MAX_SLOTS)?;
         within("a context", limits.context, shape.context)?;
         within("a number of threads", limits.threads, MAX_THREADS)?;
-        let cache_bytes = Cache::bytes(shape, limits.slots, limits.context).unwrap_or(usize::MAX);
+        let pages = Prefixes::pages(limits.slots, limits.context).unwrap_or(usize::MAX);
+        let cache_bytes = Cache::bytes(shape, pages).unwrap_or(usize::MAX);
         within("a cache (bytes, by slots and context)", cache_bytes, MAX_CACHE_BYTES)?;
-        let cache = Cache::new(shape, limits.slots, limits.context);
+        let prefixes = Prefixes::new(limits.slots, limits.context, even(shape));
+        let cache = Cache::new(shape, pages);
         let step = Step::new(Arc::clone(&model), limits.isa, limits.threads, cache)?;
-        Ok(Self { filled: vec![0; limits.slots], model, limits, cache_bytes, step })
+        Ok(Self { prefixes, model, limits, cache_bytes, step })
     }
 
     /// The model.
@@ -62,9 +63,29 @@ impl Runner {
         self.limits
     }
 
-    /// Bytes that keys and values take once every slot is full.
+    /// Bytes that keys and values take once every page is used.
     pub fn cache_bytes(&self) -> usize {
         self.cache_bytes
+    }
+
+    /// Gives a slot to a sequence, as [`engine::Steps::begin`] does: what earlier ones computed is used again, and what this one
+    /// computes may be. A slot may do without: then it begins at position 0 and shares nothing.
+    ///
+    /// # Panics
+    /// If the prompt is empty or longer than the context.
+    pub fn begin(&mut self, start: Start<'_>) -> Option<usize> {
+        assert!((1..=self.limits.context).contains(&start.prompt.len()), "begin: a prompt of {}", start.prompt.len());
+        self.prefixes.begin(start, &mut |copy| self.step.copy(copy))
+    }
+
+    /// The sequence of a slot is over; what it computed stays for others.
+    pub fn end(&mut self, slot: usize) {
+        self.prefixes.end(slot);
+    }
+
+    /// All but the first `len` tokens of a slot are forgotten.
+    pub fn forget(&mut self, slot: usize, len: usize) {
+        self.prefixes.cut(slot, len);
     }
 
     /// Computes some tokens of some sequences, and answers with the logits of those that asked, in order, as rows of
@@ -87,26 +108,17 @@ impl Runner {
     /// As [`Runner::step`].
     pub fn step_while(&mut self, tokens: &[Token], goes_on: &dyn Fn() -> bool) -> Option<&[f32]> {
         self.take(tokens);
-        let logits = self.step.run(tokens, goes_on);
-        if logits.is_none() {
-            for token in tokens.iter().rev() {
-                self.filled[token.slot] = token.position;
+        let logits = self.step.run(tokens, &self.prefixes, goes_on);
+        for token in tokens {
+            match logits {
+                Some(_) => self.prefixes.keep(token.slot),
+                None => self.prefixes.undo(token.slot),
             }
         }
         logits
     }
 
-    /// Puts the first `len` tokens of one slot into another one, whose own are forgotten.
-    ///
-    /// # Panics
-    /// If it does not hold so many, or the two are one.
-    pub fn copy(&mut self, of: usize, to: usize, len: usize) {
-        assert!(of != to && len <= self.filled[of], "copy: {len} tokens of slot {of}, which holds {}", self.filled[of]);
-        self.step.copy(of, to, len);
-        self.filled[to] = len;
-    }
-
-    /// Counts the tokens of a step in.
+    /// Makes room for the tokens of a step.
     fn take(&mut self, tokens: &[Token]) {
         let vocabulary = self.model.shape().vocabulary;
         for (index, &Token { slot, position, id, .. }) in tokens.iter().enumerate() {
@@ -114,19 +126,30 @@ impl Runner {
             assert!(position < self.limits.context, "step: position {position} of {}", self.limits.context);
             assert!((id as usize) < vocabulary, "step: token {id} of {vocabulary}");
             let first = !tokens[..index].iter().rev().any(|before| before.slot == slot);
-            let filled = self.filled[slot];
+            if first {
+                // What a step that broke off has left.
+                self.prefixes.undo(slot);
+            }
+            let filled = self.prefixes.len(slot);
             assert!(
                 position == filled || first && position < filled,
                 "step: position {position} of slot {slot}, which holds {filled}"
             );
-            self.filled[slot] = position + 1;
+            self.prefixes.extend(slot, position, id, &mut |copy| self.step.copy(copy));
         }
     }
 }
 
+/// The position at which looking back takes as many multiplications as the weights of a token.
+fn even(shape: &Shape) -> f64 {
+    let heads = (shape.heads + shape.kv_heads) * shape.head;
+    let weights = shape.width * (2 * heads + 3 * shape.feed_forward);
+    weights as f64 / (2 * shape.heads * shape.head) as f64
+}
+
 impl fmt::Debug for Runner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Runner").field("limits", &self.limits).field("filled", &self.filled).finish_non_exhaustive()
+        f.debug_struct("Runner").field("limits", &self.limits).field("prefixes", &self.prefixes).finish_non_exhaustive()
     }
 }
 

@@ -22,6 +22,7 @@ use super::{
     cache::Cache,
     operand::{Operand, Wanted},
     pool::{Pool, Work},
+    prefixes::{self, Prefixes},
 };
 
 /// The most tokens of a step for which every worker prepares all.
@@ -51,8 +52,12 @@ struct Shared {
 struct State {
     phase: Option<Phase>,
     tokens: Vec<Token>,
-    /// Tokens of one slot, one after the other, as ranges of `tokens`.
-    runs: Vec<Range<usize>>,
+    /// Tokens of one slot, one after the other.
+    runs: Vec<Run>,
+    /// The pages of the runs, each with all of its slot.
+    pages: Vec<usize>,
+    /// Whether keys and values are stored in a phase before attention, and not each head's by the one worker that reads it.
+    apart: bool,
     /// Cosine and sine of each pair of a head, `[token][pair]`.
     angles: Vec<[f32; 2]>,
     /// The same in layers with windows, if there are any.
@@ -65,12 +70,22 @@ struct State {
     values: Board,
     /// What attention gives, `[token][heads * head]`.
     attended: Board,
+    /// The same of spans, where several workers share a head.
+    spans: attention::Spans,
     /// `[token][feed_forward]`
     inner: Board,
     /// What is to be added to the residual stream, `[token][width]`.
     change: Board,
     /// `[wanted token][vocabulary]`
     logits: Board,
+}
+
+/// Tokens of one slot, one after the other.
+struct Run {
+    /// A range of [`State::tokens`].
+    tokens: Range<usize>,
+    /// A range of [`State::pages`].
+    pages: Range<usize>,
 }
 
 #[derive(Clone, Copy)]
@@ -109,6 +124,8 @@ struct Desk {
     results: Vec<f32>,
     /// Scores of a group of heads, or the second factor of a gate.
     second: Vec<f32>,
+    /// What attention mixed so far, and of the next span.
+    mixed: [attention::Mixed; 2],
 }
 
 impl Step {
@@ -120,24 +137,25 @@ impl Step {
         Ok(Self { pool, logits: Vec::new() })
     }
 
-    /// Puts the first `len` positions of one slot into another one.
-    pub(super) fn copy(&self, of: usize, to: usize, len: usize) {
-        self.pool.work().cache.copy(of, to, len);
+    /// Puts the first positions of one page into another one.
+    pub(super) fn copy(&self, copy: prefixes::Copy) {
+        self.pool.work().cache.copy(copy.from, copy.to, copy.len);
     }
 
     /// The logits of the tokens that ask for them; `None` if `goes_on` has said no, which is asked before each layer.
-    pub(super) fn run(&mut self, tokens: &[Token], goes_on: &dyn Fn() -> bool) -> Option<&[f32]> {
+    pub(super) fn run(&mut self, tokens: &[Token], prefixes: &Prefixes, goes_on: &dyn Fn() -> bool) -> Option<&[f32]> {
         let model = Arc::clone(&self.pool.work().model);
         let wanted = tokens.iter().filter(|token| token.logits).count();
         self.logits.resize(wanted * model.shape.vocabulary, 0.0);
-        self.pool.work().start(tokens, wanted);
+        self.pool.work().start(tokens, prefixes, wanted);
         let many = tokens.len() > FEW;
+        let apart = self.pool.work().read().apart;
         for layer in 0..model.shape.layers {
             if !goes_on() {
                 return None;
             }
             self.product(many, Input::Attention(layer), Phase::QueryKeyValue(layer));
-            if many {
+            if apart {
                 self.phase(Phase::Store(layer));
             }
             self.phase(Phase::Attend(layer));
@@ -179,17 +197,22 @@ impl Work for Shared {
 
 impl Shared {
     /// Notes the tokens, the angles of their positions, and takes room for their results.
-    fn start(&self, tokens: &[Token], wanted: usize) {
+    fn start(&self, tokens: &[Token], prefixes: &Prefixes, wanted: usize) {
         let (shape, count) = (&self.model.shape, tokens.len());
         let mut state = self.write();
-        let State { runs, angles, window_angles, .. } = &mut *state;
+        let State { runs, pages, angles, window_angles, .. } = &mut *state;
         runs.clear();
+        pages.clear();
         angles.clear();
         window_angles.clear();
         for (i, token) in tokens.iter().enumerate() {
             match runs.last_mut() {
-                Some(run) if tokens[run.start].slot == token.slot => run.end = i + 1,
-                _ => runs.push(i..i + 1),
+                Some(run) if tokens[run.tokens.start].slot == token.slot => run.tokens.end = i + 1,
+                _ => {
+                    let before = pages.len();
+                    pages.extend_from_slice(prefixes.of(token.slot));
+                    runs.push(Run { tokens: i..i + 1, pages: before..pages.len() });
+                }
             }
             let turned = |frequency: &f64| {
                 let (sin, cos) = (token.position as f64 * frequency).sin_cos();
@@ -198,6 +221,11 @@ impl Shared {
             angles.extend(shape.frequencies.iter().map(turned));
             window_angles.extend(shape.windows.iter().flat_map(|windows| &windows.frequencies).map(turned));
         }
+        // One worker has each head of keys, or all take turns.
+        let shared = count <= FEW && !shape.kv_heads.is_multiple_of(self.desks.len());
+        state.apart = count > FEW || shared;
+        let longest = tokens.iter().map(|token| token.position + 1).max().unwrap_or(0);
+        state.spans.start(shape, if shared { count } else { 0 }, longest);
         state.tokens.clear();
         state.tokens.extend_from_slice(tokens);
         state.queries.reserve(count * shape.heads * shape.head);
@@ -251,16 +279,8 @@ impl Task<'_> {
                     self.put(matrix, &desk.results, board);
                 }
             }
-            Phase::Store(layer) => self.lanes(|run, head| {
-                let mut lane = self.shared.cache.write(state.tokens[run.start].slot, head);
-                self.store(layer, run, head, &mut lane, &mut desk.column);
-            }),
-            Phase::Attend(layer) if state.tokens.len() > FEW => self.attend_tiles(layer, desk),
-            Phase::Attend(layer) => self.lanes(|run, head| {
-                let mut lane = self.shared.cache.write(state.tokens[run.start].slot, head);
-                self.store(layer, run.clone(), head, &mut lane, &mut desk.column);
-                self.attend(layer, run, head, &lane, desk);
-            }),
+            Phase::Store(layer) => self.store_heads(layer, desk),
+            Phase::Attend(layer) => self.attend(layer, desk),
             Phase::AttentionOutput(index) => {
                 self.input(Input::Attended(index), desk);
                 let matrix = &weights.layers[index].attention_output;
@@ -339,7 +359,7 @@ impl Task<'_> {
         stream.resize(tokens.len() * width, 0.0);
         for (token, stream) in tokens.zip(stream.chunks_exact_mut(width)) {
             match input {
-                Input::Attended(_) => state.attended.copy(token * len, column),
+                Input::Attended(index) => self.attended(index, token, column),
                 Input::Inner(_) => state.inner.copy(token * len, column),
                 Input::Attention(0) => {
                     weights.embedding.panels().row(state.tokens[token].id as usize, stream);
@@ -381,7 +401,7 @@ impl Task<'_> {
         let operands: Vec<_> = operands.iter().map(|operand| operand.read().expect("no panic in a phase")).collect();
         let mut multiply = |columns: Columns<'_>| {
             // Every place is written.
-            results.resize(panels.rows() * columns.count(), 0.0);
+            results.resize(panels.rows() * columns.count(panels.cols()), 0.0);
             matmul(self.shared.isa, panels, columns, results);
         };
         match panels.format().group() {

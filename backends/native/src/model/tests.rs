@@ -182,6 +182,40 @@ fn a_result_depends_on_its_own_sequence_alone() {
     }
 }
 
+/// What is mixed of many spans, each by itself: by one worker, by one for each head of keys, by several for one.
+#[test]
+fn looking_back_far_is_the_reference_and_the_same_on_any_number_of_threads() {
+    let ids = text(1_300, 8);
+    for architecture in ["llama", "gemma3"] {
+        let layers = if architecture == "gemma3" { 6 } else { 2 };
+        let llama = Llama { architecture, layers, tied: true, context: 1_300, ..random(TensorType::F32) };
+        let model = load(llama.build()).unwrap();
+        let last = |threads: usize, steps: &[usize]| {
+            let limits = Limits { slots: 1, context: 1_300, threads, isa: Isa::best() };
+            let mut runner = Runner::new(Arc::clone(&model), limits).unwrap();
+            let (mut done, mut logits) = (0, Vec::new());
+            for (i, &count) in steps.iter().enumerate() {
+                let mut tokens = chunk(0, done, &ids[done..done + count]);
+                tokens.iter_mut().for_each(|token| token.logits = i + 3 >= steps.len());
+                logits.extend_from_slice(runner.step(&tokens));
+                done += count;
+            }
+            assert_eq!(done, ids.len());
+            logits
+        };
+        let steps = [500, 500, 290, 1, 3, 6];
+        let logits = last(1, &steps);
+        let expected = reference::logits(&model, &ids, Rounding::Contract);
+        for (ours, theirs) in logits.chunks(model.shape().vocabulary).zip(&expected[1_290..]) {
+            let off = distance(ours, theirs);
+            assert!(off < rounding_noise(TensorType::F32, &model), "{architecture}: {off}");
+        }
+        for threads in [2, 3, 5] {
+            assert!(last(threads, &steps) == logits, "{architecture}, {threads} threads");
+        }
+    }
+}
+
 #[test]
 fn only_the_tokens_that_ask_get_logits_in_their_order() {
     let model = load(random(TensorType::Q8_0).build()).unwrap();
@@ -331,7 +365,9 @@ fn limits_beyond_the_model_or_of_nothing_are_refused() {
     let model = load(random(TensorType::F32).build()).unwrap();
     let good = Limits { slots: 1, context: 256, threads: 1, isa: Isa::best() };
     let message = |limits| Runner::new(Arc::clone(&model), limits).unwrap_err().to_string();
-    assert!(Runner::new(Arc::clone(&model), good).is_ok_and(|runner| runner.cache_bytes() == 4 * 2 * 256 * 2 * 16));
+    assert!(
+        Runner::new(Arc::clone(&model), good).is_ok_and(|runner| runner.cache_bytes() == 4 * 2 * (256 + 64) * 2 * 16)
+    );
     assert_eq!(message(Limits { context: 257, ..good }), "a context of 257; expected 1 to 256");
     assert_eq!(message(Limits { slots: 0, ..good }), "a number of slots of 0; expected 1 to 4096");
     assert_eq!(message(Limits { threads: 5_000, ..good }), "a number of threads of 5000; expected 1 to 1024");

@@ -53,6 +53,20 @@ fn what_a_prompt_finds_held_is_to_the_bit_what_computing_it_gives() {
 }
 
 #[test]
+fn what_another_is_computing_is_waited_for_and_taken_over() {
+    let mut its = sequences(2);
+    let (first, other) = (text(190, 6), [&text(190, 6)[..180], &text(10, 7)].concat());
+    its.begin(Start { slot: 0, prompt: &first, most: 200, salt: None, anew: false }).unwrap();
+    let start = Start { slot: 1, prompt: &other, most: 200, salt: None, anew: false };
+    its.interest.begin(100);
+    its.step(&rest(0, &first, 0)[..100]).unwrap();
+    assert_eq!(its.begin(start), None);
+    its.interest.begin(90);
+    assert_eq!(its.step(&rest(0, &first, 100)).unwrap(), [&alone(&first)[..]]);
+    assert_eq!(begun(&mut its, 1, &other, None), (180, alone(&other)));
+}
+
+#[test]
 fn a_step_that_is_given_up_leaves_what_was_held_before_and_can_be_made_again() {
     let mut its = sequences(2);
     let prompt = text(90, 4);
