@@ -1,10 +1,11 @@
 //! One thread that computes: takes requests in, works on several at once, sends their events out.
 //!
-//! Each turn of the loop takes a step of the model with the next token of every answer under way and a piece of
-//! the prompts that wait, so a long prompt delays others by one step at most ([`batch`]), and steps are kept short. A caller who is gone is
-//! noticed before each step, in every phase, and during it by engines that ask ([`Interest`]). A caller who reads slowly is left out of steps until there is
-//! room, and stops nobody else. An error in one choice fails its own request; if the model itself fails over
-//! and over, the engine says that it is not healthy and stops. What computes is behind [`Steps`].
+//! Each turn of the loop takes a step of the model with the next token of every answer under way and a piece of the prompts that
+//! wait, so a long prompt delays others by one step at most ([`batch`]); between steps with prompts answers get steps of their own
+//! ([`turns`]). A caller who is gone is noticed before each step, in every phase, and during it by engines that ask
+//! ([`Interest`]). A caller who reads slowly is left out of steps until there is room, and stops nobody else. An error in one
+//! choice fails its own request; if the model itself fails over and over, the engine says that it is not healthy and stops. What
+//! computes is behind [`Steps`].
 //!
 //! An engine that has a scheduler of its own gets the choices instead ([`hand_over`]); all else is the same.
 //!
@@ -18,6 +19,7 @@ mod request;
 mod sequence;
 mod steps;
 mod stream;
+mod turns;
 
 #[cfg(test)]
 mod tests;
@@ -230,7 +232,8 @@ impl Worker {
     /// Serves requests with a model until the engine is dropped or the model fails over and over.
     pub fn work(self, model: impl Steps) {
         let pace = batch::Pace::new(self.step, model.most_prompt_tokens());
-        Loop::new(model, pace, self.slots, (*self.tokenizer).as_ref(), self.shared).run();
+        let turns = self.step.map(|_| turns::Turns::default());
+        Loop::new(model, pace, turns, self.slots, (*self.tokenizer).as_ref(), self.shared).run();
     }
 
     /// The same with a model that schedules by itself.
@@ -243,6 +246,8 @@ impl Worker {
 struct Loop<'a, M> {
     model: M,
     pace: batch::Pace,
+    /// None where steps are taken without regard to time.
+    turns: Option<turns::Turns>,
     tokenizer: &'a Tokenizer,
     shared: Arc<Shared>,
     requests: HashMap<u64, Open>,
@@ -253,11 +258,19 @@ struct Loop<'a, M> {
 }
 
 impl<'a, M: Steps> Loop<'a, M> {
-    fn new(model: M, pace: batch::Pace, slots: usize, tokenizer: &'a Tokenizer, shared: Arc<Shared>) -> Self {
+    fn new(
+        model: M,
+        pace: batch::Pace,
+        turns: Option<turns::Turns>,
+        slots: usize,
+        tokenizer: &'a Tokenizer,
+        shared: Arc<Shared>,
+    ) -> Self {
         let free = (0..slots).rev().collect();
         Self {
             model,
             pace,
+            turns,
             tokenizer,
             shared,
             requests: HashMap::new(),
@@ -273,10 +286,11 @@ impl<'a, M: Steps> Loop<'a, M> {
             self.receive();
             self.close();
             self.admit();
-            self.look_ahead();
+            let due = self.turns.as_ref().is_some_and(turns::Turns::answers_are_due);
+            self.look_ahead(due);
             let requests = &self.requests;
             let ready = |sequence: &Sequence| requests.get(&sequence.request).is_some_and(Open::has_room);
-            let batch = batch::choose(&self.running, self.pace.budget(), ready);
+            let batch = batch::choose(&self.running, self.pace.budget(), due, ready);
             if batch.tokens.is_empty() {
                 // A model may have a sequence wait for what another one is computing, which nobody is now.
                 if self.admit() {
@@ -338,10 +352,11 @@ impl<'a, M: Steps> Loop<'a, M> {
         self.running.len() > before
     }
 
-    /// Has answers guessed ahead, as far as a step has time to spare: with prompts in it there is none.
-    fn look_ahead(&mut self) {
+    /// Has answers guessed ahead, as far as a step has time to spare: with prompts in it, which there are none in if answers are
+    /// `due`, there is none.
+    fn look_ahead(&mut self, due: bool) {
         let Some(spare) = self.model.spare() else { return };
-        let prompts = self.running.iter().any(|sequence| sequence.prompt_left() > 0);
+        let prompts = !due && self.running.iter().any(|sequence| sequence.prompt_left() > 0);
         let each = if prompts { 0 } else { (spare / self.running.len().max(1)).saturating_sub(1) };
         self.running.iter_mut().for_each(|sequence| sequence.look_ahead(each));
     }
@@ -392,6 +407,12 @@ impl<'a, M: Steps> Loop<'a, M> {
         // The time of a picture says nothing of that of tokens.
         if !batch.shares.iter().any(|&(index, _)| self.running[index].is_at_picture()) {
             self.pace.note(batch.tokens.len(), began.elapsed());
+        }
+        if let Some(turns) = &mut self.turns {
+            let with = batch.shares.iter().filter(|(index, _)| self.running[*index].prompt_left() > 0).count();
+            let waiting = self.running.iter().filter(|sequence| sequence.prompt_left() > 0).count();
+            let answers = batch.shares.len() - with;
+            turns.note(turns::Taken { answers, prompts: with > 0, waiting, time: began.elapsed() });
         }
         let mut rows = rows.into_iter();
         let (mut over, mut wrong) = (Vec::new(), Vec::new());

@@ -63,8 +63,8 @@ pub(super) struct Share {
     pub(super) rows: usize,
 }
 
-/// The next step for those that are `ready`, with at most `budget` prompt tokens.
-pub(super) fn choose(running: &[Sequence], mut budget: usize, ready: impl Fn(&Sequence) -> bool) -> Batch {
+/// The next step for those that are `ready`, with at most `budget` prompt tokens; with none beside answers, if those are `due`.
+pub(super) fn choose(running: &[Sequence], mut budget: usize, due: bool, ready: impl Fn(&Sequence) -> bool) -> Batch {
     let mut batch = Batch::default();
     let mut prompts = Vec::new();
     for (index, sequence) in running.iter().enumerate().filter(|(_, sequence)| ready(sequence)) {
@@ -73,6 +73,9 @@ pub(super) fn choose(running: &[Sequence], mut budget: usize, ready: impl Fn(&Se
         } else {
             batch.add(index, sequence, sequence.ahead());
         }
+    }
+    if due && !batch.tokens.is_empty() {
+        return batch;
     }
     let oldest = prompts.first().copied();
     let mut kept = oldest.map_or(0, |index| running[index].prompt_left().min(budget / 2));
