@@ -13,10 +13,12 @@ mod board;
 mod cache;
 mod error;
 mod family;
+mod keys;
 mod operand;
 mod pool;
 #[cfg(any(test, feature = "testing"))]
 pub mod reference;
+mod rope;
 mod runner;
 mod shape;
 mod step;

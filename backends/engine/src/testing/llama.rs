@@ -1,5 +1,7 @@
 //! A llama-shaped model with random weights and a small vocabulary.
 
+mod family;
+
 use rand_chacha::{
     ChaCha8Rng,
     rand_core::{RngCore, SeedableRng},
@@ -18,12 +20,24 @@ pub enum Vocabulary {
     Bpe,
 }
 
+/// How positions were stretched to a longer context.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scaling {
+    /// Not at all.
+    None,
+    /// Four times, by YaRN.
+    Yarn,
+    /// By LongRoPE, which has divisors for contexts of so many tokens at most, and others beyond.
+    Long {
+        /// The longest of the shorter ones.
+        original: u32,
+    },
+}
+
 /// What to build. Sizes must suit `kind`: rows of a K-quant are multiples of 256.
 #[derive(Clone, Debug)]
 pub struct Llama {
-    /// `llama`, or one that differs from it in what each layer has beside and in constants: `qwen2`, `qwen2vl` (positions of
-    /// pictures count in two directions), `qwen3`, `internlm2`, `exaone`, `granite`, `gemma2`, `gemma3` (both with windows of 24
-    /// tokens, and `tied`).
+    /// `llama`, or one that differs from it in what each layer has beside and in constants ([`Llama::of`]).
     pub architecture: &'static str,
     /// Type of the matrices; norms are always F32.
     pub kind: TensorType,
@@ -41,6 +55,8 @@ pub struct Llama {
     pub feed_forward: u32,
     /// Context window in tokens.
     pub context: u32,
+    /// How the context was stretched.
+    pub scaling: Scaling,
     /// The tokenizer.
     pub vocabulary: Vocabulary,
     /// Whether the output shares the embedding's weights.
@@ -61,6 +77,7 @@ impl Default for Llama {
             kv_heads: 2,
             feed_forward: 96,
             context: 256,
+            scaling: Scaling::None,
             vocabulary: Vocabulary::Spm,
             tied: false,
             seed: 1,
@@ -115,33 +132,7 @@ impl Llama {
             .set(&key("attention.layer_norm_rms_epsilon"), Meta::F32(1e-5))
             .set(&key("rope.dimension_count"), Meta::U32(head))
             .set(&key("rope.freq_base"), Meta::F32(if self.architecture == "gemma3" { 1e6 } else { 1e4 }));
-        if self.architecture.starts_with("gemma") {
-            file.set(&key("attention.sliding_window"), Meta::U32(24));
-        }
-        match self.architecture {
-            "gemma2" => {
-                file.set(&key("attn_logit_softcapping"), Meta::F32(5.0));
-                file.set(&key("final_logit_softcapping"), Meta::F32(3.0));
-            }
-            "granite" => {
-                for (name, scale) in
-                    [("embedding_scale", 3.0), ("residual_scale", 0.4), ("attention.scale", 0.2), ("logit_scale", 2.0)]
-                {
-                    file.set(&key(name), Meta::F32(scale));
-                }
-            }
-            "gemma3" => {
-                file.set(&key("rope.scaling.type"), Meta::Text("linear".into()));
-                file.set(&key("rope.scaling.factor"), Meta::F32(8.0));
-            }
-            _ => {}
-        }
-        if self.architecture == "qwen2vl" {
-            // Of pairs of a head: those that turn with time, with the row and with the column.
-            let [time, row] = [head / 8, 3 * head / 16].map(|pairs| pairs as i32);
-            let sections = vec![time, row, head as i32 / 2 - time - row, 0];
-            file.set(&key("rope.dimension_sections"), Meta::I32s(sections));
-        }
+        self.constants(&mut file, head);
         let vocabulary = match self.vocabulary {
             Vocabulary::Spm => spm(&mut file),
             Vocabulary::Bpe => bpe(&mut file),
@@ -204,24 +195,16 @@ impl Llama {
             norm(file, &format!("blk.{layer}.ffn_norm.weight"));
         }
         norm(file, "output_norm.weight");
+        if let Scaling::Long { .. } = self.scaling {
+            for (name, around) in [("short", 1.5), ("long", 6.0)] {
+                let name = format!("rope_factors_{name}.weight");
+                random(file, &mut rng, &name, &[head / 2], around, around / 3.0);
+            }
+        }
         for layer in 0..self.layers {
             for (name, len, around) in self.beside(head) {
                 random(file, &mut rng, &format!("blk.{layer}.{name}"), &[len], around, 0.3);
             }
-        }
-    }
-
-    /// What a layer has beside those of llama: its length, and what its numbers lie around.
-    fn beside(&self, head: u32) -> Vec<(&'static str, u32, f32)> {
-        let (queries, keys, width) = (self.heads * head, self.kv_heads * head, self.width);
-        let head_norms = [("attn_q_norm.weight", head, 1.0), ("attn_k_norm.weight", head, 1.0)];
-        let block_norms = [("post_attention_norm.weight", width, 1.0), ("post_ffw_norm.weight", width, 1.0)];
-        match self.architecture {
-            "qwen2" => vec![("attn_q.bias", queries, 0.0), ("attn_k.bias", keys, 0.0), ("attn_v.bias", keys, 0.0)],
-            "qwen3" => head_norms.to_vec(),
-            "gemma2" => block_norms.to_vec(),
-            "gemma3" => [head_norms, block_norms].concat(),
-            _ => Vec::new(),
         }
     }
 }

@@ -8,7 +8,7 @@
 use half::f16;
 use kernels::{Gate, Group, Packed, Pairs};
 
-use super::Model;
+use super::{Model, rope::Rope};
 
 /// What is rounded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,8 +19,8 @@ pub enum Rounding {
     Contract,
 }
 
-/// The logits after each token of a sequence.
-pub fn logits(model: &Model, tokens: &[u32], rounding: Rounding) -> Vec<Vec<f64>> {
+/// The logits after each token of a sequence, in a runner's context.
+pub fn logits(model: &Model, context: usize, tokens: &[u32], rounding: Rounding) -> Vec<Vec<f64>> {
     let shape = model.shape();
     let mut keys: Vec<Vec<Vec<f64>>> = vec![Vec::new(); shape.layers];
     let mut values = keys.clone();
@@ -44,8 +44,9 @@ pub fn logits(model: &Model, tokens: &[u32], rounding: Rounding) -> Vec<Vec<f64>
                     if let Some(norms) = &layer.own.head_norms {
                         head.copy_from_slice(&norm(head, &norms[i], shape.eps));
                     }
-                    let frequencies = window.map_or(&shape.frequencies, |window| &window.frequencies);
-                    turn(shape.family.pairs, head, position, frequencies);
+                    if let Some(rope) = shape.ropes(context)[usize::from(window.is_some())] {
+                        turn(shape.family.pairs, head, position, rope);
+                    }
                 }
             }
             keys[index].push(stored(key, rounding));
@@ -117,13 +118,13 @@ fn norm(x: &[f64], weight: &[f32], eps: f32) -> Vec<f64> {
     x.iter().zip(weight).map(|(x, &weight)| x * scale * f64::from(weight)).collect()
 }
 
-fn turn(pairs: Pairs, head: &mut [f64], position: usize, frequencies: &[f64]) {
-    for (pair, frequency) in frequencies.iter().enumerate() {
+fn turn(pairs: Pairs, head: &mut [f64], position: usize, rope: &Rope) {
+    let count = rope.frequencies.len();
+    for (pair, [cos, sin]) in rope.angles(position).enumerate() {
         let [a, b] = match pairs {
             Pairs::Adjacent => [2 * pair, 2 * pair + 1],
-            Pairs::Halves => [pair, pair + frequencies.len()],
+            Pairs::Halves => [pair, pair + count],
         };
-        let (sin, cos) = (position as f64 * frequency).sin_cos();
         (head[a], head[b]) = (head[a] * cos - head[b] * sin, head[a] * sin + head[b] * cos);
     }
 }

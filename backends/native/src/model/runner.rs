@@ -48,7 +48,7 @@ impl Runner {
         let cache_bytes = Cache::bytes(shape, limits.slots, limits.context).unwrap_or(usize::MAX);
         within("a cache (bytes, by slots and context)", cache_bytes, MAX_CACHE_BYTES)?;
         let cache = Cache::new(shape, limits.slots, limits.context);
-        let step = Step::new(Arc::clone(&model), limits.isa, limits.threads, cache)?;
+        let step = Step::new(Arc::clone(&model), limits, cache)?;
         Ok(Self { filled: vec![0; limits.slots], model, limits, cache_bytes, step })
     }
 

@@ -17,7 +17,7 @@ use std::{
 use kernels::{Columns, Isa, Packed, gate_mul, matmul, rms_norm};
 
 use super::{
-    Model, ModelError, Token,
+    Limits, Model, ModelError, Token,
     board::Board,
     cache::Cache,
     operand::{Operand, Wanted},
@@ -38,6 +38,8 @@ pub(super) struct Step {
 struct Shared {
     model: Arc<Model>,
     isa: Isa,
+    /// The most positions of a slot.
+    context: usize,
     cache: Cache,
     /// Written by the calling thread between phases, read by all in a phase.
     state: RwLock<State>,
@@ -53,7 +55,7 @@ struct State {
     tokens: Vec<Token>,
     /// Tokens of one slot, one after the other, as ranges of `tokens`.
     runs: Vec<Range<usize>>,
-    /// Cosine and sine of each pair of a head, `[token][pair]`.
+    /// Cosine and sine of each pair of a head that turns, `[token][pair]`.
     angles: Vec<[f32; 2]>,
     /// The same in layers with windows, if there are any.
     window_angles: Vec<[f32; 2]>,
@@ -112,10 +114,14 @@ struct Desk {
 }
 
 impl Step {
-    pub(super) fn new(model: Arc<Model>, isa: Isa, threads: usize, cache: Cache) -> Result<Self, ModelError> {
+    pub(super) fn new(
+        model: Arc<Model>,
+        Limits { context, threads, isa, .. }: Limits,
+        cache: Cache,
+    ) -> Result<Self, ModelError> {
         let operands = (0..threads).map(|_| RwLock::default()).collect();
         let desks = (0..threads).map(|_| Mutex::default()).collect();
-        let shared = Shared { model, isa, cache, state: RwLock::default(), operands, desks };
+        let shared = Shared { model, isa, context, cache, state: RwLock::default(), operands, desks };
         let pool = Pool::new(threads, shared).map_err(|source| ModelError::Threads { count: threads, source })?;
         Ok(Self { pool, logits: Vec::new() })
     }
@@ -186,17 +192,16 @@ impl Shared {
         runs.clear();
         angles.clear();
         window_angles.clear();
+        let ropes = shape.ropes(self.context);
         for (i, token) in tokens.iter().enumerate() {
             match runs.last_mut() {
                 Some(run) if tokens[run.start].slot == token.slot => run.end = i + 1,
                 _ => runs.push(i..i + 1),
             }
-            let turned = |frequency: &f64| {
-                let (sin, cos) = (token.position as f64 * frequency).sin_cos();
-                [cos as f32, sin as f32]
-            };
-            angles.extend(shape.frequencies.iter().map(turned));
-            window_angles.extend(shape.windows.iter().flat_map(|windows| &windows.frequencies).map(turned));
+            for (rope, angles) in ropes.iter().zip([&mut *angles, &mut *window_angles]) {
+                let turned = rope.iter().flat_map(|rope| rope.angles(token.position));
+                angles.extend(turned.map(|[cos, sin]| [cos as f32, sin as f32]));
+            }
         }
         state.tokens.clear();
         state.tokens.extend_from_slice(tokens);

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use engine::{
     gguf::{File, TensorType},
-    testing::{Llama, Meta, Writer, quantise},
+    testing::{Llama, Meta, Scaling, Writer, quantise},
 };
 use kernels::Isa;
 
 use super::{
     Limits, Model, ModelError, Runner, Token,
     reference::{self, Rounding},
+    rope::Rope,
 };
 
 const KINDS: [TensorType; 7] = [
@@ -24,6 +25,9 @@ const KINDS: [TensorType; 7] = [
     TensorType::Q6_K,
 ];
 
+/// Of each slot, in tokens.
+const CONTEXT: usize = 128;
+
 fn load(bytes: Vec<u8>) -> Result<Arc<Model>, ModelError> {
     let file = File::read(Bytes::from(bytes)).expect("a file in order");
     Model::load(&file, 2).map(Arc::new)
@@ -31,12 +35,11 @@ fn load(bytes: Vec<u8>) -> Result<Arc<Model>, ModelError> {
 
 /// A model with sizes that suit `kind`, groups of two heads and a vocabulary that is no round number.
 fn random(kind: TensorType) -> Llama {
-    let (width, feed_forward) = if kind.block_len() == 256 { (256, 512) } else { (64, 96) };
-    Llama { kind, width, feed_forward, seed: 7, ..Llama::default() }
+    Llama { seed: 7, ..Llama::of("llama", kind) }
 }
 
 fn runner(model: &Arc<Model>, isa: Isa, threads: usize) -> Runner {
-    Runner::new(Arc::clone(model), Limits { slots: 3, context: 128, threads, isa }).unwrap()
+    Runner::new(Arc::clone(model), Limits { slots: 3, context: CONTEXT, threads, isa }).unwrap()
 }
 
 fn text(len: usize, seed: u32) -> Vec<u32> {
@@ -56,7 +59,7 @@ fn distance(ours: &[f32], theirs: &[f64]) -> f64 {
 
 /// How far each row of logits is from the reference.
 fn distances(model: &Arc<Model>, isa: Isa, ids: &[u32], rounding: Rounding) -> Vec<f64> {
-    let expected = reference::logits(model, ids, rounding);
+    let expected = reference::logits(model, CONTEXT, ids, rounding);
     let mut runner = runner(model, isa, 2);
     let logits = runner.step(&chunk(0, 0, ids));
     logits.chunks(model.shape().vocabulary).zip(&expected).map(|(ours, theirs)| distance(ours, theirs)).collect()
@@ -121,11 +124,10 @@ fn rounding_noise(kind: TensorType, model: &Model) -> f64 {
 #[test]
 fn every_family_is_its_reference_and_cut_into_steps_as_whole() {
     let ids = text(70, 6);
-    for name in super::architectures() {
-        let gemma = name.starts_with("gemma");
-        for kind in [TensorType::F32, TensorType::Q8_0] {
-            let llama = Llama { architecture: name, tied: gemma, layers: if gemma { 7 } else { 2 }, ..random(kind) };
-            let model = load(llama.build()).unwrap();
+    for kind in [TensorType::F32, TensorType::Q8_0] {
+        let usual = super::architectures().map(|name| (name, Llama::of(name, kind)));
+        for (name, llama) in usual.chain(Llama::variants(kind)) {
+            let model = load(Llama { seed: 7, ..llama }.build()).unwrap();
             check(name, kind, &model, &distances(&model, Isa::best(), &ids, Rounding::Contract));
             let mut whole = runner(&model, Isa::best(), 2);
             let whole = whole.step(&chunk(0, 0, &ids)).to_vec();
@@ -245,7 +247,7 @@ fn what_the_graph_does_not_compute_is_refused_by_name() {
     for (found, expected) in [
         (set("general.architecture", text("mamba")), "the architecture `mamba`"),
         (set("llama.expert_count", Meta::U32(8)), "mixtures of experts (`llama.expert_count`)"),
-        (set("llama.rope.scaling.type", text("yarn")), "rope scaling `yarn` (`llama.rope.scaling.type`)"),
+        (set("llama.rope.scaling.type", text("dynamic")), "rope scaling `dynamic` (`llama.rope.scaling.type`)"),
         (
             set("llama.attention.value_length", Meta::U32(8)),
             "values of 8 beside keys of 16 (`llama.attention.value_length`)",
@@ -303,16 +305,55 @@ fn sizes_that_do_not_fit_are_refused_with_what_was_expected() {
             message(|file| file.tensor("rope_freqs.weight", TensorType::F32, &[8], vec![0; 32])),
             "tensor `rope_freqs.weight`: expected F32 [8], each a positive number, found 0",
         ),
+        (
+            message(|file| file.set("llama.rope.scaling.type", Meta::Text("longrope".into()))),
+            "the file has no tensor `rope_factors_short.weight`",
+        ),
+        (
+            set("llama.rope.scaling.original_context_length", 0),
+            "metadata key `llama.rope.scaling.original_context_length`: expected a whole number from 1 to 16777216, found 0",
+        ),
+        (
+            float("llama.rope.scaling.attn_factor", f32::INFINITY),
+            "metadata key `llama.rope.scaling.attn_factor`: expected a number from 0.000001 to 100, found inf",
+        ),
         (message(|file| file.unset("llama.context_length")), "the file has no metadata key `llama.context_length`"),
     ] {
         assert_eq!(found, expected);
     }
 }
 
+/// How heads turn in layers that look back to the first position.
+fn rope(model: &Model, context: usize) -> &Rope {
+    model.shape().ropes(context)[0].unwrap()
+}
+
+/// Of eight pairs and an original context of 64, the first turns 64 / 2 pi times and pair 2.02 once: from there on up pairs
+/// are squeezed wholly, and before in parts, as none turns 32 times.
+#[test]
+fn yarn_squeezes_pairs_that_turn_slowly() {
+    let model = load(Llama { scaling: Scaling::Yarn, ..random(TensorType::F32) }.build()).unwrap();
+    let rope = rope(&model, 256);
+    assert!((rope.magnitude - 0.9 * (1.0 + 0.1 * 4f64.ln())).abs() < 1e-6);
+    for (pair, frequency) in rope.frequencies.iter().enumerate() {
+        let kept = [1.0, 2.0 / 3.0, 1.0 / 3.0].get(pair).unwrap_or(&0.0);
+        let expected = 10_000f64.powf(-(pair as f64) / 8.0) * (kept + (1.0 - kept) / 4.0);
+        assert!((frequency - expected).abs() <= 1e-12 * expected, "pair {pair}: {frequency}, expected {expected}");
+    }
+}
+
+#[test]
+fn a_context_beyond_the_original_one_has_divisors_of_its_own() {
+    let model = load(Llama { scaling: Scaling::Long { original: 128 }, ..random(TensorType::F32) }.build()).unwrap();
+    let [short, long] = [128, 129].map(|context| rope(&model, context));
+    assert!((1.0..=2.0).contains(&(1.0 / short.frequencies[0])), "{short:?}");
+    assert!((4.0..=8.0).contains(&(1.0 / long.frequencies[0])), "{long:?}");
+}
+
 #[test]
 fn positions_are_squeezed_by_a_linear_factor_and_by_the_files_own() {
     let plain = load(random(TensorType::F32).build()).unwrap();
-    assert_eq!(plain.shape().frequencies[..2], [1.0, 10_000f64.powf(-0.125)]);
+    assert_eq!(rope(&plain, 256).frequencies[..2], [1.0, 10_000f64.powf(-0.125)]);
     let mut file = random(TensorType::F32).writer();
     let factors: Vec<f32> = (1..=8).map(|factor| factor as f32).collect();
     file.set("llama.rope.scaling.type", Meta::Text("linear".into()))
@@ -320,7 +361,7 @@ fn positions_are_squeezed_by_a_linear_factor_and_by_the_files_own() {
         .set("llama.rope.freq_base", Meta::F32(500_000.0))
         .tensor("rope_freqs.weight", TensorType::F32, &[8], quantise(TensorType::F32, &factors));
     let scaled = load(file.finish()).unwrap();
-    for (pair, frequency) in scaled.shape().frequencies.iter().enumerate() {
+    for (pair, frequency) in rope(&scaled, 256).frequencies.iter().enumerate() {
         let expected = 500_000f64.powf(-(pair as f64) / 8.0) / 4.0 / (pair + 1) as f64;
         assert!((frequency - expected).abs() <= 1e-12 * expected, "pair {pair}: {frequency}, expected {expected}");
     }

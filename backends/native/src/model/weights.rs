@@ -53,7 +53,7 @@ pub(super) struct Own {
 
 impl Weights<View> {
     pub(super) fn bind(file: &File, shape: &Shape) -> Result<Self, ModelError> {
-        let mut binder = Binder { file, used: HashSet::from(["rope_freqs.weight".to_owned()]) };
+        let mut binder = Binder { file, used: shape.rope_tensors().iter().map(|&name| name.to_owned()).collect() };
         let (width, inner) = (shape.width, shape.feed_forward);
         let (queries, keys) = (shape.heads * shape.head, shape.kv_heads * shape.head);
         let embedding = binder.matrix("token_embd.weight", width, shape.vocabulary)?;

@@ -144,7 +144,7 @@ impl Task<'_> {
             None => &self.state.angles,
             Some(_) => &self.state.window_angles,
         };
-        let pairs = shape.frequencies.len();
+        let pairs = angles.len() / self.state.tokens.len();
         &angles[token * pairs..(token + 1) * pairs]
     }
 }

@@ -1,0 +1,97 @@
+//! What families have beside llama, in constants and in each layer.
+
+use crate::gguf::TensorType;
+
+use super::{Llama, Meta, Scaling, Writer};
+
+impl Llama {
+    /// A small model of an architecture, with what its files have: `llama`, `qwen2`, `qwen2vl` (positions of pictures count
+    /// in two directions), `qwen3`, `internlm2`, `exaone`, `granite`, `gemma2`, `gemma3` (both with windows of 24 tokens).
+    ///
+    /// Sizes suit the type of the matrices.
+    pub fn of(architecture: &'static str, kind: TensorType) -> Self {
+        let gemma = architecture.starts_with("gemma");
+        let (width, feed_forward) = if kind.block_len() == 256 { (256, 512) } else { (64, 96) };
+        // Of gemma 3, five layers of six have windows.
+        Self {
+            architecture,
+            kind,
+            width,
+            feed_forward,
+            tied: gemma,
+            layers: if gemma { 7 } else { 2 },
+            ..Self::default()
+        }
+    }
+
+    /// Models that differ from most of their architecture, each with what it is called in messages.
+    pub fn variants(kind: TensorType) -> Vec<(&'static str, Self)> {
+        let scaled = |architecture, scaling| Self { scaling, ..Self::of(architecture, kind) };
+        vec![
+            ("llama with yarn", scaled("llama", Scaling::Yarn)),
+            ("gemma2 with yarn", scaled("gemma2", Scaling::Yarn)),
+            ("llama in a long context", scaled("llama", Scaling::Long { original: 64 })),
+            ("llama that could be longer", scaled("llama", Scaling::Long { original: 256 })),
+        ]
+    }
+
+    /// The metadata of its family.
+    pub(super) fn constants(&self, file: &mut Writer, head: u32) {
+        let key = |name: &str| format!("{}.{name}", self.architecture);
+        if self.architecture.starts_with("gemma") {
+            file.set(&key("attention.sliding_window"), Meta::U32(24));
+        }
+        match self.architecture {
+            "gemma2" => {
+                file.set(&key("attn_logit_softcapping"), Meta::F32(5.0));
+                file.set(&key("final_logit_softcapping"), Meta::F32(3.0));
+            }
+            "granite" => {
+                for (name, scale) in
+                    [("embedding_scale", 3.0), ("residual_scale", 0.4), ("attention.scale", 0.2), ("logit_scale", 2.0)]
+                {
+                    file.set(&key(name), Meta::F32(scale));
+                }
+            }
+            "gemma3" => {
+                file.set(&key("rope.scaling.type"), Meta::Text("linear".into()));
+                file.set(&key("rope.scaling.factor"), Meta::F32(8.0));
+            }
+            _ => {}
+        }
+        if self.architecture == "qwen2vl" {
+            // Of pairs of a head: those that turn with time, with the row and with the column.
+            let [time, row] = [head / 8, 3 * head / 16].map(|pairs| pairs as i32);
+            let sections = vec![time, row, head as i32 / 2 - time - row, 0];
+            file.set(&key("rope.dimension_sections"), Meta::I32s(sections));
+        }
+        match self.scaling {
+            Scaling::None => {}
+            Scaling::Yarn => {
+                file.set(&key("rope.scaling.type"), Meta::Text("yarn".into()))
+                    .set(&key("rope.scaling.factor"), Meta::F32(4.0))
+                    .set(&key("rope.scaling.attn_factor"), Meta::F32(0.9))
+                    .set(&key("rope.scaling.original_context_length"), Meta::U32(self.context / 4));
+            }
+            Scaling::Long { original } => {
+                file.set(&key("rope.scaling.type"), Meta::Text("longrope".into()))
+                    .set(&key("rope.scaling.attn_factor"), Meta::F32(1.1))
+                    .set(&key("rope.scaling.original_context_length"), Meta::U32(original));
+            }
+        }
+    }
+
+    /// What a layer has beside those of llama: its length, and what its numbers lie around.
+    pub(super) fn beside(&self, head: u32) -> Vec<(&'static str, u32, f32)> {
+        let (queries, keys, width) = (self.heads * head, self.kv_heads * head, self.width);
+        let head_norms = [("attn_q_norm.weight", head, 1.0), ("attn_k_norm.weight", head, 1.0)];
+        let block_norms = [("post_attention_norm.weight", width, 1.0), ("post_ffw_norm.weight", width, 1.0)];
+        match self.architecture {
+            "qwen2" => vec![("attn_q.bias", queries, 0.0), ("attn_k.bias", keys, 0.0), ("attn_v.bias", keys, 0.0)],
+            "qwen3" => head_norms.to_vec(),
+            "gemma2" => block_norms.to_vec(),
+            "gemma3" => [head_norms, block_norms].concat(),
+            _ => Vec::new(),
+        }
+    }
+}
