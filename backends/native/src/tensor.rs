@@ -2,7 +2,7 @@
 //!
 //! A [`View`] is where it lies in the file, checked; packing reads it once, and nothing of the file is kept.
 
-use std::{io, thread};
+use std::{io, ops::Range, thread};
 
 use bytes::Bytes;
 use kernels::{Format, Packed};
@@ -28,6 +28,15 @@ impl View {
         };
         let (rows, cols) = (usize::try_from(rows).ok()?, usize::try_from(cols).ok()?);
         Some(Self { format: format(view.kind)?, rows, cols, data: view.data.clone() })
+    }
+
+    /// Some of its rows.
+    ///
+    /// # Panics
+    /// If it has not so many.
+    pub(crate) fn rows(&self, rows: Range<usize>) -> Self {
+        let row = self.data.len() / self.rows.max(1);
+        Self { rows: rows.len(), data: self.data.slice(rows.start * row..rows.end * row), ..*self }
     }
 
     /// Its only row, as floats.

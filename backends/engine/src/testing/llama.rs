@@ -130,7 +130,7 @@ impl Llama {
             .set(&key("attention.head_count"), Meta::U32(self.heads))
             .set(&key("attention.head_count_kv"), Meta::U32(self.kv_heads))
             .set(&key("attention.layer_norm_rms_epsilon"), Meta::F32(1e-5))
-            .set(&key("rope.dimension_count"), Meta::U32(head))
+            .set(&key("rope.dimension_count"), Meta::U32(self.turned(head)))
             .set(&key("rope.freq_base"), Meta::F32(if self.architecture == "gemma3" { 1e6 } else { 1e4 }));
         self.constants(&mut file, head);
         let vocabulary = match self.vocabulary {
@@ -163,7 +163,7 @@ impl Llama {
 
     fn weights(&self, file: &mut Writer, vocabulary: u32, head: u32) {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
-        let (width, keys, inner) = (self.width, self.kv_heads * head, self.feed_forward);
+        let width = self.width;
         let mut matrix = |file: &mut Writer, name: &str, row: u32, rows: u32| {
             // Unit variance at the output of a product with unit input; the embedding itself has unit variance.
             let scale = if name == "token_embd.weight" { 3f32.sqrt() } else { (3.0 / row as f32).sqrt() };
@@ -174,15 +174,7 @@ impl Llama {
         };
         matrix(file, "token_embd.weight", width, vocabulary);
         for layer in 0..self.layers {
-            for (name, row, rows) in [
-                ("attn_q", width, self.heads * head),
-                ("attn_k", width, keys),
-                ("attn_v", width, keys),
-                ("attn_output", self.heads * head, width),
-                ("ffn_gate", width, inner),
-                ("ffn_up", width, inner),
-                ("ffn_down", inner, width),
-            ] {
+            for (name, row, rows) in self.matrices(head) {
                 matrix(file, &format!("blk.{layer}.{name}.weight"), row, rows);
             }
         }
@@ -198,7 +190,7 @@ impl Llama {
         if let Scaling::Long { .. } = self.scaling {
             for (name, around) in [("short", 1.5), ("long", 6.0)] {
                 let name = format!("rope_factors_{name}.weight");
-                random(file, &mut rng, &name, &[head / 2], around, around / 3.0);
+                random(file, &mut rng, &name, &[self.turned(head) / 2], around, around / 3.0);
             }
         }
         for layer in 0..self.layers {

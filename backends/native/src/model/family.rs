@@ -13,6 +13,8 @@ pub(crate) struct Family {
     pub(crate) pairs: Pairs,
     /// What the gate of the feed-forward block is passed through.
     pub(crate) gate: Gate,
+    /// Whether queries, keys and values are one matrix in the file, and gate and up another.
+    pub(crate) fused: bool,
     /// Whether something is added to queries, keys and values.
     pub(crate) biases: bool,
     /// Whether each head of queries and keys is normed before it turns.
@@ -43,6 +45,7 @@ pub(crate) struct Windows {
 const LLAMA: Family = Family {
     pairs: Pairs::Adjacent,
     gate: Gate::Silu,
+    fused: false,
     biases: false,
     head_norms: false,
     block_norms: false,
@@ -57,6 +60,9 @@ const QWEN2: Family = Family { pairs: Pairs::Halves, biases: true, ..LLAMA };
 const QWEN3: Family = Family { pairs: Pairs::Halves, head_norms: true, ..LLAMA };
 
 const EXAONE: Family = Family { pairs: Pairs::Halves, ..LLAMA };
+
+/// A file may speak of a window, which other engines pass over as well: what converters wrote there is not to be relied on.
+const PHI3: Family = Family { pairs: Pairs::Halves, fused: true, ..LLAMA };
 
 const GRANITE: Family = Family { says_scales: true, ..LLAMA };
 
@@ -78,11 +84,12 @@ const GEMMA3: Family = Family {
 };
 
 /// Every family that is computed, with its name.
-pub(crate) const FAMILIES: [(&str, Family); 8] = [
+pub(crate) const FAMILIES: [(&str, Family); 9] = [
     ("llama", LLAMA),
     ("internlm2", LLAMA),
     ("qwen2", QWEN2),
     ("qwen3", QWEN3),
+    ("phi3", PHI3),
     ("exaone", EXAONE),
     ("granite", GRANITE),
     ("gemma2", GEMMA2),

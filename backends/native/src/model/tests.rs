@@ -351,6 +351,14 @@ fn a_context_beyond_the_original_one_has_divisors_of_its_own() {
 }
 
 #[test]
+fn fused_matrices_have_the_rows_of_their_parts() {
+    let mut file = Llama::of("phi3", TensorType::F32).writer();
+    file.set("phi3.feed_forward_length", Meta::U32(97));
+    let message = load(file.finish()).unwrap_err().to_string();
+    assert_eq!(message, "tensor `blk.0.ffn_up.weight`: expected [64, 194], found [64, 192]");
+}
+
+#[test]
 fn positions_are_squeezed_by_a_linear_factor_and_by_the_files_own() {
     let plain = load(random(TensorType::F32).build()).unwrap();
     assert_eq!(rope(&plain, 256).frequencies[..2], [1.0, 10_000f64.powf(-0.125)]);

@@ -60,15 +60,30 @@ impl Weights<View> {
         let mut layers = Vec::new();
         for index in 0..shape.layers {
             let name = |part: &str| format!("blk.{index}.{part}.weight");
+            let attention_norm = binder.vector(&name("attn_norm"), width)?;
+            let [query, key, value] = match shape.family.fused {
+                true => binder.fused(&name("attn_qkv"), width, [queries, keys, keys])?,
+                false => [
+                    binder.matrix(&name("attn_q"), width, queries)?,
+                    binder.matrix(&name("attn_k"), width, keys)?,
+                    binder.matrix(&name("attn_v"), width, keys)?,
+                ],
+            };
+            let [gate, up] = match shape.family.fused {
+                true => binder.fused(&name("ffn_up"), width, [inner, inner])?,
+                false => {
+                    [binder.matrix(&name("ffn_gate"), width, inner)?, binder.matrix(&name("ffn_up"), width, inner)?]
+                }
+            };
             layers.push(Layer {
-                attention_norm: binder.vector(&name("attn_norm"), width)?,
-                query: binder.matrix(&name("attn_q"), width, queries)?,
-                key: binder.matrix(&name("attn_k"), width, keys)?,
-                value: binder.matrix(&name("attn_v"), width, keys)?,
+                attention_norm,
+                query,
+                key,
+                value,
                 attention_output: binder.matrix(&name("attn_output"), queries, width)?,
                 feed_forward_norm: binder.vector(&name("ffn_norm"), width)?,
-                gate: binder.matrix(&name("ffn_gate"), width, inner)?,
-                up: binder.matrix(&name("ffn_up"), width, inner)?,
+                gate,
+                up,
                 down: binder.matrix(&name("ffn_down"), inner, width)?,
                 own: binder.own(shape, index)?,
             });
@@ -154,6 +169,16 @@ impl Binder<'_> {
 
     fn matrix(&mut self, name: &str, cols: usize, rows: usize) -> Result<View, ModelError> {
         self.tensor(name, &[cols as u64, rows as u64])
+    }
+
+    /// Several that lie one behind the other in one tensor.
+    fn fused<const N: usize>(&mut self, name: &str, cols: usize, rows: [usize; N]) -> Result<[View; N], ModelError> {
+        let whole = self.matrix(name, cols, rows.iter().sum())?;
+        let mut first = 0;
+        Ok(rows.map(|rows| {
+            first += rows;
+            whole.rows(first - rows..first)
+        }))
     }
 
     /// A vector, as floats.

@@ -6,7 +6,8 @@ use super::{Llama, Meta, Scaling, Writer};
 
 impl Llama {
     /// A small model of an architecture, with what its files have: `llama`, `qwen2`, `qwen2vl` (positions of pictures count
-    /// in two directions), `qwen3`, `internlm2`, `exaone`, `granite`, `gemma2`, `gemma3` (both with windows of 24 tokens).
+    /// in two directions), `qwen3`, `internlm2`, `exaone`, `granite`, `gemma2`, `gemma3` (both with windows of 24 tokens),
+    /// `phi3` (of whose heads a quarter does not turn, and whose window means nothing).
     ///
     /// Sizes suit the type of the matrices.
     pub fn of(architecture: &'static str, kind: TensorType) -> Self {
@@ -30,6 +31,8 @@ impl Llama {
         vec![
             ("llama with yarn", scaled("llama", Scaling::Yarn)),
             ("gemma2 with yarn", scaled("gemma2", Scaling::Yarn)),
+            ("phi3 in a long context", scaled("phi3", Scaling::Long { original: 64 })),
+            ("phi3 that could be longer", scaled("phi3", Scaling::Long { original: 256 })),
             ("llama in a long context", scaled("llama", Scaling::Long { original: 64 })),
             ("llama that could be longer", scaled("llama", Scaling::Long { original: 256 })),
         ]
@@ -38,7 +41,7 @@ impl Llama {
     /// The metadata of its family.
     pub(super) fn constants(&self, file: &mut Writer, head: u32) {
         let key = |name: &str| format!("{}.{name}", self.architecture);
-        if self.architecture.starts_with("gemma") {
+        if self.architecture.starts_with("gemma") || self.architecture == "phi3" {
             file.set(&key("attention.sliding_window"), Meta::U32(24));
         }
         match self.architecture {
@@ -79,6 +82,26 @@ impl Llama {
                     .set(&key("rope.scaling.original_context_length"), Meta::U32(original));
             }
         }
+    }
+
+    /// How many numbers of a head turn.
+    pub(super) fn turned(&self, head: u32) -> u32 {
+        if self.architecture == "phi3" { head / 4 * 3 } else { head }
+    }
+
+    /// The matrices of a layer: numbers of a row, and rows.
+    pub(super) fn matrices(&self, head: u32) -> Vec<(&'static str, u32, u32)> {
+        let (width, inner) = (self.width, self.feed_forward);
+        let (queries, keys) = (self.heads * head, self.kv_heads * head);
+        let (attention, feed_forward) = match self.architecture {
+            "phi3" => (vec![("attn_qkv", width, queries + 2 * keys)], vec![("ffn_up", width, 2 * inner)]),
+            _ => (
+                vec![("attn_q", width, queries), ("attn_k", width, keys), ("attn_v", width, keys)],
+                vec![("ffn_gate", width, inner), ("ffn_up", width, inner)],
+            ),
+        };
+        let [output, down] = [("attn_output", queries, width), ("ffn_down", inner, width)];
+        [attention, vec![output], feed_forward, vec![down]].concat()
     }
 
     /// What a layer has beside those of llama: its length, and what its numbers lie around.
