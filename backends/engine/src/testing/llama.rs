@@ -183,8 +183,9 @@ impl Llama {
         }
         let mut norm = |file: &mut Writer, name: &str| random(file, &mut rng, name, &[width], 1.0, 0.1);
         for layer in 0..self.layers {
-            norm(file, &format!("blk.{layer}.attn_norm.weight"));
-            norm(file, &format!("blk.{layer}.ffn_norm.weight"));
+            for name in self.input_norms() {
+                norm(file, &format!("blk.{layer}.{name}.weight"));
+            }
         }
         norm(file, "output_norm.weight");
         if let Scaling::Long { .. } = self.scaling {

@@ -29,7 +29,7 @@ pub fn logits(model: &Model, context: usize, tokens: &[u32], rounding: Rounding)
         let mut x = row(&model.weights.embedding, token as usize);
         x.iter_mut().for_each(|x| *x *= f64::from(shape.embedding_scale));
         for (index, layer) in model.weights.layers.iter().enumerate() {
-            let input = norm(&x, &layer.attention_norm, shape.eps);
+            let input = layer.attention_norm.as_ref().map_or(x.clone(), |own| norm(&x, own, shape.eps));
             let mut query = product(&layer.query, &input, rounding);
             let mut key = product(&layer.key, &input, rounding);
             let mut value = product(&layer.value, &input, rounding);
@@ -40,6 +40,9 @@ pub fn logits(model: &Model, context: usize, tokens: &[u32], rounding: Rounding)
             }
             let window = shape.window(index);
             for (i, heads) in [&mut query, &mut key].into_iter().enumerate() {
+                if let Some(norms) = &layer.own.row_norms {
+                    *heads = norm(heads, &norms[i], shape.eps);
+                }
                 for head in heads.chunks_mut(shape.head) {
                     if let Some(norms) = &layer.own.head_norms {
                         head.copy_from_slice(&norm(head, &norms[i], shape.eps));
@@ -57,7 +60,8 @@ pub fn logits(model: &Model, context: usize, tokens: &[u32], rounding: Rounding)
                 let own = head * shape.head..(head + 1) * shape.head;
                 let first = window.map_or(0, |window| (position + 1).saturating_sub(window.positions));
                 let score = |key: &Vec<f64>| {
-                    let score = dot(&query[own.clone()], &key[kv..kv + shape.head]) * f64::from(shape.score_scale);
+                    let score =
+                        dot(&query[own.clone()], &key[kv..kv + shape.head]) * f64::from(shape.score_scale_at(position));
                     bent(score, shape.score_cap)
                 };
                 let scores: Vec<f64> = keys[index][first..].iter().map(score).collect();
@@ -78,7 +82,7 @@ pub fn logits(model: &Model, context: usize, tokens: &[u32], rounding: Rounding)
                 change.into_iter().map(|x| x * f64::from(shape.block_scale)).collect::<Vec<_>>()
             };
             add(&mut x, &block(product(&layer.attention_output, &mixed, rounding), 0));
-            let input = norm(&x, &layer.feed_forward_norm, shape.eps);
+            let input = layer.feed_forward_norm.as_ref().map_or(x.clone(), |own| norm(&x, own, shape.eps));
             let gate = product(&layer.gate, &input, rounding);
             let up = product(&layer.up, &input, rounding);
             let inner: Vec<f64> = gate.iter().zip(&up).map(|(&g, up)| passed(shape.family.gate, g) * up).collect();

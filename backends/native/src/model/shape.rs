@@ -3,11 +3,11 @@
 //! Metadata is untrusted: every number is checked against a limit far above any real model before it is multiplied
 //! with another, and what this graph does not compute is refused by name.
 
-use engine::gguf::File;
+use engine::gguf::{File, FromValue, Value};
 
 use super::{
     ModelError,
-    family::Family,
+    family::{Family, Turns},
     keys::Keys,
     rope::{self, Rope, Scaling},
 };
@@ -48,6 +48,8 @@ pub struct Shape {
     long_rope: Option<Rope>,
     /// The context before it was stretched.
     original_context: usize,
+    /// How much larger scores become with the logarithm of how many such contexts a position is behind, if they do.
+    temperature: Option<f32>,
     /// The layers that look back no further than a window, if there are any.
     pub(crate) windows: Option<Windows>,
     /// What embeddings are multiplied by.
@@ -55,7 +57,7 @@ pub struct Shape {
     /// What a block gives is multiplied by this before it is added to the stream.
     pub(crate) block_scale: f32,
     /// What the products of queries and keys are multiplied by.
-    pub(crate) score_scale: f32,
+    score_scale: f32,
     /// What logits are multiplied by.
     pub(crate) logit_scale: f32,
     /// What scores are bent towards, between this and its negative.
@@ -67,12 +69,14 @@ pub struct Shape {
 /// The layers that look back no further than a window.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Windows {
-    /// All but the last of so many in a row.
-    pub(crate) every: usize,
+    /// Which layers.
+    layers: Vec<bool>,
     /// Positions, a token's own included.
     pub(crate) positions: usize,
-    /// How heads turn in them.
-    rope: Rope,
+    /// How heads turn in them, where that is not as it would be in the others.
+    rope: Option<Rope>,
+    /// Whether heads turn in no others.
+    alone: bool,
 }
 
 impl Shape {
@@ -108,7 +112,7 @@ impl Shape {
             return Err(keys.wrong("attention.layer_norm_rms_epsilon", "a number from 0 to 1", eps));
         }
         let scaling = Scaling::read(&keys, head, context)?;
-        let windows = windows(&keys, family, &scaling)?;
+        let windows = windows(&keys, family, layers, &scaling)?;
         let divisor = if family.by_width == Some(layers) { width / heads } else { head };
         let scales = if family.says_scales { scales(&keys)? } else { [None; 4] };
         let embedding_scale = if family.scaled_embedding { (width as f32).sqrt() } else { 1.0 };
@@ -126,6 +130,7 @@ impl Shape {
             rope: scaling.rope(),
             long_rope: scaling.long_rope(),
             original_context: scaling.original_context,
+            temperature: if family.says_temperature { temperature(&keys)? } else { None },
             windows,
             embedding_scale: scales[0].unwrap_or(embedding_scale),
             block_scale: scales[1].unwrap_or(1.0),
@@ -138,13 +143,27 @@ impl Shape {
 
     /// How many positions a layer looks back, a token's own included, where not to the first.
     pub(crate) fn window(&self, layer: usize) -> Option<&Windows> {
-        self.windows.as_ref().filter(|windows| layer % windows.every != windows.every - 1)
+        self.windows.as_ref().filter(|windows| windows.layers[layer])
     }
 
     /// How heads turn in a runner's context: in layers that look back to the first position, and in those with windows.
     pub(crate) fn ropes(&self, context: usize) -> [Option<&Rope>; 2] {
         let long = self.long_rope.as_ref().filter(|_| context > self.original_context);
-        [Some(long.unwrap_or(&self.rope)), self.windows.as_ref().map(|windows| &windows.rope)]
+        let rope = long.unwrap_or(&self.rope);
+        let windows = self.windows.as_ref();
+        let others = windows.is_none_or(|windows| !windows.alone).then_some(rope);
+        [others, windows.map(|windows| windows.rope.as_ref().unwrap_or(rope))]
+    }
+
+    /// What products of a query at some position with keys are multiplied by.
+    pub(crate) fn score_scale_at(&self, position: usize) -> f32 {
+        match self.temperature {
+            None => self.score_scale,
+            Some(temperature) => {
+                let behind = (position / self.original_context + 1) as f32;
+                self.score_scale * (1.0 + temperature * behind.ln())
+            }
+        }
     }
 
     /// The tensors that say how heads turn.
@@ -175,22 +194,48 @@ fn head_length(keys: &Keys<'_>, width: usize, heads: usize) -> Result<usize, Mod
     }
 }
 
-fn windows(keys: &Keys<'_>, family: Family, scaling: &Scaling) -> Result<Option<Windows>, ModelError> {
+fn windows(keys: &Keys<'_>, family: Family, layers: usize, scaling: &Scaling) -> Result<Option<Windows>, ModelError> {
     const POSITIONS: &str = "attention.sliding_window";
-    let Some(windows) = family.windows else { return Ok(None) };
+    let Some(windows) = family.windows.filter(|windows| windows.of.is_none_or(|of| of == layers)) else {
+        return Ok(None);
+    };
     let positions = match keys.get::<u64>(POSITIONS)? {
         Some(0) => None,
         Some(_) => Some(keys.bounded(POSITIONS, MAX_CONTEXT)?),
         None => windows.positions,
     };
     let Some(positions) = positions else { return Ok(None) };
-    let every = keys.bounded_or("attention.sliding_window_pattern", MAX_LAYERS, windows.every)?;
-    // What has a base of its own is not squeezed.
-    let rope = match keys.base("rope.freq_base_swa")?.or(windows.base) {
-        Some(own) if windows.base.is_some() => scaling.unscaled(own),
-        own => scaling.with_base(own.unwrap_or(scaling.base)),
+    let said = keys.base("rope.freq_base_swa")?;
+    let rope = match windows.turns {
+        Turns::Alike => said.map(|said| scaling.with_base(said)),
+        Turns::From(base) => Some(scaling.unscaled(said.unwrap_or(base))),
+        Turns::Unscaled => Some(Rope { magnitude: 1.0, ..scaling.unscaled(scaling.base) }),
+        Turns::Alone => None,
     };
-    Ok(Some(Windows { every, positions, rope }))
+    let layers = windowed(keys, layers, windows.every)?;
+    Ok(Some(Windows { layers, positions, rope, alone: windows.turns == Turns::Alone }))
+}
+
+/// Which layers have windows: those that a list says, or all but the last of so many in a row.
+fn windowed(keys: &Keys<'_>, layers: usize, every: usize) -> Result<Vec<bool>, ModelError> {
+    const PATTERN: &str = "attention.sliding_window_pattern";
+    match keys.file.metadata(&keys.name(PATTERN)) {
+        Some(Value::Array(list)) => {
+            let said: Option<Vec<bool>> = list.iter().map(|value| bool::from_value(&value)).collect();
+            let wrong = || {
+                keys.wrong(PATTERN, format!("a boolean for each of {layers} layers"), format!("{} values", list.len()))
+            };
+            said.filter(|said| said.len() == layers).ok_or_else(wrong)
+        }
+        _ => {
+            let every = keys.bounded_or(PATTERN, MAX_LAYERS, every)?;
+            Ok((0..layers).map(|layer| layer % every != every - 1).collect())
+        }
+    }
+}
+
+fn temperature(keys: &Keys<'_>) -> Result<Option<f32>, ModelError> {
+    Ok(keys.within("attention.temperature_scale", 0.0..=100.0)?.map(|scale| scale as f32))
 }
 
 /// What embeddings, blocks and scores are multiplied by, and what logits are divided by, where the file says so.

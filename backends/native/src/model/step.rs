@@ -8,6 +8,7 @@
 //! how many threads there are nor on what else is in the step.
 
 mod attention;
+mod input;
 
 use std::{
     ops::Range,
@@ -16,11 +17,13 @@ use std::{
 
 use kernels::{Columns, Isa, Packed, gate_mul, matmul, rms_norm};
 
+use input::Input;
+
 use super::{
     Limits, Model, ModelError, Token,
     board::Board,
     cache::Cache,
-    operand::{Operand, Wanted},
+    operand::Operand,
     pool::{Pool, Work},
 };
 
@@ -79,27 +82,14 @@ struct State {
 enum Phase {
     Prepare(Input),
     QueryKeyValue(usize),
+    /// The norms of all heads of a token together, where the family has that.
+    NormHeads(usize),
     Store(usize),
     Attend(usize),
     AttentionOutput(usize),
     GateUp(usize),
     Down(usize),
     Logits,
-}
-
-/// What a product reads.
-#[derive(Clone, Copy)]
-enum Input {
-    /// The norm of the stream before a layer's attention.
-    Attention(usize),
-    /// What a layer's attention gave.
-    Attended(usize),
-    /// The norm of the stream before a layer's feed-forward block.
-    FeedForward(usize),
-    /// Gate times up.
-    Inner(usize),
-    /// The norm of the stream at the end, of the tokens that want logits.
-    End,
 }
 
 #[derive(Default)]
@@ -143,6 +133,9 @@ impl Step {
                 return None;
             }
             self.product(many, Input::Attention(layer), Phase::QueryKeyValue(layer));
+            if model.weights.layers[layer].own.row_norms.is_some() {
+                self.phase(Phase::NormHeads(layer));
+            }
             if many {
                 self.phase(Phase::Store(layer));
             }
@@ -256,6 +249,7 @@ impl Task<'_> {
                     self.put(matrix, &desk.results, board);
                 }
             }
+            Phase::NormHeads(layer) => self.norm_heads(layer, desk),
             Phase::Store(layer) => self.lanes(|run, head| {
                 let mut lane = self.shared.cache.write(state.tokens[run.start].slot, head);
                 self.store(layer, run, head, &mut lane, &mut desk.column);
@@ -301,76 +295,18 @@ impl Task<'_> {
         }
     }
 
-    /// Prepares what a product reads, if no phase before has.
-    fn input(&self, input: Input, desk: &mut Desk) {
-        if self.state.tokens.len() <= FEW {
-            self.prepare(input, 0..self.state.tokens.len(), desk);
-        }
-    }
-
-    /// Brings the stream of some tokens up to date and makes columns of them.
-    fn prepare(&self, input: Input, tokens: Range<usize>, desk: &mut Desk) {
-        let (model, state, isa) = (&self.shared.model, self.state, self.shared.isa);
-        let (shape, weights) = (&model.shape, &model.weights);
-        let width = shape.width;
-        let (len, wanted, norm) = match input {
-            Input::Attention(index) => {
-                let layer = &weights.layers[index];
-                (width, Wanted::by([&layer.query, &layer.key, &layer.value]), Some(&layer.attention_norm))
+    /// Norms all heads of queries, and all of keys, of every `workers`-th token.
+    fn norm_heads(&self, layer: usize, Desk { column, results, .. }: &mut Desk) {
+        let (model, state) = (&self.shared.model, self.state);
+        let norms = model.weights.layers[layer].own.row_norms.iter().flatten();
+        for (board, norm) in [&state.queries, &state.keys].into_iter().zip(norms) {
+            column.resize(norm.len(), 0.0);
+            results.resize(norm.len(), 0.0);
+            for token in (self.worker..state.tokens.len()).step_by(self.workers) {
+                board.copy(token * norm.len(), column);
+                rms_norm(self.shared.isa, column, norm, model.shape.eps, results);
+                board.put(token * norm.len(), results);
             }
-            Input::Attended(index) => {
-                (shape.heads * shape.head, Wanted::by([&weights.layers[index].attention_output]), None)
-            }
-            Input::FeedForward(index) => {
-                let layer = &weights.layers[index];
-                (width, Wanted::by([&layer.gate, &layer.up]), Some(&layer.feed_forward_norm))
-            }
-            Input::Inner(index) => (shape.feed_forward, Wanted::by([&weights.layers[index].down]), None),
-            Input::End => (width, Wanted::by([weights.output()]), Some(&weights.norm)),
-        };
-        // Of the block that has given what is added.
-        let block_norm = match input {
-            Input::Attention(index) => index.checked_sub(1).map(|before| (before, 1)),
-            Input::FeedForward(index) => Some((index, 0)),
-            Input::End => Some((shape.layers - 1, 1)),
-            Input::Attended(_) | Input::Inner(_) => None,
-        };
-        let block_norm =
-            block_norm.and_then(|(layer, block)| Some(&weights.layers[layer].own.block_norms.as_ref()?[block]));
-        let Desk { stream, column, results, .. } = desk;
-        let mut operand = self.shared.operands[self.worker].write().expect("no panic in a phase");
-        operand.start(len);
-        column.resize(len, 0.0);
-        stream.resize(tokens.len() * width, 0.0);
-        for (token, stream) in tokens.zip(stream.chunks_exact_mut(width)) {
-            match input {
-                Input::Attended(_) => state.attended.copy(token * len, column),
-                Input::Inner(_) => state.inner.copy(token * len, column),
-                Input::Attention(0) => {
-                    weights.embedding.panels().row(state.tokens[token].id as usize, stream);
-                    stream.iter_mut().for_each(|x| *x *= shape.embedding_scale);
-                }
-                Input::Attention(_) | Input::FeedForward(_) | Input::End => match block_norm {
-                    None => {
-                        for (x, change) in stream.iter_mut().zip(state.change.get(token * width, width)) {
-                            *x += change * shape.block_scale;
-                        }
-                    }
-                    Some(norm) => {
-                        results.resize(width, 0.0);
-                        state.change.copy(token * width, results);
-                        rms_norm(isa, results, norm, shape.eps, column);
-                        stream.iter_mut().zip(&*column).for_each(|(x, change)| *x += change * shape.block_scale);
-                    }
-                },
-            }
-            if matches!(input, Input::End) && !state.tokens[token].logits {
-                continue;
-            }
-            if let Some(norm) = norm {
-                rms_norm(isa, stream, norm, shape.eps, column);
-            }
-            operand.put(isa, wanted, column);
         }
     }
 

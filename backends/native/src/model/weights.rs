@@ -10,7 +10,7 @@ use engine::gguf::File;
 
 use crate::tensor::View;
 
-use super::{ModelError, Shape};
+use super::{ModelError, Shape, family::KeyNorms};
 
 /// Tensors that old converters wrote and that hold nothing but what metadata says.
 const REDUNDANT: &str = ".attn_rot_embd";
@@ -28,12 +28,14 @@ pub(super) struct Weights<M> {
 /// The weights of a decoder layer.
 #[derive(Debug)]
 pub(super) struct Layer<M> {
-    pub(super) attention_norm: Vec<f32>,
+    /// None where the family reads the stream as it is.
+    pub(super) attention_norm: Option<Vec<f32>>,
     pub(super) query: M,
     pub(super) key: M,
     pub(super) value: M,
     pub(super) attention_output: M,
-    pub(super) feed_forward_norm: Vec<f32>,
+    /// The same.
+    pub(super) feed_forward_norm: Option<Vec<f32>>,
     pub(super) gate: M,
     pub(super) up: M,
     pub(super) down: M,
@@ -47,6 +49,8 @@ pub(super) struct Own {
     pub(super) biases: Option<[Vec<f32>; 3]>,
     /// Of each head of queries and of keys.
     pub(super) head_norms: Option<[Vec<f32>; 2]>,
+    /// Of all heads of queries together, and of keys.
+    pub(super) row_norms: Option<[Vec<f32>; 2]>,
     /// Of what attention and the feed-forward block give.
     pub(super) block_norms: Option<[Vec<f32>; 2]>,
 }
@@ -60,7 +64,7 @@ impl Weights<View> {
         let mut layers = Vec::new();
         for index in 0..shape.layers {
             let name = |part: &str| format!("blk.{index}.{part}.weight");
-            let attention_norm = binder.vector(&name("attn_norm"), width)?;
+            let attention_norm = binder.input_norm(&name("attn_norm"), shape)?;
             let [query, key, value] = match shape.family.fused {
                 true => binder.fused(&name("attn_qkv"), width, [queries, keys, keys])?,
                 false => [
@@ -81,7 +85,7 @@ impl Weights<View> {
                 key,
                 value,
                 attention_output: binder.matrix(&name("attn_output"), queries, width)?,
-                feed_forward_norm: binder.vector(&name("ffn_norm"), width)?,
+                feed_forward_norm: binder.input_norm(&name("ffn_norm"), shape)?,
                 gate,
                 up,
                 down: binder.matrix(&name("ffn_down"), inner, width)?,
@@ -147,6 +151,11 @@ struct Binder<'a> {
 }
 
 impl Binder<'_> {
+    /// The norm of what a block reads, where the family has that.
+    fn input_norm(&mut self, name: &str, shape: &Shape) -> Result<Option<Vec<f32>>, ModelError> {
+        shape.family.input_norms.then(|| self.vector(name, shape.width)).transpose()
+    }
+
     /// What the family calls for in a layer.
     fn own(&mut self, shape: &Shape, index: usize) -> Result<Own, ModelError> {
         let (queries, keys) = (shape.heads * shape.head, shape.kv_heads * shape.head);
@@ -156,9 +165,13 @@ impl Binder<'_> {
             own.biases =
                 Some([vector("attn_q.bias", queries)?, vector("attn_k.bias", keys)?, vector("attn_v.bias", keys)?]);
         }
-        if shape.family.head_norms {
-            own.head_norms =
-                Some([vector("attn_q_norm.weight", shape.head)?, vector("attn_k_norm.weight", shape.head)?]);
+        let norms = ["attn_q_norm.weight", "attn_k_norm.weight"];
+        match shape.family.key_norms {
+            KeyNorms::None => {}
+            KeyNorms::Heads => {
+                own.head_norms = Some([vector(norms[0], shape.head)?, vector(norms[1], shape.head)?]);
+            }
+            KeyNorms::Rows => own.row_norms = Some([vector(norms[0], queries)?, vector(norms[1], keys)?]),
         }
         if shape.family.block_norms {
             let names = ["post_attention_norm.weight", "post_ffw_norm.weight"];

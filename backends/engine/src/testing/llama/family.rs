@@ -7,7 +7,8 @@ use super::{Llama, Meta, Scaling, Writer};
 impl Llama {
     /// A small model of an architecture, with what its files have: `llama`, `qwen2`, `qwen2vl` (positions of pictures count
     /// in two directions), `qwen3`, `internlm2`, `exaone`, `granite`, `gemma2`, `gemma3` (both with windows of 24 tokens),
-    /// `phi3` (of whose heads a quarter does not turn, and whose window means nothing).
+    /// `phi3` (of whose heads a quarter does not turn, and whose window means nothing), `mistral3`, `olmo2` (with windows where
+    /// it is stretched, which is its next generation), `exaone4` (with windows if it has 64 layers).
     ///
     /// Sizes suit the type of the matrices.
     pub fn of(architecture: &'static str, kind: TensorType) -> Self {
@@ -28,21 +29,33 @@ impl Llama {
     /// Models that differ from most of their architecture, each with what it is called in messages.
     pub fn variants(kind: TensorType) -> Vec<(&'static str, Self)> {
         let scaled = |architecture, scaling| Self { scaling, ..Self::of(architecture, kind) };
-        vec![
+        let olmo3 = Self { layers: 5, ..scaled("olmo2", Scaling::Yarn) };
+        let exaone4 = Self { layers: 64, ..Self::of("exaone4", kind) };
+        // So many layers have so many roundings that only those of floats are small.
+        let deep = (kind == TensorType::F32).then_some(("exaone4 with windows", exaone4));
+        let variants = [
             ("llama with yarn", scaled("llama", Scaling::Yarn)),
             ("gemma2 with yarn", scaled("gemma2", Scaling::Yarn)),
             ("phi3 in a long context", scaled("phi3", Scaling::Long { original: 64 })),
             ("phi3 that could be longer", scaled("phi3", Scaling::Long { original: 256 })),
             ("llama in a long context", scaled("llama", Scaling::Long { original: 64 })),
             ("llama that could be longer", scaled("llama", Scaling::Long { original: 256 })),
-        ]
+            ("mistral3 with yarn", scaled("mistral3", Scaling::Yarn)),
+            ("olmo2 with windows and yarn", olmo3),
+        ];
+        variants.into_iter().chain(deep).collect()
     }
 
     /// The metadata of its family.
     pub(super) fn constants(&self, file: &mut Writer, head: u32) {
         let key = |name: &str| format!("{}.{name}", self.architecture);
-        if self.architecture.starts_with("gemma") || self.architecture == "phi3" {
+        let olmo3 = self.architecture == "olmo2" && self.scaling == Scaling::Yarn;
+        if olmo3 || matches!(self.architecture, "gemma2" | "gemma3" | "phi3" | "exaone4") {
             file.set(&key("attention.sliding_window"), Meta::U32(24));
+        }
+        if olmo3 {
+            let windowed = (0..self.layers).map(|layer| layer != 1).collect();
+            file.set(&key("attention.sliding_window_pattern"), Meta::Bools(windowed));
         }
         match self.architecture {
             "gemma2" => {
@@ -54,6 +67,16 @@ impl Llama {
                     [("embedding_scale", 3.0), ("residual_scale", 0.4), ("attention.scale", 0.2), ("logit_scale", 2.0)]
                 {
                     file.set(&key(name), Meta::F32(scale));
+                }
+            }
+            "mistral3" => {
+                for (name, number) in [
+                    ("attention.temperature_scale", 0.5),
+                    ("rope.scaling.yarn_beta_fast", 4.0),
+                    ("rope.scaling.yarn_beta_slow", 0.5),
+                    ("rope.scaling.yarn_log_multiplier", 0.7),
+                ] {
+                    file.set(&key(name), Meta::F32(number));
                 }
             }
             "gemma3" => {
@@ -84,6 +107,14 @@ impl Llama {
         }
     }
 
+    /// The norms of what the blocks of a layer read.
+    pub(super) fn input_norms(&self) -> &'static [&'static str] {
+        match self.architecture {
+            "olmo2" | "exaone4" => &[],
+            _ => &["attn_norm", "ffn_norm"],
+        }
+    }
+
     /// How many numbers of a head turn.
     pub(super) fn turned(&self, head: u32) -> u32 {
         if self.architecture == "phi3" { head / 4 * 3 } else { head }
@@ -108,12 +139,14 @@ impl Llama {
     pub(super) fn beside(&self, head: u32) -> Vec<(&'static str, u32, f32)> {
         let (queries, keys, width) = (self.heads * head, self.kv_heads * head, self.width);
         let head_norms = [("attn_q_norm.weight", head, 1.0), ("attn_k_norm.weight", head, 1.0)];
+        let row_norms = [("attn_q_norm.weight", queries, 1.0), ("attn_k_norm.weight", keys, 1.0)];
         let block_norms = [("post_attention_norm.weight", width, 1.0), ("post_ffw_norm.weight", width, 1.0)];
         match self.architecture {
             "qwen2" => vec![("attn_q.bias", queries, 0.0), ("attn_k.bias", keys, 0.0), ("attn_v.bias", keys, 0.0)],
             "qwen3" => head_norms.to_vec(),
             "gemma2" => block_norms.to_vec(),
-            "gemma3" => [head_norms, block_norms].concat(),
+            "gemma3" | "exaone4" => [head_norms, block_norms].concat(),
+            "olmo2" => [row_norms, block_norms].concat(),
             _ => Vec::new(),
         }
     }

@@ -92,14 +92,14 @@ impl Task<'_> {
         let columns: Vec<&[f32]> = queries.chunks_exact(head).collect();
         matmul(isa, lane.keys(layer, positions.clone()), Columns::Floats(&columns), scores);
         for (token, scores) in tokens.clone().zip(scores.chunks_exact_mut(group * len)) {
-            let seen = seen(token);
+            let (seen, scale) = (seen(token), shape.score_scale_at(state.tokens[token].position));
             for scores in scores.chunks_exact_mut(len) {
                 let (before, rest) = scores.split_at_mut(seen.start - positions.start);
                 let (scores, after) = rest.split_at_mut(seen.len());
                 match shape.score_cap {
-                    None => softmax(isa, scores, shape.score_scale),
+                    None => softmax(isa, scores, scale),
                     Some(cap) => {
-                        scores.iter_mut().for_each(|score| *score = bent(*score * shape.score_scale, cap));
+                        scores.iter_mut().for_each(|score| *score = bent(*score * scale, cap));
                         softmax(isa, scores, 1.0);
                     }
                 }
