@@ -7,7 +7,8 @@
 //!
 //! Memory: the weights, packed (at most a thirtieth more than in the file, whose pages are read once and given back),
 //! `Runner::cache_bytes` for the cache, and scratch of about `tokens * (8 * width + 5 * feed_forward) * 4` bytes for the
-//! largest step so far, plus eight bytes for each of its logits.
+//! largest step so far, plus eight bytes for each of its logits; of experts, `feed_forward` counts for each that a token
+//! passes through.
 
 mod board;
 mod cache;

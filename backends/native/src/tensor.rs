@@ -19,11 +19,12 @@ pub(crate) struct View {
 }
 
 impl View {
-    /// The tensor of a view with one or two dimensions, if the kernels compute with its type.
+    /// The tensor of a view, if the kernels compute with its type: of three dimensions, the matrices one after the other.
     pub(crate) fn new(view: &TensorView<'_>) -> Option<Self> {
         let (cols, rows) = match *view.dims {
             [cols] => (cols, 1),
             [cols, rows] => (cols, rows),
+            [cols, rows, matrices] => (cols, rows.checked_mul(matrices)?),
             _ => return None,
         };
         let (rows, cols) = (usize::try_from(rows).ok()?, usize::try_from(cols).ok()?);

@@ -53,6 +53,10 @@ pub struct Llama {
     pub kv_heads: u32,
     /// Width of the feed-forward layer.
     pub feed_forward: u32,
+    /// Experts of a layer; with none, one feed-forward block.
+    pub experts: u32,
+    /// Experts that a token passes through.
+    pub experts_used: u32,
     /// Context window in tokens.
     pub context: u32,
     /// How the context was stretched.
@@ -76,6 +80,8 @@ impl Default for Llama {
             heads: 4,
             kv_heads: 2,
             feed_forward: 96,
+            experts: 0,
+            experts_used: 0,
             context: 256,
             scaling: Scaling::None,
             vocabulary: Vocabulary::Spm,
@@ -167,8 +173,14 @@ impl Llama {
         let mut matrix = |file: &mut Writer, name: &str, row: u32, rows: u32| {
             // Unit variance at the output of a product with unit input; the embedding itself has unit variance.
             let scale = if name == "token_embd.weight" { 3f32.sqrt() } else { (3.0 / row as f32).sqrt() };
-            let weights: Vec<f32> = (0..row * rows).map(|_| unit(&mut rng) * scale).collect();
-            let dims = [u64::from(row), u64::from(rows)];
+            let mut weights: Vec<f32> = (0..row * rows).map(|_| unit(&mut rng) * scale).collect();
+            let mut dims = vec![u64::from(row), u64::from(rows)];
+            if name.contains("_exps.") {
+                dims = vec![u64::from(row), u64::from(rows / self.experts), u64::from(self.experts)];
+            }
+            if name == "token_embd.weight" {
+                self.lean(&mut weights);
+            }
             let kind = self.finer.filter(|_| self.is_finer(name)).unwrap_or(self.kind);
             file.tensor(name, kind, &dims, quantise(kind, &weights));
         };
@@ -177,6 +189,7 @@ impl Llama {
             for (name, row, rows) in self.matrices(head) {
                 matrix(file, &format!("blk.{layer}.{name}.weight"), row, rows);
             }
+            self.router(file, layer);
         }
         if !self.tied {
             matrix(file, "output.weight", width, vocabulary);

@@ -25,6 +25,8 @@ pub(crate) struct Family {
     pub(crate) block_norms: bool,
     /// Whether embeddings are multiplied by the root of their width.
     pub(crate) scaled_embedding: bool,
+    /// Whether a file may have many feed-forward blocks in a layer, of which a token passes through some.
+    pub(crate) experts: bool,
     /// Whether a file may say that scores of later positions are larger.
     pub(crate) says_temperature: bool,
     /// Whether a file says what embeddings, what a block gives, scores and logits are multiplied by.
@@ -81,11 +83,15 @@ const LLAMA: Family = Family {
     input_norms: true,
     block_norms: false,
     scaled_embedding: false,
+    experts: false,
     says_temperature: false,
     says_scales: false,
     windows: None,
     by_width: None,
 };
+
+/// Mixtral's files too.
+const LLAMA_WITH_EXPERTS: Family = Family { experts: true, ..LLAMA };
 
 const QWEN2: Family = Family { pairs: Pairs::Halves, biases: true, ..LLAMA };
 
@@ -135,11 +141,12 @@ const GEMMA3: Family = Family {
 };
 
 /// Every family that is computed, with its name.
-pub(crate) const FAMILIES: [(&str, Family); 12] = [
-    ("llama", LLAMA),
+pub(crate) const FAMILIES: [(&str, Family); 13] = [
+    ("llama", LLAMA_WITH_EXPERTS),
     ("internlm2", LLAMA),
     ("qwen2", QWEN2),
     ("qwen3", QWEN3),
+    ("qwen3moe", Family { experts: true, ..QWEN3 }),
     ("mistral3", MISTRAL3),
     ("phi3", PHI3),
     ("olmo2", OLMO2),

@@ -5,10 +5,12 @@
 //! engine's contract says that it rounds (activations before a product with quantised weights, keys and values to
 //! halves); then the two differ only by the order of additions in `f32`.
 
+use std::ops::Range;
+
 use half::f16;
 use kernels::{Gate, Group, Packed, Pairs};
 
-use super::{Model, rope::Rope};
+use super::{Model, Shape, rope::Rope, weights::Layer};
 
 /// What is rounded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,16 +85,37 @@ pub fn logits(model: &Model, context: usize, tokens: &[u32], rounding: Rounding)
             };
             add(&mut x, &block(product(&layer.attention_output, &mixed, rounding), 0));
             let input = layer.feed_forward_norm.as_ref().map_or(x.clone(), |own| norm(&x, own, shape.eps));
-            let gate = product(&layer.gate, &input, rounding);
-            let up = product(&layer.up, &input, rounding);
-            let inner: Vec<f64> = gate.iter().zip(&up).map(|(&g, up)| passed(shape.family.gate, g) * up).collect();
-            add(&mut x, &block(product(&layer.down, &inner, rounding), 1));
+            add(&mut x, &block(feed_forward(shape, layer, &input, rounding), 1));
         }
         let logits = product(model.weights.output(), &norm(&x, &model.weights.norm, shape.eps), rounding);
         let scaled = logits.into_iter().map(|logit| logit * f64::from(shape.logit_scale));
         all.push(scaled.map(|logit| bent(logit, shape.logit_cap)).collect());
     }
     all
+}
+
+/// What the feed-forward block of a layer gives, or all that a token passes through.
+fn feed_forward(shape: &Shape, layer: &Layer<Packed>, input: &[f64], rounding: Rounding) -> Vec<f64> {
+    let block = |index: usize| {
+        let [inner, outer] = [shape.feed_forward, shape.width].map(|rows| index * rows..(index + 1) * rows);
+        let gate = rows(&layer.gate, inner.clone(), input, rounding);
+        let up = rows(&layer.up, inner, input, rounding);
+        let inner: Vec<f64> = gate.iter().zip(&up).map(|(&g, up)| passed(shape.family.gate, g) * up).collect();
+        rows(&layer.down, outer, &inner, rounding)
+    };
+    let (Some(experts), Some(router)) = (shape.experts, &layer.router) else { return block(0) };
+    let scores = product(router, input, rounding);
+    let mut chosen: Vec<usize> = (0..experts.count).collect();
+    // Stable: of equal scores the first.
+    chosen.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
+    chosen.truncate(experts.used);
+    let weights: Vec<f64> = chosen.iter().map(|&expert| (scores[expert] - scores[chosen[0]]).exp()).collect();
+    let sum: f64 = weights.iter().sum();
+    let mut change = vec![0.0; shape.width];
+    for (&expert, weight) in chosen.iter().zip(weights) {
+        add(&mut change, &block(expert).into_iter().map(|x| x * weight / sum).collect::<Vec<_>>());
+    }
+    change
 }
 
 fn row(tensor: &Packed, index: usize) -> Vec<f64> {
@@ -102,11 +125,16 @@ fn row(tensor: &Packed, index: usize) -> Vec<f64> {
 }
 
 fn product(tensor: &Packed, x: &[f64], rounding: Rounding) -> Vec<f64> {
+    rows(tensor, 0..tensor.panels().rows(), x, rounding)
+}
+
+/// The same of some rows.
+fn rows(tensor: &Packed, rows: Range<usize>, x: &[f64], rounding: Rounding) -> Vec<f64> {
     let x = match rounding {
         Rounding::None => x.to_vec(),
         Rounding::Contract => quantised(x, tensor),
     };
-    (0..tensor.panels().rows()).map(|index| dot(&row(tensor, index), &x)).collect()
+    rows.map(|index| dot(&row(tensor, index), &x)).collect()
 }
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {

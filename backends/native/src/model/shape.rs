@@ -7,6 +7,7 @@ use engine::gguf::{File, FromValue, Value};
 
 use super::{
     ModelError,
+    cache::PANEL,
     family::{Family, Turns},
     keys::Keys,
     rope::{self, Rope, Scaling},
@@ -16,6 +17,7 @@ use super::{
 const MAX_LAYERS: u64 = 1_024;
 const MAX_WIDTH: u64 = 1 << 17;
 const MAX_FEED_FORWARD: u64 = 1 << 20;
+const MAX_EXPERTS: u64 = 1_024;
 pub(super) const MAX_CONTEXT: u64 = 1 << 24;
 
 /// Sizes and constants of a model.
@@ -32,8 +34,10 @@ pub struct Shape {
     pub kv_heads: usize,
     /// Numbers of a head.
     pub head: usize,
-    /// Width inside the feed-forward block.
+    /// Width inside the feed-forward block, or inside that of each expert.
     pub feed_forward: usize,
+    /// Of mixtures.
+    pub(crate) experts: Option<Experts>,
     /// Tokens of the vocabulary.
     pub vocabulary: usize,
     /// Longest sequence that the model was made for.
@@ -66,6 +70,14 @@ pub struct Shape {
     pub(crate) logit_cap: Option<f32>,
 }
 
+/// The feed-forward blocks of a layer, where there are many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Experts {
+    pub(crate) count: usize,
+    /// How many a token passes through.
+    pub(crate) used: usize,
+}
+
 /// The layers that look back no further than a window.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Windows {
@@ -86,13 +98,10 @@ impl Shape {
         let unknown = || ModelError::unsupported(format!("the architecture `{}`", architecture.escape_debug()));
         let family = Family::of(architecture).ok_or_else(unknown)?;
         let keys = Keys { file, architecture };
-        if keys.get::<u64>("expert_count")?.is_some_and(|experts| experts > 0) {
-            let key = keys.name("expert_count");
-            return Err(ModelError::unsupported(format!("mixtures of experts (`{key}`)")));
-        }
         let layers = keys.bounded("block_count", MAX_LAYERS)?;
         let width = keys.bounded("embedding_length", MAX_WIDTH)?;
         let feed_forward = keys.bounded("feed_forward_length", MAX_FEED_FORWARD)?;
+        let (experts, feed_forward) = experts(&keys, family, width, feed_forward)?;
         let context = keys.bounded("context_length", MAX_CONTEXT)?;
         let heads = keys.bounded("attention.head_count", width as u64)?;
         let kv_heads = keys.bounded_or("attention.head_count_kv", heads as u64, heads)?;
@@ -123,6 +132,7 @@ impl Shape {
             kv_heads,
             head,
             feed_forward,
+            experts,
             vocabulary,
             context,
             eps,
@@ -175,6 +185,36 @@ impl Shape {
     pub(crate) fn group(&self) -> usize {
         self.heads / self.kv_heads
     }
+}
+
+/// The experts, if there are some, and the width inside a feed-forward block.
+fn experts(
+    keys: &Keys<'_>,
+    family: Family,
+    width: usize,
+    feed_forward: usize,
+) -> Result<(Option<Experts>, usize), ModelError> {
+    const COUNT: &str = "expert_count";
+    const INNER: &str = "expert_feed_forward_length";
+    const GROUPS: &str = "expert_group_count";
+    let unsupported = |what: &str, key| Err(ModelError::unsupported(format!("{what} (`{}`)", keys.name(key))));
+    if keys.get::<u64>(COUNT)?.unwrap_or(0) == 0 {
+        return Ok((None, feed_forward));
+    }
+    if !family.experts {
+        return unsupported("mixtures of experts", COUNT);
+    }
+    if keys.get::<u64>(GROUPS)?.is_some_and(|groups| groups > 1) {
+        return unsupported("groups of experts", GROUPS);
+    }
+    let count = keys.bounded(COUNT, MAX_EXPERTS)?;
+    let used = keys.bounded("expert_used_count", count as u64)?;
+    let inner = keys.bounded_or(INNER, MAX_FEED_FORWARD, feed_forward)?;
+    // Each begins with a panel.
+    if !inner.is_multiple_of(PANEL) || !width.is_multiple_of(PANEL) {
+        return unsupported(&format!("experts of {inner} rows and {width}, which are no multiples of {PANEL}"), COUNT);
+    }
+    Ok((Some(Experts { count, used }), inner))
 }
 
 fn head_length(keys: &Keys<'_>, width: usize, heads: usize) -> Result<usize, ModelError> {

@@ -1,6 +1,7 @@
 //! One forward pass, as phases that all threads run together.
 //!
-//! A layer is five phases: queries, keys and values; attention; its output; gate and up; down. In a phase each worker
+//! A layer is five phases: queries, keys and values; attention; its output; gate and up; down. (Experts take one more, to be
+//! chosen.) In a phase each worker
 //! computes its share of the panels of a matrix (or of the heads of keys) for all tokens, and writes the results to
 //! boards that all read in the next. What comes before a product - residuals, norms, quantising - each worker does for
 //! itself where there are few tokens, since waiting for another would take longer; else tokens are split between
@@ -8,6 +9,7 @@
 //! how many threads there are nor on what else is in the step.
 
 mod attention;
+mod experts;
 mod input;
 
 use std::{
@@ -15,16 +17,17 @@ use std::{
     sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
-use kernels::{Columns, Isa, Packed, gate_mul, matmul, rms_norm};
-
+use experts::Visit;
 use input::Input;
+use kernels::{Columns, Isa, Packed, Panels, gate_mul, matmul, rms_norm};
 
 use super::{
     Limits, Model, ModelError, Token,
     board::Board,
     cache::Cache,
-    operand::Operand,
+    operand::{Joined, Operand},
     pool::{Pool, Work},
+    shape::Experts,
 };
 
 /// The most tokens of a step for which every worker prepares all.
@@ -70,7 +73,11 @@ struct State {
     values: Board,
     /// What attention gives, `[token][heads * head]`.
     attended: Board,
-    /// `[token][feed_forward]`
+    /// Of each expert, `[token][expert]`.
+    routes: Board,
+    /// Tokens that pass through experts, by expert.
+    visits: Vec<Visit>,
+    /// `[token][feed_forward]`, or `[visit][feed_forward]` where there are experts.
     inner: Board,
     /// What is to be added to the residual stream, `[token][width]`.
     change: Board,
@@ -89,6 +96,10 @@ enum Phase {
     AttentionOutput(usize),
     GateUp(usize),
     Down(usize),
+    /// The scores of experts.
+    Route(usize),
+    ExpertsGateUp(usize),
+    ExpertsDown(usize),
     Logits,
 }
 
@@ -141,8 +152,13 @@ impl Step {
             }
             self.phase(Phase::Attend(layer));
             self.product(many, Input::Attended(layer), Phase::AttentionOutput(layer));
-            self.product(many, Input::FeedForward(layer), Phase::GateUp(layer));
-            self.product(many, Input::Inner(layer), Phase::Down(layer));
+            match model.shape.experts {
+                None => {
+                    self.product(many, Input::FeedForward(layer), Phase::GateUp(layer));
+                    self.product(many, Input::Inner(layer), Phase::Down(layer));
+                }
+                Some(_) => self.experts(many, layer),
+            }
         }
         if wanted > 0 {
             self.product(many, Input::End, Phase::Logits);
@@ -202,7 +218,9 @@ impl Shared {
         state.keys.reserve(count * shape.kv_heads * shape.head);
         state.values.reserve(count * shape.kv_heads * shape.head);
         state.attended.reserve(count * shape.heads * shape.head);
-        state.inner.reserve(count * shape.feed_forward);
+        let experts = shape.experts.unwrap_or(Experts { count: 0, used: 1 });
+        state.routes.reserve(count * experts.count);
+        state.inner.reserve(count * experts.used * shape.feed_forward);
         state.change.reserve(count * shape.width);
         state.logits.reserve(wanted * shape.vocabulary);
     }
@@ -231,7 +249,7 @@ impl Task<'_> {
         let (weights, state) = (&self.shared.model.weights, self.state);
         match phase {
             Phase::Prepare(input) => {
-                self.prepare(input, part(state.tokens.len(), self.worker, self.workers), desk);
+                self.prepare(input, part(self.columns(input), self.worker, self.workers), desk);
             }
             Phase::QueryKeyValue(index) => {
                 let layer = &weights.layers[index];
@@ -280,6 +298,15 @@ impl Task<'_> {
                 self.product(matrix, &mut desk.results);
                 self.put(matrix, &desk.results, &state.change);
             }
+            Phase::Route(index) => {
+                self.input(Input::FeedForward(index), desk);
+                if let Some(router) = &weights.layers[index].router {
+                    self.product(router, &mut desk.results);
+                    self.put(router, &desk.results, &state.routes);
+                }
+            }
+            Phase::ExpertsGateUp(layer) => self.experts_gate_up(layer, desk),
+            Phase::ExpertsDown(layer) => self.experts_down(layer, desk),
             Phase::Logits => {
                 self.input(Input::End, desk);
                 self.product(weights.output(), &mut desk.results);
@@ -314,26 +341,23 @@ impl Task<'_> {
     fn product(&self, matrix: &Packed, results: &mut Vec<f32>) {
         let panels = matrix.panels();
         let panels = panels.slice(part(panels.count(), self.worker, self.workers));
-        // All columns lie with this worker, or each worker's with itself.
+        let operands = self.operands();
+        self.multiply(panels, Joined::of(&operands, panels.format()).all(), results);
+    }
+
+    /// What was prepared: all columns lie with this worker, or each worker's with itself.
+    fn operands(&self) -> Vec<RwLockReadGuard<'_, Operand>> {
         let operands = match self.state.tokens.len() <= FEW {
             true => &self.shared.operands[self.worker..=self.worker],
             false => &self.shared.operands[..],
         };
-        let operands: Vec<_> = operands.iter().map(|operand| operand.read().expect("no panic in a phase")).collect();
-        let mut multiply = |columns: Columns<'_>| {
-            // Every place is written.
-            results.resize(panels.rows() * columns.count(), 0.0);
-            matmul(self.shared.isa, panels, columns, results);
-        };
-        match panels.format().group() {
-            None => {
-                multiply(Columns::Floats(&operands.iter().flat_map(|operand| operand.floats()).collect::<Vec<_>>()))
-            }
-            Some(group) => {
-                let columns = operands.iter().flat_map(|operand| operand.blocks(group));
-                multiply(Columns::Quantized(&columns.collect::<Vec<_>>()));
-            }
-        }
+        operands.iter().map(|operand| operand.read().expect("no panic in a phase")).collect()
+    }
+
+    fn multiply(&self, panels: Panels<'_>, columns: Columns<'_>, results: &mut Vec<f32>) {
+        // Every place is written.
+        results.resize(panels.rows() * columns.count(), 0.0);
+        matmul(self.shared.isa, panels, columns, results);
     }
 
     /// The rows of this worker's panels.

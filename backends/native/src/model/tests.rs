@@ -157,13 +157,19 @@ fn an_output_of_its_own_a_shared_one_and_other_groupings_are_the_references() {
 #[test]
 fn a_result_depends_on_its_own_sequence_alone() {
     let prompts = [text(40, 1), text(33, 2), text(50, 9)];
-    for kind in [TensorType::Q8_0, TensorType::Q4_K, TensorType::F16] {
-        let model = load(random(kind).build()).unwrap();
+    let plain = [TensorType::Q8_0, TensorType::Q4_K, TensorType::F16].map(random);
+    let experts = [TensorType::Q8_0, TensorType::F32].map(|kind| Llama::of("qwen3moe", kind));
+    // Whose heads are normed all together.
+    let olmo = Llama::of("olmo2", TensorType::Q8_0);
+    for llama in plain.into_iter().chain(experts).chain([olmo]) {
+        let (name, kind) = (llama.architecture, llama.kind);
+        let model = load(llama.build()).unwrap();
         let rows = model.shape().vocabulary;
         // Each by itself, whole, on one thread.
         let alone: Vec<Vec<f32>> =
             prompts.iter().map(|ids| runner(&model, Isa::best(), 1).step(&chunk(0, 0, ids)).to_vec()).collect();
-        for threads in [1, 2, 3] {
+        // The last are more than some matrices have panels.
+        for threads in [1, 2, 3, 7] {
             let mut runner = runner(&model, Isa::best(), threads);
             let mut done = [0; 3];
             let mut round = 0;
@@ -178,7 +184,12 @@ fn a_result_depends_on_its_own_sequence_alone() {
                 let logits = runner.step(&tokens);
                 for (token, logits) in tokens.iter().zip(logits.chunks(rows)) {
                     let expected = &alone[token.slot][token.position * rows..][..rows];
-                    assert!(logits == expected, "{kind}, {threads} threads, slot {}, {}", token.slot, token.position);
+                    assert!(
+                        logits == expected,
+                        "{name} {kind}, {threads} threads, slot {}, {}",
+                        token.slot,
+                        token.position
+                    );
                 }
                 round += 1;
             }

@@ -36,6 +36,8 @@ pub(super) struct Layer<M> {
     pub(super) attention_output: M,
     /// The same.
     pub(super) feed_forward_norm: Option<Vec<f32>>,
+    /// What gives experts their scores, where there are some: gate, up and down are those of all, one after the other.
+    pub(super) router: Option<M>,
     pub(super) gate: M,
     pub(super) up: M,
     pub(super) down: M,
@@ -75,9 +77,10 @@ impl Weights<View> {
             };
             let [gate, up] = match shape.family.fused {
                 true => binder.fused(&name("ffn_up"), width, [inner, inner])?,
-                false => {
-                    [binder.matrix(&name("ffn_gate"), width, inner)?, binder.matrix(&name("ffn_up"), width, inner)?]
-                }
+                false => [
+                    binder.feed_forward(&name("ffn_gate"), width, inner, shape)?,
+                    binder.feed_forward(&name("ffn_up"), width, inner, shape)?,
+                ],
             };
             layers.push(Layer {
                 attention_norm,
@@ -86,9 +89,13 @@ impl Weights<View> {
                 value,
                 attention_output: binder.matrix(&name("attn_output"), queries, width)?,
                 feed_forward_norm: binder.input_norm(&name("ffn_norm"), shape)?,
+                router: match shape.experts {
+                    Some(experts) => Some(binder.matrix(&name("ffn_gate_inp"), width, experts.count)?),
+                    None => None,
+                },
                 gate,
                 up,
-                down: binder.matrix(&name("ffn_down"), inner, width)?,
+                down: binder.feed_forward(&name("ffn_down"), inner, width, shape)?,
                 own: binder.own(shape, index)?,
             });
         }
@@ -112,6 +119,7 @@ impl Weights<View> {
                 value: pack(layer.value)?,
                 attention_output: pack(layer.attention_output)?,
                 feed_forward_norm: layer.feed_forward_norm,
+                router: layer.router.map(pack).transpose()?,
                 gate: pack(layer.gate)?,
                 up: pack(layer.up)?,
                 down: pack(layer.down)?,
@@ -140,8 +148,9 @@ impl Weights<Packed> {
 }
 
 impl<M> Layer<M> {
-    fn matrices(&self) -> [&M; 7] {
-        [&self.query, &self.key, &self.value, &self.attention_output, &self.gate, &self.up, &self.down]
+    fn matrices(&self) -> impl Iterator<Item = &M> {
+        let all = [&self.query, &self.key, &self.value, &self.attention_output, &self.gate, &self.up, &self.down];
+        all.into_iter().chain(&self.router)
     }
 }
 
@@ -182,6 +191,17 @@ impl Binder<'_> {
 
     fn matrix(&mut self, name: &str, cols: usize, rows: usize) -> Result<View, ModelError> {
         self.tensor(name, &[cols as u64, rows as u64])
+    }
+
+    /// A matrix of the feed-forward block, or those of all experts, one after the other.
+    fn feed_forward(&mut self, name: &str, cols: usize, rows: usize, shape: &Shape) -> Result<View, ModelError> {
+        match shape.experts {
+            None => self.matrix(name, cols, rows),
+            Some(experts) => {
+                let name = name.replace(".weight", "_exps.weight");
+                self.tensor(&name, &[cols as u64, rows as u64, experts.count as u64])
+            }
+        }
     }
 
     /// Several that lie one behind the other in one tensor.

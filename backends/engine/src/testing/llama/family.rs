@@ -2,11 +2,11 @@
 
 use crate::gguf::TensorType;
 
-use super::{Llama, Meta, Scaling, Writer};
+use super::{Llama, Meta, Scaling, Writer, quantise};
 
 impl Llama {
     /// A small model of an architecture, with what its files have: `llama`, `qwen2`, `qwen2vl` (positions of pictures count
-    /// in two directions), `qwen3`, `internlm2`, `exaone`, `granite`, `gemma2`, `gemma3` (both with windows of 24 tokens),
+    /// in two directions), `qwen3`, `qwen3moe`, `internlm2`, `exaone`, `granite`, `gemma2`, `gemma3` (both with windows of 24 tokens),
     /// `phi3` (of whose heads a quarter does not turn, and whose window means nothing), `mistral3`, `olmo2` (with windows where
     /// it is stretched, which is its next generation), `exaone4` (with windows if it has 64 layers).
     ///
@@ -14,12 +14,15 @@ impl Llama {
     pub fn of(architecture: &'static str, kind: TensorType) -> Self {
         let gemma = architecture.starts_with("gemma");
         let (width, feed_forward) = if kind.block_len() == 256 { (256, 512) } else { (64, 96) };
+        let (experts, experts_used) = if architecture == "qwen3moe" { (8, 3) } else { (0, 0) };
         // Of gemma 3, five layers of six have windows.
         Self {
             architecture,
             kind,
             width,
             feed_forward,
+            experts,
+            experts_used,
             tied: gemma,
             layers: if gemma { 7 } else { 2 },
             ..Self::default()
@@ -34,6 +37,7 @@ impl Llama {
         // So many layers have so many roundings that only those of floats are small.
         let deep = (kind == TensorType::F32).then_some(("exaone4 with windows", exaone4));
         let variants = [
+            ("llama with experts", Self { experts: 5, experts_used: 2, ..Self::of("llama", kind) }),
             ("llama with yarn", scaled("llama", Scaling::Yarn)),
             ("gemma2 with yarn", scaled("gemma2", Scaling::Yarn)),
             ("phi3 in a long context", scaled("phi3", Scaling::Long { original: 64 })),
@@ -57,7 +61,16 @@ impl Llama {
             let windowed = (0..self.layers).map(|layer| layer != 1).collect();
             file.set(&key("attention.sliding_window_pattern"), Meta::Bools(windowed));
         }
+        if self.experts > 0 {
+            file.set(&key("expert_count"), Meta::U32(self.experts))
+                .set(&key("expert_used_count"), Meta::U32(self.experts_used));
+        }
         match self.architecture {
+            "qwen3moe" => {
+                // The first is that of a block that no layer has.
+                file.set(&key("feed_forward_length"), Meta::U32(3 * self.feed_forward))
+                    .set(&key("expert_feed_forward_length"), Meta::U32(self.feed_forward));
+            }
             "gemma2" => {
                 file.set(&key("attn_logit_softcapping"), Meta::F32(5.0));
                 file.set(&key("final_logit_softcapping"), Meta::F32(3.0));
@@ -107,6 +120,28 @@ impl Llama {
         }
     }
 
+    /// Makes the embeddings of tokens say which experts they pass through, in one number for each expert: would other numbers
+    /// decide, some token would lie so near the edge that rounding sends it elsewhere, and to another result.
+    pub(super) fn lean(&self, embeddings: &mut [f32]) {
+        for (token, embedding) in embeddings.chunks_exact_mut(self.width as usize).enumerate() {
+            for (expert, number) in embedding[..self.experts as usize].iter_mut().enumerate() {
+                let place = (token as u32 + expert as u32) % self.experts;
+                *number = if place < self.experts_used { 5.0 - place as f32 / 2.0 } else { -5.0 };
+            }
+        }
+    }
+
+    /// What reads that.
+    pub(super) fn router(&self, file: &mut Writer, layer: u32) {
+        if self.experts > 0 {
+            let place = |index: u32| if index / self.width == index % self.width { 0.6 } else { 0.0 };
+            let weights: Vec<f32> = (0..self.experts * self.width).map(place).collect();
+            let dims = [self.width, self.experts].map(u64::from);
+            let name = format!("blk.{layer}.ffn_gate_inp.weight");
+            file.tensor(&name, TensorType::F32, &dims, quantise(TensorType::F32, &weights));
+        }
+    }
+
     /// The norms of what the blocks of a layer read.
     pub(super) fn input_norms(&self) -> &'static [&'static str] {
         match self.architecture {
@@ -131,8 +166,16 @@ impl Llama {
                 vec![("ffn_gate", width, inner), ("ffn_up", width, inner)],
             ),
         };
-        let [output, down] = [("attn_output", queries, width), ("ffn_down", inner, width)];
-        [attention, vec![output], feed_forward, vec![down]].concat()
+        let output = vec![("attn_output", queries, width)];
+        let feed_forward = match self.experts {
+            0 => [feed_forward, vec![("ffn_down", inner, width)]].concat(),
+            experts => vec![
+                ("ffn_gate_exps", width, inner * experts),
+                ("ffn_up_exps", width, inner * experts),
+                ("ffn_down_exps", inner, width * experts),
+            ],
+        };
+        [attention, output, feed_forward].concat()
     }
 
     /// What a layer has beside those of llama: its length, and what its numbers lie around.
@@ -143,7 +186,7 @@ impl Llama {
         let block_norms = [("post_attention_norm.weight", width, 1.0), ("post_ffw_norm.weight", width, 1.0)];
         match self.architecture {
             "qwen2" => vec![("attn_q.bias", queries, 0.0), ("attn_k.bias", keys, 0.0), ("attn_v.bias", keys, 0.0)],
-            "qwen3" => head_norms.to_vec(),
+            "qwen3" | "qwen3moe" => head_norms.to_vec(),
             "gemma2" => block_norms.to_vec(),
             "gemma3" | "exaone4" => [head_norms, block_norms].concat(),
             "olmo2" => [row_norms, block_norms].concat(),

@@ -35,7 +35,15 @@ impl Task<'_> {
     /// Prepares what a product reads, if no phase before has.
     pub(super) fn input(&self, input: Input, desk: &mut Desk) {
         if self.state.tokens.len() <= FEW {
-            self.prepare(input, 0..self.state.tokens.len(), desk);
+            self.prepare(input, 0..self.columns(input), desk);
+        }
+    }
+
+    /// How many columns a product reads: one for each token, or for each expert that a token passes through.
+    pub(super) fn columns(&self, input: Input) -> usize {
+        match input {
+            Input::Inner(_) if self.shared.model.shape.experts.is_some() => self.state.visits.len(),
+            _ => self.state.tokens.len(),
         }
     }
 
@@ -65,7 +73,7 @@ impl Task<'_> {
             Input::FeedForward(index) => {
                 let layer = &layers[index];
                 let reader = Reader {
-                    wanted: Wanted::by([&layer.gate, &layer.up]),
+                    wanted: Wanted::by([&layer.gate, &layer.up].into_iter().chain(&layer.router)),
                     norm: layer.feed_forward_norm.as_ref(),
                     change_norm: block_norm(index, 0),
                 };

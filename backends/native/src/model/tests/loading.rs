@@ -15,13 +15,31 @@ fn message(change: impl FnOnce(&mut Writer) -> &mut Writer) -> String {
     load(file.finish()).unwrap_err().to_string()
 }
 
+/// The same of another architecture.
+fn of(architecture: &'static str, change: impl FnOnce(&mut Writer) -> &mut Writer) -> String {
+    let mut file = Llama::of(architecture, TensorType::F32).writer();
+    change(&mut file);
+    load(file.finish()).unwrap_err().to_string()
+}
+
 #[test]
 fn what_the_graph_does_not_compute_is_refused_by_name() {
     let set = |key: &str, value: Meta| message(|file| file.set(key, value));
     let text = |text: &str| Meta::Text(text.into());
     for (found, expected) in [
         (set("general.architecture", text("mamba")), "the architecture `mamba`"),
-        (set("llama.expert_count", Meta::U32(8)), "mixtures of experts (`llama.expert_count`)"),
+        (
+            of("qwen2", |file| file.set("qwen2.expert_count", Meta::U32(8))),
+            "mixtures of experts (`qwen2.expert_count`)",
+        ),
+        (
+            of("qwen3moe", |file| file.set("qwen3moe.expert_group_count", Meta::U32(2))),
+            "groups of experts (`qwen3moe.expert_group_count`)",
+        ),
+        (
+            of("qwen3moe", |file| file.set("qwen3moe.expert_feed_forward_length", Meta::U32(90))),
+            "experts of 90 rows and 64, which are no multiples of 16 (`qwen3moe.expert_count`)",
+        ),
         (set("llama.rope.scaling.type", text("dynamic")), "rope scaling `dynamic` (`llama.rope.scaling.type`)"),
         (
             set("llama.attention.value_length", Meta::U32(8)),
@@ -79,6 +97,14 @@ fn sizes_that_do_not_fit_are_refused_with_what_was_expected() {
         (
             message(|file| file.tensor("rope_freqs.weight", TensorType::F32, &[8], vec![0; 32])),
             "tensor `rope_freqs.weight`: expected F32 [8], each a positive number, found 0",
+        ),
+        (
+            of("qwen3moe", |file| file.set("qwen3moe.expert_used_count", Meta::U32(9))),
+            "metadata key `qwen3moe.expert_used_count`: expected a whole number from 1 to 8, found 9",
+        ),
+        (
+            of("qwen3moe", |file| file.set("qwen3moe.expert_count", Meta::U32(4))),
+            "tensor `blk.0.ffn_gate_exps.weight`: expected [64, 96, 4], found [64, 96, 8]",
         ),
         (
             message(|file| file.set("llama.rope.scaling.type", Meta::Text("longrope".into()))),
