@@ -74,8 +74,9 @@ fn check(name: &str, path: &Path, ids: &[u32], noise: Option<f64>) {
     let model = model(path);
     let ours = add(&mut runner(&model, ids.len()), 0, ids);
     let theirs = Oracle::load(path).sequence(ids.len(), 2).add(ids, true);
-    let exact = reference::logits(&model, ids, Rounding::None);
-    let noise = noise.unwrap_or_else(|| 1.25 * farthest(&reference::logits(&model, ids, Rounding::Contract), &exact));
+    let exact = reference::logits(&model, ids.len(), ids, Rounding::None);
+    let noise = noise
+        .unwrap_or_else(|| 1.25 * farthest(&reference::logits(&model, ids.len(), ids, Rounding::Contract), &exact));
     let (we, they, between) = (farthest(&ours, &exact), farthest(&theirs, &exact), farthest(&ours, &theirs));
     println!("{name}: native {we:.2e} and llama.cpp {they:.2e} from exact, {between:.2e} apart; bound {noise:.2e}");
     assert!(we < noise, "{name}: native is {we:e} from the exact logits, beyond {noise:e}");
@@ -99,15 +100,13 @@ fn every_weight_type_is_as_near_to_exact_as_its_rounding_allows() {
 #[test]
 fn every_family_is_as_near_to_exact_as_its_rounding_allows() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    for architecture in native::model::architectures() {
-        let gemma = architecture.starts_with("gemma");
-        for kind in [TensorType::F32, TensorType::Q8_0, TensorType::Q4_K] {
-            let layers = if gemma { 7 } else { 2 };
-            let sizes = Llama { kind, layers, width: 256, feed_forward: 512, seed: 12, ..Llama::default() };
-            let path = folder.path().join(format!("{architecture}-{kind}.gguf"));
-            std::fs::write(&path, Llama { architecture, tied: gemma, ..sizes }.build()).expect("a file");
+    for kind in [TensorType::F32, TensorType::Q8_0, TensorType::Q4_K] {
+        let usual = native::model::architectures().map(|name| (name, Llama::of(name, kind)));
+        for (name, llama) in usual.chain(Llama::variants(kind)) {
+            let path = folder.path().join(format!("{name}-{kind}.gguf"));
+            std::fs::write(&path, Llama { seed: 12, ..llama }.build()).expect("a file");
             let ids: Vec<u32> = (0..100).map(|i: u32| (i * i * 31 + i * 17 + 5) % 300).collect();
-            check(&format!("{architecture} {kind}"), &path, &ids, Some(noise(kind, layers as usize)));
+            check(&format!("{name} {kind}"), &path, &ids, Some(noise(kind, llama.layers as usize)));
         }
     }
 }

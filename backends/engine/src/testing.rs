@@ -13,7 +13,7 @@ mod writer;
 
 pub use bert::Bert;
 pub use clip::{Clip, Projection};
-pub use llama::{Llama, Vocabulary};
+pub use llama::{Llama, Scaling, Vocabulary};
 pub use png::{crc32, picture};
 pub use quantise::quantise;
 pub use writer::{Meta, Writer};

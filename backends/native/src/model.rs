@@ -7,17 +7,20 @@
 //!
 //! Memory: the weights, packed (at most a thirtieth more than in the file, whose pages are read once and given back),
 //! `Runner::cache_bytes` for the cache, and scratch of about `tokens * (8 * width + 5 * feed_forward) * 4` bytes for the
-//! largest step so far, plus eight bytes for each of its logits.
+//! largest step so far, plus eight bytes for each of its logits; of experts, `feed_forward` counts for each that a token
+//! passes through.
 
 mod board;
 mod cache;
 mod error;
 mod family;
+mod keys;
 mod operand;
 mod pool;
 mod prefixes;
 #[cfg(any(test, feature = "testing"))]
 pub mod reference;
+mod rope;
 mod runner;
 mod shape;
 mod step;

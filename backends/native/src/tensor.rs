@@ -2,7 +2,7 @@
 //!
 //! A [`View`] is where it lies in the file, checked; packing reads it once, and nothing of the file is kept.
 
-use std::{io, thread};
+use std::{io, ops::Range, thread};
 
 use bytes::Bytes;
 use kernels::{Format, Packed};
@@ -19,15 +19,25 @@ pub(crate) struct View {
 }
 
 impl View {
-    /// The tensor of a view with one or two dimensions, if the kernels compute with its type.
+    /// The tensor of a view, if the kernels compute with its type: of three dimensions, the matrices one after the other.
     pub(crate) fn new(view: &TensorView<'_>) -> Option<Self> {
         let (cols, rows) = match *view.dims {
             [cols] => (cols, 1),
             [cols, rows] => (cols, rows),
+            [cols, rows, matrices] => (cols, rows.checked_mul(matrices)?),
             _ => return None,
         };
         let (rows, cols) = (usize::try_from(rows).ok()?, usize::try_from(cols).ok()?);
         Some(Self { format: format(view.kind)?, rows, cols, data: view.data.clone() })
+    }
+
+    /// Some of its rows.
+    ///
+    /// # Panics
+    /// If it has not so many.
+    pub(crate) fn rows(&self, rows: Range<usize>) -> Self {
+        let row = self.data.len() / self.rows.max(1);
+        Self { rows: rows.len(), data: self.data.slice(rows.start * row..rows.end * row), ..*self }
     }
 
     /// Its only row, as floats.

@@ -1,5 +1,7 @@
 //! A llama-shaped model with random weights and a small vocabulary.
 
+mod family;
+
 use rand_chacha::{
     ChaCha8Rng,
     rand_core::{RngCore, SeedableRng},
@@ -18,12 +20,24 @@ pub enum Vocabulary {
     Bpe,
 }
 
+/// How positions were stretched to a longer context.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scaling {
+    /// Not at all.
+    None,
+    /// Four times, by YaRN.
+    Yarn,
+    /// By LongRoPE, which has divisors for contexts of so many tokens at most, and others beyond.
+    Long {
+        /// The longest of the shorter ones.
+        original: u32,
+    },
+}
+
 /// What to build. Sizes must suit `kind`: rows of a K-quant are multiples of 256.
 #[derive(Clone, Debug)]
 pub struct Llama {
-    /// `llama`, or one that differs from it in what each layer has beside and in constants: `qwen2`, `qwen2vl` (positions of
-    /// pictures count in two directions), `qwen3`, `internlm2`, `exaone`, `granite`, `gemma2`, `gemma3` (both with windows of 24
-    /// tokens, and `tied`).
+    /// `llama`, or one that differs from it in what each layer has beside and in constants ([`Llama::of`]).
     pub architecture: &'static str,
     /// Type of the matrices; norms are always F32.
     pub kind: TensorType,
@@ -39,8 +53,14 @@ pub struct Llama {
     pub kv_heads: u32,
     /// Width of the feed-forward layer.
     pub feed_forward: u32,
+    /// Experts of a layer; with none, one feed-forward block.
+    pub experts: u32,
+    /// Experts that a token passes through.
+    pub experts_used: u32,
     /// Context window in tokens.
     pub context: u32,
+    /// How the context was stretched.
+    pub scaling: Scaling,
     /// The tokenizer.
     pub vocabulary: Vocabulary,
     /// Whether the output shares the embedding's weights.
@@ -60,7 +80,10 @@ impl Default for Llama {
             heads: 4,
             kv_heads: 2,
             feed_forward: 96,
+            experts: 0,
+            experts_used: 0,
             context: 256,
+            scaling: Scaling::None,
             vocabulary: Vocabulary::Spm,
             tied: false,
             seed: 1,
@@ -113,35 +136,9 @@ impl Llama {
             .set(&key("attention.head_count"), Meta::U32(self.heads))
             .set(&key("attention.head_count_kv"), Meta::U32(self.kv_heads))
             .set(&key("attention.layer_norm_rms_epsilon"), Meta::F32(1e-5))
-            .set(&key("rope.dimension_count"), Meta::U32(head))
+            .set(&key("rope.dimension_count"), Meta::U32(self.turned(head)))
             .set(&key("rope.freq_base"), Meta::F32(if self.architecture == "gemma3" { 1e6 } else { 1e4 }));
-        if self.architecture.starts_with("gemma") {
-            file.set(&key("attention.sliding_window"), Meta::U32(24));
-        }
-        match self.architecture {
-            "gemma2" => {
-                file.set(&key("attn_logit_softcapping"), Meta::F32(5.0));
-                file.set(&key("final_logit_softcapping"), Meta::F32(3.0));
-            }
-            "granite" => {
-                for (name, scale) in
-                    [("embedding_scale", 3.0), ("residual_scale", 0.4), ("attention.scale", 0.2), ("logit_scale", 2.0)]
-                {
-                    file.set(&key(name), Meta::F32(scale));
-                }
-            }
-            "gemma3" => {
-                file.set(&key("rope.scaling.type"), Meta::Text("linear".into()));
-                file.set(&key("rope.scaling.factor"), Meta::F32(8.0));
-            }
-            _ => {}
-        }
-        if self.architecture == "qwen2vl" {
-            // Of pairs of a head: those that turn with time, with the row and with the column.
-            let [time, row] = [head / 8, 3 * head / 16].map(|pairs| pairs as i32);
-            let sections = vec![time, row, head as i32 / 2 - time - row, 0];
-            file.set(&key("rope.dimension_sections"), Meta::I32s(sections));
-        }
+        self.constants(&mut file, head);
         let vocabulary = match self.vocabulary {
             Vocabulary::Spm => spm(&mut file),
             Vocabulary::Bpe => bpe(&mut file),
@@ -172,56 +169,48 @@ impl Llama {
 
     fn weights(&self, file: &mut Writer, vocabulary: u32, head: u32) {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
-        let (width, keys, inner) = (self.width, self.kv_heads * head, self.feed_forward);
+        let width = self.width;
         let mut matrix = |file: &mut Writer, name: &str, row: u32, rows: u32| {
             // Unit variance at the output of a product with unit input; the embedding itself has unit variance.
             let scale = if name == "token_embd.weight" { 3f32.sqrt() } else { (3.0 / row as f32).sqrt() };
-            let weights: Vec<f32> = (0..row * rows).map(|_| unit(&mut rng) * scale).collect();
-            let dims = [u64::from(row), u64::from(rows)];
+            let mut weights: Vec<f32> = (0..row * rows).map(|_| unit(&mut rng) * scale).collect();
+            let mut dims = vec![u64::from(row), u64::from(rows)];
+            if name.contains("_exps.") {
+                dims = vec![u64::from(row), u64::from(rows / self.experts), u64::from(self.experts)];
+            }
+            if name == "token_embd.weight" {
+                self.lean(&mut weights);
+            }
             let kind = self.finer.filter(|_| self.is_finer(name)).unwrap_or(self.kind);
             file.tensor(name, kind, &dims, quantise(kind, &weights));
         };
         matrix(file, "token_embd.weight", width, vocabulary);
         for layer in 0..self.layers {
-            for (name, row, rows) in [
-                ("attn_q", width, self.heads * head),
-                ("attn_k", width, keys),
-                ("attn_v", width, keys),
-                ("attn_output", self.heads * head, width),
-                ("ffn_gate", width, inner),
-                ("ffn_up", width, inner),
-                ("ffn_down", inner, width),
-            ] {
+            for (name, row, rows) in self.matrices(head) {
                 matrix(file, &format!("blk.{layer}.{name}.weight"), row, rows);
             }
+            self.router(file, layer);
         }
         if !self.tied {
             matrix(file, "output.weight", width, vocabulary);
         }
         let mut norm = |file: &mut Writer, name: &str| random(file, &mut rng, name, &[width], 1.0, 0.1);
         for layer in 0..self.layers {
-            norm(file, &format!("blk.{layer}.attn_norm.weight"));
-            norm(file, &format!("blk.{layer}.ffn_norm.weight"));
+            for name in self.input_norms() {
+                norm(file, &format!("blk.{layer}.{name}.weight"));
+            }
         }
         norm(file, "output_norm.weight");
+        if let Scaling::Long { .. } = self.scaling {
+            for (name, around) in [("short", 1.5), ("long", 6.0)] {
+                let name = format!("rope_factors_{name}.weight");
+                random(file, &mut rng, &name, &[self.turned(head) / 2], around, around / 3.0);
+            }
+        }
         for layer in 0..self.layers {
             for (name, len, around) in self.beside(head) {
                 random(file, &mut rng, &format!("blk.{layer}.{name}"), &[len], around, 0.3);
             }
-        }
-    }
-
-    /// What a layer has beside those of llama: its length, and what its numbers lie around.
-    fn beside(&self, head: u32) -> Vec<(&'static str, u32, f32)> {
-        let (queries, keys, width) = (self.heads * head, self.kv_heads * head, self.width);
-        let head_norms = [("attn_q_norm.weight", head, 1.0), ("attn_k_norm.weight", head, 1.0)];
-        let block_norms = [("post_attention_norm.weight", width, 1.0), ("post_ffw_norm.weight", width, 1.0)];
-        match self.architecture {
-            "qwen2" => vec![("attn_q.bias", queries, 0.0), ("attn_k.bias", keys, 0.0), ("attn_v.bias", keys, 0.0)],
-            "qwen3" => head_norms.to_vec(),
-            "gemma2" => block_norms.to_vec(),
-            "gemma3" => [head_norms, block_norms].concat(),
-            _ => Vec::new(),
         }
     }
 }

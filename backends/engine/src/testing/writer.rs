@@ -22,6 +22,8 @@ pub enum Meta {
     F32s(Vec<f32>),
     /// array of `i32`
     I32s(Vec<i32>),
+    /// array of `bool`
+    Bools(Vec<bool>),
 }
 
 /// A file in the making: metadata and tensors in the order they were added.
@@ -125,6 +127,10 @@ fn meta(out: &mut Vec<u8>, value: &Meta) {
         Meta::I32s(v) => {
             array(out, ValueType::I32, v.len());
             out.extend(v.iter().flat_map(|v| v.to_le_bytes()));
+        }
+        Meta::Bools(v) => {
+            array(out, ValueType::Bool, v.len());
+            out.extend(v.iter().map(|&v| u8::from(v)));
         }
     }
 }

@@ -284,9 +284,11 @@ proptest! {
     #[test]
     fn a_damaged_model_is_taken_or_refused(
         vocabulary in prop::sample::select(vec![Vocabulary::Spm, Vocabulary::Bpe]),
+        architecture in prop::sample::select(vec!["llama", "phi3", "qwen3moe"]),
         edits in prop::collection::vec((0..16_000usize, any::<u8>()), 1..4),
     ) {
-        let mut bytes = Llama { layers: 1, width: 32, feed_forward: 32, vocabulary, ..Llama::default() }.build();
+        let sizes = Llama { layers: 1, width: 32, feed_forward: 32, vocabulary, ..Llama::of(architecture, TensorType::F32) };
+        let mut bytes = sizes.build();
         for (at, byte) in edits {
             bytes[at] = byte;
         }

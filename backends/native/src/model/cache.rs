@@ -17,7 +17,7 @@ use super::Shape;
 pub(super) const PAGE: usize = 64;
 
 /// Rows of a panel.
-const PANEL: usize = 16;
+pub(super) const PANEL: usize = 16;
 
 #[derive(Debug)]
 pub(super) struct Cache {

@@ -13,14 +13,22 @@ pub(crate) struct Family {
     pub(crate) pairs: Pairs,
     /// What the gate of the feed-forward block is passed through.
     pub(crate) gate: Gate,
+    /// Whether queries, keys and values are one matrix in the file, and gate and up another.
+    pub(crate) fused: bool,
     /// Whether something is added to queries, keys and values.
     pub(crate) biases: bool,
-    /// Whether each head of queries and keys is normed before it turns.
-    pub(crate) head_norms: bool,
+    /// What of queries and keys is normed before they turn.
+    pub(crate) key_norms: KeyNorms,
+    /// Whether what a block reads is normed.
+    pub(crate) input_norms: bool,
     /// Whether what a block gives is normed before it is added to the stream.
     pub(crate) block_norms: bool,
     /// Whether embeddings are multiplied by the root of their width.
     pub(crate) scaled_embedding: bool,
+    /// Whether a file may have many feed-forward blocks in a layer, of which a token passes through some.
+    pub(crate) experts: bool,
+    /// Whether a file may say that scores of later positions are larger.
+    pub(crate) says_temperature: bool,
     /// Whether a file says what embeddings, what a block gives, scores and logits are multiplied by.
     pub(crate) says_scales: bool,
     /// Of the layers that look back no further than a window, if there are any.
@@ -29,34 +37,89 @@ pub(crate) struct Family {
     pub(crate) by_width: Option<usize>,
 }
 
+/// What of queries and keys is normed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KeyNorms {
+    /// Nothing.
+    None,
+    /// Each head by itself.
+    Heads,
+    /// All heads of a token together.
+    Rows,
+}
+
 /// Which layers look back no further than a window.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Windows {
+    /// None but in models of so many layers, if it is not in all.
+    pub(crate) of: Option<usize>,
     /// All but the last of so many in a row, where the file does not say.
     pub(crate) every: usize,
     /// Positions, where the file does not say; with none, a file that does not say has no windows.
     pub(crate) positions: Option<usize>,
-    /// What frequencies of these layers begin with, where the file does not say; with none, as all others.
-    pub(crate) base: Option<f64>,
+    /// How heads turn in these layers.
+    pub(crate) turns: Turns,
+}
+
+/// How heads turn in layers with windows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Turns {
+    /// As in the others, unless the file says what frequencies begin with.
+    Alike,
+    /// As if contexts had not been stretched, from where the file says that frequencies begin, or from here.
+    From(f64),
+    /// As in the others if contexts had not been stretched.
+    Unscaled,
+    /// As they would in the others, where they do not turn.
+    Alone,
 }
 
 const LLAMA: Family = Family {
     pairs: Pairs::Adjacent,
     gate: Gate::Silu,
+    fused: false,
     biases: false,
-    head_norms: false,
+    key_norms: KeyNorms::None,
+    input_norms: true,
     block_norms: false,
     scaled_embedding: false,
+    experts: false,
+    says_temperature: false,
     says_scales: false,
     windows: None,
     by_width: None,
 };
 
+/// Mixtral's files too.
+const LLAMA_WITH_EXPERTS: Family = Family { experts: true, ..LLAMA };
+
 const QWEN2: Family = Family { pairs: Pairs::Halves, biases: true, ..LLAMA };
 
-const QWEN3: Family = Family { pairs: Pairs::Halves, head_norms: true, ..LLAMA };
+const QWEN3: Family = Family { pairs: Pairs::Halves, key_norms: KeyNorms::Heads, ..LLAMA };
 
 const EXAONE: Family = Family { pairs: Pairs::Halves, ..LLAMA };
+
+/// A file may speak of a window, which other engines pass over as well: what converters wrote there is not to be relied on.
+const PHI3: Family = Family { pairs: Pairs::Halves, fused: true, ..LLAMA };
+
+const MISTRAL3: Family = Family { says_temperature: true, ..LLAMA };
+
+/// The third generation has windows, and goes by the name of the second.
+const OLMO2: Family = Family {
+    pairs: Pairs::Halves,
+    key_norms: KeyNorms::Rows,
+    input_norms: false,
+    block_norms: true,
+    windows: Some(Windows { of: None, every: 4, positions: None, turns: Turns::Unscaled }),
+    ..LLAMA
+};
+
+/// The larger of its two models has windows.
+const EXAONE4: Family = Family {
+    key_norms: KeyNorms::Heads,
+    windows: Some(Windows { of: Some(64), every: 4, positions: Some(4_096), turns: Turns::Alone }),
+    ..OLMO2
+};
 
 const GRANITE: Family = Family { says_scales: true, ..LLAMA };
 
@@ -65,25 +128,30 @@ const GEMMA2: Family = Family {
     gate: Gate::Gelu,
     block_norms: true,
     scaled_embedding: true,
-    windows: Some(Windows { every: 2, positions: Some(4_096), base: None }),
+    windows: Some(Windows { of: None, every: 2, positions: Some(4_096), turns: Turns::Alike }),
     by_width: Some(46),
     ..LLAMA
 };
 
 const GEMMA3: Family = Family {
-    head_norms: true,
-    windows: Some(Windows { every: 6, positions: None, base: Some(10_000.0) }),
+    key_norms: KeyNorms::Heads,
+    windows: Some(Windows { of: None, every: 6, positions: None, turns: Turns::From(10_000.0) }),
     by_width: Some(62),
     ..GEMMA2
 };
 
 /// Every family that is computed, with its name.
-pub(crate) const FAMILIES: [(&str, Family); 8] = [
-    ("llama", LLAMA),
+pub(crate) const FAMILIES: [(&str, Family); 13] = [
+    ("llama", LLAMA_WITH_EXPERTS),
     ("internlm2", LLAMA),
     ("qwen2", QWEN2),
     ("qwen3", QWEN3),
+    ("qwen3moe", Family { experts: true, ..QWEN3 }),
+    ("mistral3", MISTRAL3),
+    ("phi3", PHI3),
+    ("olmo2", OLMO2),
     ("exaone", EXAONE),
+    ("exaone4", EXAONE4),
     ("granite", GRANITE),
     ("gemma2", GEMMA2),
     ("gemma3", GEMMA3),

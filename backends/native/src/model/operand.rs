@@ -2,7 +2,9 @@
 //!
 //! A quantised form is computed only if some matrix of the group wants it. Buffers are kept from step to step.
 
-use kernels::{Group, Isa, Packed, Q8, quantize};
+use std::ops::{Deref, Range};
+
+use kernels::{Columns, Format, Group, Isa, Packed, Q8, quantize};
 
 /// Which forms a group of matrices asks for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -13,8 +15,8 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    pub(super) fn by<const N: usize>(matrices: [&Packed; N]) -> Self {
-        let any = |group| matrices.iter().any(|matrix| matrix.panels().format().group() == group);
+    pub(super) fn by<'a>(matrices: impl IntoIterator<Item = &'a Packed> + Clone) -> Self {
+        let any = |group| matrices.clone().into_iter().any(|matrix| matrix.panels().format().group() == group);
         Wanted { floats: any(None), narrow: any(Some(Group::Of32)), wide: any(Some(Group::Of256)) }
     }
 }
@@ -66,5 +68,42 @@ impl Operand {
             Group::Of256 => &self.wide,
         };
         blocks.chunks_exact(Q8::blocks(self.len).max(1)).take(self.count)
+    }
+}
+
+/// The columns of several operands, one after the other, in the form that some weights ask for.
+pub(super) enum Joined<'a> {
+    Floats(Vec<&'a [f32]>),
+    Quantized(Vec<&'a [Q8]>),
+}
+
+impl<'a> Joined<'a> {
+    pub(super) fn of(operands: &'a [impl Deref<Target = Operand>], format: Format) -> Self {
+        match format.group() {
+            None => Self::Floats(operands.iter().flat_map(|operand| operand.floats()).collect()),
+            Some(group) => Self::Quantized(operands.iter().flat_map(|operand| operand.blocks(group)).collect()),
+        }
+    }
+
+    /// Some of them, in an order of their own.
+    pub(super) fn pick(&self, columns: impl Iterator<Item = usize>) -> Self {
+        match self {
+            Self::Floats(all) => Self::Floats(columns.map(|column| all[column]).collect()),
+            Self::Quantized(all) => Self::Quantized(columns.map(|column| all[column]).collect()),
+        }
+    }
+
+    pub(super) fn all(&self) -> Columns<'_> {
+        match self {
+            Self::Floats(all) => Columns::Floats(all),
+            Self::Quantized(all) => Columns::Quantized(all),
+        }
+    }
+
+    pub(super) fn slice(&self, columns: Range<usize>) -> Columns<'_> {
+        match self {
+            Self::Floats(all) => Columns::Floats(&all[columns]),
+            Self::Quantized(all) => Columns::Quantized(&all[columns]),
+        }
     }
 }

@@ -5,10 +5,12 @@
 //! engine's contract says that it rounds (activations before a product with quantised weights, keys and values to
 //! halves); then the two differ only by the order of additions in `f32`.
 
+use std::ops::Range;
+
 use half::f16;
 use kernels::{Gate, Group, Packed, Pairs};
 
-use super::Model;
+use super::{Model, Shape, rope::Rope, weights::Layer};
 
 /// What is rounded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,8 +21,8 @@ pub enum Rounding {
     Contract,
 }
 
-/// The logits after each token of a sequence.
-pub fn logits(model: &Model, tokens: &[u32], rounding: Rounding) -> Vec<Vec<f64>> {
+/// The logits after each token of a sequence, in a runner's context.
+pub fn logits(model: &Model, context: usize, tokens: &[u32], rounding: Rounding) -> Vec<Vec<f64>> {
     let shape = model.shape();
     let mut keys: Vec<Vec<Vec<f64>>> = vec![Vec::new(); shape.layers];
     let mut values = keys.clone();
@@ -29,7 +31,7 @@ pub fn logits(model: &Model, tokens: &[u32], rounding: Rounding) -> Vec<Vec<f64>
         let mut x = row(&model.weights.embedding, token as usize);
         x.iter_mut().for_each(|x| *x *= f64::from(shape.embedding_scale));
         for (index, layer) in model.weights.layers.iter().enumerate() {
-            let input = norm(&x, &layer.attention_norm, shape.eps);
+            let input = layer.attention_norm.as_ref().map_or(x.clone(), |own| norm(&x, own, shape.eps));
             let mut query = product(&layer.query, &input, rounding);
             let mut key = product(&layer.key, &input, rounding);
             let mut value = product(&layer.value, &input, rounding);
@@ -40,12 +42,16 @@ pub fn logits(model: &Model, tokens: &[u32], rounding: Rounding) -> Vec<Vec<f64>
             }
             let window = shape.window(index);
             for (i, heads) in [&mut query, &mut key].into_iter().enumerate() {
+                if let Some(norms) = &layer.own.row_norms {
+                    *heads = norm(heads, &norms[i], shape.eps);
+                }
                 for head in heads.chunks_mut(shape.head) {
                     if let Some(norms) = &layer.own.head_norms {
                         head.copy_from_slice(&norm(head, &norms[i], shape.eps));
                     }
-                    let frequencies = window.map_or(&shape.frequencies, |window| &window.frequencies);
-                    turn(shape.family.pairs, head, position, frequencies);
+                    if let Some(rope) = shape.ropes(context)[usize::from(window.is_some())] {
+                        turn(shape.family.pairs, head, position, rope);
+                    }
                 }
             }
             keys[index].push(stored(key, rounding));
@@ -56,7 +62,8 @@ pub fn logits(model: &Model, tokens: &[u32], rounding: Rounding) -> Vec<Vec<f64>
                 let own = head * shape.head..(head + 1) * shape.head;
                 let first = window.map_or(0, |window| (position + 1).saturating_sub(window.positions));
                 let score = |key: &Vec<f64>| {
-                    let score = dot(&query[own.clone()], &key[kv..kv + shape.head]) * f64::from(shape.score_scale);
+                    let score =
+                        dot(&query[own.clone()], &key[kv..kv + shape.head]) * f64::from(shape.score_scale_at(position));
                     bent(score, shape.score_cap)
                 };
                 let scores: Vec<f64> = keys[index][first..].iter().map(score).collect();
@@ -77,17 +84,38 @@ pub fn logits(model: &Model, tokens: &[u32], rounding: Rounding) -> Vec<Vec<f64>
                 change.into_iter().map(|x| x * f64::from(shape.block_scale)).collect::<Vec<_>>()
             };
             add(&mut x, &block(product(&layer.attention_output, &mixed, rounding), 0));
-            let input = norm(&x, &layer.feed_forward_norm, shape.eps);
-            let gate = product(&layer.gate, &input, rounding);
-            let up = product(&layer.up, &input, rounding);
-            let inner: Vec<f64> = gate.iter().zip(&up).map(|(&g, up)| passed(shape.family.gate, g) * up).collect();
-            add(&mut x, &block(product(&layer.down, &inner, rounding), 1));
+            let input = layer.feed_forward_norm.as_ref().map_or(x.clone(), |own| norm(&x, own, shape.eps));
+            add(&mut x, &block(feed_forward(shape, layer, &input, rounding), 1));
         }
         let logits = product(model.weights.output(), &norm(&x, &model.weights.norm, shape.eps), rounding);
         let scaled = logits.into_iter().map(|logit| logit * f64::from(shape.logit_scale));
         all.push(scaled.map(|logit| bent(logit, shape.logit_cap)).collect());
     }
     all
+}
+
+/// What the feed-forward block of a layer gives, or all that a token passes through.
+fn feed_forward(shape: &Shape, layer: &Layer<Packed>, input: &[f64], rounding: Rounding) -> Vec<f64> {
+    let block = |index: usize| {
+        let [inner, outer] = [shape.feed_forward, shape.width].map(|rows| index * rows..(index + 1) * rows);
+        let gate = rows(&layer.gate, inner.clone(), input, rounding);
+        let up = rows(&layer.up, inner, input, rounding);
+        let inner: Vec<f64> = gate.iter().zip(&up).map(|(&g, up)| passed(shape.family.gate, g) * up).collect();
+        rows(&layer.down, outer, &inner, rounding)
+    };
+    let (Some(experts), Some(router)) = (shape.experts, &layer.router) else { return block(0) };
+    let scores = product(router, input, rounding);
+    let mut chosen: Vec<usize> = (0..experts.count).collect();
+    // Stable: of equal scores the first.
+    chosen.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
+    chosen.truncate(experts.used);
+    let weights: Vec<f64> = chosen.iter().map(|&expert| (scores[expert] - scores[chosen[0]]).exp()).collect();
+    let sum: f64 = weights.iter().sum();
+    let mut change = vec![0.0; shape.width];
+    for (&expert, weight) in chosen.iter().zip(weights) {
+        add(&mut change, &block(expert).into_iter().map(|x| x * weight / sum).collect::<Vec<_>>());
+    }
+    change
 }
 
 fn row(tensor: &Packed, index: usize) -> Vec<f64> {
@@ -97,11 +125,16 @@ fn row(tensor: &Packed, index: usize) -> Vec<f64> {
 }
 
 fn product(tensor: &Packed, x: &[f64], rounding: Rounding) -> Vec<f64> {
+    rows(tensor, 0..tensor.panels().rows(), x, rounding)
+}
+
+/// The same of some rows.
+fn rows(tensor: &Packed, rows: Range<usize>, x: &[f64], rounding: Rounding) -> Vec<f64> {
     let x = match rounding {
         Rounding::None => x.to_vec(),
         Rounding::Contract => quantised(x, tensor),
     };
-    (0..tensor.panels().rows()).map(|index| dot(&row(tensor, index), &x)).collect()
+    rows.map(|index| dot(&row(tensor, index), &x)).collect()
 }
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {
@@ -117,13 +150,13 @@ fn norm(x: &[f64], weight: &[f32], eps: f32) -> Vec<f64> {
     x.iter().zip(weight).map(|(x, &weight)| x * scale * f64::from(weight)).collect()
 }
 
-fn turn(pairs: Pairs, head: &mut [f64], position: usize, frequencies: &[f64]) {
-    for (pair, frequency) in frequencies.iter().enumerate() {
+fn turn(pairs: Pairs, head: &mut [f64], position: usize, rope: &Rope) {
+    let count = rope.frequencies.len();
+    for (pair, [cos, sin]) in rope.angles(position).enumerate() {
         let [a, b] = match pairs {
             Pairs::Adjacent => [2 * pair, 2 * pair + 1],
-            Pairs::Halves => [pair, pair + frequencies.len()],
+            Pairs::Halves => [pair, pair + count],
         };
-        let (sin, cos) = (position as f64 * frequency).sin_cos();
         (head[a], head[b]) = (head[a] * cos - head[b] * sin, head[a] * sin + head[b] * cos);
     }
 }

@@ -49,7 +49,7 @@ impl Runner {
         within("a cache (bytes, by slots and context)", cache_bytes, MAX_CACHE_BYTES)?;
         let prefixes = Prefixes::new(limits.slots, limits.context, even(shape));
         let cache = Cache::new(shape, pages);
-        let step = Step::new(Arc::clone(&model), limits.isa, limits.threads, cache)?;
+        let step = Step::new(Arc::clone(&model), limits, cache)?;
         Ok(Self { prefixes, model, limits, cache_bytes, step })
     }
 

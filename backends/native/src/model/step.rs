@@ -1,6 +1,7 @@
 //! One forward pass, as phases that all threads run together.
 //!
-//! A layer is five phases: queries, keys and values; attention; its output; gate and up; down. In a phase each worker
+//! A layer is five phases: queries, keys and values; attention; its output; gate and up; down. (Experts take one more, to be
+//! chosen.) In a phase each worker
 //! computes its share of the panels of a matrix (or of the heads of keys) for all tokens, and writes the results to
 //! boards that all read in the next. What comes before a product - residuals, norms, quantising - each worker does for
 //! itself where there are few tokens, since waiting for another would take longer; else tokens are split between
@@ -8,21 +9,26 @@
 //! how many threads there are nor on what else is in the step.
 
 mod attention;
+mod experts;
+mod input;
 
 use std::{
     ops::Range,
     sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
-use kernels::{Columns, Isa, Packed, gate_mul, matmul, rms_norm};
+use experts::Visit;
+use input::Input;
+use kernels::{Columns, Isa, Packed, Panels, gate_mul, matmul, rms_norm};
 
 use super::{
-    Model, ModelError, Token,
+    Limits, Model, ModelError, Token,
     board::Board,
     cache::Cache,
-    operand::{Operand, Wanted},
+    operand::{Joined, Operand},
     pool::{Pool, Work},
     prefixes::{self, Prefixes},
+    shape::Experts,
 };
 
 /// The most tokens of a step for which every worker prepares all.
@@ -39,6 +45,8 @@ pub(super) struct Step {
 struct Shared {
     model: Arc<Model>,
     isa: Isa,
+    /// The most positions of a slot.
+    context: usize,
     cache: Cache,
     /// Written by the calling thread between phases, read by all in a phase.
     state: RwLock<State>,
@@ -58,7 +66,7 @@ struct State {
     pages: Vec<usize>,
     /// Whether keys and values are stored in a phase before attention, and not each head's by the one worker that reads it.
     apart: bool,
-    /// Cosine and sine of each pair of a head, `[token][pair]`.
+    /// Cosine and sine of each pair of a head that turns, `[token][pair]`.
     angles: Vec<[f32; 2]>,
     /// The same in layers with windows, if there are any.
     window_angles: Vec<[f32; 2]>,
@@ -72,7 +80,11 @@ struct State {
     attended: Board,
     /// The same of spans, where several workers share a head.
     spans: attention::Spans,
-    /// `[token][feed_forward]`
+    /// Of each expert, `[token][expert]`.
+    routes: Board,
+    /// Tokens that pass through experts, by expert.
+    visits: Vec<Visit>,
+    /// `[token][feed_forward]`, or `[visit][feed_forward]` where there are experts.
     inner: Board,
     /// What is to be added to the residual stream, `[token][width]`.
     change: Board,
@@ -92,27 +104,18 @@ struct Run {
 enum Phase {
     Prepare(Input),
     QueryKeyValue(usize),
+    /// The norms of all heads of a token together, where the family has that.
+    NormHeads(usize),
     Store(usize),
     Attend(usize),
     AttentionOutput(usize),
     GateUp(usize),
     Down(usize),
+    /// The scores of experts.
+    Route(usize),
+    ExpertsGateUp(usize),
+    ExpertsDown(usize),
     Logits,
-}
-
-/// What a product reads.
-#[derive(Clone, Copy)]
-enum Input {
-    /// The norm of the stream before a layer's attention.
-    Attention(usize),
-    /// What a layer's attention gave.
-    Attended(usize),
-    /// The norm of the stream before a layer's feed-forward block.
-    FeedForward(usize),
-    /// Gate times up.
-    Inner(usize),
-    /// The norm of the stream at the end, of the tokens that want logits.
-    End,
 }
 
 #[derive(Default)]
@@ -129,10 +132,14 @@ struct Desk {
 }
 
 impl Step {
-    pub(super) fn new(model: Arc<Model>, isa: Isa, threads: usize, cache: Cache) -> Result<Self, ModelError> {
+    pub(super) fn new(
+        model: Arc<Model>,
+        Limits { context, threads, isa, .. }: Limits,
+        cache: Cache,
+    ) -> Result<Self, ModelError> {
         let operands = (0..threads).map(|_| RwLock::default()).collect();
         let desks = (0..threads).map(|_| Mutex::default()).collect();
-        let shared = Shared { model, isa, cache, state: RwLock::default(), operands, desks };
+        let shared = Shared { model, isa, context, cache, state: RwLock::default(), operands, desks };
         let pool = Pool::new(threads, shared).map_err(|source| ModelError::Threads { count: threads, source })?;
         Ok(Self { pool, logits: Vec::new() })
     }
@@ -155,13 +162,21 @@ impl Step {
                 return None;
             }
             self.product(many, Input::Attention(layer), Phase::QueryKeyValue(layer));
+            if model.weights.layers[layer].own.row_norms.is_some() {
+                self.phase(Phase::NormHeads(layer));
+            }
             if apart {
                 self.phase(Phase::Store(layer));
             }
             self.phase(Phase::Attend(layer));
             self.product(many, Input::Attended(layer), Phase::AttentionOutput(layer));
-            self.product(many, Input::FeedForward(layer), Phase::GateUp(layer));
-            self.product(many, Input::Inner(layer), Phase::Down(layer));
+            match model.shape.experts {
+                None => {
+                    self.product(many, Input::FeedForward(layer), Phase::GateUp(layer));
+                    self.product(many, Input::Inner(layer), Phase::Down(layer));
+                }
+                Some(_) => self.experts(many, layer),
+            }
         }
         if wanted > 0 {
             self.product(many, Input::End, Phase::Logits);
@@ -205,6 +220,7 @@ impl Shared {
         pages.clear();
         angles.clear();
         window_angles.clear();
+        let ropes = shape.ropes(self.context);
         for (i, token) in tokens.iter().enumerate() {
             match runs.last_mut() {
                 Some(run) if tokens[run.tokens.start].slot == token.slot => run.tokens.end = i + 1,
@@ -214,12 +230,10 @@ impl Shared {
                     runs.push(Run { tokens: i..i + 1, pages: before..pages.len() });
                 }
             }
-            let turned = |frequency: &f64| {
-                let (sin, cos) = (token.position as f64 * frequency).sin_cos();
-                [cos as f32, sin as f32]
-            };
-            angles.extend(shape.frequencies.iter().map(turned));
-            window_angles.extend(shape.windows.iter().flat_map(|windows| &windows.frequencies).map(turned));
+            for (rope, angles) in ropes.iter().zip([&mut *angles, &mut *window_angles]) {
+                let turned = rope.iter().flat_map(|rope| rope.angles(token.position));
+                angles.extend(turned.map(|[cos, sin]| [cos as f32, sin as f32]));
+            }
         }
         // One worker has each head of keys, or all take turns.
         let shared = count <= FEW && !shape.kv_heads.is_multiple_of(self.desks.len());
@@ -232,7 +246,9 @@ impl Shared {
         state.keys.reserve(count * shape.kv_heads * shape.head);
         state.values.reserve(count * shape.kv_heads * shape.head);
         state.attended.reserve(count * shape.heads * shape.head);
-        state.inner.reserve(count * shape.feed_forward);
+        let experts = shape.experts.unwrap_or(Experts { count: 0, used: 1 });
+        state.routes.reserve(count * experts.count);
+        state.inner.reserve(count * experts.used * shape.feed_forward);
         state.change.reserve(count * shape.width);
         state.logits.reserve(wanted * shape.vocabulary);
     }
@@ -261,7 +277,7 @@ impl Task<'_> {
         let (weights, state) = (&self.shared.model.weights, self.state);
         match phase {
             Phase::Prepare(input) => {
-                self.prepare(input, part(state.tokens.len(), self.worker, self.workers), desk);
+                self.prepare(input, part(self.columns(input), self.worker, self.workers), desk);
             }
             Phase::QueryKeyValue(index) => {
                 let layer = &weights.layers[index];
@@ -279,6 +295,7 @@ impl Task<'_> {
                     self.put(matrix, &desk.results, board);
                 }
             }
+            Phase::NormHeads(layer) => self.norm_heads(layer, desk),
             Phase::Store(layer) => self.store_heads(layer, desk),
             Phase::Attend(layer) => self.attend(layer, desk),
             Phase::AttentionOutput(index) => {
@@ -301,6 +318,15 @@ impl Task<'_> {
                 self.product(matrix, &mut desk.results);
                 self.put(matrix, &desk.results, &state.change);
             }
+            Phase::Route(index) => {
+                self.input(Input::FeedForward(index), desk);
+                if let Some(router) = &weights.layers[index].router {
+                    self.product(router, &mut desk.results);
+                    self.put(router, &desk.results, &state.routes);
+                }
+            }
+            Phase::ExpertsGateUp(layer) => self.experts_gate_up(layer, desk),
+            Phase::ExpertsDown(layer) => self.experts_down(layer, desk),
             Phase::Logits => {
                 self.input(Input::End, desk);
                 self.product(weights.output(), &mut desk.results);
@@ -316,76 +342,18 @@ impl Task<'_> {
         }
     }
 
-    /// Prepares what a product reads, if no phase before has.
-    fn input(&self, input: Input, desk: &mut Desk) {
-        if self.state.tokens.len() <= FEW {
-            self.prepare(input, 0..self.state.tokens.len(), desk);
-        }
-    }
-
-    /// Brings the stream of some tokens up to date and makes columns of them.
-    fn prepare(&self, input: Input, tokens: Range<usize>, desk: &mut Desk) {
-        let (model, state, isa) = (&self.shared.model, self.state, self.shared.isa);
-        let (shape, weights) = (&model.shape, &model.weights);
-        let width = shape.width;
-        let (len, wanted, norm) = match input {
-            Input::Attention(index) => {
-                let layer = &weights.layers[index];
-                (width, Wanted::by([&layer.query, &layer.key, &layer.value]), Some(&layer.attention_norm))
+    /// Norms all heads of queries, and all of keys, of every `workers`-th token.
+    fn norm_heads(&self, layer: usize, Desk { column, results, .. }: &mut Desk) {
+        let (model, state) = (&self.shared.model, self.state);
+        let norms = model.weights.layers[layer].own.row_norms.iter().flatten();
+        for (board, norm) in [&state.queries, &state.keys].into_iter().zip(norms) {
+            column.resize(norm.len(), 0.0);
+            results.resize(norm.len(), 0.0);
+            for token in (self.worker..state.tokens.len()).step_by(self.workers) {
+                board.copy(token * norm.len(), column);
+                rms_norm(self.shared.isa, column, norm, model.shape.eps, results);
+                board.put(token * norm.len(), results);
             }
-            Input::Attended(index) => {
-                (shape.heads * shape.head, Wanted::by([&weights.layers[index].attention_output]), None)
-            }
-            Input::FeedForward(index) => {
-                let layer = &weights.layers[index];
-                (width, Wanted::by([&layer.gate, &layer.up]), Some(&layer.feed_forward_norm))
-            }
-            Input::Inner(index) => (shape.feed_forward, Wanted::by([&weights.layers[index].down]), None),
-            Input::End => (width, Wanted::by([weights.output()]), Some(&weights.norm)),
-        };
-        // Of the block that has given what is added.
-        let block_norm = match input {
-            Input::Attention(index) => index.checked_sub(1).map(|before| (before, 1)),
-            Input::FeedForward(index) => Some((index, 0)),
-            Input::End => Some((shape.layers - 1, 1)),
-            Input::Attended(_) | Input::Inner(_) => None,
-        };
-        let block_norm =
-            block_norm.and_then(|(layer, block)| Some(&weights.layers[layer].own.block_norms.as_ref()?[block]));
-        let Desk { stream, column, results, .. } = desk;
-        let mut operand = self.shared.operands[self.worker].write().expect("no panic in a phase");
-        operand.start(len);
-        column.resize(len, 0.0);
-        stream.resize(tokens.len() * width, 0.0);
-        for (token, stream) in tokens.zip(stream.chunks_exact_mut(width)) {
-            match input {
-                Input::Attended(index) => self.attended(index, token, column),
-                Input::Inner(_) => state.inner.copy(token * len, column),
-                Input::Attention(0) => {
-                    weights.embedding.panels().row(state.tokens[token].id as usize, stream);
-                    stream.iter_mut().for_each(|x| *x *= shape.embedding_scale);
-                }
-                Input::Attention(_) | Input::FeedForward(_) | Input::End => match block_norm {
-                    None => {
-                        for (x, change) in stream.iter_mut().zip(state.change.get(token * width, width)) {
-                            *x += change * shape.block_scale;
-                        }
-                    }
-                    Some(norm) => {
-                        results.resize(width, 0.0);
-                        state.change.copy(token * width, results);
-                        rms_norm(isa, results, norm, shape.eps, column);
-                        stream.iter_mut().zip(&*column).for_each(|(x, change)| *x += change * shape.block_scale);
-                    }
-                },
-            }
-            if matches!(input, Input::End) && !state.tokens[token].logits {
-                continue;
-            }
-            if let Some(norm) = norm {
-                rms_norm(isa, stream, norm, shape.eps, column);
-            }
-            operand.put(isa, wanted, column);
         }
     }
 
@@ -393,26 +361,23 @@ impl Task<'_> {
     fn product(&self, matrix: &Packed, results: &mut Vec<f32>) {
         let panels = matrix.panels();
         let panels = panels.slice(part(panels.count(), self.worker, self.workers));
-        // All columns lie with this worker, or each worker's with itself.
+        let operands = self.operands();
+        self.multiply(panels, Joined::of(&operands, panels.format()).all(), results);
+    }
+
+    /// What was prepared: all columns lie with this worker, or each worker's with itself.
+    fn operands(&self) -> Vec<RwLockReadGuard<'_, Operand>> {
         let operands = match self.state.tokens.len() <= FEW {
             true => &self.shared.operands[self.worker..=self.worker],
             false => &self.shared.operands[..],
         };
-        let operands: Vec<_> = operands.iter().map(|operand| operand.read().expect("no panic in a phase")).collect();
-        let mut multiply = |columns: Columns<'_>| {
-            // Every place is written.
-            results.resize(panels.rows() * columns.count(panels.cols()), 0.0);
-            matmul(self.shared.isa, panels, columns, results);
-        };
-        match panels.format().group() {
-            None => {
-                multiply(Columns::Floats(&operands.iter().flat_map(|operand| operand.floats()).collect::<Vec<_>>()))
-            }
-            Some(group) => {
-                let columns = operands.iter().flat_map(|operand| operand.blocks(group));
-                multiply(Columns::Quantized(&columns.collect::<Vec<_>>()));
-            }
-        }
+        operands.iter().map(|operand| operand.read().expect("no panic in a phase")).collect()
+    }
+
+    fn multiply(&self, panels: Panels<'_>, columns: Columns<'_>, results: &mut Vec<f32>) {
+        // Every place is written.
+        results.resize(panels.rows() * columns.count(panels.cols()), 0.0);
+        matmul(self.shared.isa, panels, columns, results);
     }
 
     /// The rows of this worker's panels.

@@ -1,11 +1,13 @@
-//! The engine against the reference, on random models of every weight type; and what loading refuses.
+//! The engine against the reference, on random models of every weight type.
+
+mod loading;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use engine::{
     gguf::{File, TensorType},
-    testing::{Llama, Meta, Writer, quantise},
+    testing::Llama,
 };
 use kernels::Isa;
 
@@ -24,6 +26,9 @@ const KINDS: [TensorType; 7] = [
     TensorType::Q6_K,
 ];
 
+/// Of each slot, in tokens.
+const CONTEXT: usize = 128;
+
 fn load(bytes: Vec<u8>) -> Result<Arc<Model>, ModelError> {
     let file = File::read(Bytes::from(bytes)).expect("a file in order");
     Model::load(&file, 2).map(Arc::new)
@@ -31,12 +36,11 @@ fn load(bytes: Vec<u8>) -> Result<Arc<Model>, ModelError> {
 
 /// A model with sizes that suit `kind`, groups of two heads and a vocabulary that is no round number.
 fn random(kind: TensorType) -> Llama {
-    let (width, feed_forward) = if kind.block_len() == 256 { (256, 512) } else { (64, 96) };
-    Llama { kind, width, feed_forward, seed: 7, ..Llama::default() }
+    Llama { seed: 7, ..Llama::of("llama", kind) }
 }
 
 fn runner(model: &Arc<Model>, isa: Isa, threads: usize) -> Runner {
-    Runner::new(Arc::clone(model), Limits { slots: 3, context: 128, threads, isa }).unwrap()
+    Runner::new(Arc::clone(model), Limits { slots: 3, context: CONTEXT, threads, isa }).unwrap()
 }
 
 fn text(len: usize, seed: u32) -> Vec<u32> {
@@ -56,7 +60,7 @@ fn distance(ours: &[f32], theirs: &[f64]) -> f64 {
 
 /// How far each row of logits is from the reference.
 fn distances(model: &Arc<Model>, isa: Isa, ids: &[u32], rounding: Rounding) -> Vec<f64> {
-    let expected = reference::logits(model, ids, rounding);
+    let expected = reference::logits(model, CONTEXT, ids, rounding);
     let mut runner = runner(model, isa, 2);
     let logits = runner.step(&chunk(0, 0, ids));
     logits.chunks(model.shape().vocabulary).zip(&expected).map(|(ours, theirs)| distance(ours, theirs)).collect()
@@ -79,8 +83,9 @@ fn logits_are_the_references_on_every_weight_type_and_tier() {
 }
 
 fn check(name: &str, kind: TensorType, model: &Model, off: &[f64]) {
-    // Sums of up to 512 terms, some twenty of them in a row: 20 * sqrt(512) * 2^-24 is 2.7e-5.
-    assert!(off[0] < 3e-5, "{name}: {off:?}");
+    // Sums of up to 512 terms, some twenty of them in a row: 20 * sqrt(512) * 2^-24 is 2.7e-5. In deep models, more in a row.
+    let order = 3e-5 * (model.shape().layers as f64 / 7.0).max(1.0);
+    assert!(off[0] < order, "{name}: {off:?} beyond {order}");
     let bound = std::f64::consts::SQRT_2 * rounding_noise(kind, model);
     assert!(off.iter().all(|&off| off < bound), "{name}: {off:?} beyond {bound}");
 }
@@ -121,11 +126,10 @@ fn rounding_noise(kind: TensorType, model: &Model) -> f64 {
 #[test]
 fn every_family_is_its_reference_and_cut_into_steps_as_whole() {
     let ids = text(70, 6);
-    for name in super::architectures() {
-        let gemma = name.starts_with("gemma");
-        for kind in [TensorType::F32, TensorType::Q8_0] {
-            let llama = Llama { architecture: name, tied: gemma, layers: if gemma { 7 } else { 2 }, ..random(kind) };
-            let model = load(llama.build()).unwrap();
+    for kind in [TensorType::F32, TensorType::Q8_0] {
+        let usual = super::architectures().map(|name| (name, Llama::of(name, kind)));
+        for (name, llama) in usual.chain(Llama::variants(kind)) {
+            let model = load(Llama { seed: 7, ..llama }.build()).unwrap();
             check(name, kind, &model, &distances(&model, Isa::best(), &ids, Rounding::Contract));
             let mut whole = runner(&model, Isa::best(), 2);
             let whole = whole.step(&chunk(0, 0, &ids)).to_vec();
@@ -153,13 +157,19 @@ fn an_output_of_its_own_a_shared_one_and_other_groupings_are_the_references() {
 #[test]
 fn a_result_depends_on_its_own_sequence_alone() {
     let prompts = [text(40, 1), text(33, 2), text(50, 9)];
-    for kind in [TensorType::Q8_0, TensorType::Q4_K, TensorType::F16] {
-        let model = load(random(kind).build()).unwrap();
+    let plain = [TensorType::Q8_0, TensorType::Q4_K, TensorType::F16].map(random);
+    let experts = [TensorType::Q8_0, TensorType::F32].map(|kind| Llama::of("qwen3moe", kind));
+    // Whose heads are normed all together.
+    let olmo = Llama::of("olmo2", TensorType::Q8_0);
+    for llama in plain.into_iter().chain(experts).chain([olmo]) {
+        let (name, kind) = (llama.architecture, llama.kind);
+        let model = load(llama.build()).unwrap();
         let rows = model.shape().vocabulary;
         // Each by itself, whole, on one thread.
         let alone: Vec<Vec<f32>> =
             prompts.iter().map(|ids| runner(&model, Isa::best(), 1).step(&chunk(0, 0, ids)).to_vec()).collect();
-        for threads in [1, 2, 3] {
+        // The last are more than some matrices have panels.
+        for threads in [1, 2, 3, 7] {
             let mut runner = runner(&model, Isa::best(), threads);
             let mut done = [0; 3];
             let mut round = 0;
@@ -174,7 +184,12 @@ fn a_result_depends_on_its_own_sequence_alone() {
                 let logits = runner.step(&tokens);
                 for (token, logits) in tokens.iter().zip(logits.chunks(rows)) {
                     let expected = &alone[token.slot][token.position * rows..][..rows];
-                    assert!(logits == expected, "{kind}, {threads} threads, slot {}, {}", token.slot, token.position);
+                    assert!(
+                        logits == expected,
+                        "{name} {kind}, {threads} threads, slot {}, {}",
+                        token.slot,
+                        token.position
+                    );
                 }
                 round += 1;
             }
@@ -205,7 +220,7 @@ fn looking_back_far_is_the_reference_and_the_same_on_any_number_of_threads() {
         };
         let steps = [500, 500, 290, 1, 3, 6];
         let logits = last(1, &steps);
-        let expected = reference::logits(&model, &ids, Rounding::Contract);
+        let expected = reference::logits(&model, 1_300, &ids, Rounding::Contract);
         for (ours, theirs) in logits.chunks(model.shape().vocabulary).zip(&expected[1_290..]) {
             let off = distance(ours, theirs);
             assert!(off < rounding_noise(TensorType::F32, &model), "{architecture}: {off}");
@@ -263,101 +278,6 @@ fn tokens_out_of_range_or_order_are_named() {
     assert!(refused(&[Token { id: 9_999, ..token }]).starts_with("step: token 9999 of "));
     assert_eq!(refused(&[Token { position: 4, ..token }]), "step: position 4 of slot 0, which holds 3");
     assert_eq!(refused(&[token, token]), "step: position 3 of slot 0, which holds 4");
-}
-
-/// The message for a file that `change` made out of one that is in order.
-fn message(change: impl FnOnce(&mut Writer) -> &mut Writer) -> String {
-    let mut file = random(TensorType::F32).writer();
-    change(&mut file);
-    load(file.finish()).unwrap_err().to_string()
-}
-
-#[test]
-fn what_the_graph_does_not_compute_is_refused_by_name() {
-    let set = |key: &str, value: Meta| message(|file| file.set(key, value));
-    let text = |text: &str| Meta::Text(text.into());
-    for (found, expected) in [
-        (set("general.architecture", text("mamba")), "the architecture `mamba`"),
-        (set("llama.expert_count", Meta::U32(8)), "mixtures of experts (`llama.expert_count`)"),
-        (set("llama.rope.scaling.type", text("yarn")), "rope scaling `yarn` (`llama.rope.scaling.type`)"),
-        (
-            set("llama.attention.value_length", Meta::U32(8)),
-            "values of 8 beside keys of 16 (`llama.attention.value_length`)",
-        ),
-        (
-            set("llama.attention.head_count_kv", Meta::I32s(vec![2, 2])),
-            "a `llama.attention.head_count_kv` that differs from layer to layer",
-        ),
-        (
-            message(|file| file.tensor("blk.0.attn_q.bias", TensorType::F32, &[64], vec![0; 256])),
-            "with the tensor `blk.0.attn_q.bias`",
-        ),
-    ] {
-        assert_eq!(found, format!("the native engine does not compute {expected}; the llama-cpp engine may"));
-    }
-}
-
-#[test]
-fn sizes_that_do_not_fit_are_refused_with_what_was_expected() {
-    let set = |key: &str, value: u32| message(|file| file.set(key, Meta::U32(value)));
-    let float = |key: &str, value: f32| message(|file| file.set(key, Meta::F32(value)));
-    for (found, expected) in [
-        (set("llama.block_count", 3), "the file has no tensor `blk.2.attn_norm.weight`"),
-        (
-            set("llama.block_count", u32::MAX),
-            "metadata key `llama.block_count`: expected a whole number from 1 to 1024, found 4294967295",
-        ),
-        (
-            set("llama.embedding_length", 0),
-            "metadata key `llama.embedding_length`: expected a whole number from 1 to 131072, found 0",
-        ),
-        (set("llama.embedding_length", 128), "tensor `token_embd.weight`: expected [128, 372], found [64, 372]"),
-        (set("llama.feed_forward_length", 32), "tensor `blk.0.ffn_gate.weight`: expected [64, 32], found [64, 96]"),
-        (
-            set("llama.attention.head_count", 5),
-            "metadata key `llama.attention.head_count_kv`: expected a divisor of the 5 query heads, found 2",
-        ),
-        (
-            set("llama.rope.dimension_count", 7),
-            "metadata key `llama.rope.dimension_count`: expected an even number, found 7",
-        ),
-        (
-            float("llama.rope.freq_base", f32::NAN),
-            "metadata key `llama.rope.freq_base`: expected a number of at least 1, found NaN",
-        ),
-        (
-            float("llama.attention.layer_norm_rms_epsilon", -1.0),
-            "metadata key `llama.attention.layer_norm_rms_epsilon`: expected a number from 0 to 1, found -1",
-        ),
-        (
-            message(|file| file.tensor("rope_freqs.weight", TensorType::F32, &[4], vec![0; 16])),
-            "tensor `rope_freqs.weight`: expected F32 [8], each a positive number, found F32 [4]",
-        ),
-        (
-            message(|file| file.tensor("rope_freqs.weight", TensorType::F32, &[8], vec![0; 32])),
-            "tensor `rope_freqs.weight`: expected F32 [8], each a positive number, found 0",
-        ),
-        (message(|file| file.unset("llama.context_length")), "the file has no metadata key `llama.context_length`"),
-    ] {
-        assert_eq!(found, expected);
-    }
-}
-
-#[test]
-fn positions_are_squeezed_by_a_linear_factor_and_by_the_files_own() {
-    let plain = load(random(TensorType::F32).build()).unwrap();
-    assert_eq!(plain.shape().frequencies[..2], [1.0, 10_000f64.powf(-0.125)]);
-    let mut file = random(TensorType::F32).writer();
-    let factors: Vec<f32> = (1..=8).map(|factor| factor as f32).collect();
-    file.set("llama.rope.scaling.type", Meta::Text("linear".into()))
-        .set("llama.rope.scaling.factor", Meta::F32(4.0))
-        .set("llama.rope.freq_base", Meta::F32(500_000.0))
-        .tensor("rope_freqs.weight", TensorType::F32, &[8], quantise(TensorType::F32, &factors));
-    let scaled = load(file.finish()).unwrap();
-    for (pair, frequency) in scaled.shape().frequencies.iter().enumerate() {
-        let expected = 500_000f64.powf(-(pair as f64) / 8.0) / 4.0 / (pair + 1) as f64;
-        assert!((frequency - expected).abs() <= 1e-12 * expected, "pair {pair}: {frequency}, expected {expected}");
-    }
 }
 
 #[test]

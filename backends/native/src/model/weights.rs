@@ -10,7 +10,7 @@ use engine::gguf::File;
 
 use crate::tensor::View;
 
-use super::{ModelError, Shape};
+use super::{ModelError, Shape, family::KeyNorms};
 
 /// Tensors that old converters wrote and that hold nothing but what metadata says.
 const REDUNDANT: &str = ".attn_rot_embd";
@@ -28,12 +28,16 @@ pub(super) struct Weights<M> {
 /// The weights of a decoder layer.
 #[derive(Debug)]
 pub(super) struct Layer<M> {
-    pub(super) attention_norm: Vec<f32>,
+    /// None where the family reads the stream as it is.
+    pub(super) attention_norm: Option<Vec<f32>>,
     pub(super) query: M,
     pub(super) key: M,
     pub(super) value: M,
     pub(super) attention_output: M,
-    pub(super) feed_forward_norm: Vec<f32>,
+    /// The same.
+    pub(super) feed_forward_norm: Option<Vec<f32>>,
+    /// What gives experts their scores, where there are some: gate, up and down are those of all, one after the other.
+    pub(super) router: Option<M>,
     pub(super) gate: M,
     pub(super) up: M,
     pub(super) down: M,
@@ -47,29 +51,51 @@ pub(super) struct Own {
     pub(super) biases: Option<[Vec<f32>; 3]>,
     /// Of each head of queries and of keys.
     pub(super) head_norms: Option<[Vec<f32>; 2]>,
+    /// Of all heads of queries together, and of keys.
+    pub(super) row_norms: Option<[Vec<f32>; 2]>,
     /// Of what attention and the feed-forward block give.
     pub(super) block_norms: Option<[Vec<f32>; 2]>,
 }
 
 impl Weights<View> {
     pub(super) fn bind(file: &File, shape: &Shape) -> Result<Self, ModelError> {
-        let mut binder = Binder { file, used: HashSet::from(["rope_freqs.weight".to_owned()]) };
+        let mut binder = Binder { file, used: shape.rope_tensors().iter().map(|&name| name.to_owned()).collect() };
         let (width, inner) = (shape.width, shape.feed_forward);
         let (queries, keys) = (shape.heads * shape.head, shape.kv_heads * shape.head);
         let embedding = binder.matrix("token_embd.weight", width, shape.vocabulary)?;
         let mut layers = Vec::new();
         for index in 0..shape.layers {
             let name = |part: &str| format!("blk.{index}.{part}.weight");
+            let attention_norm = binder.input_norm(&name("attn_norm"), shape)?;
+            let [query, key, value] = match shape.family.fused {
+                true => binder.fused(&name("attn_qkv"), width, [queries, keys, keys])?,
+                false => [
+                    binder.matrix(&name("attn_q"), width, queries)?,
+                    binder.matrix(&name("attn_k"), width, keys)?,
+                    binder.matrix(&name("attn_v"), width, keys)?,
+                ],
+            };
+            let [gate, up] = match shape.family.fused {
+                true => binder.fused(&name("ffn_up"), width, [inner, inner])?,
+                false => [
+                    binder.feed_forward(&name("ffn_gate"), width, inner, shape)?,
+                    binder.feed_forward(&name("ffn_up"), width, inner, shape)?,
+                ],
+            };
             layers.push(Layer {
-                attention_norm: binder.vector(&name("attn_norm"), width)?,
-                query: binder.matrix(&name("attn_q"), width, queries)?,
-                key: binder.matrix(&name("attn_k"), width, keys)?,
-                value: binder.matrix(&name("attn_v"), width, keys)?,
+                attention_norm,
+                query,
+                key,
+                value,
                 attention_output: binder.matrix(&name("attn_output"), queries, width)?,
-                feed_forward_norm: binder.vector(&name("ffn_norm"), width)?,
-                gate: binder.matrix(&name("ffn_gate"), width, inner)?,
-                up: binder.matrix(&name("ffn_up"), width, inner)?,
-                down: binder.matrix(&name("ffn_down"), inner, width)?,
+                feed_forward_norm: binder.input_norm(&name("ffn_norm"), shape)?,
+                router: match shape.experts {
+                    Some(experts) => Some(binder.matrix(&name("ffn_gate_inp"), width, experts.count)?),
+                    None => None,
+                },
+                gate,
+                up,
+                down: binder.feed_forward(&name("ffn_down"), inner, width, shape)?,
                 own: binder.own(shape, index)?,
             });
         }
@@ -93,6 +119,7 @@ impl Weights<View> {
                 value: pack(layer.value)?,
                 attention_output: pack(layer.attention_output)?,
                 feed_forward_norm: layer.feed_forward_norm,
+                router: layer.router.map(pack).transpose()?,
                 gate: pack(layer.gate)?,
                 up: pack(layer.up)?,
                 down: pack(layer.down)?,
@@ -121,8 +148,9 @@ impl Weights<Packed> {
 }
 
 impl<M> Layer<M> {
-    fn matrices(&self) -> [&M; 7] {
-        [&self.query, &self.key, &self.value, &self.attention_output, &self.gate, &self.up, &self.down]
+    fn matrices(&self) -> impl Iterator<Item = &M> {
+        let all = [&self.query, &self.key, &self.value, &self.attention_output, &self.gate, &self.up, &self.down];
+        all.into_iter().chain(&self.router)
     }
 }
 
@@ -132,6 +160,11 @@ struct Binder<'a> {
 }
 
 impl Binder<'_> {
+    /// The norm of what a block reads, where the family has that.
+    fn input_norm(&mut self, name: &str, shape: &Shape) -> Result<Option<Vec<f32>>, ModelError> {
+        shape.family.input_norms.then(|| self.vector(name, shape.width)).transpose()
+    }
+
     /// What the family calls for in a layer.
     fn own(&mut self, shape: &Shape, index: usize) -> Result<Own, ModelError> {
         let (queries, keys) = (shape.heads * shape.head, shape.kv_heads * shape.head);
@@ -141,9 +174,13 @@ impl Binder<'_> {
             own.biases =
                 Some([vector("attn_q.bias", queries)?, vector("attn_k.bias", keys)?, vector("attn_v.bias", keys)?]);
         }
-        if shape.family.head_norms {
-            own.head_norms =
-                Some([vector("attn_q_norm.weight", shape.head)?, vector("attn_k_norm.weight", shape.head)?]);
+        let norms = ["attn_q_norm.weight", "attn_k_norm.weight"];
+        match shape.family.key_norms {
+            KeyNorms::None => {}
+            KeyNorms::Heads => {
+                own.head_norms = Some([vector(norms[0], shape.head)?, vector(norms[1], shape.head)?]);
+            }
+            KeyNorms::Rows => own.row_norms = Some([vector(norms[0], queries)?, vector(norms[1], keys)?]),
         }
         if shape.family.block_norms {
             let names = ["post_attention_norm.weight", "post_ffw_norm.weight"];
@@ -154,6 +191,27 @@ impl Binder<'_> {
 
     fn matrix(&mut self, name: &str, cols: usize, rows: usize) -> Result<View, ModelError> {
         self.tensor(name, &[cols as u64, rows as u64])
+    }
+
+    /// A matrix of the feed-forward block, or those of all experts, one after the other.
+    fn feed_forward(&mut self, name: &str, cols: usize, rows: usize, shape: &Shape) -> Result<View, ModelError> {
+        match shape.experts {
+            None => self.matrix(name, cols, rows),
+            Some(experts) => {
+                let name = name.replace(".weight", "_exps.weight");
+                self.tensor(&name, &[cols as u64, rows as u64, experts.count as u64])
+            }
+        }
+    }
+
+    /// Several that lie one behind the other in one tensor.
+    fn fused<const N: usize>(&mut self, name: &str, cols: usize, rows: [usize; N]) -> Result<[View; N], ModelError> {
+        let whole = self.matrix(name, cols, rows.iter().sum())?;
+        let mut first = 0;
+        Ok(rows.map(|rows| {
+            first += rows;
+            whole.rows(first - rows..first)
+        }))
     }
 
     /// A vector, as floats.

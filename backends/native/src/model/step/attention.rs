@@ -231,15 +231,12 @@ impl Task<'_> {
             let scores = rest.split_off_mut(..columns * len).expect("room for each page");
             matmul(isa, lane.keys(layer, self.page(run, page), len), Columns::Dense(queries), scores);
         }
-        let factor = match shape.score_cap {
-            None => shape.score_scale,
-            Some(cap) => {
-                scores.iter_mut().for_each(|score| *score = bent(*score * shape.score_scale, cap));
-                1.0
-            }
-        };
         for (column, [most, sum]) in mixed.scores.iter_mut().enumerate() {
-            let seen = within(self.seen(layer, tokens.start + column / group));
+            let token = tokens.start + column / group;
+            let seen = within(self.seen(layer, token));
+            let scale = shape.score_scale_at(self.state.tokens[token].position);
+            // What has been bent is scaled.
+            let factor = if shape.score_cap.is_some() { 1.0 } else { scale };
             // What of a page's scores is this column's, and what of that it sees.
             let place = |page: usize, len: usize| {
                 let before = (page - all.start / PAGE) * PAGE * columns;
@@ -249,7 +246,11 @@ impl Task<'_> {
             };
             for (page, len) in pages() {
                 let (own, seen) = place(page, len);
-                *most = most.max(factor * largest(isa, &scores[own][seen]));
+                let scores = &mut scores[own][seen];
+                if let Some(cap) = shape.score_cap {
+                    scores.iter_mut().for_each(|score| *score = bent(*score * scale, cap));
+                }
+                *most = most.max(factor * largest(isa, scores));
             }
             for (page, len) in pages() {
                 let (own, seen) = place(page, len);
@@ -314,7 +315,7 @@ impl Task<'_> {
             None => &self.state.angles,
             Some(_) => &self.state.window_angles,
         };
-        let pairs = shape.frequencies.len();
+        let pairs = angles.len() / self.state.tokens.len();
         &angles[token * pairs..(token + 1) * pairs]
     }
 }
