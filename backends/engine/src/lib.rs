@@ -1,6 +1,6 @@
 //! What engines in this process share, so that a request means the same on each: all but the computing.
 //!
-//! From file to answer: [`gguf`] checks the file, [`tokenizer`] and [`template`] turn a conversation into tokens, [`Steps`]
+//! From file to answer: [`gguf`] checks the file ([`adapter`] whether one fits another), [`tokenizer`] and [`template`] turn a conversation into tokens, [`Steps`]
 //! is what an engine computes from them, `grammar` says what of that may stand in an answer of an asked form, [`sampler`]
 //! chooses, `reasoning` parts what the model writes for itself from its answer, and `calls` takes tool calls out of that.
 //! The scheduler thread behind [`Engine`] does this for several requests at once and sends the pieces as events. For a model
@@ -9,6 +9,7 @@
 //! Knows nothing of HTTP, hosts, policies or licences (the licence named in a file is passed on as text), and not how
 //! anything is computed.
 
+pub mod adapter;
 mod calls;
 pub mod encoder;
 mod form;

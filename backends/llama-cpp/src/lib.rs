@@ -4,14 +4,13 @@
 //! context, with one batch for all sequences, and `pool` the same for a model that reads texts and writes none; `prefix` knows
 //! which tokens the cache of keys and values holds, and for whom, where sequences share it and do not have a window each;
 //! `abort` lets a step be given up; `words` is the vocabulary of files whose tokenizer only llama.cpp reads; `compiled` says
-//! what the library was built for, and refuses a build that would be slow without saying so; `adapter` says why one does not
-//! fit; `vision` reads pictures.
+//! what the library was built for, and refuses a build that would be slow without saying so; `vision` reads
+//! pictures.
 //!
 //! Templates, sampling, forms, tool calls and scheduling are the shared crate's: a request means the same here as on the
 //! native engine. Knows nothing of HTTP, hosts, policies or licences.
 
 mod abort;
-mod adapter;
 mod compiled;
 mod load;
 mod pool;

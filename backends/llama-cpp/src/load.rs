@@ -28,7 +28,7 @@ use llama_cpp_2::{
 };
 
 use crate::{
-    abort, adapter,
+    abort,
     compiled::{self, Mismatch},
     pool::{Pool, Reading},
     prefix::Prefixes,
@@ -450,7 +450,7 @@ fn cell_bytes(model: &LlamaModel) -> usize {
 
 fn adapter(model: &mut LlamaModel, base: &File, path: &Path) -> Result<LlamaLoraAdapter, LoadError> {
     let file = File::open(path).map_err(|source| LoadError::AdapterFile { path: path.to_owned(), source })?;
-    adapter::fits(&file, base).map_err(|reason| LoadError::Adapter { path: path.to_owned(), reason })?;
+    engine::adapter::fits(&file, base).map_err(|reason| LoadError::Adapter { path: path.to_owned(), reason })?;
     model.lora_adapter_init(path).map_err(|_| refused(format!("load the adapter `{}`", path.display())))
 }
 

@@ -39,6 +39,8 @@ pub struct Options {
     pub max_sequences: Option<usize>,
     /// Instruction set: the best of this machine if not given.
     pub isa: Option<Isa>,
+    /// The file of an adapter (LoRA) for all that it serves. See [`File::open`] on changing it.
+    pub adapter: Option<PathBuf>,
 }
 
 /// Why a model cannot be served.
@@ -51,6 +53,15 @@ pub enum LoadError {
     /// Its weights or shape cannot be used.
     #[error("cannot use the model")]
     Model(#[from] ModelError),
+    /// The file of the adapter cannot be read, or is damaged.
+    #[error("cannot read the adapter `{}`", path.display())]
+    AdapterFile {
+        /// Where it should be.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: gguf::Error,
+    },
     /// Its tokenizer cannot be used.
     #[error("cannot use the model's tokenizer")]
     Tokenizer(#[from] tokenizer::Error),
@@ -98,7 +109,12 @@ pub fn load(id: BackendId, source: Source, options: Options) -> Result<Engine, L
         Some(threads) => within("threads", threads, 1, 1_024)?,
         None => thread::available_parallelism().map_or(1, usize::from),
     };
-    let model = Arc::new(Model::load(&file, threads)?);
+    let mut model = Model::load(&file, threads)?;
+    if let Some(path) = options.adapter {
+        let adapter = File::open(&path).map_err(|source| LoadError::AdapterFile { path, source })?;
+        model.adapt(&adapter, &file)?;
+    }
+    let model = Arc::new(model);
     let shape = model.shape();
     if shape.vocabulary != tokenizer.len() {
         return Err(LoadError::Vocabulary { weights: shape.vocabulary, vocabulary: tokenizer.len() });

@@ -10,6 +10,7 @@
 //! largest step so far, plus eight bytes for each of its logits; of experts, `feed_forward` counts for each that a token
 //! passes through.
 
+mod adapter;
 mod board;
 mod cache;
 mod error;

@@ -31,6 +31,16 @@ impl View {
         Some(Self { format: format(view.kind)?, rows, cols, data: view.data.clone() })
     }
 
+    /// Whether its numbers are floats.
+    pub(crate) fn is_float(&self) -> bool {
+        self.format.is_float()
+    }
+
+    /// Number of rows.
+    pub(crate) fn len(&self) -> usize {
+        self.rows
+    }
+
     /// Some of its rows.
     ///
     /// # Panics

@@ -154,15 +154,28 @@ impl Llama {
         file.set("general.architecture", Meta::Text("llama".into()))
             .set("general.type", Meta::Text("adapter".into()))
             .set("adapter.type", Meta::Text("lora".into()))
-            .set("adapter.lora.alpha", Meta::F32(rank as f32));
+            .set("adapter.lora.alpha", Meta::F32(2.0 * rank as f32));
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        // Unit variance at the output of a product with unit input.
         let mut matrix = |name: String, row: u32, rows: u32| {
-            random(&mut file, &mut rng, &name, &[row, rows], 0.0, 1.0);
+            random(&mut file, &mut rng, &name, &[row, rows], 0.0, (3.0 / row as f32).sqrt());
         };
+        let (width, inner) = (self.width, self.feed_forward);
+        let [queries, keys] = [self.heads, self.kv_heads].map(|heads| heads * (width / self.heads));
         for layer in 0..self.layers {
-            let name = format!("blk.{layer}.ffn_down.weight");
-            matrix(format!("{name}.lora_a"), self.feed_forward, rank);
-            matrix(format!("{name}.lora_b"), rank, self.width);
+            for (name, row, rows) in [
+                ("attn_q", width, queries),
+                ("attn_k", width, keys),
+                ("attn_v", width, keys),
+                ("attn_output", queries, width),
+                ("ffn_gate", width, inner),
+                ("ffn_up", width, inner),
+                ("ffn_down", inner, width),
+            ] {
+                let name = format!("blk.{layer}.{name}.weight");
+                matrix(format!("{name}.lora_a"), row, rank);
+                matrix(format!("{name}.lora_b"), rank, rows);
+            }
         }
         file
     }

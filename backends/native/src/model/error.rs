@@ -33,6 +33,12 @@ pub enum ModelError {
         /// The shape in the file.
         found: String,
     },
+    /// An adapter is none, or was made for another model.
+    #[error("the adapter does not fit the model: {reason}")]
+    Adapter {
+        /// Why.
+        reason: String,
+    },
     /// What was asked for at loading cannot be had.
     #[error("{what} of {found}; expected {expected}")]
     Limit {

@@ -10,7 +10,11 @@ use std::ops::Range;
 use half::f16;
 use kernels::{Gate, Group, Packed, Pairs};
 
-use super::{Model, Shape, rope::Rope, weights::Layer};
+use super::{
+    Model, Shape,
+    rope::Rope,
+    weights::{Layer, Place},
+};
 
 /// What is rounded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,9 +36,9 @@ pub fn logits(model: &Model, context: usize, tokens: &[u32], rounding: Rounding)
         x.iter_mut().for_each(|x| *x *= f64::from(shape.embedding_scale));
         for (index, layer) in model.weights.layers.iter().enumerate() {
             let input = layer.attention_norm.as_ref().map_or(x.clone(), |own| norm(&x, own, shape.eps));
-            let mut query = product(&layer.query, &input, rounding);
-            let mut key = product(&layer.key, &input, rounding);
-            let mut value = product(&layer.value, &input, rounding);
+            let mut query = adapted(layer, Place::Query, &input, rounding);
+            let mut key = adapted(layer, Place::Key, &input, rounding);
+            let mut value = adapted(layer, Place::Value, &input, rounding);
             if let Some(biases) = &layer.own.biases {
                 for (x, bias) in [&mut query, &mut key, &mut value].into_iter().zip(biases) {
                     add(x, &bias.iter().map(|&bias| f64::from(bias)).collect::<Vec<_>>());
@@ -83,7 +87,7 @@ pub fn logits(model: &Model, context: usize, tokens: &[u32], rounding: Rounding)
                 };
                 change.into_iter().map(|x| x * f64::from(shape.block_scale)).collect::<Vec<_>>()
             };
-            add(&mut x, &block(product(&layer.attention_output, &mixed, rounding), 0));
+            add(&mut x, &block(adapted(layer, Place::AttentionOutput, &mixed, rounding), 0));
             let input = layer.feed_forward_norm.as_ref().map_or(x.clone(), |own| norm(&x, own, shape.eps));
             add(&mut x, &block(feed_forward(shape, layer, &input, rounding), 1));
         }
@@ -98,10 +102,14 @@ pub fn logits(model: &Model, context: usize, tokens: &[u32], rounding: Rounding)
 fn feed_forward(shape: &Shape, layer: &Layer<Packed>, input: &[f64], rounding: Rounding) -> Vec<f64> {
     let block = |index: usize| {
         let [inner, outer] = [shape.feed_forward, shape.width].map(|rows| index * rows..(index + 1) * rows);
-        let gate = rows(&layer.gate, inner.clone(), input, rounding);
-        let up = rows(&layer.up, inner, input, rounding);
+        let mut gate = rows(&layer.gate, inner.clone(), input, rounding);
+        let mut up = rows(&layer.up, inner, input, rounding);
+        adapt(layer, Place::Gate, input, &mut gate);
+        adapt(layer, Place::Up, input, &mut up);
         let inner: Vec<f64> = gate.iter().zip(&up).map(|(&g, up)| passed(shape.family.gate, g) * up).collect();
-        rows(&layer.down, outer, &inner, rounding)
+        let mut change = rows(&layer.down, outer, &inner, rounding);
+        adapt(layer, Place::Down, &inner, &mut change);
+        change
     };
     let (Some(experts), Some(router)) = (shape.experts, &layer.router) else { return block(0) };
     let scores = product(router, input, rounding);
@@ -122,6 +130,20 @@ fn row(tensor: &Packed, index: usize) -> Vec<f64> {
     let mut values = vec![0.0; tensor.panels().cols()];
     tensor.panels().row(index, &mut values);
     values.into_iter().map(f64::from).collect()
+}
+
+fn adapted(layer: &Layer<Packed>, place: Place, x: &[f64], rounding: Rounding) -> Vec<f64> {
+    let mut results = product(layer.matrix(place), x, rounding);
+    adapt(layer, place, x, &mut results);
+    results
+}
+
+/// Adds what an adapter has for a matrix; experts have none.
+fn adapt(layer: &Layer<Packed>, place: Place, x: &[f64], results: &mut [f64]) {
+    let Some(factors) = layer.added.of(place) else { return };
+    let inner = product(&factors.first, x, Rounding::None);
+    let added = product(&factors.second, &inner, Rounding::None);
+    results.iter_mut().zip(added).for_each(|(x, added)| *x += f64::from(factors.scale) * added);
 }
 
 fn product(tensor: &Packed, x: &[f64], rounding: Rounding) -> Vec<f64> {

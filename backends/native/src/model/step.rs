@@ -29,6 +29,7 @@ use super::{
     pool::{Pool, Work},
     prefixes::{self, Prefixes},
     shape::Experts,
+    weights::{Layer, Place},
 };
 
 /// The most tokens of a step for which every worker prepares all.
@@ -127,6 +128,8 @@ struct Desk {
     results: Vec<f32>,
     /// Scores of a group of heads, or the second factor of a gate.
     second: Vec<f32>,
+    /// What the factors of an adapter give.
+    thin: [Vec<f32>; 2],
     /// What attention mixed so far, and of the next span.
     mixed: [attention::Mixed; 2],
 }
@@ -283,9 +286,10 @@ impl Task<'_> {
                 let layer = &weights.layers[index];
                 self.input(Input::Attention(index), desk);
                 let products =
-                    [(&layer.query, &state.queries), (&layer.key, &state.keys), (&layer.value, &state.values)];
-                for (i, (matrix, board)) in products.into_iter().enumerate() {
-                    self.product(matrix, &mut desk.results);
+                    [(Place::Query, &state.queries), (Place::Key, &state.keys), (Place::Value, &state.values)];
+                for (i, (place, board)) in products.into_iter().enumerate() {
+                    let matrix = layer.matrix(place);
+                    self.adapted(layer, place, &mut desk.results, &mut desk.thin);
                     if let Some(biases) = &layer.own.biases {
                         let rows = self.rows(matrix);
                         for column in desk.results.chunks_exact_mut(rows.len().max(1)) {
@@ -300,23 +304,23 @@ impl Task<'_> {
             Phase::Attend(layer) => self.attend(layer, desk),
             Phase::AttentionOutput(index) => {
                 self.input(Input::Attended(index), desk);
-                let matrix = &weights.layers[index].attention_output;
-                self.product(matrix, &mut desk.results);
-                self.put(matrix, &desk.results, &state.change);
+                let layer = &weights.layers[index];
+                self.adapted(layer, Place::AttentionOutput, &mut desk.results, &mut desk.thin);
+                self.put(&layer.attention_output, &desk.results, &state.change);
             }
             Phase::GateUp(index) => {
                 let layer = &weights.layers[index];
                 self.input(Input::FeedForward(index), desk);
-                self.product(&layer.gate, &mut desk.results);
-                self.product(&layer.up, &mut desk.second);
+                self.adapted(layer, Place::Gate, &mut desk.results, &mut desk.thin);
+                self.adapted(layer, Place::Up, &mut desk.second, &mut desk.thin);
                 gate_mul(self.shared.isa, self.shared.model.shape.family.gate, &mut desk.results, &desk.second);
                 self.put(&layer.gate, &desk.results, &state.inner);
             }
             Phase::Down(index) => {
                 self.input(Input::Inner(index), desk);
-                let matrix = &weights.layers[index].down;
-                self.product(matrix, &mut desk.results);
-                self.put(matrix, &desk.results, &state.change);
+                let layer = &weights.layers[index];
+                self.adapted(layer, Place::Down, &mut desk.results, &mut desk.thin);
+                self.put(&layer.down, &desk.results, &state.change);
             }
             Phase::Route(index) => {
                 self.input(Input::FeedForward(index), desk);
@@ -355,6 +359,20 @@ impl Task<'_> {
                 board.put(token * norm.len(), results);
             }
         }
+    }
+
+    /// The same of a matrix of a layer, with what an adapter adds to it.
+    fn adapted(&self, layer: &Layer<Packed>, place: Place, results: &mut Vec<f32>, [inner, added]: &mut [Vec<f32>; 2]) {
+        self.product(layer.matrix(place), results);
+        let Some(factors) = layer.added.of(place) else { return };
+        let operands = self.operands();
+        let first = factors.first.panels();
+        // Each worker has all that the first gives: it is little, and no other has to be waited for.
+        self.multiply(first, Joined::of(&operands, first.format()).all(), inner);
+        let second = factors.second.panels();
+        let second = second.slice(part(second.count(), self.worker, self.workers));
+        self.multiply(second, Columns::Dense(inner), added);
+        results.iter_mut().zip(&*added).for_each(|(x, added)| *x += factors.scale * added);
     }
 
     /// This worker's panels of a matrix times all columns.

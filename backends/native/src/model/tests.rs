@@ -143,6 +143,35 @@ fn every_family_is_its_reference_and_cut_into_steps_as_whole() {
     }
 }
 
+/// With weights of several types, and on any number of threads.
+#[test]
+fn an_adapter_is_the_references_and_changes_every_matrix() {
+    let ids = text(40, 9);
+    for kind in [TensorType::F32, TensorType::Q8_0, TensorType::Q4_K] {
+        let llama = random(kind);
+        let read = |bytes: Vec<u8>| File::read(Bytes::from(bytes)).expect("a file in order");
+        let (base, adapter) = (read(llama.build()), read(llama.adapter(5, 3).finish()));
+        Model::check_adapter(&adapter, &base).unwrap();
+        let mut model = Model::load(&base, 2).unwrap();
+        let plain = reference::logits(&model, 128, &ids, Rounding::Contract);
+        model.adapt(&adapter, &base).unwrap();
+        let model = Arc::new(model);
+        check("adapted", kind, &model, &distances(&model, Isa::best(), &ids, Rounding::Contract));
+        let adapted = reference::logits(&model, 128, &ids, Rounding::Contract);
+        let last = |rows: &[Vec<f64>]| rows[39].iter().map(|&x| x as f32).collect::<Vec<_>>();
+        assert!(distance(&last(&adapted), &plain[39]) > 0.2, "{kind}: it hardly changes anything");
+        let whole = runner(&model, Isa::best(), 1).step(&chunk(0, 0, &ids)).to_vec();
+        for threads in [2, 3] {
+            let mut runner = runner(&model, Isa::best(), threads);
+            let mut cut = runner.step(&chunk(0, 0, &ids[..37])).to_vec();
+            for position in 37..40 {
+                cut.extend_from_slice(runner.step(&chunk(0, position, &ids[position..=position])));
+            }
+            assert!(cut == whole, "{kind}, {threads} threads");
+        }
+    }
+}
+
 #[test]
 fn an_output_of_its_own_a_shared_one_and_other_groupings_are_the_references() {
     let ids = text(20, 5);

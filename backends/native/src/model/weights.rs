@@ -10,7 +10,7 @@ use engine::gguf::File;
 
 use crate::tensor::View;
 
-use super::{ModelError, Shape, family::KeyNorms};
+use super::{ModelError, Shape, adapter::Added, family::KeyNorms};
 
 /// Tensors that old converters wrote and that hold nothing but what metadata says.
 const REDUNDANT: &str = ".attn_rot_embd";
@@ -42,6 +42,32 @@ pub(super) struct Layer<M> {
     pub(super) up: M,
     pub(super) down: M,
     pub(super) own: Own,
+    pub(super) added: Added,
+}
+
+/// The matrices of a layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Query,
+    Key,
+    Value,
+    AttentionOutput,
+    Gate,
+    Up,
+    Down,
+}
+
+impl Place {
+    /// Each with the name that a file has for it, where it has each by itself.
+    pub(super) const ALL: [(Self, &'static str); 7] = [
+        (Self::Query, "attn_q"),
+        (Self::Key, "attn_k"),
+        (Self::Value, "attn_v"),
+        (Self::AttentionOutput, "attn_output"),
+        (Self::Gate, "ffn_gate"),
+        (Self::Up, "ffn_up"),
+        (Self::Down, "ffn_down"),
+    ];
 }
 
 /// What layers of some families have beside.
@@ -97,6 +123,7 @@ impl Weights<View> {
                 up,
                 down: binder.feed_forward(&name("ffn_down"), inner, width, shape)?,
                 own: binder.own(shape, index)?,
+                added: Added::default(),
             });
         }
         let norm = binder.vector("output_norm.weight", width)?;
@@ -124,6 +151,7 @@ impl Weights<View> {
                 up: pack(layer.up)?,
                 down: pack(layer.down)?,
                 own: layer.own,
+                added: layer.added,
             })
         };
         Ok(Weights {
@@ -148,9 +176,30 @@ impl Weights<Packed> {
 }
 
 impl<M> Layer<M> {
+    pub(super) fn matrix(&self, place: Place) -> &M {
+        match place {
+            Place::Query => &self.query,
+            Place::Key => &self.key,
+            Place::Value => &self.value,
+            Place::AttentionOutput => &self.attention_output,
+            Place::Gate => &self.gate,
+            Place::Up => &self.up,
+            Place::Down => &self.down,
+        }
+    }
+
     fn matrices(&self) -> impl Iterator<Item = &M> {
-        let all = [&self.query, &self.key, &self.value, &self.attention_output, &self.gate, &self.up, &self.down];
-        all.into_iter().chain(&self.router)
+        Place::ALL.into_iter().map(|(place, _)| self.matrix(place)).chain(&self.router)
+    }
+}
+
+impl Layer<Packed> {
+    /// What reads a column for some places: their matrices, and what is added to those.
+    pub(super) fn readers(&self, places: &'static [Place]) -> impl Iterator<Item = &Packed> + Clone {
+        let of = |place: &Place| {
+            std::iter::once(self.matrix(*place)).chain(self.added.of(*place).map(|factors| &factors.first))
+        };
+        places.iter().flat_map(of)
     }
 }
 

@@ -6,7 +6,7 @@ use std::ops::Range;
 use kernels::rms_norm;
 
 use super::{Desk, FEW, Task};
-use crate::model::operand::Wanted;
+use crate::model::{operand::Wanted, weights::Place};
 
 /// What a product reads.
 #[derive(Clone, Copy)]
@@ -55,18 +55,18 @@ impl Task<'_> {
         let block_norm = |layer: usize, block: usize| Some(&layers[layer].own.block_norms.as_ref()?[block]);
         match input {
             Input::Attended(index) => {
-                let wanted = Wanted::by([&layers[index].attention_output]);
+                let wanted = Wanted::by(layers[index].readers(&[Place::AttentionOutput]));
                 let len = shape.heads * shape.head;
                 self.take(|token, column| self.attended(index, token, column), len, wanted, columns, desk);
             }
             Input::Inner(index) => {
-                let (len, wanted) = (shape.feed_forward, Wanted::by([&layers[index].down]));
+                let (len, wanted) = (shape.feed_forward, Wanted::by(layers[index].readers(&[Place::Down])));
                 self.take(|column, to| state.inner.copy(column * len, to), len, wanted, columns, desk);
             }
             Input::Attention(index) => {
                 let layer = &layers[index];
                 let reader = Reader {
-                    wanted: Wanted::by([&layer.query, &layer.key, &layer.value]),
+                    wanted: Wanted::by(layer.readers(&[Place::Query, Place::Key, Place::Value])),
                     norm: layer.attention_norm.as_ref(),
                     change_norm: index.checked_sub(1).and_then(|before| block_norm(before, 1)),
                 };
@@ -75,7 +75,7 @@ impl Task<'_> {
             Input::FeedForward(index) => {
                 let layer = &layers[index];
                 let reader = Reader {
-                    wanted: Wanted::by([&layer.gate, &layer.up].into_iter().chain(&layer.router)),
+                    wanted: Wanted::by(layer.readers(&[Place::Gate, Place::Up]).chain(&layer.router)),
                     norm: layer.feed_forward_norm.as_ref(),
                     change_norm: block_norm(index, 0),
                 };

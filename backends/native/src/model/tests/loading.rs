@@ -1,7 +1,8 @@
 //! What a file says of a model, and what is refused.
 
+use bytes::Bytes;
 use engine::{
-    gguf::TensorType,
+    gguf::{File, TensorType},
     testing::{Llama, Meta, Scaling, Writer, quantise},
 };
 
@@ -192,4 +193,53 @@ fn positions_are_squeezed_by_a_linear_factor_and_by_the_files_own() {
         let expected = 500_000f64.powf(-(pair as f64) / 8.0) / 4.0 / (pair + 1) as f64;
         assert!((frequency - expected).abs() <= 1e-12 * expected, "pair {pair}: {frequency}, expected {expected}");
     }
+}
+
+#[test]
+fn adapters_that_do_not_fit_or_change_something_else_are_refused_by_name() {
+    let llama = random(TensorType::F32);
+    let base = File::read(Bytes::from(llama.build())).unwrap();
+    let message = |change: &dyn Fn(&mut Writer)| {
+        // Of the first layer alone.
+        let mut file = Llama { layers: 1, ..llama.clone() }.adapter(4, 3);
+        change(&mut file);
+        Model::check_adapter(&File::read(Bytes::from(file.finish())).unwrap(), &base).unwrap_err().to_string()
+    };
+    let zeros = |file: &mut Writer, name: &str, dims: [u64; 2], kind: TensorType, bytes: usize| {
+        file.tensor(name, kind, &dims, vec![0; bytes]);
+    };
+    assert_eq!(
+        message(&|file| {
+            file.set("adapter.lora.alpha", Meta::F32(f32::NAN));
+        }),
+        "the adapter does not fit the model: its `adapter.lora.alpha` is NaN, expected a number"
+    );
+    assert_eq!(
+        message(&|file| {
+            file.set("general.architecture", Meta::Text("qwen2".into()));
+        }),
+        "the adapter does not fit the model: it was made for architecture `qwen2`, and the model's is `llama`"
+    );
+    assert_eq!(
+        message(&|file| {
+            zeros(file, "output.weight.lora_a", [64, 4], TensorType::F32, 64 * 4 * 4);
+            zeros(file, "output.weight.lora_b", [4, 372], TensorType::F32, 4 * 372 * 4);
+        }),
+        "the native engine does not compute an adapter of `output.weight`; the llama-cpp engine may"
+    );
+    assert_eq!(
+        message(&|file| {
+            file.set("adapter.alora.invocation_tokens", Meta::I32s(vec![1]));
+        }),
+        "the native engine does not compute an adapter that begins at certain tokens \
+         (`adapter.alora.invocation_tokens`); the llama-cpp engine may"
+    );
+    assert_eq!(
+        message(&|file| {
+            zeros(file, "blk.1.attn_q.weight.lora_a", [64, 4], TensorType::Q8_0, 2 * 34 * 4);
+            zeros(file, "blk.1.attn_q.weight.lora_b", [4, 64], TensorType::F32, 4 * 64 * 4);
+        }),
+        "the native engine does not compute with an adapter of type Q8_0 (`blk.1.attn_q.weight.lora_a`); the llama-cpp \
+         engine may"
+    );
 }

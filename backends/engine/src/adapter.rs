@@ -1,15 +1,15 @@
-//! Whether an adapter (LoRA) fits a model, with the reason: llama.cpp's own is in the log only.
+//! Whether an adapter (LoRA) fits a model, with the reason.
 
-use engine::gguf::File;
+use crate::gguf::File;
 
 /// What stands behind the name of a weight that is adapted: the two factors of what is added to it.
-const FACTORS: [&str; 2] = [".lora_a", ".lora_b"];
+pub const FACTORS: [&str; 2] = [".lora_a", ".lora_b"];
 
 /// Checks an adapter against the weights that it goes over.
 ///
 /// # Errors
 /// What does not fit, for people.
-pub(crate) fn fits(adapter: &File, base: &File) -> Result<(), String> {
+pub fn fits(adapter: &File, base: &File) -> Result<(), String> {
     let said =
         |file: &File, key: &str| file.get::<&str>(key).ok().flatten().unwrap_or_default().escape_debug().to_string();
     for (key, expected) in [("general.type", "adapter"), ("adapter.type", "lora")] {
@@ -27,7 +27,7 @@ pub(crate) fn fits(adapter: &File, base: &File) -> Result<(), String> {
     for tensor in adapter.tensors() {
         let name = FACTORS.iter().find_map(|factor| tensor.name.strip_suffix(factor));
         let Some(name) = name else {
-            // llama.cpp passes these over.
+            // Old converters wrote these, and engines pass them over.
             if tensor.name.ends_with("_norm.weight") {
                 continue;
             }
