@@ -185,13 +185,17 @@ impl Kind {
         }
     }
 
-    /// What weights would take in memory and what they say of themselves, found out without loading them.
+    /// What weights would take in memory, with what is loaded beside them, and what they say of themselves, found out without
+    /// loading them.
     ///
     /// # Errors
     /// They cannot be read, or be loaded as is asked.
     pub fn told(self, weights: &Weights, asked: &Asked) -> Result<Told, String> {
         match self {
-            Self::Native | Self::LlamaCpp => estimate::told(weights, asked.context_tokens),
+            Self::Native | Self::LlamaCpp => {
+                let told = estimate::told(weights, asked.context_tokens)?;
+                Ok(Told { bytes: told.bytes.saturating_add(asked.files_beside()), ..told })
+            }
             #[cfg(feature = "mistralrs")]
             Self::MistralRs => {
                 let path = weights.path().ok_or(NOT_BUILT_IN)?;
@@ -289,6 +293,13 @@ impl Kind {
 impl Asked {
     fn context(&self) -> Option<usize> {
         self.context_tokens.and_then(|tokens| usize::try_from(tokens).ok())
+    }
+
+    /// Bytes of the files that are loaded beside weights. Of one that is gone loading tells.
+    fn files_beside(&self) -> u64 {
+        let adapter = self.adapter.as_ref().and_then(Weights::path);
+        let files = adapter.into_iter().chain(self.mmproj.as_deref());
+        files.filter_map(|path| std::fs::metadata(path).ok()).map(|file| file.len()).fold(0, u64::saturating_add)
     }
 }
 

@@ -118,8 +118,9 @@ pub(crate) fn describe(folder: &Folder, options: &Options) -> Result<Known, Load
         let reason = "mistralrs puts an adapter on safetensors, not on a UQFF file".to_owned();
         return Err(LoadError::Option { option: "adapters", reason });
     }
+    let mut adapted = 0u64;
     for path in &options.adapters {
-        adapter(path)?;
+        adapted = adapted.saturating_add(weights(&adapter(path)?.adapter_path)?);
     }
     let told = folder.optional("tokenizer_config.json")?;
     let template = template(folder, &told)?;
@@ -156,7 +157,8 @@ pub(crate) fn describe(folder: &Folder, options: &Options) -> Result<Known, Load
             ..Facts::default()
         },
         parameters,
-        room: Room { packed, floats, weights: parameters - floats },
+        // An adapter is never quantised.
+        room: Room { packed, floats: floats.saturating_add(adapted), weights: parameters - floats },
         trained_context: folder.required("max_position_embeddings")?,
         quantization,
         cache_bytes_per_token: 2 * folder.required("num_hidden_layers")? * kv_heads * head * size_of::<f32>(),

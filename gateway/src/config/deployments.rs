@@ -404,6 +404,24 @@ impl<'a> One<'a, '_> {
         None
     }
 
+    /// Whether the engine loads what is written, if something is.
+    fn loads(
+        &mut self,
+        engine: engines::Kind,
+        written: &Option<Spanned<String>>,
+        can: fn(engines::Kind) -> bool,
+        (code, what): (&'static str, &str),
+    ) -> Option<()> {
+        let Some(written) = written.as_ref().filter(|_| !can(engine)) else { return Some(()) };
+        let others: Vec<_> =
+            engines::Kind::ALL.into_iter().filter(|kind| can(*kind)).map(engines::Kind::name).collect();
+        let verb = if others.len() == 1 { "does" } else { "do" };
+        let problem = Problem::error(code, format!("the engine `{engine}` loads no {what}"))
+            .hint(format!("of the engines of this process {} {verb}, in a build with `--features full`", list(others)));
+        self.note(problem, &written.at);
+        None
+    }
+
     /// What is asked of the engine, if it can do that.
     fn of_engine(
         &mut self,
@@ -413,13 +431,7 @@ impl<'a> One<'a, '_> {
         mmproj: Option<PathBuf>,
     ) -> Option<engines::Asked> {
         let raw = self.raw;
-        if let Some(written) = raw.adapter.as_ref().filter(|_| !engine.adapts()) {
-            let others = list(engines::Kind::ALL.into_iter().filter(|kind| kind.adapts()).map(engines::Kind::name));
-            let problem = Problem::error("no-adapters", format!("the engine `{engine}` loads no adapters"))
-                .hint(format!("of the engines of this process {others} do, in a build with `--features full`"));
-            self.note(problem, &written.at);
-            return None;
-        }
+        self.loads(engine, &raw.adapter, engines::Kind::adapts, ("no-adapters", "adapters"))?;
         if let (Some(written), Some(adapter)) = (&raw.adapter, &adapter)
             && let Err(why) = engine.puts(adapter, weights)
         {
@@ -428,13 +440,7 @@ impl<'a> One<'a, '_> {
             self.note(problem.label(why), &written.at);
             return None;
         }
-        if let Some(written) = raw.mmproj.as_ref().filter(|_| !engine.projects()) {
-            let others = list(engines::Kind::ALL.into_iter().filter(|kind| kind.projects()).map(engines::Kind::name));
-            let problem = Problem::error("no-projectors", format!("the engine `{engine}` loads no projectors"))
-                .hint(format!("of the engines of this process {others} does, in a build with `--features full`"));
-            self.note(problem, &written.at);
-            return None;
-        }
+        self.loads(engine, &raw.mmproj, engines::Kind::projects, ("no-projectors", "projectors"))?;
         let gpu_layers = raw.gpu_layers.as_ref().and_then(|written| {
             let place = match engine {
                 engines::Kind::Native => Some("an engine that computes on processors"),

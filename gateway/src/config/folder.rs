@@ -148,7 +148,7 @@ fn deployment(one: Lies, catalog: &Catalog, measured: &Measured, memory: u64) ->
     }
     let asked = Asked::default();
     let told = engine.told(&weights, &asked)?;
-    terms::of_weights(catalog, &facts, &weights, &told.facts)?;
+    terms::of_weights(catalog, &facts, terms::FILE, &weights, &told.facts)?;
     if told.bytes > memory {
         return Err(format!("it takes about {}, and models may take {} here", shown(told.bytes), shown(memory)));
     }
