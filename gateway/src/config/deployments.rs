@@ -356,11 +356,7 @@ impl<'a> One<'a, '_> {
         if weights == Weights::BuiltIn {
             deployment.facts.quantization_bits = Some(DEMO_BITS);
         }
-        local(&mut deployment, model, purpose);
-        if asked.mmproj.is_some() && purpose == Purpose::Text {
-            deployment.facts.capabilities.push(Capability::Image.to_string());
-            deployment.facts.capabilities.sort_unstable();
-        }
+        local(&mut deployment, model, purpose, asked.mmproj.is_some());
         deployment.target = Target::Engine { engine, weights, asked };
         Some(deployment)
     }
@@ -752,7 +748,7 @@ pub(super) fn task(purpose: Purpose) -> Task {
 
 /// What holds for every model that runs in this process: nobody else sees the prompt, nobody is paid by the token, and it is
 /// for one thing alone.
-pub(super) fn local(deployment: &mut Deployment, model: &Model, purpose: Purpose) {
+pub(super) fn local(deployment: &mut Deployment, model: &Model, purpose: Purpose, sees: bool) {
     let facts = &mut deployment.facts;
     facts.retention = facts.retention.take().or_else(|| Some("none".to_owned()));
     facts.training_use = facts.training_use.take().or_else(|| Some("none".to_owned()));
@@ -772,11 +768,18 @@ pub(super) fn local(deployment: &mut Deployment, model: &Model, purpose: Purpose
     }
     // The engine gives log-probabilities, keeps every model to a schema, and tells it of tools. It takes no images,
     // unless a projector is loaded for them, and no sound, whatever the model was trained for.
-    facts.capabilities = ["json_schema", "logprobs", "reasoning", "tools"]
-        .into_iter()
-        .filter(|&name| name != "reasoning" || model.capabilities.iter().any(|known| known == name))
-        .map(str::to_owned)
-        .collect();
+    let known = |name: &str| model.capabilities.iter().any(|known| known == name);
+    facts.capabilities = [
+        (Capability::Image, sees),
+        (Capability::JsonSchema, true),
+        (Capability::Logprobs, true),
+        (Capability::Reasoning, known("reasoning")),
+        (Capability::Tools, true),
+    ]
+    .into_iter()
+    .filter(|(_, has)| *has)
+    .map(|(capability, _)| capability.to_string())
+    .collect();
 }
 
 /// What no deployment at a host can do, in the words of policies.
