@@ -8,6 +8,8 @@
 //!
 //! Only data URLs are read: an engine in this process fetches nothing. What is in a picture's file is for [`Vision`] to say.
 
+#[cfg(feature = "pixels")]
+mod pixels;
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +31,9 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use crate::prepare::unsupported;
+
+#[cfg(feature = "pixels")]
+pub use pixels::pixels;
 
 /// The first of the numbers that stand for pictures in a prompt, above those of all tokens.
 pub const PICTURE: u32 = 1 << 31;
