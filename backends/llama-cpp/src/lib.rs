@@ -5,7 +5,7 @@
 //! which tokens the cache of keys and values holds, and for whom, where sequences share it and do not have a window each;
 //! `abort` lets a step be given up; `words` is the vocabulary of files whose tokenizer only llama.cpp reads; `compiled` says
 //! what the library was built for, and refuses a build that would be slow without saying so; `adapter` says why one does not
-//! fit; `vision` reads pictures.
+//! fit; `vision` reads pictures; `devices` says which layers graphics cards compute.
 //!
 //! Templates, sampling, forms, tool calls and scheduling are the shared crate's: a request means the same here as on the
 //! native engine. Knows nothing of HTTP, hosts, policies or licences.
@@ -13,6 +13,7 @@
 mod abort;
 mod adapter;
 mod compiled;
+mod devices;
 mod load;
 mod pool;
 mod prefix;
@@ -23,4 +24,5 @@ mod vision;
 mod words;
 
 pub use compiled::Mismatch;
+pub use devices::TooMany;
 pub use load::{LoadError, Options, Watch, backend, load, reads};
