@@ -168,6 +168,16 @@ impl Kind {
         }
     }
 
+    /// Whether a model reads pictures, with what is asked. Of a file that cannot be read nothing is known; loading it tells why.
+    pub fn sees(self, weights: &Weights, asked: &Asked) -> bool {
+        match self {
+            Self::Native => false,
+            Self::LlamaCpp => asked.mmproj.is_some(),
+            // It knows one by its own files.
+            Self::MistralRs => self.told(weights, asked).is_ok_and(|told| told.sees),
+        }
+    }
+
     /// What of this it does not load, in words.
     fn leaves_out(self, beside: Beside) -> Option<&'static str> {
         match beside {
@@ -199,9 +209,9 @@ impl Kind {
             #[cfg(feature = "mistralrs")]
             Self::MistralRs => {
                 let path = weights.path().ok_or(NOT_BUILT_IN)?;
-                let mistralrs_engine::Told { bytes, facts } =
+                let mistralrs_engine::Told { bytes, facts, sees } =
                     mistralrs_engine::told(path, &mistralrs_options(asked)).map_err(|error| chain(&error))?;
-                Ok(Told { bytes, facts })
+                Ok(Told { bytes, facts, sees })
             }
             #[cfg(not(feature = "mistralrs"))]
             Self::MistralRs => Err(LACKING.to_owned()),

@@ -356,7 +356,7 @@ impl<'a> One<'a, '_> {
         if weights == Weights::BuiltIn {
             deployment.facts.quantization_bits = Some(DEMO_BITS);
         }
-        local(&mut deployment, model, purpose, asked.mmproj.is_some());
+        local(&mut deployment, model, purpose, engine.sees(&weights, &asked));
         deployment.target = Target::Engine { engine, weights, asked };
         Some(deployment)
     }
@@ -766,8 +766,8 @@ pub(super) fn local(deployment: &mut Deployment, model: &Model, purpose: Purpose
     if purpose != Purpose::Text {
         return;
     }
-    // The engine gives log-probabilities, keeps every model to a schema, and tells it of tools. It takes no images,
-    // unless a projector is loaded for them, and no sound, whatever the model was trained for.
+    // The engine gives log-probabilities, keeps every model to a schema, and tells it of tools. It takes images where it says
+    // so of the files, and no sound, whatever the model was trained for.
     let known = |name: &str| model.capabilities.iter().any(|known| known == name);
     facts.capabilities = [
         (Capability::Image, sees),

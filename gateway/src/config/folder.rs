@@ -255,7 +255,7 @@ fn deployment(
     if told.bytes > memory {
         return Err(format!("it takes about {}, and models may take {} here", shown(told.bytes), shown(memory)));
     }
-    let sees = asked.mmproj.is_some();
+    let sees = engine.sees(&weights, &asked);
     let mut deployment = Deployment {
         facts,
         target: Target::Engine { engine, weights, asked },

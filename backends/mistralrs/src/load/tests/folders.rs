@@ -93,7 +93,7 @@ async fn a_uqff_file_says_what_the_model_says_that_it_was_made_of() {
 
 /// Has mistralrs write a model as UQFF.
 fn write_uqff(toy: &Toy, to: &Path) {
-    let stand_in = StandIn::write(270, 1).unwrap();
+    let stand_in = StandIn::write(270, 1, None).unwrap();
     let weights = Weights::Folder(Folder::open(toy.path()).unwrap());
     let paths = pipeline::paths(&weights, &Options::default(), &stand_in).unwrap();
     let config = NormalSpecificConfig { write_uqff: Some(to.to_owned()), ..NormalSpecificConfig::default() };
