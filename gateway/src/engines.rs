@@ -168,6 +168,16 @@ impl Kind {
         }
     }
 
+    /// Whether a model reads pictures, with what is asked. Of a file that cannot be read nothing is known; loading it tells why.
+    pub fn sees(self, weights: &Weights, asked: &Asked) -> bool {
+        match self {
+            Self::Native => false,
+            Self::LlamaCpp => asked.mmproj.is_some(),
+            // It knows one by its own files.
+            Self::MistralRs => self.told(weights, asked).is_ok_and(|told| told.sees),
+        }
+    }
+
     /// What of this it does not load, in words.
     fn leaves_out(self, beside: Beside) -> Option<&'static str> {
         match beside {
@@ -185,19 +195,23 @@ impl Kind {
         }
     }
 
-    /// What weights would take in memory and what they say of themselves, found out without loading them.
+    /// What weights would take in memory, with what is loaded beside them, and what they say of themselves, found out without
+    /// loading them.
     ///
     /// # Errors
     /// They cannot be read, or be loaded as is asked.
     pub fn told(self, weights: &Weights, asked: &Asked) -> Result<Told, String> {
         match self {
-            Self::Native | Self::LlamaCpp => estimate::told(weights, asked.context_tokens),
+            Self::Native | Self::LlamaCpp => {
+                let told = estimate::told(weights, asked.context_tokens)?;
+                Ok(Told { bytes: told.bytes.saturating_add(asked.files_beside()), ..told })
+            }
             #[cfg(feature = "mistralrs")]
             Self::MistralRs => {
                 let path = weights.path().ok_or(NOT_BUILT_IN)?;
-                let mistralrs_engine::Told { bytes, facts } =
+                let mistralrs_engine::Told { bytes, facts, sees } =
                     mistralrs_engine::told(path, &mistralrs_options(asked)).map_err(|error| chain(&error))?;
-                Ok(Told { bytes, facts })
+                Ok(Told { bytes, facts, sees })
             }
             #[cfg(not(feature = "mistralrs"))]
             Self::MistralRs => Err(LACKING.to_owned()),
@@ -289,6 +303,13 @@ impl Kind {
 impl Asked {
     fn context(&self) -> Option<usize> {
         self.context_tokens.and_then(|tokens| usize::try_from(tokens).ok())
+    }
+
+    /// Bytes of the files that are loaded beside weights. Of one that is gone loading tells.
+    fn files_beside(&self) -> u64 {
+        let adapter = self.adapter.as_ref().and_then(Weights::path);
+        let files = adapter.into_iter().chain(self.mmproj.as_deref());
+        files.filter_map(|path| std::fs::metadata(path).ok()).map(|file| file.len()).fold(0, u64::saturating_add)
     }
 }
 

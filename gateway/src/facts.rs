@@ -94,6 +94,9 @@ fn asked(input: &Input) -> Option<String> {
 pub fn prompt_tokens(input: &Input) -> u64 {
     /// What a chat template puts around a turn.
     const TURN: u64 = 4;
+    /// A picture: what Gemma 3 takes for each. Others take less for a small one and several times as many for a large one, which
+    /// only the model can count; an engine in this process does, and refuses what its window does not hold.
+    const PICTURE: u64 = 256;
     match input {
         Input::Chat { messages, tools, .. } => {
             let turns: u64 = messages
@@ -104,6 +107,7 @@ pub fn prompt_tokens(input: &Input) -> u64 {
                         .iter()
                         .map(|part| match part {
                             Part::Text(text) => text_tokens(text),
+                            Part::Other { kind, .. } if kind.contains("image") => PICTURE,
                             Part::Other { .. } => 0,
                         })
                         .sum();
@@ -174,10 +178,15 @@ mod tests {
     }
 
     #[test]
-    fn size_counts_ascii_by_bytes_and_other_scripts_by_characters() {
+    fn size_counts_ascii_by_bytes_other_scripts_by_characters_and_pictures_by_a_number() {
         assert_eq!(text_tokens("abcdefgh"), 2);
         assert_eq!(text_tokens("안녕하세요"), 5);
         assert_eq!(text_tokens(""), 0);
+        let part = |kind: &str| Part::Other { kind: kind.into(), digest: 0, held: None };
+        let content = vec![part("image_url"), Part::Text("abcdefgh".into()), part("input_audio")];
+        let message = backends::Message { role: "user".into(), content, ..backends::Message::default() };
+        let chat = Input::Chat { messages: vec![message], tools: None, template_kwargs: None };
+        assert_eq!(prompt_tokens(&chat), 256 + 2 + 4);
         let prompts = Input::Prompts(vec![Prompt::Text("ab".into()), Prompt::Tokens(vec![1; 9])]);
         assert_eq!(prompt_tokens(&prompts), 9);
     }

@@ -88,8 +88,9 @@ pub fn install_metrics() -> Result<PrometheusHandle, metrics_exporter_prometheus
 }
 
 /// What is logged by default. The client of Kubernetes tells every try that fails, and discovery tells each reason once; the
-/// engine on mistralrs tells each layer that it loads.
-const LOGGED: &str = "info,kube_client=off,kube_runtime=off,candle_core=warn,candle_nn=warn,mistralrs=warn,\
+/// engine on mistralrs tells each layer that it loads; llama.cpp warns of each answer that is given up, as it is when its caller is
+/// gone.
+const LOGGED: &str = "info,kube_client=off,kube_runtime=off,candle_core=warn,candle_nn=warn,llama-cpp-2=error,mistralrs=warn,\
                       mistralrs_core=warn,mistralrs_quant=warn,mistralrs_vision=warn,mistralrs_audio=warn";
 
 /// Logs to standard error; `RUST_LOG` chooses what, `info` by default, and `POINTSMAN_LOG=json` how.
@@ -276,4 +277,45 @@ pub fn unindexed(records: u64) {
 /// The ledger takes records, or does not.
 pub fn ledger_healthy(healthy: bool) {
     metrics::gauge!("pointsman_ledger_healthy").set(if healthy { 1.0 } else { 0.0 });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io,
+        sync::{Arc, Mutex},
+    };
+
+    use super::*;
+
+    /// Where lines of a log go.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_default_log_has_what_fails_in_llama_cpp_and_not_what_it_warns_of() {
+        let lines = Lines::default();
+        let to = lines.clone();
+        let logs = tracing_subscriber::fmt()
+            .with_env_filter(tracing_subscriber::EnvFilter::new(LOGGED))
+            .with_writer(move || to.clone())
+            .finish();
+        tracing::subscriber::with_default(logs, || {
+            tracing::warn!(target: "llama-cpp-2", "decode: aborted");
+            tracing::error!(target: "llama-cpp-2", "cannot load");
+            tracing::info!("serving");
+        });
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        assert!(text.contains("cannot load") && text.contains("serving") && !text.contains("aborted"), "{text}");
+    }
 }

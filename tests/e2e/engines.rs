@@ -1,7 +1,7 @@
 //! The engines of a build that has them all, each behind a deployment of its own.
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use engine::testing::{self, Bert, Clip, Llama, Meta, Vocabulary};
+use engine::testing::{self, Bert, Clip, Llama, Meta, Projection, Vocabulary};
 use serde_json::{Value, json};
 use tests::chat;
 
@@ -186,10 +186,14 @@ fn vision() -> tests::Pointsman {
     let config = "discover: false\ndeployments:\n  \
         - {id: blind, model: qwen3-8b, engine: native, path: models/base.gguf}\n  \
         - {id: sees, model: qwen3-8b, engine: auto, path: models/base.gguf, mmproj: models/mmproj.gguf, load: demand}\n  \
-        - {id: other, model: qwen3-4b, engine: llama-cpp, path: models/base.gguf}\n\
+        - {id: other, model: qwen3-4b, engine: llama-cpp, path: models/base.gguf}\n  \
+        - {id: whole, model: qwen3-1.7b, engine: auto, path: models/whole, load: demand}\n\
         contexts: {desk: {use: internal, exposure: internal, seat: KR}}\nteams: {desk: {contexts: [desk]}}\n\
         keys: keys.yaml\n";
-    let builder = pointsman().file("models/.keep", "").config(config);
+    let builder = pointsman().file("models/whole/.keep", "").config(config);
+    let model = Llama { architecture: "gemma3", tied: true, layers: 6, ..small() };
+    let projector = Clip { projection: Projection::Gemma3, ..Clip::default() };
+    mistralrs_engine::testing::seeing(&model, &projector, &builder.folder().join("models/whole"));
     let write = |name: &str, bytes: Vec<u8>| std::fs::write(builder.folder().join(name), bytes).unwrap();
     let mut base = Llama { context: 512, ..Llama::default() }.writer();
     write("models/base.gguf", base.unset("general.base_model.count").finish());
@@ -259,6 +263,20 @@ async fn a_picture_is_read_by_the_deployment_with_a_projector_in_every_api_and_b
     assert_eq!((status, &error["error"]["code"]), (400, &json!("no_model_fits")), "{error}");
     let (status, _) = gateway.chat("qwen3-4b", "hi").await;
     assert_eq!(status, 200);
+
+    // A folder of safetensors has what reads pictures among its weights.
+    let logprobs = async |number| {
+        let (status, answer) = gateway.post("/v1/chat/completions", &ask("qwen3-1.7b", &url(number))).await;
+        assert_eq!(status, 200, "{answer}");
+        answer["choices"][0]["logprobs"].clone()
+    };
+    assert_ne!(logprobs(1).await, logprobs(2).await);
+    let mut two = ask("qwen3-1.7b", &url(1));
+    let content = two["messages"][0]["content"].as_array_mut().unwrap();
+    content.push(content[1].clone());
+    let (status, error) = gateway.post("/v1/chat/completions", &two).await;
+    let message = error["error"]["message"].as_str().unwrap();
+    assert!(status == 400 && message.contains("`engine: llama-cpp`"), "{error}");
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@
 mod logits;
 mod oracle;
 mod parity;
+mod pictures;
 mod tokens;
 
 use std::path::{Path, PathBuf};

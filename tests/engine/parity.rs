@@ -10,40 +10,46 @@ use backends::{
     Prompt, Request, Sampling, Shape, TokenLogprob, Tool, ToolChoice, Tools, Usage,
 };
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use engine::testing::{self, Clip, Llama, Vocabulary};
+use engine::testing::{self, Llama, Vocabulary};
 use futures_util::{StreamExt, future::join_all};
 use serde_json::{Value, json};
 
-use crate::demo;
+use crate::{demo, pictures as seeing};
 
 /// How long a check waits for what must happen.
 const PATIENCE: Duration = Duration::from_secs(600);
 /// How far log-probabilities of two engines may be apart: both round activations to eight bits, each in its own way.
 const APART: f32 = 0.1;
 
-/// The projector of the random model, for the engine that loads one.
-const PROJECTOR: &str = "mmproj.gguf";
-
 type Engine = Arc<dyn Backend>;
 type Checked = Result<(), String>;
 type Loads = fn(&Path) -> Engine;
 
-/// An engine's name in a configuration, and how it loads a file.
-const ENGINES: [(&str, Loads); 3] = [
-    ("native", |path| {
-        let source = native::Source::File(path.to_owned());
-        Arc::new(native::load(BackendId::new("native"), source, native::Options::default()).expect("a model"))
-    }),
-    ("llama-cpp", |path| {
-        let mmproj = Some(path.with_file_name(PROJECTOR)).filter(|path| path.exists());
-        let options = llama_cpp_engine::Options { mmproj, ..llama_cpp_engine::Options::default() };
-        Arc::new(llama_cpp_engine::load(BackendId::new("llama-cpp"), path, &options).expect("a model"))
-    }),
-    ("mistralrs", |path| {
-        let options = mistralrs_engine::Options::default();
-        Arc::new(mistralrs_engine::load(BackendId::new("mistralrs"), path, options).expect("a model"))
-    }),
+/// An engine's name in a configuration, how it loads a file, and how the folder of a model that reads pictures.
+const ENGINES: [(&str, Loads, Loads); 3] = [
+    ("native", native_file, |folder| native_file(&folder.join("model.gguf"))),
+    (
+        "llama-cpp",
+        |path| {
+            let options = llama_cpp_engine::Options::default();
+            Arc::new(llama_cpp_engine::load(BackendId::new("llama-cpp"), path, &options).expect("a model"))
+        },
+        seeing::llama_cpp,
+    ),
+    (
+        "mistralrs",
+        |path| {
+            let options = mistralrs_engine::Options::default();
+            Arc::new(mistralrs_engine::load(BackendId::new("mistralrs"), path, options).expect("a model"))
+        },
+        seeing::mistralrs,
+    ),
 ];
+
+fn native_file(path: &Path) -> Engine {
+    let source = native::Source::File(path.to_owned());
+    Arc::new(native::load(BackendId::new("native"), source, native::Options::default()).expect("a model"))
+}
 
 /// What an answer was.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -111,10 +117,12 @@ fn same<T: PartialEq + std::fmt::Debug>(found: &T, expected: &T) -> Checked {
     if found == expected { Ok(()) } else { Err(format!("{found:?}, and native says {expected:?}")) }
 }
 
-/// Engines with the demo model, and with a small random one of single bytes and words; native ones to compare with.
+/// Engines with the demo model, with a small random one of single bytes and words, and with one that reads pictures; native ones
+/// to compare with.
 struct Pair {
     demo: Engine,
     random: Engine,
+    sees: Engine,
 }
 
 async fn greedy_text(it: &Pair, native: &Pair) -> Checked {
@@ -268,7 +276,7 @@ async fn pictures(it: &Pair, _: &Pair) -> Checked {
         let picture = Part::Other { kind: "image_url".into(), digest: number.into(), held: Some(url.into()) };
         messages[0].content.insert(0, picture);
         request.logprobs = Some(0);
-        answer(&it.random, request).await
+        answer(&it.sees, request).await
     };
     let (one, other) = (seen(1).await?, seen(2).await?);
     if one.logprobs == other.logprobs {
@@ -291,7 +299,7 @@ const CHECKS: [(&str, Check); 12] = [
     ("JSON of a schema", |it, native| Box::pin(json_of_a_schema(it, native))),
     ("forced tool calls", |it, native| Box::pin(tool_calls(it, native))),
     ("prefixes are reused, and told", |it, native| Box::pin(prefix_reuse(it, native))),
-    ("pictures, with a projector", |it, native| Box::pin(pictures(it, native))),
+    ("pictures", |it, native| Box::pin(pictures(it, native))),
 ];
 
 /// Where the table stands.
@@ -307,15 +315,21 @@ async fn every_engine_keeps_what_the_table_says_of_it() {
     // A wide vocabulary of bytes, so that characters come in parts.
     let model = Llama { vocabulary: Vocabulary::Bpe, width: 64, feed_forward: 96, context: 512, ..Llama::default() };
     std::fs::write(&random, model.build()).expect("a file");
-    std::fs::write(folder.path().join(PROJECTOR), Clip::default().build()).expect("a file");
-    let load = |load: Loads| Pair { demo: load(&demo()), random: load(&random) };
-    let native = load(ENGINES[0].1);
+    let of_pictures = folder.path().join("sees");
+    std::fs::create_dir(&of_pictures).expect("a folder");
+    seeing::write(&of_pictures);
+    let load = |(_, load, sees): (&str, Loads, Loads)| Pair {
+        demo: load(&demo()),
+        random: load(&random),
+        sees: sees(&of_pictures),
+    };
+    let native = load(ENGINES[0]);
     let mut table = format!(
         "| | {} |\n|---|{}\n",
-        ENGINES.map(|(name, _)| format!("`{name}`")).join(" | "),
+        ENGINES.map(|(name, ..)| format!("`{name}`")).join(" | "),
         "---|".repeat(ENGINES.len())
     );
-    let pairs = ENGINES.map(|(name, its)| (name, load(its)));
+    let pairs = ENGINES.map(|its| (its.0, load(its)));
     for (what, check) in CHECKS {
         let mut cells = Vec::new();
         for (name, pair) in &pairs {

@@ -36,6 +36,8 @@ pub mod testing;
 pub use calls::promises;
 
 pub use info::{DEFAULT_CONTEXT, DEFAULT_SEQUENCES, Facts, Info, Purpose};
+#[cfg(feature = "pixels")]
+pub use pictures::pixels;
 pub use pictures::{PICTURE, Placed, Seen, Vision};
 pub use prepare::Speech;
 pub use scheduler::{Halt, Interest, Start, Steps, Token, Worker, Writes, Writing};

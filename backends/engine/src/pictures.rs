@@ -8,6 +8,8 @@
 //!
 //! Only data URLs are read: an engine in this process fetches nothing. What is in a picture's file is for [`Vision`] to say.
 
+#[cfg(feature = "pixels")]
+mod pixels;
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +32,9 @@ use sha2::{Digest, Sha256};
 
 use crate::prepare::unsupported;
 
+#[cfg(feature = "pixels")]
+pub use pixels::pixels;
+
 /// The first of the numbers that stand for pictures in a prompt, above those of all tokens.
 pub const PICTURE: u32 = 1 << 31;
 /// Pictures whose numbers are remembered: some hundred bytes each.
@@ -44,6 +49,11 @@ pub trait Vision: fmt::Debug + Send + Sync {
     /// # Errors
     /// Why the file is no picture for it, for the caller to read.
     fn see(&self, file: &[u8]) -> Result<Seen, String>;
+
+    /// How many pictures a conversation may have, and why no more; any number, where nothing is said.
+    fn most(&self) -> Option<(usize, &'static str)> {
+        None
+    }
 }
 
 /// A picture as a model reads it.
@@ -93,11 +103,15 @@ impl Pictures {
     /// # Errors
     /// [`BackendError::Unsupported`] with the first that cannot be read and why, [`BackendError::PromptTooLong`].
     pub(crate) fn read(&self, messages: &[Message], room: usize) -> Result<Vec<Numbered>, BackendError> {
+        let most = self.vision.most();
         let mut all = Vec::new();
         let mut taken = 0_usize;
         for (turn, message) in messages.iter().enumerate() {
             for (place, part) in message.content.iter().enumerate() {
                 let Part::Other { held, .. } = part else { continue };
+                if let Some((most, why)) = most.filter(|(most, _)| all.len() == *most) {
+                    return unsupported("messages", format!("it has more pictures than {most}: {why}"));
+                }
                 let refused = |why: String| BackendError::Unsupported {
                     param: "messages",
                     reason: format!("the picture at messages[{turn}].content[{place}] {why}"),

@@ -22,6 +22,7 @@ use engine::{
 };
 use llama_cpp_2::{
     context::{LlamaContext, params::LlamaContextParams},
+    list_llama_ggml_backend_devices,
     llama_backend::LlamaBackend,
     model::{LlamaLoraAdapter, LlamaModel, params::LlamaModelParams},
     send_logs_to_tracing,
@@ -30,6 +31,7 @@ use llama_cpp_2::{
 use crate::{
     abort,
     compiled::{self, Mismatch},
+    devices::{self, Needs, TooMany},
     pool::{Pool, Reading},
     prefix::Prefixes,
     steps::{Cache, Context, MOST_TOKENS},
@@ -44,6 +46,8 @@ const NAME: &str = "llama-cpp";
 const MOST_SEQUENCES: usize = 256;
 /// Of those, what is kept for prefixes: each costs a row of logits.
 const KEPT_PREFIXES: usize = 56;
+/// Parts of a model.
+const MOST_PARTS: u64 = 999;
 /// What llama.cpp gives a window is a multiple of this.
 const WINDOW: usize = 256;
 /// Bytes of keys and values that are taken if nobody says otherwise, but for a single window that is larger.
@@ -62,7 +66,7 @@ pub struct Options {
     /// Bytes of keys and values, those of kept prefixes included: as much as all choices can need if not given, but at most
     /// 2 GiB or one window. Choices wait where there is no room for one more.
     pub cache_bytes: Option<usize>,
-    /// Layers that a graphics card computes: as many as llama.cpp sees room for if not given. Nothing without such a build.
+    /// Layers that graphics cards compute: as many as they have room for if not given. Nothing without such a build.
     pub gpu_layers: Option<u32>,
     /// An adapter (LoRA) for all that it serves.
     pub adapter: Option<PathBuf>,
@@ -140,6 +144,9 @@ pub enum LoadError {
         /// What does not fit.
         reason: String,
     },
+    /// Graphics cards have no room for the layers that they should compute.
+    #[error("option `gpu_layers`: {0}")]
+    Cards(#[from] TooMany),
     /// Its tokenizer cannot be used.
     #[error("cannot use the model's tokenizer")]
     Tokenizer(#[from] tokenizer::Error),
@@ -185,7 +192,9 @@ pub fn backend() -> Option<&'static LlamaBackend> {
 pub fn load(id: BackendId, path: &Path, options: &Options) -> Result<Engine, LoadError> {
     let Head { isa, file, facts, library } = Head::of(path)?;
     let mut params = LlamaModelParams::default();
-    if let Some(layers) = options.gpu_layers {
+    let devices = list_llama_ggml_backend_devices();
+    let layers = devices::placed(options.gpu_layers, &devices, || needs(path, &file, &facts, options))?;
+    if let Some(layers) = layers {
         params = params.with_n_gpu_layers(layers);
     }
     let given_up = Arc::new(AtomicBool::new(false));
@@ -210,7 +219,8 @@ pub fn load(id: BackendId, path: &Path, options: &Options) -> Result<Engine, Loa
         Some(threads) => within("threads", threads, 1, 1_024)?,
         None => thread::available_parallelism().map_or(1, usize::from),
     };
-    let vision = options.mmproj.as_deref().map(|path| projector(path, &model, facts.purpose, threads, options));
+    let vision =
+        options.mmproj.as_deref().map(|path| projector(path, &model, facts.purpose, threads, layers != Some(0)));
     let vision = vision.transpose()?;
     let way = match facts.purpose {
         Purpose::Text => {
@@ -224,7 +234,7 @@ pub fn load(id: BackendId, path: &Path, options: &Options) -> Result<Engine, Loa
         purpose => Way::Reads(Reading::of(&file, &model, purpose, options.context)?),
     };
     let (context, max_sequences, cache_bytes) = match &way {
-        Way::Writes(shape) => (shape.context, shape.slots, shape.cells.saturating_mul(shape.cell_bytes)),
+        Way::Writes(shape) => (shape.context, shape.slots, shape.cache_bytes()),
         Way::Reads(reading) => (reading.context, reading.texts(), 0),
     };
     let info = Info {
@@ -264,6 +274,26 @@ pub fn load(id: BackendId, path: &Path, options: &Options) -> Result<Engine, Loa
     .map_err(LoadError::Thread)?;
     told.recv().unwrap_or_else(|_| Err(refused("start")))?;
     Ok(engine)
+}
+
+/// What a model asks of the memory of graphics cards.
+fn needs(path: &Path, file: &File, facts: &Facts, options: &Options) -> Needs {
+    let cache = match facts.purpose {
+        Purpose::Text => Shape::told(file, options).map_or(DEFAULT_CACHE, |shape| shape.cache_bytes()),
+        _ => 0,
+    };
+    let beside = options.adapter.iter().chain(&options.mmproj);
+    let beside = beside.filter_map(|path| path.metadata().ok()).map(|file| file.len()).fold(0, u64::saturating_add);
+    let more = parts(path, file);
+    Needs::of(&std::iter::once(file).chain(&more).collect::<Vec<_>>(), cache as u64, beside)
+}
+
+/// The parts of a model behind its first. Of one that is not there llama.cpp tells.
+fn parts(path: &Path, first: &File) -> Vec<File> {
+    let count = first.get::<u64>("split.count").ok().flatten().unwrap_or(1).min(MOST_PARTS);
+    let name = path.to_str().unwrap_or_default();
+    let part = |number: u64| name.replace("-00001-of-", &format!("-{number:05}-of-"));
+    (2..=count).map(part).filter(|part| part != name).filter_map(|part| File::open(Path::new(&part)).ok()).collect()
 }
 
 /// What the thread of an engine computes.
@@ -389,14 +419,31 @@ pub(crate) struct Shape {
 
 impl Shape {
     pub(crate) fn of(model: &LlamaModel, options: &Options) -> Result<Self, LoadError> {
-        let trained = model.n_ctx_train() as usize;
+        // Such models keep a state and no keys: it cannot be cut, and each sequence has one of its own.
+        let states = model.is_recurrent() || model.is_hybrid();
+        Self::made(model.n_ctx_train() as usize, cell_bytes(model), states, options)
+    }
+
+    /// What is known of it before llama.cpp has read the file; nothing, of a shape that the file does not say plainly.
+    pub(crate) fn told(file: &File, options: &Options) -> Option<Self> {
+        let architecture = file.get::<&str>("general.architecture").ok()??;
+        let number = |key: &str| {
+            let number = file.get::<u64>(&format!("{architecture}.{key}")).ok()??;
+            usize::try_from(number).ok().filter(|number| *number < 1 << 31)
+        };
+        let (heads, layers) = (number("attention.head_count")?, number("block_count")?);
+        let of_keys = number("attention.head_count_kv").unwrap_or(heads);
+        let head = number("embedding_length")?.checked_div(heads)?;
+        let cell_bytes = [2 * 2, layers, of_keys, head].into_iter().fold(1, usize::saturating_mul);
+        Self::made(number("context_length")?, cell_bytes, false, options).ok()
+    }
+
+    fn made(trained: usize, cell_bytes: usize, states: bool, options: &Options) -> Result<Self, LoadError> {
         let slots = within("max_sequences", options.max_sequences.unwrap_or(DEFAULT_SEQUENCES), 1, MOST_SEQUENCES)?;
         // Room for one token of prompt and one of answer.
         let context = within("context", options.context.unwrap_or(trained.min(DEFAULT_CONTEXT)), 2, trained.max(2))?;
-        // Such models keep a state and no keys: it cannot be cut, and each sequence has one of its own.
-        let states = model.is_recurrent() || model.is_hybrid();
         let kept = if states { 0 } else { KEPT_PREFIXES.min(MOST_SEQUENCES - slots) };
-        let cell_bytes = cell_bytes(model).max(1);
+        let cell_bytes = cell_bytes.max(1);
         let window = context.next_multiple_of(WINDOW);
         let most = slots.saturating_mul(window);
         let cells = match options.cache_bytes {
@@ -418,6 +465,11 @@ impl Shape {
             (cells, kept)
         };
         Ok(Self { slots, context, cells, cell_bytes, kept, own_windows, states, batch: MOST_TOKENS + slots })
+    }
+
+    /// Bytes of its keys and values.
+    pub(crate) fn cache_bytes(&self) -> usize {
+        self.cells.saturating_mul(self.cell_bytes)
     }
 
     /// The same with a window for each sequence, and fewer sequences where there is no room for so many windows.
@@ -460,13 +512,13 @@ fn projector(
     model: &Arc<LlamaModel>,
     purpose: Purpose,
     threads: usize,
-    options: &Options,
+    gpu: bool,
 ) -> Result<Arc<Projector>, LoadError> {
     if purpose != Purpose::Text {
         let reason = format!("the model is for {}, and pictures are read by one that writes text", purpose.name());
         return Err(LoadError::Projector { path: path.to_owned(), reason });
     }
-    Projector::load(path, model, threads, options.gpu_layers != Some(0)).map(Arc::new)
+    Projector::load(path, model, threads, gpu).map(Arc::new)
 }
 
 /// The format that most bytes of the weights have.

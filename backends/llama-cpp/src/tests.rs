@@ -10,12 +10,12 @@ use backends::{Api, Backend, BackendId, Event, Input, Load, Payload, Probe, Prom
 use bytes::Bytes;
 use engine::{
     Engine,
-    gguf::TensorType,
+    gguf::{File, TensorType},
     testing::{Llama, Meta, Vocabulary, Writer},
 };
 use futures_util::{StreamExt, future::join_all};
 
-use crate::{LoadError, Options, Watch, load, reads};
+use crate::{LoadError, Options, Watch, load, load::Shape, reads};
 
 /// How long a test waits for what must happen.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -34,6 +34,19 @@ pub(crate) fn loaded(writer: &Writer, options: Options) -> Result<Engine, LoadEr
 
 fn engine(options: Options) -> Engine {
     loaded(&small().writer(), options).unwrap()
+}
+
+#[test]
+fn the_bytes_of_a_cache_are_told_before_the_model_is_loaded() {
+    let file = File::read(small().build().into()).unwrap();
+    for options in [
+        Options::default(),
+        Options { context: Some(100), max_sequences: Some(3), ..Options::default() },
+        Options { cache_bytes: Some(1 << 22), ..Options::default() },
+    ] {
+        let told = Shape::told(&file, &options).unwrap().cache_bytes();
+        assert_eq!(told, engine(options).info().cache_bytes);
+    }
 }
 
 fn request(tokens: Vec<u32>, answer: u32) -> Request {

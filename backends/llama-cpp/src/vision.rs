@@ -1,6 +1,6 @@
 //! Pictures: mtmd, llama.cpp's library for what is not text, between the file of a picture and the model's cells.
 //!
-//! A picture's file is decoded here, in Rust and within bounds, as its bytes are a stranger's; mtmd gets pixels. Cutting them
+//! A picture's file is decoded in Rust ([`engine::pixels`]); mtmd gets pixels. Cutting them
 //! up as the model wants them gives chunks, some of text (the marks around a picture), and how many tokens they are: that is
 //! on callers' threads. Computing them - the encoder, then the model over what that makes - is on the thread that owns the
 //! context, of a whole picture at once. Both take the one lock: mtmd may cut while it encodes, but its bindings do not say so.
@@ -13,13 +13,12 @@ mod tests;
 
 use std::{
     fmt,
-    io::Cursor,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use engine::{Halt, Seen, Vision, gguf::File};
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage, metadata::Orientation};
+use engine::{Halt, Seen, Vision, gguf::File, pixels};
+use image::RgbImage;
 use llama_cpp_2::{
     context::LlamaContext,
     model::LlamaModel,
@@ -31,14 +30,6 @@ use llama_cpp_2::{
 
 use crate::LoadError;
 
-/// What is read: what callers of the chat API may send by its documentation.
-const FORMATS: [ImageFormat; 4] = [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::WebP, ImageFormat::Gif];
-/// Of a picture before it is cut: a small file may say that it has any number.
-const MOST_PIXELS: u64 = 64_000_000;
-/// How many times longer one side may be than the other: llama.cpp makes nothing of the shorter one otherwise.
-const MOST_LONGER: u32 = 200;
-/// Bytes that a decoder may take.
-const MOST_BYTES: u64 = 512 << 20;
 /// The side of a picture that takes as many tokens as any, for what cuts large ones down.
 const LARGE: u32 = 2_048;
 /// Kinds of projectors that read a picture otherwise behind others, or at another place: here each is cut by itself.
@@ -193,40 +184,4 @@ fn largest(chunks: &MtmdInputChunks) -> usize {
         .map(|chunk| chunk.n_tokens())
         .max()
         .unwrap_or(0)
-}
-
-/// The pixels of a picture's file, the way up that the camera says. Of a picture that moves the first.
-///
-/// # Errors
-/// Why there are none, for the caller to read.
-fn pixels(file: &[u8]) -> Result<RgbImage, String> {
-    let format = image::guess_format(file).ok().filter(|format| FORMATS.contains(format));
-    let format = format.ok_or("is no picture that is read here; expected PNG, JPEG, WebP or GIF")?;
-    let name = format.extensions_str().first().map_or_else(String::new, |name| name.to_uppercase());
-    let damaged = |error: image::ImageError| match error {
-        image::ImageError::Limits(_) => "takes more memory to read than a picture may".to_owned(),
-        _ => format!("is a damaged {name} file"),
-    };
-    let mut reader = ImageReader::with_format(Cursor::new(file), format);
-    let mut limits = Limits::default();
-    limits.max_alloc = Some(MOST_BYTES);
-    reader.limits(limits);
-    let mut decoder = reader.into_decoder().map_err(damaged)?;
-    let (width, height) = decoder.dimensions();
-    if u64::from(width) * u64::from(height) > MOST_PIXELS {
-        return Err(format!(
-            "has {width} by {height} pixels, expected at most {} million in all",
-            MOST_PIXELS / 1_000_000
-        ));
-    }
-    let (shorter, longer) = (width.min(height), width.max(height));
-    if shorter == 0 || longer / shorter > MOST_LONGER {
-        return Err(format!(
-            "has {width} by {height} pixels; expected one side to be at most {MOST_LONGER} times the other"
-        ));
-    }
-    let way_up = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    let mut picture = DynamicImage::from_decoder(decoder).map_err(damaged)?;
-    picture.apply_orientation(way_up);
-    Ok(picture.into_rgb8())
 }

@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use crate::{
     error::{LoadError, unfit},
+    gemma3::{self, Eyes},
     load::{Described, Known, Room},
     options::Options,
     words::{self, Roles},
@@ -25,6 +26,8 @@ const MAX_TEXT: u64 = 256 << 20;
 
 /// Who serves what mistralrs does not: no other engine reads safetensors.
 const ELSEWHERE: &str = "`engine: llama-cpp` with a GGUF file of it, or a server such as vLLM";
+/// The same of what reads pictures.
+const SEES_ELSEWHERE: &str = "`engine: llama-cpp` with a GGUF file of it and its `mmproj`, or a server such as vLLM";
 
 /// A folder that has all that a model needs.
 #[derive(Debug)]
@@ -73,23 +76,45 @@ impl Folder {
 
     fn refuse(&self) -> Result<(), LoadError> {
         let class = self.class();
+        if self.is_gemma3() {
+            return match &self.uqff {
+                Some(_) => unfit("Gemma 3 is read from safetensors here, and this is a UQFF file", ELSEWHERE),
+                None => Ok(()),
+            };
+        }
         if NormalLoaderType::from_causal_lm_name(class).is_ok() {
             return Ok(());
         }
         if MultimodalLoaderType::from_causal_lm_name(class).is_ok() {
-            return unfit(
-                format!(
-                    "`{class}` reads pictures or sound, which no request can bring to an engine in this process yet"
-                ),
-                ELSEWHERE,
-            );
+            let reason = format!("`{class}` reads pictures or sound, and of those that do only Gemma 3 is built here");
+            return unfit(reason, SEES_ELSEWHERE);
         }
         unfit(format!("it does not know the class `{}` of `config.json`", class.escape_debug()), ELSEWHERE)
     }
 
+    /// Whether it is Gemma 3, which mistralrs counts among those that read pictures even where it does not.
+    pub(crate) fn is_gemma3(&self) -> bool {
+        gemma3::CLASSES.contains(&self.class())
+    }
+
+    /// What `config.json` says of the model that writes.
+    fn writer(&self) -> &Value {
+        if self.class() == gemma3::CLASSES[1] { &self.config["text_config"] } else { &self.config }
+    }
+
+    /// How it reads pictures, if it does.
+    fn eyes(&self, rows: usize) -> Result<Option<Eyes>, LoadError> {
+        if self.class() != gemma3::CLASSES[1] {
+            return Ok(None);
+        }
+        Eyes::of(&self.config, &self.optional("preprocessor_config.json")?, rows).map(Some)
+    }
+
     /// A number of `config.json`.
     fn number(&self, name: &str) -> Option<usize> {
-        self.config[name].as_u64().and_then(|number| usize::try_from(number).ok())
+        let written = self.writer()[name].as_u64().and_then(|number| usize::try_from(number).ok());
+        let default = gemma3::DEFAULTS.iter().find(|(key, _)| self.is_gemma3() && *key == name);
+        written.or(default.map(|(_, number)| *number))
     }
 
     fn required(&self, name: &str) -> Result<usize, LoadError> {
@@ -118,8 +143,13 @@ pub(crate) fn describe(folder: &Folder, options: &Options) -> Result<Known, Load
         let reason = "mistralrs puts an adapter on safetensors, not on a UQFF file".to_owned();
         return Err(LoadError::Option { option: "adapters", reason });
     }
+    let mut adapted = 0u64;
+    if folder.is_gemma3() && !options.adapters.is_empty() {
+        let reason = "mistralrs puts no adapter on Gemma 3; use `engine: llama-cpp` with GGUF files of both".to_owned();
+        return Err(LoadError::Option { option: "adapters", reason });
+    }
     for path in &options.adapters {
-        adapter(path)?;
+        adapted = adapted.saturating_add(weights(&adapter(path)?.adapter_path, |_| true)?);
     }
     let told = folder.optional("tokenizer_config.json")?;
     let template = template(folder, &told)?;
@@ -132,21 +162,25 @@ pub(crate) fn describe(folder: &Folder, options: &Options) -> Result<Known, Load
     let kv_heads = folder.number("num_key_value_heads").unwrap_or(heads);
     let head = folder.number("head_dim").unwrap_or(width / heads);
     let rows = folder.required("vocab_size")?;
-    let mut parameters = 0;
+    let eyes = folder.eyes(rows)?;
+    let (mut parameters, mut of_eyes) = (0, 0);
     for path in &folder.weights {
-        parameters += weights(path)?;
+        parameters += weights(path, |_| true)?;
+        of_eyes += weights(path, |name| !name.starts_with("language_model."))?;
     }
     let size = |path: &Path| path.metadata().map_or(0, |metadata| metadata.len());
     let packed = folder.uqff.as_ref().map_or(0, |name| size(&folder.path.join(name)));
     let file_bytes = folder.weights.iter().map(|path| size(path)).fold(packed, u64::saturating_add);
     // A UQFF file has what can be quantised; what is beside it cannot.
-    let floats =
-        if folder.uqff.is_some() { parameters } else { parameters.min((rows as u64).saturating_mul(width as u64)) };
+    let table = (rows as u64).saturating_mul(width as u64);
+    let of_eyes = if eyes.is_some() { of_eyes } else { 0 };
+    let kept = eyes.as_ref().map_or(0, |eyes| eyes.kept(width));
+    let floats = if folder.uqff.is_some() { parameters } else { parameters.min(table.saturating_add(of_eyes)) };
     let quantization = match &folder.uqff {
         Some(file) => file.with_extension("").to_string_lossy().into_owned(),
         None => ["torch_dtype", "dtype"]
             .iter()
-            .find_map(|key| folder.config[*key].as_str())
+            .find_map(|key| folder.config[*key].as_str().or(folder.writer()[*key].as_str()))
             .unwrap_or("safetensors")
             .to_owned(),
     };
@@ -156,12 +190,18 @@ pub(crate) fn describe(folder: &Folder, options: &Options) -> Result<Known, Load
             ..Facts::default()
         },
         parameters,
-        room: Room { packed, floats, weights: parameters - floats },
+        // An adapter is never quantised, and neither is what is kept of pictures.
+        room: Room {
+            packed,
+            floats: [adapted, kept].into_iter().fold(floats, u64::saturating_add),
+            weights: parameters - floats,
+        },
         trained_context: folder.required("max_position_embeddings")?,
         quantization,
         cache_bytes_per_token: 2 * folder.required("num_hidden_layers")? * kv_heads * head * size_of::<f32>(),
         file_bytes,
         rows,
+        eyes,
     };
     Ok((described, tokenizer, template))
 }
@@ -215,8 +255,8 @@ fn roles(folder: &Folder, told: &Value) -> Result<Roles, LoadError> {
     Ok(Roles { bos: text(&told["bos_token"]), eos: text(&told["eos_token"]), ends })
 }
 
-/// Weights of a file in the format of `safetensors`: a length, and that many bytes of JSON that tell of each tensor.
-fn weights(path: &Path) -> Result<u64, LoadError> {
+/// Weights that count, by their names, of a file in the format of `safetensors`: a length, and that many bytes of JSON that tell of each tensor.
+fn weights(path: &Path, counts: fn(&str) -> bool) -> Result<u64, LoadError> {
     let failed = |source| LoadError::Unreadable { path: path.to_owned(), source };
     let mut file = File::open(path).map_err(failed)?;
     let mut len = [0; 8];
@@ -228,7 +268,7 @@ fn weights(path: &Path) -> Result<u64, LoadError> {
     let mut head = Vec::new();
     file.take(len).read_to_end(&mut head).map_err(failed)?;
     let head: Value = serde_json::from_slice(&head).map_err(|error| failed(error.into()))?;
-    let shapes = head.as_object().into_iter().flatten().filter(|(name, _)| *name != "__metadata__");
+    let shapes = head.as_object().into_iter().flatten().filter(|(name, _)| *name != "__metadata__" && counts(name));
     let count = |shape: &Value| {
         let dims = shape.as_array().into_iter().flatten().map(|dim| dim.as_u64().unwrap_or(0));
         dims.fold(1u64, u64::saturating_mul)

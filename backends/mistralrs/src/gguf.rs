@@ -63,6 +63,7 @@ pub(crate) fn describe(file: &File, options: &Options) -> Result<Known, LoadErro
         cache_bytes_per_token: 2 * layers * kv_heads * head * size_of::<f32>(),
         file_bytes: file.size(),
         rows: weights as usize,
+        eyes: None,
         facts,
     };
     Ok((described, tokenizer, template))

@@ -13,6 +13,7 @@
 //! | --- | --- |
 //! | `load` | a path and options to a running engine |
 //! | `gguf`, `folder` | what a file or a folder says of itself, and the refusals of what mistralrs cannot do with it |
+//! | `gemma3` | the model that reads pictures, and how they come to it |
 //! | `pipeline` | the files to mistralrs; nothing is ever fetched |
 //! | `words` | `tokenizer.json` as a tokenizer of ours |
 //! | `stand_in` | the tokenizer that mistralrs gets: numbers, one of which ends a sequence |
@@ -22,6 +23,7 @@
 
 mod error;
 mod folder;
+mod gemma3;
 mod gguf;
 mod load;
 mod options;

@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::{path::Path, thread};
+use std::{path::Path, sync::Arc, thread};
 
 use backends::BackendId;
 use engine::{
@@ -15,6 +15,7 @@ use mistralrs::core::{IsqType, parse_isq_value};
 use crate::{
     error::{LoadError, refused, unfit},
     folder::{self, Folder},
+    gemma3::{Eyes, Reader},
     gguf,
     options::{Device, Options},
     pipeline::{self, Weights},
@@ -38,6 +39,8 @@ pub(crate) struct Described {
     pub(crate) file_bytes: u64,
     /// Tokens that there are weights for.
     pub(crate) rows: usize,
+    /// How it reads pictures, if it does.
+    pub(crate) eyes: Option<Eyes>,
 }
 
 /// What the weights become in memory.
@@ -58,6 +61,8 @@ pub struct Told {
     pub bytes: u64,
     /// What it says of itself.
     pub facts: Facts,
+    /// Whether it reads pictures.
+    pub sees: bool,
 }
 
 /// A model but for its weights.
@@ -110,7 +115,7 @@ pub fn load(id: BackendId, path: &Path, options: Options) -> Result<Engine, Load
     let plan = Plan::of(path, &options)?;
     let cache_bytes = plan.cache_bytes();
     let Plan { weights, described, tokenizer, template, context, slots, isq, end } = plan;
-    let stand_in = StandIn::write(tokenizer.len(), end).map_err(LoadError::System)?;
+    let stand_in = StandIn::write(tokenizer.len(), end, described.eyes.as_ref()).map_err(LoadError::System)?;
     let device = options.device;
     let mistralrs = start(move || pipeline::load(&weights, &options, isq, &stand_in, slots))?;
     let info = Info {
@@ -126,8 +131,12 @@ pub fn load(id: BackendId, path: &Path, options: Options) -> Result<Engine, Load
         file_bytes: described.file_bytes,
         cache_bytes,
     };
-    let speech = Speech::new(tokenizer, template, context).without_prompt_logprobs(NO_PROMPT_LOGPROBS);
-    let runner = Runner { mistralrs, end };
+    let reader = described.eyes.map(|eyes| Arc::new(Reader::new(eyes, &tokenizer, !device.is_accelerator())));
+    let mut speech = Speech::new(tokenizer, template, context).without_prompt_logprobs(NO_PROMPT_LOGPROBS);
+    if let Some(reader) = &reader {
+        speech = speech.with_pictures(Arc::<Reader>::clone(reader));
+    }
+    let runner = Runner { mistralrs, end, reader };
     Engine::start(id, info, speech, |worker| worker.hand_over(runner)).map_err(LoadError::System)
 }
 
@@ -137,7 +146,7 @@ pub fn load(id: BackendId, path: &Path, options: Options) -> Result<Engine, Load
 /// Why it cannot.
 pub fn told(path: &Path, options: &Options) -> Result<Told, LoadError> {
     let plan = Plan::of(path, options)?;
-    Ok(Told { bytes: plan.bytes(options.device), facts: plan.described.facts })
+    Ok(Told { bytes: plan.bytes(options.device), sees: plan.described.eyes.is_some(), facts: plan.described.facts })
 }
 
 /// Whether weights can be quantised to a type of this name while they are loaded.

@@ -12,8 +12,9 @@ use std::{
 
 use mistralrs::core::{
     AdapterPaths, AutoDeviceMapParams, DefaultSchedulerMethod, DeviceMapSetting, GGUFLoaderBuilder, GGUFSpecificConfig,
-    IsqType, Loader, LocalModelPaths, MistralRs, MistralRsBuilder, ModelDType, ModelPaths, NormalLoaderBuilder,
-    NormalSpecificConfig, SchedulerConfig, TokenSource, TryIntoDType,
+    IsqType, Loader, LocalModelPaths, MistralRs, MistralRsBuilder, ModelDType, ModelPaths, MultimodalLoaderBuilder,
+    MultimodalLoaderType, MultimodalSpecificConfig, NormalLoaderBuilder, NormalSpecificConfig, SchedulerConfig,
+    TokenSource, TryIntoDType,
 };
 
 use crate::{
@@ -80,6 +81,17 @@ fn loader(weights: &Weights, options: &Options, stand_in: &StandIn) -> Result<Bo
             );
             Ok(builder.build())
         }
+        // With and without pictures.
+        Weights::Folder(folder) if folder.is_gemma3() => {
+            let builder = MultimodalLoaderBuilder::new(
+                MultimodalSpecificConfig::default(),
+                Some(text(&stand_in.template())),
+                Some(text(&stand_in.tokenizer())),
+                Some(text(&folder.path)),
+                None,
+            );
+            Ok(builder.build(Some(MultimodalLoaderType::Gemma3)))
+        }
         Weights::Folder(folder) => {
             let config = NormalSpecificConfig {
                 from_uqff: folder.uqff.as_ref().map(|file| vec![file.clone()]),
@@ -124,8 +136,8 @@ pub(crate) fn paths(
         adapter_paths,
         // What ends an answer is not mistralrs' to say.
         gen_conf: None,
-        preprocessor_config: None,
-        processor_config: None,
+        preprocessor_config: stand_in.optional("preprocessor_config.json"),
+        processor_config: stand_in.optional("processor_config.json"),
         chat_template_json_filename: None,
     }))
 }

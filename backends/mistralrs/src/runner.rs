@@ -1,4 +1,5 @@
-//! Choices in, rows of logits out: one request of mistralrs a choice, with one logits processor.
+//! Choices in, rows of logits out: one request of mistralrs a choice, with one logits processor. A prompt goes in as tokens, or,
+//! where it has pictures, as `gemma3` writes it.
 //!
 //! A processor sees every row, that behind the prompt included, as numbers of 32 bits on the CPU, on a thread of mistralrs.
 //! It never fails: an error would cost the other sequences of the step their tokens. When the choice is over, or its caller
@@ -19,6 +20,8 @@ use mistralrs::{
 };
 use tokio::sync::mpsc;
 
+use crate::gemma3::Reader;
+
 /// Answers that may come between two rows.
 const ANSWERS: usize = 8;
 
@@ -27,14 +30,24 @@ pub(crate) struct Runner {
     pub(crate) mistralrs: Arc<MistralRs>,
     /// The token that ends a sequence.
     pub(crate) end: u32,
+    /// What reads pictures, where the model does.
+    pub(crate) reader: Option<Arc<Reader>>,
 }
 
 impl Writes for Runner {
-    fn begin(&mut self, writing: Writing) {
+    fn begin(&mut self, mut writing: Writing) {
+        let messages = match &self.reader {
+            Some(reader) if !writing.pictures().is_empty() => reader.message(&writing),
+            _ => Ok(RequestMessage::CompletionTokens(writing.prompt().to_vec())),
+        };
+        let messages = match messages {
+            Ok(messages) => messages,
+            Err(reason) => return writing.fail(reason),
+        };
         let (response, answers) = mpsc::channel(ANSWERS);
         let request = NormalRequest {
             id: self.mistralrs.next_request_id(),
-            messages: RequestMessage::CompletionTokens(writing.prompt().to_vec()),
+            messages,
             sampling_params: SamplingParams {
                 // The best token, which is the one that was drawn.
                 temperature: Some(0.0),
@@ -84,7 +97,7 @@ impl State {
         while let Ok(answer) = self.answers.try_recv() {
             self.error = match answer {
                 Response::InternalError(error) | Response::ValidationError(error) => Some(error.to_string()),
-                Response::CompletionModelError(error, _) => Some(error),
+                Response::CompletionModelError(error, _) | Response::ModelError(error, _) => Some(error),
                 _ => None,
             };
         }

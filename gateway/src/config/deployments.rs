@@ -356,11 +356,7 @@ impl<'a> One<'a, '_> {
         if weights == Weights::BuiltIn {
             deployment.facts.quantization_bits = Some(DEMO_BITS);
         }
-        local(&mut deployment, model, purpose);
-        if asked.mmproj.is_some() && purpose == Purpose::Text {
-            deployment.facts.capabilities.push(Capability::Image.to_string());
-            deployment.facts.capabilities.sort_unstable();
-        }
+        local(&mut deployment, model, purpose, engine.sees(&weights, &asked));
         deployment.target = Target::Engine { engine, weights, asked };
         Some(deployment)
     }
@@ -404,6 +400,24 @@ impl<'a> One<'a, '_> {
         None
     }
 
+    /// Whether the engine loads what is written, if something is.
+    fn loads(
+        &mut self,
+        engine: engines::Kind,
+        written: &Option<Spanned<String>>,
+        can: fn(engines::Kind) -> bool,
+        (code, what): (&'static str, &str),
+    ) -> Option<()> {
+        let Some(written) = written.as_ref().filter(|_| !can(engine)) else { return Some(()) };
+        let others: Vec<_> =
+            engines::Kind::ALL.into_iter().filter(|kind| can(*kind)).map(engines::Kind::name).collect();
+        let verb = if others.len() == 1 { "does" } else { "do" };
+        let problem = Problem::error(code, format!("the engine `{engine}` loads no {what}"))
+            .hint(format!("of the engines of this process {} {verb}, in a build with `--features full`", list(others)));
+        self.note(problem, &written.at);
+        None
+    }
+
     /// What is asked of the engine, if it can do that.
     fn of_engine(
         &mut self,
@@ -413,13 +427,7 @@ impl<'a> One<'a, '_> {
         mmproj: Option<PathBuf>,
     ) -> Option<engines::Asked> {
         let raw = self.raw;
-        if let Some(written) = raw.adapter.as_ref().filter(|_| !engine.adapts()) {
-            let others = list(engines::Kind::ALL.into_iter().filter(|kind| kind.adapts()).map(engines::Kind::name));
-            let problem = Problem::error("no-adapters", format!("the engine `{engine}` loads no adapters"))
-                .hint(format!("of the engines of this process {others} do, in a build with `--features full`"));
-            self.note(problem, &written.at);
-            return None;
-        }
+        self.loads(engine, &raw.adapter, engines::Kind::adapts, ("no-adapters", "adapters"))?;
         if let (Some(written), Some(adapter)) = (&raw.adapter, &adapter)
             && let Err(why) = engine.puts(adapter, weights)
         {
@@ -428,13 +436,7 @@ impl<'a> One<'a, '_> {
             self.note(problem.label(why), &written.at);
             return None;
         }
-        if let Some(written) = raw.mmproj.as_ref().filter(|_| !engine.projects()) {
-            let others = list(engines::Kind::ALL.into_iter().filter(|kind| kind.projects()).map(engines::Kind::name));
-            let problem = Problem::error("no-projectors", format!("the engine `{engine}` loads no projectors"))
-                .hint(format!("of the engines of this process {others} does, in a build with `--features full`"));
-            self.note(problem, &written.at);
-            return None;
-        }
+        self.loads(engine, &raw.mmproj, engines::Kind::projects, ("no-projectors", "projectors"))?;
         let gpu_layers = raw.gpu_layers.as_ref().and_then(|written| {
             let place = match engine {
                 engines::Kind::Native => Some("an engine that computes on processors"),
@@ -746,7 +748,7 @@ pub(super) fn task(purpose: Purpose) -> Task {
 
 /// What holds for every model that runs in this process: nobody else sees the prompt, nobody is paid by the token, and it is
 /// for one thing alone.
-pub(super) fn local(deployment: &mut Deployment, model: &Model, purpose: Purpose) {
+pub(super) fn local(deployment: &mut Deployment, model: &Model, purpose: Purpose, sees: bool) {
     let facts = &mut deployment.facts;
     facts.retention = facts.retention.take().or_else(|| Some("none".to_owned()));
     facts.training_use = facts.training_use.take().or_else(|| Some("none".to_owned()));
@@ -764,13 +766,20 @@ pub(super) fn local(deployment: &mut Deployment, model: &Model, purpose: Purpose
     if purpose != Purpose::Text {
         return;
     }
-    // The engine gives log-probabilities, keeps every model to a schema, and tells it of tools. It takes no images,
-    // unless a projector is loaded for them, and no sound, whatever the model was trained for.
-    facts.capabilities = ["json_schema", "logprobs", "reasoning", "tools"]
-        .into_iter()
-        .filter(|&name| name != "reasoning" || model.capabilities.iter().any(|known| known == name))
-        .map(str::to_owned)
-        .collect();
+    // The engine gives log-probabilities, keeps every model to a schema, and tells it of tools. It takes images where it says
+    // so of the files, and no sound, whatever the model was trained for.
+    let known = |name: &str| model.capabilities.iter().any(|known| known == name);
+    facts.capabilities = [
+        (Capability::Image, sees),
+        (Capability::JsonSchema, true),
+        (Capability::Logprobs, true),
+        (Capability::Reasoning, known("reasoning")),
+        (Capability::Tools, true),
+    ]
+    .into_iter()
+    .filter(|(_, has)| *has)
+    .map(|(capability, _)| capability.to_string())
+    .collect();
 }
 
 /// What no deployment at a host can do, in the words of policies.

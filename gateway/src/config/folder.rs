@@ -4,6 +4,10 @@
 //! has GGUF files. Which model of the catalog it is, its manifest says, else its name, without a quantization at its
 //! end. What a file says of itself is not asked: whoever made it wrote that, and a model that is only *made from* one that the
 //! catalog knows may be under other terms. What nobody knows is not served.
+//!
+//! A GGUF file with `mmproj` in its name is no model but a projector: what lets the model beside it read pictures. It goes with
+//! the one model of its folder, or with that of its name; where that leaves a doubt it goes with none, as a wrong one costs the
+//! model, and the start says so.
 
 use std::{
     fs, io,
@@ -11,6 +15,7 @@ use std::{
 };
 
 use catalog::{Catalog, Model};
+use engine::Purpose;
 use policies::Place;
 
 use super::{
@@ -21,7 +26,7 @@ use super::{
     weights,
 };
 use crate::{
-    engines::{Asked, Beside, Chosen, choose, measured::Measured},
+    engines::{Asked, Beside, Chosen, Kind, choose, measured::Measured},
     models::{manifest::Manifest, pick, terms},
     residency::{Keep, estimate::shown},
 };
@@ -30,6 +35,8 @@ use crate::{
 const MOST: usize = 1_000;
 /// The file that says that a folder is a model in the layout of Hugging Face.
 const CONFIG: &str = "config.json";
+/// What the name of a projector has in it.
+const PROJECTOR: &str = "mmproj";
 
 /// A model that lies there.
 struct Lies {
@@ -37,6 +44,21 @@ struct Lies {
     weights: Weights,
     /// What the store says of it, if that pulled it.
     manifest: Option<Manifest>,
+    /// Its projector, if there is one.
+    projector: Option<PathBuf>,
+}
+
+impl Lies {
+    fn new(name: &str, weights: Weights) -> Self {
+        Self { name: name.to_owned(), weights, manifest: None, projector: None }
+    }
+}
+
+/// What lies in one folder: models, and what of it is served with none of them.
+#[derive(Default)]
+struct Within {
+    models: Vec<Lies>,
+    rest: Vec<NotLive>,
 }
 
 /// The models of a folder that fit into so many bytes of memory.
@@ -45,15 +67,19 @@ struct Lies {
 /// The folder cannot be read.
 pub(super) fn models(folder: &Path, catalog: &Catalog, measured: &Measured, memory: u64) -> io::Result<Found> {
     let mut found = Found::default();
-    let mut lie = gguf(folder)?;
+    let Within { models: mut lie, rest } = gguf(folder, catalog)?;
+    found.not_live.extend(rest);
     for path in entries(folder)?.into_iter().filter(|path| path.is_dir()) {
         let name = file_name(&path).to_owned();
-        match within(&path, &name) {
-            Ok(models) if models.is_empty() => {
+        match within(&path, &name, catalog) {
+            Ok(Within { models, rest }) if models.is_empty() && rest.is_empty() => {
                 let why = format!("the folder has neither `{CONFIG}`, as one of safetensors has, nor a GGUF file");
                 found.not_live.push(NotLive { name, why });
             }
-            Ok(models) => lie.extend(models),
+            Ok(Within { models, rest }) => {
+                lie.extend(models);
+                found.not_live.extend(rest);
+            }
             Err(error) => found.not_live.push(NotLive { name, why: format!("it cannot be read: {error}") }),
         }
     }
@@ -61,7 +87,10 @@ pub(super) fn models(folder: &Path, catalog: &Catalog, measured: &Measured, memo
     for one in lie {
         let name = one.name.clone();
         match deployment(one, catalog, measured, memory) {
-            Ok(deployment) => all.deployments.push(deployment),
+            Ok((deployment, without)) => {
+                all.deployments.push(deployment);
+                all.not_live.extend(without);
+            }
             Err(why) => all.not_live.push(NotLive { name, why }),
         }
     }
@@ -75,31 +104,86 @@ pub(super) fn unreadable(folder: &Path, error: &io::Error) -> Problem {
 }
 
 /// What a folder within has.
-fn within(folder: &Path, name: &str) -> io::Result<Vec<Lies>> {
+fn within(folder: &Path, name: &str, catalog: &Catalog) -> io::Result<Within> {
     if folder.join(CONFIG).is_file() {
-        return Ok(vec![Lies { name: name.to_owned(), weights: Weights::Folder(folder.to_owned()), manifest: None }]);
+        let model = Lies::new(name, Weights::Folder(folder.to_owned()));
+        return Ok(Within { models: vec![model], rest: Vec::new() });
     }
-    let Some(manifest) = Manifest::read(folder)? else { return gguf(folder) };
-    let Some(file) = manifest.files.first() else { return Ok(Vec::new()) };
-    let weights = Weights::File(folder.join(&file.name));
-    Ok(vec![Lies { name: name.to_owned(), weights, manifest: Some(manifest) }])
+    let Some(manifest) = Manifest::read(folder)? else { return gguf(folder, catalog) };
+    let Some(file) = manifest.files.first() else { return Ok(Within::default()) };
+    let mut model = Lies::new(pick::stem(&file.name), Weights::File(folder.join(&file.name)));
+    let projectors = files(folder)?.into_iter().filter(|path| is_projector(path)).collect();
+    let rest = pair(std::slice::from_mut(&mut model), projectors, catalog);
+    name.clone_into(&mut model.name);
+    model.manifest = Some(manifest);
+    Ok(Within { models: vec![model], rest })
 }
 
 /// The GGUF files of a folder.
-fn gguf(folder: &Path) -> io::Result<Vec<Lies>> {
+fn gguf(folder: &Path, catalog: &Catalog) -> io::Result<Within> {
+    let (projectors, files): (Vec<_>, Vec<_>) = files(folder)?.into_iter().partition(|path| is_projector(path));
     let mut models: Vec<Lies> = Vec::new();
-    for path in entries(folder)?.into_iter().filter(|path| path.is_file()) {
-        let file = file_name(&path);
-        if !file.ends_with(".gguf") {
-            continue;
-        }
-        let name = pick::stem(file).to_owned();
+    for path in files {
+        let name = pick::stem(file_name(&path)).to_owned();
         // Parts come in their order.
         if models.last().is_none_or(|before| before.name != name) {
-            models.push(Lies { name, weights: Weights::File(path), manifest: None });
+            models.push(Lies::new(&name, Weights::File(path)));
         }
     }
-    Ok(models)
+    let rest = pair(&mut models, projectors, catalog);
+    Ok(Within { models, rest })
+}
+
+/// The paths of a folder's GGUF files.
+fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    Ok(entries(folder)?.into_iter().filter(|path| path.is_file() && file_name(path).ends_with(".gguf")).collect())
+}
+
+fn is_projector(path: &Path) -> bool {
+    file_name(path).to_lowercase().contains(PROJECTOR)
+}
+
+/// Gives models their projectors, and tells of those that go with none.
+fn pair(models: &mut [Lies], projectors: Vec<PathBuf>, catalog: &Catalog) -> Vec<NotLive> {
+    let bare: Vec<String> = models.iter().map(|model| bare(catalog, &model.name)).collect();
+    let is_one = bare.windows(2).all(|two| two[0] == two[1]);
+    let mut rest = Vec::new();
+    for (nth, path) in projectors.iter().enumerate() {
+        let whose = |path: &Path| (!is_one).then(|| bare_of_model(catalog, path));
+        let name = whose(path);
+        let is_its = |bare: &String| name.as_ref().is_none_or(|name| name == bare);
+        let rival = projectors.iter().enumerate().find(|(other, path)| *other != nth && whose(path) == name);
+        let why = match (bare.iter().any(is_its), rival) {
+            (true, None) => {
+                for (model, _) in models.iter_mut().zip(&bare).filter(|(_, bare)| is_its(bare)) {
+                    model.projector = Some(path.clone());
+                }
+                continue;
+            }
+            (true, Some((_, rival))) => format!(
+                "it is a projector, and `{}` is another of the same model, which is served without; keep one of the two",
+                file_name(rival),
+            ),
+            (false, _) if models.is_empty() => "it is a projector, and there is no model beside it".to_owned(),
+            (false, _) => {
+                "it is a projector, and none of the models beside it has its name, `mmproj-` and quantizations \
+                           aside; rename it, or write a deployment with `mmproj`"
+                    .to_owned()
+            }
+        };
+        rest.push(NotLive { name: pick::stem(file_name(path)).to_owned(), why });
+    }
+    rest
+}
+
+/// The name of the model that a projector is named for.
+fn bare_of_model(catalog: &Catalog, path: &Path) -> String {
+    let name = pick::stem(file_name(path)).to_lowercase();
+    let (before, behind) = name.split_once(PROJECTOR).unwrap_or((&name, ""));
+    let between = ['-', '.', '_'];
+    let (before, behind) = (before.trim_end_matches(between), behind.trim_start_matches(between));
+    let joint = if before.is_empty() || behind.is_empty() { "" } else { "-" };
+    bare(catalog, &format!("{before}{joint}{behind}"))
 }
 
 /// What lies in a folder and is not hidden, by name.
@@ -120,8 +204,14 @@ fn file_name(path: &Path) -> &str {
     path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
 }
 
-fn deployment(one: Lies, catalog: &Catalog, measured: &Measured, memory: u64) -> Result<Deployment, String> {
-    let Lies { name, weights, manifest } = one;
+/// What is served of a model, and of its projector, where it is served without that.
+fn deployment(
+    one: Lies,
+    catalog: &Catalog,
+    measured: &Measured,
+    memory: u64,
+) -> Result<(Deployment, Option<NotLive>), String> {
+    let Lies { name, weights, manifest, projector } = one;
     if !is_id(&name) {
         return Err("its name cannot be an id: up to 128 letters, digits, `.`, `_` and `-`".to_owned());
     }
@@ -135,9 +225,22 @@ fn deployment(one: Lies, catalog: &Catalog, measured: &Measured, memory: u64) ->
              which `model` it is",
         ),
     }?;
-    let Chosen { engine, why } = choose(&weights, Beside::default(), measured)?;
-    let place = Place::Local { engine: engine.name().to_owned() };
-    let mut facts = policies::Deployment::new(name, model.id.as_str(), place);
+    let of_engine = |engine: Kind| Place::Local { engine: engine.name().to_owned() };
+    let facts = |engine| policies::Deployment::new(name.clone(), model.id.as_str(), of_engine(engine));
+    let mut without = None;
+    let seeing = projector.and_then(|path| match sees(&weights, &path, catalog, measured, facts) {
+        Ok(chosen) => Some((chosen, path)),
+        Err(why) => {
+            let why = format!("it is a projector, and `{name}` is served without it: {why}");
+            without = Some(NotLive { name: pick::stem(file_name(&path)).to_owned(), why });
+            None
+        }
+    });
+    let (Chosen { engine, why }, mmproj) = match seeing {
+        Some((chosen, path)) => (chosen, Some(path)),
+        None => (choose(&weights, Beside::default(), measured)?, None),
+    };
+    let mut facts = facts(engine);
     facts.context_tokens = model.context_tokens;
     if let Some(beside) = catalog.looks_at_weights(&model.id) {
         facts.weights = weights::look(&weights, &beside).map_err(|error| format!("it cannot be read: {error}"))?;
@@ -146,12 +249,13 @@ fn deployment(one: Lies, catalog: &Catalog, measured: &Measured, memory: u64) ->
     if !model.does(task(purpose)) {
         return Err(format!("`{engine}` makes {} with it, and `{}` is not asked for that", purpose.name(), model.id));
     }
-    let asked = Asked::default();
+    let asked = Asked { mmproj, ..Asked::default() };
     let told = engine.told(&weights, &asked)?;
-    terms::of_weights(catalog, &facts, &weights, &told.facts)?;
+    terms::of_weights(catalog, &facts, terms::FILE, &weights, &told.facts)?;
     if told.bytes > memory {
         return Err(format!("it takes about {}, and models may take {} here", shown(told.bytes), shown(memory)));
     }
+    let sees = engine.sees(&weights, &asked);
     let mut deployment = Deployment {
         facts,
         target: Target::Engine { engine, weights, asked },
@@ -162,21 +266,49 @@ fn deployment(one: Lies, catalog: &Catalog, measured: &Measured, memory: u64) ->
         adapter: None,
         speaks: Vec::new(),
     };
-    local(&mut deployment, model, purpose);
-    Ok(deployment)
+    local(&mut deployment, model, purpose, sees);
+    Ok((deployment, without))
+}
+
+/// The engine that serves a model with a projector.
+///
+/// # Errors
+/// Why none does, or the projector may not be used.
+fn sees(
+    weights: &Weights,
+    projector: &Path,
+    catalog: &Catalog,
+    measured: &Measured,
+    facts: impl Fn(Kind) -> policies::Deployment,
+) -> Result<Chosen, String> {
+    let chosen = choose(weights, Beside { projector: true, ..Beside::default() }, measured)?;
+    let purpose = chosen.engine.purpose(weights);
+    if purpose != Purpose::Text {
+        return Err(format!("the model makes {}, and pictures are read by one that writes text", purpose.name()));
+    }
+    let projector = Weights::File(projector.to_owned());
+    let said = terms::said(&projector, "projector")?;
+    terms::of_weights(catalog, &facts(chosen.engine), terms::PROJECTOR, &projector, &said)?;
+    Ok(chosen)
 }
 
 /// The model that goes by a name such as `Qwen3-8B-Q4_K_M` or `Qwen_Qwen3-8B`.
 pub(super) fn named<'c>(catalog: &'c Catalog, name: &str) -> Option<&'c Model> {
-    let mut rest = name;
-    loop {
-        let model = ["--", "_"].iter().find_map(|between| catalog.resolve(&rest.replacen(between, "/", 1)));
-        if let Some(model) = catalog.resolve(rest).or(model) {
-            return Some(model);
-        }
-        let at = rest.rfind(['-', '.']).filter(|at| is_quantization(catalog, &rest[at + 1..]))?;
-        rest = &rest[..at];
-    }
+    std::iter::successors(Some(name), |name| shorter(catalog, name)).find_map(|name| {
+        let model = || ["--", "_"].iter().find_map(|between| catalog.resolve(&name.replacen(between, "/", 1)));
+        catalog.resolve(name).or_else(model)
+    })
+}
+
+/// A name without the quantizations at its end, in small letters.
+fn bare(catalog: &Catalog, name: &str) -> String {
+    std::iter::successors(Some(name), |name| shorter(catalog, name)).last().unwrap_or(name).to_lowercase()
+}
+
+/// A name without the one quantization at its end, if there is one.
+fn shorter<'n>(catalog: &Catalog, name: &'n str) -> Option<&'n str> {
+    let at = name.rfind(['-', '.']).filter(|at| is_quantization(catalog, &name[at + 1..]))?;
+    Some(&name[..at])
 }
 
 /// Whether the end of a name says how weights are stored.

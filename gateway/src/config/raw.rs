@@ -387,7 +387,8 @@ pub(super) struct RawLocal {
     #[serde(default)]
     pub(super) waiting: Option<Spanned<u64>>,
     /// A folder of models: each GGUF file and each folder of safetensors in it whose name the catalog knows is a deployment by
-    /// its name, with `engine: auto` and `load: demand`. The start tells which are not served, and why. Default: none.
+    /// its name, with `engine: auto` and `load: demand`. A GGUF file with `mmproj` in its name is the projector of the model beside
+    /// it, by its name where there are several. The start tells which are not served, and why. Default: none.
     #[serde(default)]
     pub(super) models: Option<Spanned<String>>,
 }

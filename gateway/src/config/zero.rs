@@ -109,6 +109,6 @@ fn demo(catalog: &Catalog) -> Option<Deployment> {
         adapter: None,
         speaks: Vec::new(),
     };
-    local(&mut deployment, model, engine::Purpose::Text);
+    local(&mut deployment, model, engine::Purpose::Text, false);
     Some(deployment)
 }

@@ -11,6 +11,7 @@ use catalog::{Card, Catalog, Decision, Declaration, Model, Use, decide};
 use super::{Held, hub::Listing, manifest::Terms, reference::Reference};
 use crate::{
     config::{Contexts, Weights},
+    dispatch::chain,
     settle::today,
 };
 
@@ -109,33 +110,37 @@ pub fn of_held<'c>(catalog: &'c Catalog, held: &Held) -> Option<&'c Model> {
 }
 
 /// Compares what weights, and the model card beside them, say of their licence with the catalog. Weights under a stricter licence
-/// than the model that they are served as would be served against it.
+/// than the model that they are served as would be served against it. `by` is what they and the card are called: [`FILE`],
+/// [`ADAPTER`] or [`PROJECTOR`].
 ///
 /// # Errors
 /// What they say, and what the catalog says.
 pub fn of_weights(
     catalog: &Catalog,
     facts: &policies::Deployment,
+    by: [&'static str; 2],
     weights: &Weights,
     said: &engine::Facts,
 ) -> Result<(), String> {
     let card = weights.surroundings().map_or(Ok(None), card_in)?;
-    declared(catalog, facts, ["the file", "the card beside the file"], said, card.as_ref())
+    declared(catalog, facts, by, said, card.as_ref())
 }
 
-/// The same of what is loaded beside weights: an adapter over them, or a projector, which is a part of them.
+/// What weights, and the card beside them, are called in what is said of them.
+pub const FILE: [&str; 2] = ["the file", "the card beside the file"];
+/// The same of an adapter over them.
+pub const ADAPTER: [&str; 2] = ["the adapter", "the card beside the adapter"];
+/// The same of a projector, which is a part of them.
+pub const PROJECTOR: [&str; 2] = ["the projector", "the card beside the projector"];
+
+/// What a file beside the weights says of itself; a folder says nothing but in its card.
 ///
 /// # Errors
-/// What it says, and what the catalog says.
-pub fn of_beside(
-    catalog: &Catalog,
-    facts: &policies::Deployment,
-    by: [&'static str; 2],
-    beside: &Weights,
-    said: &engine::Facts,
-) -> Result<(), String> {
-    let card = beside.surroundings().map_or(Ok(None), card_in)?;
-    declared(catalog, facts, by, said, card.as_ref())
+/// The file cannot be read.
+pub fn said(beside: &Weights, what: &str) -> Result<engine::Facts, String> {
+    let Weights::File(path) = beside else { return Ok(engine::Facts::default()) };
+    let said = engine::gguf::File::open(path).and_then(|file| engine::Facts::of(&file));
+    said.map_err(|error| format!("cannot read the {what}: {}", chain(&error)))
 }
 
 fn declared(

@@ -29,6 +29,8 @@ pub struct Told {
     pub bytes: u64,
     /// What it says of itself.
     pub facts: Facts,
+    /// Whether it reads pictures with what is in these files alone.
+    pub sees: bool,
 }
 
 /// What the GGUF file of a model tells, if it is run with this context.
@@ -55,7 +57,7 @@ pub fn told(weights: &Weights, context: Option<u64>) -> Result<Told, String> {
             with_cache(context).saturating_add(context.saturating_mul(tokens).saturating_mul(BYTES_OF_A_LOGIT))
         }
     };
-    Ok(Told { bytes, facts })
+    Ok(Told { bytes, facts, sees: false })
 }
 
 /// Bytes as people read them.

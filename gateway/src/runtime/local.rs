@@ -7,12 +7,10 @@ use std::{sync::Arc, time::Instant};
 
 use backends::{Backend, BackendId};
 use catalog::Catalog;
-use engine::{Facts, gguf::File};
 
 use super::StartError;
 use crate::{
     config::{Config, Deployment, Target, Weights, weights},
-    dispatch::chain,
     engines::{Asked, Kind},
     models::terms,
     residency::{
@@ -29,7 +27,7 @@ pub(super) fn fits(config: &Config, budget: u64) -> Result<(), StartError> {
     let mut all = Vec::new();
     for deployment in &config.deployments {
         if matches!(deployment.target, Target::Engine { .. }) {
-            all.push((deployment, bytes(deployment)?));
+            all.push((deployment, told(deployment)?.bytes));
         }
     }
     let sum = |which: &dyn Fn(&Deployment) -> bool| -> u64 {
@@ -65,7 +63,7 @@ pub(super) fn resident(
     config: &Config,
     machine: &Arc<Machine>,
 ) -> Result<Arc<Resident>, StartError> {
-    let bytes = bytes(deployment)?;
+    let bytes = told(deployment)?.bytes;
     let load = loader(deployment, &config.catalog);
     let began = Instant::now();
     let first = if deployment.keep.on_demand { None } else { Some(load(&Arc::default())?) };
@@ -101,15 +99,14 @@ fn loader(
 fn check(deployment: &Deployment, catalog: &Catalog) -> Result<(), StartError> {
     let (_, weights, asked) = local(deployment)?;
     let facts = &deployment.facts;
-    terms::of_weights(catalog, facts, weights, &told(deployment)?.facts).map_err(|why| failed(deployment, why))?;
+    terms::of_weights(catalog, facts, terms::FILE, weights, &told(deployment)?.facts)
+        .map_err(|why| failed(deployment, why))?;
     let projector = asked.mmproj.clone().map(Weights::File);
-    for (what, by, beside) in [
-        ("adapter", ["the adapter", "the card beside the adapter"], &asked.adapter),
-        ("projector", ["the projector", "the card beside the projector"], &projector),
-    ] {
+    for (what, by, beside) in [("adapter", terms::ADAPTER, &asked.adapter), ("projector", terms::PROJECTOR, &projector)]
+    {
         if let Some(beside) = beside {
-            let said = said(beside, what).map_err(|why| failed(deployment, why))?;
-            terms::of_beside(catalog, facts, by, beside, &said).map_err(|why| failed(deployment, why))?;
+            let said = terms::said(beside, what).map_err(|why| failed(deployment, why))?;
+            terms::of_weights(catalog, facts, by, beside, &said).map_err(|why| failed(deployment, why))?;
         }
     }
     let Some(known) = &facts.weights else { return Ok(()) };
@@ -127,25 +124,6 @@ fn check(deployment: &Deployment, catalog: &Catalog) -> Result<(), StartError> {
 fn told(deployment: &Deployment) -> Result<estimate::Told, StartError> {
     let (engine, weights, asked) = local(deployment)?;
     engine.told(weights, asked).map_err(|reason| failed(deployment, reason))
-}
-
-/// What weights take, and what is loaded beside them.
-fn bytes(deployment: &Deployment) -> Result<u64, StartError> {
-    let (_, _, asked) = local(deployment)?;
-    let adapter = asked.adapter.iter().filter_map(|adapter| match adapter {
-        Weights::BuiltIn => None,
-        Weights::File(path) => Some(path.clone()),
-        Weights::Folder(path) => Some(path.join("adapter_model.safetensors")),
-    });
-    let beside = adapter.chain(asked.mmproj.clone()).filter_map(|path| std::fs::metadata(path).ok());
-    Ok(beside.fold(told(deployment)?.bytes, |bytes, file| bytes.saturating_add(file.len())))
-}
-
-/// What a file beside the weights says of itself; a folder says nothing but in its card.
-fn said(beside: &Weights, what: &str) -> Result<Facts, String> {
-    let Weights::File(path) = beside else { return Ok(Facts::default()) };
-    let said = File::open(path).and_then(|file| Facts::of(&file));
-    said.map_err(|error| format!("cannot read the {what}: {}", chain(&error)))
 }
 
 /// The engine of a deployment in this process, and what it runs.

@@ -20,7 +20,7 @@ use std::{
     time::Instant,
 };
 
-use crate::{prepare::Choice, tokenizer::Tokenizer};
+use crate::{pictures::Placed, prepare::Choice, tokenizer::Tokenizer};
 
 use super::{
     MAX_FAILURES, Shared, Worker, note,
@@ -53,6 +53,11 @@ impl Writing {
     /// What it goes on from; never empty.
     pub fn prompt(&self) -> &[u32] {
         self.sequence.prompt()
+    }
+
+    /// The pictures in that, in their order.
+    pub fn pictures(&self) -> &[Placed] {
+        self.sequence.pictures()
     }
 
     /// Tokens that it may have at most: it is over by then.

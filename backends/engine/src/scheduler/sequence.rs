@@ -9,7 +9,7 @@ use crate::{
     calls::Part,
     grammar::Constraint,
     output::{Output, Piece},
-    pictures::PICTURE,
+    pictures::{PICTURE, Placed},
     prepare::Choice,
     reasoning::{Parts, Reasoning},
     sampler::{Sampler, logprobs},
@@ -107,6 +107,11 @@ impl Sequence {
     /// What it goes on from.
     pub(super) fn prompt(&self) -> &[u32] {
         &self.choice.prompt
+    }
+
+    /// The pictures in that.
+    pub(super) fn pictures(&self) -> &[Placed] {
+        &self.choice.pictures
     }
 
     /// Tokens that it may have at most.

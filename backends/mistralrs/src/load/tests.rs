@@ -1,6 +1,7 @@
 //! The whole engine over small random models: requests in, events out; what it says beside what our own engine says.
 
 mod folders;
+mod gemma3;
 mod refusals;
 mod toy;
 
@@ -42,9 +43,13 @@ fn gguf(bytes: Vec<u8>, options: Options) -> Result<Engine, LoadError> {
 
 /// The same model by our own engine.
 fn native(model: &Llama) -> Engine {
+    native_of(model.build())
+}
+
+fn native_of(bytes: Vec<u8>) -> Engine {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.gguf");
-    std::fs::write(&path, model.build()).unwrap();
+    std::fs::write(&path, bytes).unwrap();
     let options = native::Options { threads: Some(1), ..native::Options::default() };
     native::load(BackendId::new("native"), native::Source::File(path), options).unwrap()
 }

@@ -2,6 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use engine::testing::Clip;
+#[cfg(feature = "llama-cpp")]
+use engine::testing::Meta;
+
 use super::*;
 use crate::{
     config::{Target, Weights, zero},
@@ -107,6 +111,101 @@ fn a_stricter_licence_that_weights_or_their_card_name_keeps_them_from_being_serv
     let (config, _) = zero(&overrides, &Environment::default()).unwrap_or_else(|report| panic!("{report}"));
     let (served, rest) = told(&config);
     assert!(served.is_empty() && rest["pointsman-demo"].contains("`cc-by-nc-4.0` (tier 4)"), "{rest:?}");
+}
+
+/// The projector of each model that is served, by the names of the files.
+fn projectors(config: &Config) -> BTreeMap<&str, Option<&str>> {
+    let served = config.deployments.iter().filter_map(|one| {
+        let Target::Engine { asked, weights: Weights::File(_), .. } = &one.target else { return None };
+        let projector = asked.mmproj.as_deref().and_then(Path::file_name).and_then(|name| name.to_str());
+        let sees = one.facts.capabilities.iter().any(|capability| capability == "image");
+        assert_eq!(sees, projector.is_some(), "{}", one.facts.id);
+        Some((one.facts.id.as_str(), projector))
+    });
+    served.collect()
+}
+
+/// Puts files into a folder, of which those with `mmproj` in their names are projectors.
+fn put(folder: &Path, names: &[&str]) {
+    for name in names {
+        let projector = name.to_lowercase().contains("mmproj");
+        let path = folder.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, if projector { Clip::default().build() } else { DEMO.to_vec() }).unwrap();
+    }
+}
+
+/// Looks into a folder with these files; gives what is served with which projector, and why the rest is not.
+fn paired(names: &[&str]) -> (Vec<String>, BTreeMap<String, String>) {
+    let folder = tempfile::tempdir().unwrap();
+    put(folder.path(), names);
+    let overrides = Overrides { models: Some(folder.path().to_owned()), ..Overrides::default() };
+    let (config, _) = zero(&overrides, &Environment::default()).unwrap_or_else(|report| panic!("{report}"));
+    let served = projectors(&config).into_iter().map(|(id, with)| format!("{id} {}", with.unwrap_or("-"))).collect();
+    let rest = told(&config).1.into_iter().filter(|(name, _)| name.to_lowercase().contains("mmproj"));
+    (served, rest.map(|(name, why)| (name.to_owned(), why.to_owned())).collect())
+}
+
+#[test]
+fn a_projector_beside_the_one_model_of_a_folder_goes_with_it_where_an_engine_can() {
+    let (served, rest) = paired(&["pointsman-demo-Q8_0.gguf", "mmproj-model-f16.gguf"]);
+    if Kind::LlamaCpp.is_built() {
+        assert_eq!(served, ["pointsman-demo-Q8_0 mmproj-model-f16.gguf"]);
+        assert!(rest.is_empty(), "{rest:?}");
+    } else {
+        assert_eq!(served, ["pointsman-demo-Q8_0 -"]);
+        let why = &rest["mmproj-model-f16"];
+        assert!(why.contains("served without it") && why.contains("native loads no projectors"), "{why}");
+    }
+}
+
+#[cfg(feature = "llama-cpp")]
+#[test]
+fn of_several_models_a_projector_goes_with_that_of_its_name() {
+    let names = ["pointsman-demo-Q8_0.gguf", "pointsman-demo.IQ4_XS.gguf", "other-Q8_0.gguf"];
+    let (served, rest) = paired(&[&names[..], &["pointsman-demo-MMProj-BF16.gguf", "mmproj-third-f16.gguf"]].concat());
+    let its = "pointsman-demo-MMProj-BF16.gguf";
+    assert_eq!(served, [format!("pointsman-demo-Q8_0 {its}"), format!("pointsman-demo.IQ4_XS {its}")]);
+    assert_eq!(rest.len(), 1);
+    assert!(rest["mmproj-third-f16"].contains("none of the models beside it has its name"), "{rest:?}");
+    // The same in two quantizations is one model.
+    let (served, _) = paired(&["pointsman-demo-Q8_0.gguf", "pointsman-demo-Q4_0.gguf", "mmproj-F16.gguf"]);
+    assert_eq!(served, ["pointsman-demo-Q4_0 mmproj-F16.gguf", "pointsman-demo-Q8_0 mmproj-F16.gguf"]);
+}
+
+#[test]
+fn projectors_that_leave_a_doubt_go_with_no_model_and_are_named() {
+    let (served, rest) =
+        paired(&["pointsman-demo-Q8_0.gguf", "mmproj-F16.gguf", "mmproj-BF16.gguf", "a/mmproj-F16.gguf"]);
+    assert_eq!(served, ["pointsman-demo-Q8_0 -"]);
+    assert!(rest["mmproj-BF16"].contains("`mmproj-F16.gguf` is another of the same model"), "{rest:?}");
+    assert!(rest["mmproj-F16"].contains("it is a projector, and"), "{rest:?}");
+}
+
+#[cfg(feature = "llama-cpp")]
+#[test]
+fn a_projector_under_a_stricter_licence_is_not_loaded_and_the_model_is_served_without() {
+    let folder = tempfile::tempdir().unwrap();
+    put(folder.path(), &["pointsman-demo.gguf"]);
+    let mut clip = Clip::default().writer();
+    clip.set("general.license", Meta::Text("cc-by-nc-4.0".into()));
+    fs::write(folder.path().join("mmproj.gguf"), clip.finish()).unwrap();
+    let overrides = Overrides { models: Some(folder.path().to_owned()), ..Overrides::default() };
+    let (config, _) = zero(&overrides, &Environment::default()).unwrap_or_else(|report| panic!("{report}"));
+    assert_eq!(projectors(&config)["pointsman-demo"], None);
+    let (_, rest) = told(&config);
+    assert!(rest["mmproj"].contains("served without it") && rest["mmproj"].contains("tier 4"), "{rest:?}");
+}
+
+#[cfg(feature = "llama-cpp")]
+#[test]
+fn a_projector_beside_a_model_that_was_pulled_goes_with_it() {
+    let folder = models();
+    put(folder.path(), &["pulled/mmproj-abc-F16.gguf"]);
+    let overrides = Overrides { models: Some(folder.path().to_owned()), ..Overrides::default() };
+    let (config, _) = zero(&overrides, &Environment::default()).unwrap_or_else(|report| panic!("{report}"));
+    let projectors = projectors(&config);
+    assert_eq!((projectors["pulled"], projectors["pointsman-demo"]), (Some("mmproj-abc-F16.gguf"), None));
 }
 
 #[test]

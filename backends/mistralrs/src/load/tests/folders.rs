@@ -34,8 +34,13 @@ fn what_a_model_takes_is_told_without_its_weights_and_is_less_where_it_is_quanti
     let weights = bytes(short.clone()) - cache;
     assert!(weights < file && file - weights < 8_192, "{weights} of {file}");
     let four = bytes(Options { isq: Some("Q4K".into()), ..short.clone() }) - cache;
-    let eight = bytes(Options { isq: Some("Q8_0".into()), ..short }) - cache;
+    let eight = bytes(Options { isq: Some("Q8_0".into()), ..short.clone() }) - cache;
     assert!(four < eight && eight < weights / 2, "{four}, {eight}, {weights}");
+    let folder = tempfile::tempdir().unwrap();
+    crate::testing::adapter(&model, folder.path(), 0.5);
+    let adapted = bytes(Options { adapters: vec![folder.path().to_owned()], isq: Some("Q4K".into()), ..short.clone() });
+    // In each of two layers two numbers a place, into and out of what asks and what is asked for.
+    assert_eq!(adapted - four - cache, 4 * 2 * 2 * (256 + 256 + 256 + 128));
     let info = toy.load(long).unwrap().info().clone();
     assert_eq!(info.cache_bytes as u64, 2 * cache);
 }
@@ -88,7 +93,7 @@ async fn a_uqff_file_says_what_the_model_says_that_it_was_made_of() {
 
 /// Has mistralrs write a model as UQFF.
 fn write_uqff(toy: &Toy, to: &Path) {
-    let stand_in = StandIn::write(270, 1).unwrap();
+    let stand_in = StandIn::write(270, 1, None).unwrap();
     let weights = Weights::Folder(Folder::open(toy.path()).unwrap());
     let paths = pipeline::paths(&weights, &Options::default(), &stand_in).unwrap();
     let config = NormalSpecificConfig { write_uqff: Some(to.to_owned()), ..NormalSpecificConfig::default() };

@@ -1,5 +1,6 @@
 //! A small random model in a folder of its own, to be changed and loaded.
 
+use engine::testing::Clip;
 use tempfile::TempDir;
 
 use super::*;
@@ -12,6 +13,13 @@ impl Toy {
     pub(super) fn new(model: &Llama) -> Self {
         let folder = tempfile::tempdir().unwrap();
         crate::testing::write(model, folder.path());
+        Self { folder }
+    }
+
+    /// One that reads pictures.
+    pub(super) fn seeing(model: &Llama, projector: &Clip) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        crate::testing::seeing(model, projector, folder.path());
         Self { folder }
     }
 
