@@ -60,9 +60,9 @@ pub struct Chosen {
 
 /// What is to be loaded beside weights, which not every engine can.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Beside {
+pub struct Beside<'a> {
     /// An adapter (LoRA).
-    pub adapter: bool,
+    pub adapter: Option<&'a Weights>,
     /// A projector, for pictures.
     pub projector: bool,
 }
@@ -133,29 +133,21 @@ impl Kind {
         }
     }
 
-    /// Whether it loads adapters (LoRA).
-    pub fn adapts(self) -> bool {
-        match self {
-            Self::Native => false,
-            Self::LlamaCpp | Self::MistralRs => true,
-        }
-    }
-
     /// Whether it loads this adapter over these weights.
     ///
     /// # Errors
     /// Why it does not.
     pub fn puts(self, adapter: &Weights, weights: &Weights) -> Result<(), String> {
         match (self, adapter) {
+            (Self::Native, Weights::File(path)) => native_puts(path, weights),
             (Self::LlamaCpp, Weights::File(_)) => Ok(()),
-            (Self::LlamaCpp, _) => Err("an adapter of `llama-cpp` is a GGUF file".to_owned()),
+            (Self::Native | Self::LlamaCpp, _) => Err(format!("an adapter of `{self}` is a GGUF file")),
             (Self::MistralRs, Weights::Folder(path)) if path.is_dir() => {
                 self.told(weights, &Asked { adapter: Some(adapter.clone()), ..Asked::default() }).map(drop)
             }
             (Self::MistralRs, _) => Err("an adapter of `mistralrs` is a folder with `adapter_config.json` and \
                                          `adapter_model.safetensors`"
                 .to_owned()),
-            (Self::Native, _) => Err("`native` loads no adapters".to_owned()),
         }
     }
 
@@ -178,13 +170,14 @@ impl Kind {
         }
     }
 
-    /// What of this it does not load, in words.
-    fn leaves_out(self, beside: Beside) -> Option<&'static str> {
-        match beside {
-            Beside { adapter: true, .. } if !self.adapts() => Some("adapters"),
-            Beside { projector: true, .. } if !self.projects() => Some("projectors"),
-            _ => None,
+    /// Whether it loads all this.
+    fn takes(self, weights: &Weights, beside: Beside<'_>) -> Result<(), String> {
+        self.reads(weights).map_err(|why| format!("{self} does not read it: {why}"))?;
+        if beside.projector && !self.projects() {
+            return Err(format!("{self} loads no projectors"));
         }
+        let put = beside.adapter.map_or(Ok(()), |adapter| self.puts(adapter, weights));
+        put.map_err(|why| format!("{self} does not put the adapter over it: {why}"))
     }
 
     /// What it makes of texts with these weights. Of a file that cannot be read nothing is known; loading it tells why.
@@ -259,8 +252,9 @@ impl Kind {
                     Weights::File(path) => native::Source::File(path.clone()),
                     Weights::Folder(_) => return Err(FILES_ONLY.to_owned()),
                 };
-                native::load(id, source, native::Options { context: asked.context(), ..Default::default() })
-                    .map_err(|error| chain(&error))?
+                let adapter = asked.adapter.as_ref().and_then(Weights::path).map(Path::to_owned);
+                let options = native::Options { context: asked.context(), adapter, ..Default::default() };
+                native::load(id, source, options).map_err(|error| chain(&error))?
             }
             #[cfg(feature = "llama-cpp")]
             Self::LlamaCpp => {
@@ -343,17 +337,16 @@ impl fmt::Display for Kind {
 ///
 /// # Errors
 /// Each engine with why it does not read them.
-pub fn choose(weights: &Weights, beside: Beside, measured: &Measured) -> Result<Chosen, String> {
+pub fn choose(weights: &Weights, beside: Beside<'_>, measured: &Measured) -> Result<Chosen, String> {
     let Some(path) = weights.path() else {
         return Ok(Chosen { engine: Kind::Native, why: "its weights are built in".to_owned() });
     };
     let mut readers = Vec::new();
     let mut others = Vec::new();
     for kind in Kind::built() {
-        match kind.reads(weights).map(|()| kind.leaves_out(beside)) {
-            Ok(Some(what)) => others.push(format!("{kind} loads no {what}")),
-            Ok(None) => readers.push(kind),
-            Err(why) => others.push(format!("{kind} does not read it: {why}")),
+        match kind.takes(weights, beside) {
+            Ok(()) => readers.push(kind),
+            Err(why) => others.push(why),
         }
     }
     let rates = measured.of(path);
@@ -392,6 +385,13 @@ fn native_reads(path: &Path) -> Result<(), String> {
     native::model::Model::check(&file).map_err(|error| chain(&error))?;
     engine::tokenizer::Tokenizer::from_file(&file).map_err(|error| chain(&error))?;
     Ok(())
+}
+
+/// Whether our own engine puts an adapter over the weights of a file.
+fn native_puts(adapter: &Path, weights: &Weights) -> Result<(), String> {
+    let path = weights.path().ok_or("no adapter goes over weights that are built in")?;
+    let open = |path: &Path| gguf::File::open(path).map_err(|error| format!("`{}`: {}", path.display(), chain(&error)));
+    native::model::Model::check_adapter(&open(adapter)?, &open(path)?).map_err(|error| chain(&error))
 }
 
 /// What a file says that its model is for.

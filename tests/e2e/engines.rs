@@ -89,6 +89,7 @@ async fn each_engine_answers_and_auto_takes_what_reads_the_file_and_was_measured
 const MODELS: &str = "\
 models:
   - {id: acme-support-lora, name: Acme Support, family: acme, developer: Acme, availability: downloadable, license: apache-2.0, tier: 1, parents: [{of: qwen3-8b, by: adapter}]}
+  - {id: acme-sales-lora, name: Acme Sales, family: acme, developer: Acme, availability: downloadable, license: apache-2.0, tier: 1, parents: [{of: qwen3-8b, by: adapter}]}
 ";
 
 /// A gateway with models of its own that make vectors, order documents and write, the last also with an adapter over it.
@@ -97,7 +98,8 @@ fn search() -> tests::Pointsman {
         - {id: vectors, model: bge-m3, engine: auto, path: models/vectors.gguf, load: demand}\n  \
         - {id: order, model: bge-reranker-v2-m3, engine: llama-cpp, path: models/order.gguf}\n  \
         - {id: base, model: qwen3-8b, engine: llama-cpp, path: models/base.gguf}\n  \
-        - {id: adapted, model: acme-support-lora, engine: auto, path: models/base.gguf, adapter: models/lora.gguf, load: demand}\n\
+        - {id: adapted, model: acme-support-lora, engine: auto, path: models/base.gguf, adapter: models/lora.gguf, load: demand}\n  \
+        - {id: other, model: acme-sales-lora, engine: llama-cpp, path: models/base.gguf, adapter: models/lora.gguf, load: demand}\n\
         contexts: {desk: {use: internal, exposure: internal, seat: KR}}\nteams: {desk: {contexts: [desk]}}\n\
         keys: keys.yaml\n";
     let builder = pointsman().file("models.yaml", MODELS).file("models/.keep", "").config(config);
@@ -179,6 +181,8 @@ async fn an_adapter_over_a_file_is_a_model_of_its_own_that_writes_otherwise_than
     let (base, adapted) = (text("qwen3-8b").await, text("acme-support-lora").await);
     assert_ne!(base, adapted);
     assert_eq!(text("acme-support-lora").await, adapted);
+    // The one is computed by `native`, which `auto` takes, the other by `llama-cpp`.
+    assert_eq!(text("acme-sales-lora").await, adapted);
 }
 
 /// A gateway with a model that reads pictures at one of its deployments, and one that reads none.
@@ -353,6 +357,8 @@ async fn an_adapter_over_a_folder_is_a_folder_and_is_refused_over_and_as_anythin
         ("mistralrs", "models/base.gguf", "models/lora", "puts an adapter on a safetensors folder"),
         ("mistralrs", "models/whole", "models/whole", "there is no `"),
         ("llama-cpp", "models/base.gguf", "models/lora", "an adapter of `llama-cpp` is a GGUF file"),
+        ("native", "models/base.gguf", "models/lora", "an adapter of `native` is a GGUF file"),
+        ("native", "models/base.gguf", "models/base.gguf", "expected `adapter`"),
     ] {
         let other = format!("{{id: a, model: acme-support-lora, engine: {engine}, path: {path}, adapter: {adapter}}}");
         std::fs::write(

@@ -277,5 +277,5 @@ async fn an_adapter_that_no_licence_is_known_of_or_no_request_can_name_is_refuse
     assert!(at("acme-support-lora", "server: vllm, adapter: x, name: y").contains("[two-names]"));
     assert!(at("acme-support-lora", "server: llama.cpp, adapter: x").contains("is no number"));
     let ours = refused("{id: a, model: acme-support-lora, engine: native, path: models.yaml, adapter: models.yaml}");
-    assert!(ours.contains("[no-adapters]") && ours.contains("llama-cpp"), "{ours}");
+    assert!(ours.contains("[wrong-adapter]") && ours.contains("models.yaml"), "{ours}");
 }

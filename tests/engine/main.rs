@@ -8,6 +8,7 @@
 mod logits;
 mod oracle;
 mod parity;
+mod perplexity;
 mod pictures;
 mod tokens;
 

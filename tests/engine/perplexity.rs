@@ -37,7 +37,8 @@ fn the_demo_model_predicts_a_text_as_well_as_in_llama_cpp() {
     let ids = oracle.tokens(TEXT);
     let pieces: Vec<&[u32]> = ids.chunks_exact(PIECE).take(PIECES).collect();
     assert_eq!(pieces.len(), PIECES);
-    let model = Arc::new(Model::load(&File::open(&path).expect("a file in order"), 2).expect("a model that native reads"));
+    let model =
+        Arc::new(Model::load(&File::open(&path).expect("a file in order"), 2).expect("a model that native reads"));
     let native = |ids: &[u32]| {
         let limits = Limits { slots: 1, context: PIECE, threads: 2, isa: Isa::best() };
         let mut runner = Runner::new(Arc::clone(&model), limits).expect("limits within the model's");

@@ -1,8 +1,10 @@
 //! The native engine beside llama.cpp: prompt and answer tokens per second, by turns, in one process.
 //!
-//! `cargo run --release -p llama-cpp-engine --example beside_native -- [FILE.gguf | Q4_K_M | Q8_0 | Q4_0]... [--threads N]`
+//! `cargo run --release -p llama-cpp-engine --example beside_native -- [FILE.gguf | Q4_K_M | Q8_0 | Q4_0]... [--threads N]
+//! [--after N]`
 //!
-//! A type stands for a llama-shaped model of 1.1 billion random weights of it; without any, all three are measured.
+//! A type stands for a llama-shaped model of 1.1 billion random weights of it; without any, all three are measured. With
+//! `--after` one more answer follows a prompt of so many tokens, with llama.cpp at its better of flash attention on and off.
 //! llama.cpp is only as fast as it is built: set `CMAKE_C_FLAGS=-march=native CMAKE_CXX_FLAGS=-march=native` for its build,
 //! or it uses nothing beyond AVX2 (`.cargo/config.toml`). Each figure is the best of the rounds, as other load only ever
 //! slows a round down. The last column is the share of what bounds a decode step: how often the threads could
@@ -20,7 +22,7 @@ use std::{
 };
 
 use engine::{
-    Token,
+    Start, Token,
     gguf::{File, TensorType},
     testing::Llama,
 };
@@ -41,16 +43,21 @@ const PROMPT: usize = 512;
 const ANSWER: usize = 32;
 /// What precedes the answers of several streams.
 const START: usize = 16;
+/// A beginning that two prompts have in common, and what each has of its own.
+const SHARED: usize = 2_000;
+const OWN: usize = 16;
 /// How many streams write together.
 const STREAMS: [usize; 3] = [1, 8, 16];
 
 fn main() {
     let mut names = Vec::new();
+    let mut after = 0;
     let mut threads = thread::available_parallelism().expect("a number of cores").get();
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--threads" => threads = arguments.next().and_then(|n| n.parse().ok()).expect("a number of threads"),
+            "--after" => after = arguments.next().and_then(|n| n.parse().ok()).expect("a number of tokens"),
             _ => names.push(argument),
         }
     }
@@ -67,7 +74,7 @@ fn main() {
             }
             None => (PathBuf::from(&name), false),
         };
-        compare(&name, &path, threads);
+        compare(&name, &path, threads, after);
         if made {
             std::fs::remove_file(path).expect("the file that was made");
         }
@@ -84,7 +91,7 @@ fn billion(kind: &str) -> Option<Llama> {
     }
 }
 
-fn compare(name: &str, path: &Path, threads: usize) {
+fn compare(name: &str, path: &Path, threads: usize, after: usize) {
     let file = File::open(path).expect("a file in order");
     let start = Instant::now();
     let model = Arc::new(Model::load(&file, threads).expect("a model that native reads"));
@@ -113,7 +120,7 @@ fn compare(name: &str, path: &Path, threads: usize) {
             let steps: &mut dyn Steps = match best {
                 true => &mut ours,
                 false => {
-                    bare = Bare::new(backend, &theirs, context, most, threads);
+                    bare = Bare::new(backend, &theirs, context, most, threads, None);
                     &mut bare
                 }
             };
@@ -136,6 +143,54 @@ fn compare(name: &str, path: &Path, threads: usize) {
         println!("  {name:<24}{ours:>10.1}{theirs:>12.1}{:>8.2}{share}", ours / theirs);
     }
     println!("  a plain read of these weights: {:.1} GB/s", bytes / read / 1e9);
+    drop(ours);
+    println!(
+        "  a prompt whose first {SHARED} tokens are held: {:.1} % of one that is computed",
+        100.0 * held(&model, threads)
+    );
+    if after > 0 {
+        let mut steps =
+            Native(Runner::new(model, Limits { slots: 1, context: after + ANSWER, ..limits }).expect("limits"));
+        let ours = far(&mut steps, after);
+        drop(steps);
+        let policies =
+            [llama_cpp_sys_2::LLAMA_FLASH_ATTN_TYPE_DISABLED, llama_cpp_sys_2::LLAMA_FLASH_ATTN_TYPE_ENABLED];
+        let theirs = policies
+            .map(|flash| far(&mut Bare::new(backend, &theirs, after + ANSWER, 1, threads, Some(flash)), after))
+            .into_iter()
+            .fold(0.0, f64::max);
+        println!("  {:<24}{ours:>10.1}{theirs:>12.1}{:>8.2}", format!("answer after {after}"), ours / theirs);
+    }
+}
+
+/// Tokens per second of an answer after a prompt of so many.
+fn far(steps: &mut dyn Steps, after: usize) -> f64 {
+    steps.prompt(0, after);
+    rate(ANSWER, || (after..after + ANSWER).for_each(|at| steps.answers(1, at)))
+}
+
+/// How long a prompt takes of which an earlier one had all but the end, as a share of what the earlier one took.
+fn held(model: &Arc<Model>, threads: usize) -> f64 {
+    let limits = Limits { slots: 1, context: SHARED + OWN, threads, isa: Isa::best() };
+    let mut runner = Runner::new(Arc::clone(model), limits).expect("limits");
+    let mut prompt = |own: usize| {
+        let at = |position| id(if position < SHARED { 0 } else { own }, position);
+        let prompt: Vec<u32> = (0..SHARED + OWN).map(at).collect();
+        time(|| {
+            let start = Start { slot: 0, prompt: &prompt, most: prompt.len(), salt: None, anew: false };
+            let mut done = runner.begin(start).expect("nobody to wait for");
+            while done < prompt.len() {
+                let step = done..prompt.len().min(done + 128);
+                let token =
+                    |position| Token { slot: 0, position, id: prompt[position], logits: position + 1 == prompt.len() };
+                runner.step(&step.clone().map(token).collect::<Vec<_>>());
+                done = step.end;
+            }
+            runner.end(0);
+        })
+    };
+    let computed = prompt(1);
+    prompt(2) / computed
 }
 
 fn time(work: impl FnOnce()) -> f64 {
@@ -181,7 +236,9 @@ struct Native(Runner);
 impl Steps for Native {
     fn prompt(&mut self, slot: usize, len: usize) {
         let token = |position| Token { slot, position, id: id(slot, position), logits: position + 1 == len };
-        self.0.step(&(0..len).map(token).collect::<Vec<_>>());
+        for first in (0..len).step_by(PROMPT) {
+            self.0.step(&(first..len.min(first + PROMPT)).map(token).collect::<Vec<_>>());
+        }
     }
 
     fn answers(&mut self, streams: usize, position: usize) {
@@ -197,7 +254,14 @@ struct Bare<'a> {
 }
 
 impl<'a> Bare<'a> {
-    fn new(backend: &LlamaBackend, model: &'a LlamaModel, len: usize, streams: usize, threads: usize) -> Self {
+    fn new(
+        backend: &LlamaBackend,
+        model: &'a LlamaModel,
+        len: usize,
+        streams: usize,
+        threads: usize,
+        flash: Option<llama_cpp_sys_2::llama_flash_attn_type>,
+    ) -> Self {
         let number = |number: usize| u32::try_from(number).expect("a small number");
         let threads = i32::try_from(threads).expect("a number of threads");
         let params = LlamaContextParams::default()
@@ -207,6 +271,10 @@ impl<'a> Bare<'a> {
             .with_n_ubatch(512)
             .with_n_threads(threads)
             .with_n_threads_batch(threads);
+        let params = match flash {
+            Some(flash) => params.with_flash_attention_policy(flash),
+            None => params,
+        };
         let context = model.new_context(backend, params).expect("llama.cpp gives a context");
         Bare { context, batch: LlamaBatch::new(PROMPT.max(streams), 1) }
     }
@@ -228,8 +296,10 @@ impl Steps for Bare<'_> {
     fn prompt(&mut self, stream: usize, len: usize) {
         let sequence = u32::try_from(stream).expect("a small number");
         self.context.clear_kv_cache_seq(Some(sequence), None, None).expect("a sequence that is forgotten");
-        (0..len).for_each(|position| self.add(stream, position, position + 1 == len));
-        self.decode();
+        for first in (0..len).step_by(PROMPT) {
+            (first..len.min(first + PROMPT)).for_each(|position| self.add(stream, position, position + 1 == len));
+            self.decode();
+        }
     }
 
     fn answers(&mut self, streams: usize, position: usize) {

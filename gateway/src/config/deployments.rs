@@ -346,7 +346,7 @@ impl<'a> One<'a, '_> {
             Some(written) => Some(self.gguf(written, "a projector")?),
             None => None,
         };
-        let beside = engines::Beside { adapter: adapter.is_some(), projector: mmproj.is_some() };
+        let beside = engines::Beside { adapter: adapter.as_ref(), projector: mmproj.is_some() };
         let (engine, because) = self.engine(name, &weights, beside)?;
         let asked = self.of_engine(engine, &weights, adapter, mmproj)?;
         let purpose = self.purpose(name, engine, &weights, model)?;
@@ -366,7 +366,7 @@ impl<'a> One<'a, '_> {
         &mut self,
         name: &Spanned<String>,
         weights: &Weights,
-        beside: engines::Beside,
+        beside: engines::Beside<'_>,
     ) -> Option<(engines::Kind, Option<String>)> {
         let named = engines::Kind::named(&name.value);
         let built = || list(engines::Kind::built().map(engines::Kind::name));
@@ -400,20 +400,12 @@ impl<'a> One<'a, '_> {
         None
     }
 
-    /// Whether the engine loads what is written, if something is.
-    fn loads(
-        &mut self,
-        engine: engines::Kind,
-        written: &Option<Spanned<String>>,
-        can: fn(engines::Kind) -> bool,
-        (code, what): (&'static str, &str),
-    ) -> Option<()> {
-        let Some(written) = written.as_ref().filter(|_| !can(engine)) else { return Some(()) };
-        let others: Vec<_> =
-            engines::Kind::ALL.into_iter().filter(|kind| can(*kind)).map(engines::Kind::name).collect();
-        let verb = if others.len() == 1 { "does" } else { "do" };
-        let problem = Problem::error(code, format!("the engine `{engine}` loads no {what}"))
-            .hint(format!("of the engines of this process {} {verb}, in a build with `--features full`", list(others)));
+    /// Whether the engine loads the projector that is written, if one is.
+    fn projects(&mut self, engine: engines::Kind) -> Option<()> {
+        let Some(written) = self.raw.mmproj.as_ref().filter(|_| !engine.projects()) else { return Some(()) };
+        let others = list(engines::Kind::ALL.into_iter().filter(|kind| kind.projects()).map(engines::Kind::name));
+        let problem = Problem::error("no-projectors", format!("the engine `{engine}` loads no projectors"))
+            .hint(format!("of the engines of this process {others} does, in a build with `--features full`"));
         self.note(problem, &written.at);
         None
     }
@@ -427,7 +419,6 @@ impl<'a> One<'a, '_> {
         mmproj: Option<PathBuf>,
     ) -> Option<engines::Asked> {
         let raw = self.raw;
-        self.loads(engine, &raw.adapter, engines::Kind::adapts, ("no-adapters", "adapters"))?;
         if let (Some(written), Some(adapter)) = (&raw.adapter, &adapter)
             && let Err(why) = engine.puts(adapter, weights)
         {
@@ -436,7 +427,7 @@ impl<'a> One<'a, '_> {
             self.note(problem.label(why), &written.at);
             return None;
         }
-        self.loads(engine, &raw.mmproj, engines::Kind::projects, ("no-projectors", "projectors"))?;
+        self.projects(engine)?;
         let gpu_layers = raw.gpu_layers.as_ref().and_then(|written| {
             let place = match engine {
                 engines::Kind::Native => Some("an engine that computes on processors"),
