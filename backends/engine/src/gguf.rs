@@ -27,6 +27,8 @@ use read::Cursor;
 const DEFAULT_ALIGNMENT: u32 = 32;
 /// No file needs more; a huge one would only make sums overflow.
 const MAX_ALIGNMENT: u32 = 1 << 20;
+/// What the names of parts can count is more; a real model has far fewer.
+const MAX_PARTS: u64 = 999;
 /// The format's own limit.
 const MAX_DIMS: u32 = 4;
 
@@ -92,6 +94,15 @@ impl File {
         // that is excluded by the contract above, as for every program that maps its model.
         let map = unsafe { memmap2::Mmap::map(&file) }.map_err(failed)?;
         Self::read(Bytes::from_owner(map))
+    }
+
+    /// The parts of a model behind this one, its first, that lie beside it by their names (`...-00001-of-00003.gguf`). Of one
+    /// that is missing or damaged whoever loads it tells.
+    pub fn parts_behind(&self, path: &Path) -> Vec<Self> {
+        let count = self.get::<u64>("split.count").ok().flatten().unwrap_or(1).min(MAX_PARTS);
+        let name = path.to_str().unwrap_or_default();
+        let part = |number: u64| name.replace("-00001-of-", &format!("-{number:05}-of-"));
+        (2..=count).map(part).filter(|part| part != name).filter_map(|part| Self::open(Path::new(&part)).ok()).collect()
     }
 
     /// Checks a file that is built into the program.

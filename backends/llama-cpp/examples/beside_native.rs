@@ -66,7 +66,7 @@ fn main() {
     }
     let folder = tempfile::tempdir().expect("a temporary folder");
     for name in names {
-        let (path, made) = match billion(&name) {
+        let (path, made) = match billion(&name, after) {
             Some(model) => {
                 let path = folder.path().join("random.gguf");
                 std::fs::write(&path, model.build()).expect("a file");
@@ -81,10 +81,14 @@ fn main() {
     }
 }
 
-fn billion(kind: &str) -> Option<Llama> {
-    let uniform = |kind| Llama { kind, finer: None, ..Llama::billion() };
+/// A model of a type, for contexts that suffice.
+fn billion(kind: &str, after: usize) -> Option<Llama> {
+    let billion = Llama::billion();
+    let context = billion.context.max(u32::try_from(after + ANSWER).expect("a context"));
+    let billion = Llama { context, ..billion };
+    let uniform = |kind| Llama { kind, finer: None, ..billion.clone() };
     match kind {
-        "Q4_K_M" => Some(Llama::billion()),
+        "Q4_K_M" => Some(billion),
         "Q8_0" => Some(uniform(TensorType::Q8_0)),
         "Q4_0" => Some(uniform(TensorType::Q4_0)),
         _ => None,

@@ -46,8 +46,6 @@ const NAME: &str = "llama-cpp";
 const MOST_SEQUENCES: usize = 256;
 /// Of those, what is kept for prefixes: each costs a row of logits.
 const KEPT_PREFIXES: usize = 56;
-/// Parts of a model.
-const MOST_PARTS: u64 = 999;
 /// What llama.cpp gives a window is a multiple of this.
 const WINDOW: usize = 256;
 /// Bytes of keys and values that are taken if nobody says otherwise, but for a single window that is larger.
@@ -284,16 +282,8 @@ fn needs(path: &Path, file: &File, facts: &Facts, options: &Options) -> Needs {
     };
     let beside = options.adapter.iter().chain(&options.mmproj);
     let beside = beside.filter_map(|path| path.metadata().ok()).map(|file| file.len()).fold(0, u64::saturating_add);
-    let more = parts(path, file);
+    let more = file.parts_behind(path);
     Needs::of(&std::iter::once(file).chain(&more).collect::<Vec<_>>(), cache as u64, beside)
-}
-
-/// The parts of a model behind its first. Of one that is not there llama.cpp tells.
-fn parts(path: &Path, first: &File) -> Vec<File> {
-    let count = first.get::<u64>("split.count").ok().flatten().unwrap_or(1).min(MOST_PARTS);
-    let name = path.to_str().unwrap_or_default();
-    let part = |number: u64| name.replace("-00001-of-", &format!("-{number:05}-of-"));
-    (2..=count).map(part).filter(|part| part != name).filter_map(|part| File::open(Path::new(&part)).ok()).collect()
 }
 
 /// What the thread of an engine computes.

@@ -269,10 +269,10 @@ async fn an_adapter_that_does_not_fit_is_refused_with_what_does_not() {
         (with("general.architecture", "qwen3"), "it was made for architecture `qwen3`, and the model's is `llama`"),
         (
             Llama { width: 128, ..small() }.adapter(4, 1),
-            "its factors for `blk.0.ffn_down.weight` are of 96 and 128, and the model has 96 and 64",
+            "its factors for `blk.0.attn_q.weight` are of 128 and 128, and the model has 64 and 64",
         ),
-        (Llama { layers: 3, ..small() }.adapter(4, 1), "the model has no `blk.2.ffn_down.weight`"),
-        (beside("blk.0.attn_q.weight.lora_a"), "it has one factor of two for `blk.0.attn_q.weight`"),
+        (Llama { layers: 3, ..small() }.adapter(4, 1), "the model has no `blk.2.attn_q.weight`"),
+        (beside("output.weight.lora_a"), "it has one factor of two for `output.weight`"),
         (beside("x"), "its tensor `x` is no factor of an adapter"),
     ] {
         let refused = adapted(Some(&adapter)).await.expect_err(reason).to_string();

@@ -6,6 +6,7 @@
 //! teams apart.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -13,9 +14,10 @@ use std::{
 use mistralrs::core::{
     AdapterPaths, AutoDeviceMapParams, DefaultSchedulerMethod, DeviceMapSetting, GGUFLoaderBuilder, GGUFSpecificConfig,
     IsqType, Loader, LocalModelPaths, MistralRs, MistralRsBuilder, ModelDType, ModelPaths, MultimodalLoaderBuilder,
-    MultimodalLoaderType, MultimodalSpecificConfig, NormalLoaderBuilder, NormalSpecificConfig, SchedulerConfig,
-    TokenSource, TryIntoDType,
+    MultimodalLoaderType, MultimodalSpecificConfig, NormalLoaderBuilder, NormalSpecificConfig, Pipeline,
+    SchedulerConfig, TokenSource, TryIntoDType,
 };
+use tokio::sync::Mutex;
 
 use crate::{
     error::{LoadError, refused},
@@ -23,6 +25,9 @@ use crate::{
     options::Options,
     stand_in::StandIn,
 };
+
+/// How often what was loaded is started, if that fails.
+const ATTEMPTS: usize = 5;
 
 /// Where the weights are.
 pub(crate) enum Weights {
@@ -61,7 +66,23 @@ pub(crate) fn load(
     .map_err(|error| refused(&format!("{error:#}")))?;
     let slots = slots.try_into().map_err(|_| refused("no sequences"))?;
     let method = SchedulerConfig::DefaultScheduler { method: DefaultSchedulerMethod::Fixed(slots) };
-    let builder = MistralRsBuilder::new(pipeline, method, false, None).with_no_prefix_cache(true);
+    for _ in 1..ATTEMPTS {
+        if let Ok(started) = catch_unwind(AssertUnwindSafe(|| start(&pipeline, &method))) {
+            return started;
+        }
+        // Until who has it has let go of it.
+        drop(pipeline.blocking_lock());
+    }
+    start(&pipeline, &method)
+}
+
+/// Starts the threads that compute with what was loaded. They take it at once, and mistralrs, which looks at it once more by
+/// then, does not wait for it but panics: about once in a thousand times.
+fn start(
+    pipeline: &Arc<Mutex<dyn Pipeline + Send + Sync>>,
+    method: &SchedulerConfig,
+) -> Result<Arc<MistralRs>, LoadError> {
+    let builder = MistralRsBuilder::new(pipeline.clone(), method.clone(), false, None).with_no_prefix_cache(true);
     // A runtime of one thread, on which it does without a first request that nobody made.
     let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(LoadError::System)?;
     Ok(runtime.block_on(builder.build()))

@@ -43,19 +43,17 @@ pub fn told(weights: &Weights, context: Option<u64>) -> Result<Told, String> {
         Weights::File(path) | Weights::Folder(path) => File::open(path),
     };
     let file = file.map_err(|error| format!("cannot read the model file: {}", chain(&error)))?;
-    let described = Described::of(std::slice::from_ref(&file));
     let facts = Facts::of(&file).map_err(|error| format!("cannot read the model file: {}", chain(&error)))?;
+    let words = file.get::<&Array>("tokenizer.ggml.tokens").ok().flatten().map_or(0, |tokens| tokens.len() as u64);
+    let behind = weights.path().map(|path| file.parts_behind(path)).unwrap_or_default();
+    let described = Described::of(&std::iter::once(file).chain(behind).collect::<Vec<_>>());
     let usual = if facts.purpose == Purpose::Text { DEFAULT_CONTEXT } else { encoder::DEFAULT_CONTEXT } as u64;
     let context = context.or(described.context.map(|trained| trained.min(usual))).unwrap_or(usual);
     // A shape that does not say what it caches is a model that no engine of ours loads; its weights are what is known.
     let with_cache = |tokens| described.memory(tokens).unwrap_or(described.weights);
     let bytes = match facts.purpose {
         Purpose::Text => with_cache(context.saturating_mul(DEFAULT_SEQUENCES as u64)),
-        _ => {
-            let tokens =
-                file.get::<&Array>("tokenizer.ggml.tokens").ok().flatten().map_or(0, |tokens| tokens.len() as u64);
-            with_cache(context).saturating_add(context.saturating_mul(tokens).saturating_mul(BYTES_OF_A_LOGIT))
-        }
+        _ => with_cache(context).saturating_add(context.saturating_mul(words).saturating_mul(BYTES_OF_A_LOGIT)),
     };
     Ok(Told { bytes, facts, sees: false })
 }
@@ -100,6 +98,23 @@ mod tests {
         // Keys and values of two bytes, and 78 tokens that may follow.
         let token = u64::from(2 * 2 * bert.layers * bert.width) + 4 * 78;
         assert_eq!(long - short, 64 * token);
+    }
+
+    #[test]
+    fn a_model_of_several_files_takes_what_all_of_them_take() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a-00001-of-00002.gguf");
+        let whole = engine::testing::Llama::default();
+        std::fs::write(&path, whole.build()).unwrap();
+        let weights = Weights::File(path.clone());
+        let alone = told(&weights, Some(64)).unwrap().bytes;
+        let mut first = whole.writer();
+        std::fs::write(&path, first.set("split.count", engine::testing::Meta::U32(2)).finish()).unwrap();
+        assert_eq!(told(&weights, Some(64)).unwrap().bytes, alone, "the second is not there");
+        let mut second = engine::testing::Writer::default();
+        second.tensor("blk.9.more", engine::gguf::TensorType::F32, &[250], vec![0; 1_000]);
+        std::fs::write(folder.path().join("a-00002-of-00002.gguf"), second.finish()).unwrap();
+        assert_eq!(told(&weights, Some(64)).unwrap().bytes, alone + 1_000);
     }
 
     #[test]
