@@ -51,17 +51,17 @@ fn farthest<A: Copy + Into<f64>, B: Copy + Into<f64>>(rows: &[Vec<A>], from: &[V
     rows.iter().zip(from).map(distance).fold(0.0, f64::max)
 }
 
-fn model(path: &Path) -> Arc<Model> {
+pub(crate) fn model(path: &Path) -> Arc<Model> {
     Arc::new(Model::load(&File::open(path).expect("a file in order"), 2).expect("a model that native reads"))
 }
 
-fn runner(model: &Arc<Model>, context: usize) -> Runner {
+pub(crate) fn runner(model: &Arc<Model>, context: usize) -> Runner {
     let limits = Limits { slots: 1, context, threads: 2, isa: Isa::best() };
     Runner::new(Arc::clone(model), limits).expect("limits within the model's")
 }
 
 /// Adds tokens to slot 0; the logits after each of them.
-fn add(runner: &mut Runner, first: usize, ids: &[u32]) -> Vec<Vec<f32>> {
+pub(crate) fn add(runner: &mut Runner, first: usize, ids: &[u32]) -> Vec<Vec<f32>> {
     let token = |(i, &id)| Token { slot: 0, position: first + i, id, logits: true };
     let tokens: Vec<Token> = ids.iter().enumerate().map(token).collect();
     let rows = runner.model().shape().vocabulary;

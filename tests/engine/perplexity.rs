@@ -1,15 +1,12 @@
 //! How well both engines predict a text: the perplexity of the demo model, which small errors anywhere in the graph would show.
 
-use std::sync::Arc;
+use engine::sampler::logprobs;
 
-use native::{
-    Isa,
-    model::{Limits, Model, Runner},
+use crate::{
+    demo,
+    logits::{add, model, runner},
+    oracle::Oracle,
 };
-
-use engine::{Token, gguf::File, sampler::logprobs};
-
-use crate::{demo, oracle::Oracle};
 
 /// Tokens that are predicted from those before them, from the first of a piece on.
 const PIECE: usize = 256;
@@ -37,15 +34,8 @@ fn the_demo_model_predicts_a_text_as_well_as_in_llama_cpp() {
     let ids = oracle.tokens(TEXT);
     let pieces: Vec<&[u32]> = ids.chunks_exact(PIECE).take(PIECES).collect();
     assert_eq!(pieces.len(), PIECES);
-    let model =
-        Arc::new(Model::load(&File::open(&path).expect("a file in order"), 2).expect("a model that native reads"));
-    let native = |ids: &[u32]| {
-        let limits = Limits { slots: 1, context: PIECE, threads: 2, isa: Isa::best() };
-        let mut runner = Runner::new(Arc::clone(&model), limits).expect("limits within the model's");
-        let token = |(position, &id)| Token { slot: 0, position, id, logits: true };
-        let tokens: Vec<Token> = ids.iter().enumerate().map(token).collect();
-        runner.step(&tokens).chunks(model.shape().vocabulary).map(<[f32]>::to_vec).collect()
-    };
+    let model = model(&path);
+    let native = |ids: &[u32]| add(&mut runner(&model, PIECE), 0, ids);
     let (ours, theirs) = (mean(&pieces, native), mean(&pieces, |ids| oracle.sequence(PIECE, 2).add(ids, true)));
     let [ours, theirs] = [ours, theirs].map(|mean| (-mean).exp());
     println!("perplexity of {} tokens: native {ours:.4}, llama.cpp {theirs:.4}", PIECE * PIECES);
