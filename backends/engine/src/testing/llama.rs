@@ -160,18 +160,8 @@ impl Llama {
         let mut matrix = |name: String, row: u32, rows: u32| {
             random(&mut file, &mut rng, &name, &[row, rows], 0.0, (3.0 / row as f32).sqrt());
         };
-        let (width, inner) = (self.width, self.feed_forward);
-        let [queries, keys] = [self.heads, self.kv_heads].map(|heads| heads * (width / self.heads));
         for layer in 0..self.layers {
-            for (name, row, rows) in [
-                ("attn_q", width, queries),
-                ("attn_k", width, keys),
-                ("attn_v", width, keys),
-                ("attn_output", queries, width),
-                ("ffn_gate", width, inner),
-                ("ffn_up", width, inner),
-                ("ffn_down", inner, width),
-            ] {
+            for (name, row, rows) in self.matrices(self.width / self.heads) {
                 let name = format!("blk.{layer}.{name}.weight");
                 matrix(format!("{name}.lora_a"), row, rank);
                 matrix(format!("{name}.lora_b"), rank, rows);
