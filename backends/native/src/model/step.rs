@@ -361,6 +361,14 @@ impl Task<'_> {
         }
     }
 
+    /// This worker's panels of a matrix times all columns.
+    fn product(&self, matrix: &Packed, results: &mut Vec<f32>) {
+        let panels = matrix.panels();
+        let panels = panels.slice(part(panels.count(), self.worker, self.workers));
+        let operands = self.operands();
+        self.multiply(panels, Joined::of(&operands, panels.format()).all(), results);
+    }
+
     /// The same of a matrix of a layer, with what an adapter adds to it.
     fn adapted(&self, layer: &Layer<Packed>, place: Place, results: &mut Vec<f32>, [inner, added]: &mut [Vec<f32>; 2]) {
         self.product(layer.matrix(place), results);
@@ -373,14 +381,6 @@ impl Task<'_> {
         let second = second.slice(part(second.count(), self.worker, self.workers));
         self.multiply(second, Columns::Dense(inner), added);
         results.iter_mut().zip(&*added).for_each(|(x, added)| *x += factors.scale * added);
-    }
-
-    /// This worker's panels of a matrix times all columns.
-    fn product(&self, matrix: &Packed, results: &mut Vec<f32>) {
-        let panels = matrix.panels();
-        let panels = panels.slice(part(panels.count(), self.worker, self.workers));
-        let operands = self.operands();
-        self.multiply(panels, Joined::of(&operands, panels.format()).all(), results);
     }
 
     /// What was prepared: all columns lie with this worker, or each worker's with itself.

@@ -125,14 +125,14 @@ impl Task<'_> {
         if spans.count == 0 {
             return self.state.attended.copy(token * column.len(), column);
         }
-        let mut part = vec![0.0; spans.len];
         for (head, column) in column.chunks_exact_mut(shape.head).enumerate() {
             let mut score = [f32::NEG_INFINITY, 0.0];
             column.fill(0.0);
             for span in self.spans(layer, &(token..token + 1)) {
-                spans.board.copy(spans.at(token * shape.heads + head, span), &mut part);
-                let (values, scores) = part.split_at(shape.head);
-                join(column, &mut score, values, [scores[0], scores[1]]);
+                let at = spans.at(token * shape.heads + head, span);
+                let mut scores = [0.0; 2];
+                spans.board.copy(at + shape.head, &mut scores);
+                join(column, &mut score, spans.board.get(at, shape.head), scores);
             }
             column.iter_mut().for_each(|x| *x /= score[1]);
         }
@@ -171,7 +171,7 @@ impl Task<'_> {
             self.mix(tile, span, lane, desk, &mut next);
             let parts = next.values.chunks_exact(head).zip(&next.scores);
             for ((values, score), (part, scores)) in all.values.chunks_exact_mut(head).zip(&mut all.scores).zip(parts) {
-                join(values, score, part, *scores);
+                join(values, score, part.iter().copied(), *scores);
             }
         }
         for (values, [_, sum]) in all.values.chunks_exact_mut(head).zip(&all.scores) {
@@ -321,7 +321,12 @@ impl Task<'_> {
 }
 
 /// Adds what was mixed of some positions to what was of others: each stands beside the largest of its own scores.
-fn join(values: &mut [f32], [most, sum]: &mut [f32; 2], part: &[f32], [part_most, part_sum]: [f32; 2]) {
+fn join(
+    values: &mut [f32],
+    [most, sum]: &mut [f32; 2],
+    part: impl Iterator<Item = f32>,
+    [part_most, part_sum]: [f32; 2],
+) {
     // Nothing was seen of it, and there is no score to stand beside.
     if part_sum == 0.0 {
         return;
