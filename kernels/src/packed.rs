@@ -7,6 +7,8 @@
 //! panels and columns as they like. Quantised formats multiply integers exactly within a unit and add units in `f32`.
 
 #[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
@@ -27,7 +29,7 @@ use layout::{ROWS, panel_bytes};
 
 use crate::{
     format::Format,
-    isa::{Isa, dispatch},
+    isa::{Isa, Tier, dispatch},
     memory::Memory,
     q8::Q8,
 };
@@ -36,6 +38,22 @@ use crate::{
 const TILE: usize = 8;
 /// Bytes of panels that stay in the second-level cache while columns pass.
 const BLOCK_BYTES: usize = 256 << 10;
+
+/// What a quantised format is at compile time, as `$packing` in `$then`.
+macro_rules! with_packing {
+    ($format:expr, $packing:ident => $then:expr) => {
+        with_packing!($format, $packing => $then; Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, IQ4_NL, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_XS)
+    };
+    ($format:expr, $packing:ident => $then:expr; $($name:ident),*) => {
+        match $format {
+            Format::F32 | Format::F16 | Format::BF16 => unreachable!("floats have no packing"),
+            $(Format::$name => {
+                type $packing = tile::$name;
+                $then
+            })*
+        }
+    };
+}
 
 /// A matrix of weights in panels of sixteen rows, in memory of its own.
 pub struct Packed {
@@ -307,6 +325,13 @@ pub fn matmul(isa: Isa, weights: Panels<'_>, x: Columns<'_>, y: &mut [f32]) {
         }
     }
     assert!(y.len() == rows * count, "matmul: {} results for {rows} rows and {count} columns", y.len());
+    #[cfg(target_arch = "x86_64")]
+    if let Columns::Quantized(columns) = x
+        && isa.tier() == Tier::Amx
+        && count >= amx::least(format)
+    {
+        return tiles(isa, weights, columns, y);
+    }
     let block = (BLOCK_BYTES / weights.stride.max(1)).max(1);
     for first in (0..weights.count()).step_by(block) {
         let panels = first..weights.count().min(first + block);
@@ -366,14 +391,13 @@ fn dense<const C: usize>(isa: Isa, weights: Panels<'_>, panel: usize, x: [&[f32]
 
 fn quantised<const C: usize>(isa: Isa, weights: Panels<'_>, panel: usize, x: [&[Q8]; C], out: &mut [[f32; ROWS]; C]) {
     let (panel, cols) = (weights.panel(panel), weights.cols);
-    use tile::{IQ4_NL, IQ4_XS, Q2_K, Q3_K, Q4_0, Q4_1, Q4_K, Q5_0, Q5_1, Q5_K, Q6_K, Q8_0};
-    macro_rules! formats {
-        ($($format:ident),*) => {
-            match weights.format {
-                Format::F32 | Format::F16 | Format::BF16 => unreachable!("checked before"),
-                $(Format::$format => dispatch!(isa, quantised::<$format, C>(panel, cols, x, out)),)*
-            }
-        };
-    }
-    formats!(Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, IQ4_NL, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_XS)
+    with_packing!(weights.format, P => dispatch!(isa, quantised::<P, C>(panel, cols, x, out)))
+}
+
+/// A quantised matrix times many columns, on a CPU that multiplies tiles.
+#[cfg(target_arch = "x86_64")]
+fn tiles(isa: Isa, weights: Panels<'_>, columns: &[&[Q8]], y: &mut [f32]) {
+    assert_eq!(isa.tier(), Tier::Amx);
+    // SAFETY: an `Isa` of this tier exists only on a CPU with all that the function asks for, and with tiles.
+    with_packing!(weights.format, P => unsafe { amx::product::<P>(weights, columns, y) })
 }

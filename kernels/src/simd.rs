@@ -93,6 +93,13 @@ pub(crate) fn store_i8x16(to: &mut [i8; 16], value: __m128i) {
     unsafe { _mm_storeu_si128(to.as_mut_ptr().cast(), value) }
 }
 
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(crate) fn store_64(to: &mut [u8; 64], value: __m512i) {
+    // SAFETY: 64 writable bytes; the store is unaligned.
+    unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), value) }
+}
+
 /// Sixteen halves, widened.
 #[inline]
 #[target_feature(enable = "avx512f")]

@@ -33,7 +33,7 @@ fn results_are_within_two_units_in_the_last_place() {
                 // SAFETY: an `Isa` of this tier exists only on a CPU that reported its features.
                 Tier::Avx2 => unsafe { eight(&mut e) },
                 // SAFETY: likewise.
-                Tier::Avx512 | Tier::Avx512Vnni => unsafe { sixteen(&mut e) },
+                Tier::Avx512 | Tier::Avx512Vnni | Tier::Amx => unsafe { sixteen(&mut e) },
             }
             for (x, e) in x.into_iter().zip(e) {
                 let exact = f64::from(x).exp();

@@ -20,12 +20,12 @@ fn add_products<P: Packing>(sum: Ints, w: Bytes, x: [i8; 4]) -> Ints {
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn start<P: Packing>(start: i32) -> Ints {
+pub(super) fn start<P: Packing>(start: i32) -> Ints {
     if const { P::LAYOUT.centred() } { _mm512_set1_epi32(start) } else { none() }
 }
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512vnni")]
-fn add_pairs(sum: Ints, pairs: Ints, x: [i16; 2]) -> Ints {
+pub(super) fn add_pairs(sum: Ints, pairs: Ints, x: [i16; 2]) -> Ints {
     _mm512_dpwssd_epi32(sum, pairs, two(x))
 }

@@ -32,7 +32,7 @@ macro_rules! tiles {
         use crate::{
             packed::{
                 layout::{BLOCK, ROWS, STEP, UNSIGNED_TABLE, VECTOR},
-                tile::{Packing, blocks, firsts},
+                tile::{Packing, array, blocks, firsts},
             },
             q8::Q8,
         };
@@ -157,7 +157,7 @@ macro_rules! tiles {
         /// The eight groups of a step, in the form that is multiplied.
         #[inline]
         $(#[$features])?
-        fn unpack<P: Packing>(codes: &[u8]) -> [Bytes; 8] {
+        pub(in crate::packed) fn unpack<P: Packing>(codes: &[u8]) -> [Bytes; 8] {
             let layout = const { P::LAYOUT };
             let (low, high) = codes.split_at(layout.low_bytes());
             let to = layout.shift() as i32;
@@ -237,11 +237,6 @@ macro_rules! tiles {
             }
         }
 
-        #[inline]
-        fn array<const N: usize>(from: &[u8]) -> &[u8; N] {
-            from.first_chunk().expect("within a panel")
-        }
-
         /// The groups of a step of activations.
         #[inline]
         fn group(q: &[i8; 256], step: usize) -> &[[i8; 4]; 8] {
@@ -253,6 +248,12 @@ pub(super) use tiles;
 
 // Here and not in the macro: a closure has the instructions of the function it stands in, and the library's own `map` has
 // not, so that it would not be compiled into one with it.
+
+/// The first bytes of a part of a panel.
+#[inline]
+pub(super) fn array<const N: usize>(from: &[u8]) -> &[u8; N] {
+    from.first_chunk().expect("within a panel")
+}
 
 /// Block `i` of each column.
 pub(super) fn blocks<const C: usize>(x: [&[Q8]; C], i: usize) -> [&Q8; C] {

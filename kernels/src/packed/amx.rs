@@ -1,0 +1,611 @@
+//! Many columns at once, on CPUs that multiply tiles of bytes (AMX): sixteen rows by sixteen columns.
+//!
+//! Sixteen groups of a panel, as the layout has them, are a tile of weights; 64 elements of each of sixteen columns are a
+//! tile of activations. One instruction adds the products of both to a tile of sums.
+//!
+//! Gives what the VNNI version gives, bit for bit: within a unit integers are exact however they are added, and units are
+//! added by the same operations in the same order. So a column may be computed here or there, as suits the step it is in.
+//!
+//! A tile instruction knows no scales. Where a unit is 32 columns it is one instruction, and its sums are scaled. Where it
+//! is 256, the whole numbers that scale its runs are multiplied into the codes beforehand: 16 bits, whose upper and lower
+//! bytes are tiles of their own, so that a unit is again one sum.
+
+use std::{
+    arch::{asm, x86_64::*},
+    array,
+    cell::Cell,
+    marker::PhantomData,
+};
+
+use super::{
+    Panels,
+    avx512::{Bytes, Floats, Ints, add_product, floats, halves, mul, pairs, splat, store, take_product},
+    avx512vnni::{add_pairs, start, unpack},
+    layout::{BLOCK, Layout, ROWS, STEP, VECTOR},
+    tile::{Packing, array as at},
+};
+use crate::{
+    format::Format,
+    q8::Q8,
+    simd::{load_16, load_f32x16, store_64},
+};
+
+/// From how many columns on it is faster than columns side by side in vectors: a panel takes longer to unpack, and where
+/// units are narrow their sums are scaled as often as there.
+pub(super) const fn least(format: Format) -> usize {
+    match Layout::of(format).unit {
+        BLOCK => 9,
+        _ => 32,
+    }
+}
+
+/// Columns of a tile.
+const COLUMNS: usize = 16;
+/// Columns that pass together, so that what is kept for them stays in the cache.
+const CHUNK: usize = 128;
+
+/// 64 elements of sixteen columns.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Activations([[i8; 64]; COLUMNS]);
+
+/// The 64 groups of a block: what is multiplied, and where that takes 16 bits its upper bytes.
+#[repr(C, align(64))]
+struct Codes {
+    low: [[u8; VECTOR]; 64],
+    high: [[u8; VECTOR]; 64],
+}
+
+/// What a tile of columns gives for the sixteen rows.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Products([[i32; ROWS]; COLUMNS]);
+
+/// The sums of a tile of columns.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Sums([[f32; ROWS]; COLUMNS]);
+
+/// What a column has beside its elements, of a block that is one unit.
+#[derive(Clone, Copy, Default)]
+#[repr(align(64))]
+struct Wide {
+    /// The sums of its runs, two by two.
+    pairs: [[i16; 2]; 8],
+    /// With what undoes the shift of the codes.
+    scale: f32,
+}
+
+/// The same of a block of units of 32.
+#[derive(Clone, Copy, Default)]
+#[repr(align(32))]
+struct Narrow {
+    scales: [f32; 8],
+    starts: [i32; 8],
+    /// The sums of the units, as what they stand for.
+    sums: [f32; 8],
+}
+
+/// What a thread keeps from one product to the next: about 200 bytes for each element of a row.
+#[derive(Default)]
+struct Scratch {
+    /// By block, then by tile of columns, four of 64 elements.
+    activations: Vec<[Activations; 4]>,
+    /// The same for what columns have beside, in one of the two forms.
+    wide: Vec<[Wide; COLUMNS]>,
+    narrow: Vec<[Narrow; COLUMNS]>,
+    /// Of the panel at hand, by tile of columns.
+    sums: Vec<Sums>,
+}
+
+thread_local! {
+    static SCRATCH: Cell<Scratch> = Cell::default();
+}
+
+/// A quantised matrix times columns, as [`super::matmul`] says.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
+pub(super) fn product<P: Packing>(weights: Panels<'_>, columns: &[&[Q8]], y: &mut [f32]) {
+    let layout = const { P::LAYOUT };
+    // SAFETY: the tier's CPU has tiles, and the system lets the program use them.
+    let tiles = unsafe { Tiles::for_units_of(layout.unit) };
+    let mut scratch = SCRATCH.take();
+    let mut codes = Codes { low: [[0; VECTOR]; 64], high: [[0; VECTOR]; 64] };
+    let mut products = [[Products([[0; ROWS]; COLUMNS]); 4]; 2];
+    let chunks = y.chunks_mut((CHUNK * weights.rows).max(1));
+    for (columns, y) in columns.chunks(CHUNK).zip(chunks) {
+        let across = columns.len().div_ceil(COLUMNS);
+        gather::<P>(columns, &mut scratch);
+        for panel in 0..weights.count() {
+            scratch.sums.clear();
+            scratch.sums.resize(across, Sums([[0.0; ROWS]; COLUMNS]));
+            for (i, block) in weights.panel(panel).chunks(layout.block_bytes(BLOCK)).enumerate() {
+                let place = i * across..(i + 1) * across;
+                let activations = &scratch.activations[place.clone()];
+                if layout.unit == BLOCK {
+                    let unit = Unit::<P>::unpack(block, &mut codes);
+                    unit.multiply(&tiles, &codes, activations, &scratch.wide[place], &mut products, &mut scratch.sums);
+                } else {
+                    let steps = (weights.cols / STEP - 8 * i).min(8);
+                    let units = Units::<P>::unpack(block, steps, &mut codes);
+                    units.multiply(
+                        &tiles,
+                        &codes,
+                        activations,
+                        &scratch.narrow[place],
+                        &mut products,
+                        &mut scratch.sums,
+                    );
+                }
+            }
+            let rows = weights.rows_of(panel..panel + 1);
+            let sums = scratch.sums.iter().flat_map(|sums| &sums.0);
+            for (sums, y) in sums.zip(y.chunks_exact_mut(weights.rows)) {
+                match y[rows.clone()].as_mut_array::<ROWS>() {
+                    Some(y) => *y = *sums,
+                    None => y[rows.clone()].copy_from_slice(&sums[..rows.len()]),
+                }
+            }
+        }
+    }
+    drop(tiles);
+    SCRATCH.set(scratch);
+}
+
+/// Puts columns into tiles. Columns that the last tile lacks are left as they were: what they give is not read.
+fn gather<P: Packing>(columns: &[&[Q8]], Scratch { activations, wide, narrow, .. }: &mut Scratch) {
+    let layout = const { P::LAYOUT };
+    let across = columns.len().div_ceil(COLUMNS);
+    let tiles = columns.first().map_or(0, |column| column.len()) * across;
+    activations.resize(tiles, [Activations([[0; 64]; COLUMNS]); 4]);
+    if layout.unit == BLOCK {
+        wide.resize(tiles, Default::default());
+    } else {
+        narrow.resize(tiles, Default::default());
+    }
+    for (c, column) in columns.iter().enumerate() {
+        for (i, x) in column.iter().enumerate() {
+            let tile = i * across + c / COLUMNS;
+            for (tile, q) in activations[tile].iter_mut().zip(x.q.as_chunks::<64>().0) {
+                tile.0[c % COLUMNS] = *q;
+            }
+            if layout.unit == BLOCK {
+                let side = &mut wide[tile][c % COLUMNS];
+                match layout.run {
+                    32 => side.pairs[..4].copy_from_slice(&x.sums),
+                    _ => side.pairs = x.half_sums,
+                }
+                side.scale = x.scales[0] * layout.factor();
+            } else {
+                let sums = array::from_fn(|step| x.scales[step] * f32::from(x.sums[step / 2][step % 2]));
+                narrow[tile][c % COLUMNS] = Narrow { scales: x.scales, starts: x.starts, sums };
+            }
+        }
+    }
+}
+
+/// A block that is one unit, with its codes unpacked.
+struct Unit<P> {
+    d: Floats,
+    m: Floats,
+    mins: [Ints; 8],
+    packing: PhantomData<P>,
+}
+
+impl<P: Packing> Unit<P> {
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
+    fn unpack(block: &[u8], to: &mut Codes) -> Self {
+        let layout = const { P::LAYOUT };
+        let (codes, scales) = block.split_at(8 * layout.step_bytes());
+        let steps = to.low.as_chunks_mut::<8>().0.iter_mut().zip(to.high.as_chunks_mut::<8>().0);
+        for ((step, codes), (low, high)) in codes.chunks_exact(layout.step_bytes()).enumerate().zip(steps) {
+            let w = unpack::<P>(codes);
+            for half in 0..2 {
+                let run = if layout.run == 32 { step } else { 2 * step + half };
+                let scale = Scale::of::<P>(at(&scales[ROWS * run..]));
+                for g in 4 * half..4 * half + 4 {
+                    let parts = scale.times::<P>(w[g]);
+                    store_64(&mut low[g], parts[0]);
+                    store_64(&mut high[g], parts[1]);
+                }
+            }
+        }
+        let mut mins = [_mm512_setzero_si512(); 8];
+        if layout.mins {
+            for pair in 0..layout.runs() / 2 {
+                mins[pair] = pairs(at(&scales[layout.mins_at() + 2 * ROWS * pair..]));
+            }
+        }
+        let m = if layout.mins { halves(at(&scales[layout.d_at() + 2 * ROWS..])) } else { splat(0.0) };
+        Unit { d: halves(at(&scales[layout.d_at()..])), m, mins, packing: PhantomData }
+    }
+
+    /// Adds it times all columns. The tiles of some are in the making while those before are finished.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
+    fn multiply(
+        &self,
+        tiles: &Tiles,
+        codes: &Codes,
+        activations: &[[Activations; 4]],
+        sides: &[[Wide; COLUMNS]],
+        products: &mut [[Products; 4]; 2],
+        sums: &mut [Sums],
+    ) {
+        let [mut now, mut before] = products.each_mut();
+        let mut finished = sides.iter().zip(sums);
+        for (pair, activations) in activations.chunks(2).enumerate() {
+            match activations {
+                [first, second] => tiles.pair(first, second, codes, now),
+                [one, ..] => tiles.single(one, codes, now),
+                [] => {}
+            }
+            if pair > 0 {
+                self.finish_pair(before, finished.by_ref());
+            }
+            std::mem::swap(&mut now, &mut before);
+        }
+        self.finish_pair(before, finished);
+    }
+
+    /// Finishes what is left of two tiles of columns.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
+    fn finish_pair<'a>(
+        &self,
+        products: &[Products; 4],
+        tiles: impl Iterator<Item = (&'a [Wide; COLUMNS], &'a mut Sums)>,
+    ) {
+        for (products, (sides, sums)) in products.as_chunks::<2>().0.iter().zip(tiles) {
+            self.finish(products, sides, sums);
+        }
+    }
+
+    /// Scales what it gave for a tile of columns, and adds that to their sums.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
+    fn finish(&self, [low, high]: &[Products; 2], sides: &[Wide; COLUMNS], sums: &mut Sums) {
+        let layout = const { P::LAYOUT };
+        for (((sum, side), low), high) in sums.0.iter_mut().zip(sides).zip(&low.0).zip(&high.0) {
+            let whole = _mm512_add_epi32(ints(low), _mm512_slli_epi32::<8>(ints(high)));
+            let mut unit = mul(self.d, floats(whole));
+            if layout.mins {
+                let mut under = _mm512_setzero_si512();
+                for pair in 0..layout.runs() / 2 {
+                    under = add_pairs(under, self.mins[pair], side.pairs[pair]);
+                }
+                unit = take_product(unit, self.m, floats(under));
+            }
+            store(add_product(load_f32x16(sum), unit, splat(side.scale)), sum);
+        }
+    }
+}
+
+/// A block of units of 32, with their codes unpacked.
+struct Units<P> {
+    steps: usize,
+    d: [Floats; 8],
+    m: [Floats; 8],
+    packing: PhantomData<P>,
+}
+
+impl<P: Packing> Units<P> {
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
+    fn unpack(block: &[u8], steps: usize, to: &mut Codes) -> Self {
+        let layout = const { P::LAYOUT };
+        let (codes, scales) = block.split_at(steps * layout.step_bytes());
+        let mut units = Units { steps, d: [splat(0.0); 8], m: [splat(0.0); 8], packing: PhantomData };
+        let to = to.low.as_chunks_mut::<8>().0;
+        for ((step, codes), to) in codes.chunks_exact(layout.step_bytes()).enumerate().zip(to) {
+            let w = unpack::<P>(codes);
+            for g in 0..8 {
+                store_64(&mut to[g], w[g]);
+            }
+            let scales = &scales[layout.unit_bytes() * step..];
+            units.d[step] = mul(halves(at(scales)), splat(layout.factor()));
+            if layout.mins {
+                units.m[step] = halves(at(&scales[2 * ROWS..]));
+            }
+        }
+        units
+    }
+
+    /// Adds them times all columns. The tiles of some are in the making while those before are finished.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
+    fn multiply(
+        &self,
+        tiles: &Tiles,
+        codes: &Codes,
+        activations: &[[Activations; 4]],
+        sides: &[[Narrow; COLUMNS]],
+        products: &mut [[Products; 4]; 2],
+        sums: &mut [Sums],
+    ) {
+        let [mut now, mut before] = products.each_mut();
+        let places = (0..sums.len()).flat_map(|tile| (0..self.steps).step_by(4).map(move |from| (tile, from)));
+        let mut waits = None;
+        for (tile, from) in places {
+            let columns = activations[tile][from / 2..].first_chunk().expect("two of four");
+            let codes = codes.low[8 * from..].first_chunk().expect("half of a block");
+            tiles.four_steps(columns, codes, now);
+            if let Some((tile, from)) = waits.replace((tile, from)) {
+                self.finish(from, before, &sides[tile], &mut sums[tile]);
+            }
+            std::mem::swap(&mut now, &mut before);
+        }
+        if let Some((tile, from)) = waits {
+            self.finish(from, before, &sides[tile], &mut sums[tile]);
+        }
+    }
+
+    /// Scales what four steps gave for a tile of columns, or as many as there are, and adds that to their sums.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
+    fn finish(&self, from: usize, products: &[Products; 4], sides: &[Narrow; COLUMNS], sums: &mut Sums) {
+        match self.steps - from {
+            1 => self.finish_steps::<1>(from, products, sides, sums),
+            2 => self.finish_steps::<2>(from, products, sides, sums),
+            3 => self.finish_steps::<3>(from, products, sides, sums),
+            _ => self.finish_steps::<4>(from, products, sides, sums),
+        }
+    }
+
+    #[inline]
+    #[allow(clippy::needless_range_loop, reason = "as pairs of iterators it is a third slower")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
+    fn finish_steps<const COUNT: usize>(
+        &self,
+        from: usize,
+        products: &[Products; 4],
+        sides: &[Narrow; COLUMNS],
+        sums: &mut Sums,
+    ) {
+        let layout = const { P::LAYOUT };
+        for (c, (to, side)) in sums.0.iter_mut().zip(sides).enumerate() {
+            let mut sum = load_f32x16(to);
+            for k in 0..COUNT {
+                let step = from + k;
+                let dot = _mm512_add_epi32(start::<P>(side.starts[step]), ints(&products[k].0[c]));
+                sum = add_product(sum, floats(dot), mul(self.d[step], splat(side.scales[step])));
+                if layout.mins {
+                    sum = take_product(sum, self.m[step], splat(side.sums[step]));
+                }
+            }
+            store(sum, to);
+        }
+    }
+}
+
+/// Sixteen whole numbers.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn ints(from: &[i32; ROWS]) -> Ints {
+    // SAFETY: 64 readable bytes; the load is unaligned.
+    unsafe { _mm512_loadu_si512(from.as_ptr().cast()) }
+}
+
+/// The scales of a run, of each row for the four elements of a group: for the first and third, for the second and fourth.
+struct Scale {
+    even: Ints,
+    odd: Ints,
+    /// What the zero of codes takes with it.
+    zero: Ints,
+}
+
+impl Scale {
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw")]
+    fn of<P: Packing>(scales: &[u8; ROWS]) -> Self {
+        // Byte 4 * r of a vector is the scale of row r, and the next one its sign.
+        let each = _mm512_cvtepi8_epi32(load_16(scales));
+        let put = |bytes: [u8; 4]| {
+            let lane: [u8; 16] =
+                array::from_fn(|i| if bytes[i % 4] < 4 { bytes[i % 4] + 4 * (i / 4) as u8 } else { 0x80 });
+            _mm512_shuffle_epi8(each, _mm512_broadcast_i32x4(load_16(&lane)))
+        };
+        const NONE: u8 = 0xff;
+        Scale {
+            even: put([0, NONE, 0, NONE]),
+            odd: put([NONE, 0, NONE, 0]),
+            zero: _mm512_slli_epi16::<7>(put([0, 1, 0, 1])),
+        }
+    }
+
+    /// The lower and the upper bytes of what codes stand for times their scales. Nothing overflows: a code is at most 255, a
+    /// scale within -128 to 127, and what comes out within 16,384 on both sides once the zero is off.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw")]
+    fn times<P: Packing>(&self, w: Bytes) -> [Bytes; 2] {
+        let [mut even, mut odd] = [_mm512_maddubs_epi16(w, self.even), _mm512_maddubs_epi16(w, self.odd)];
+        if const { P::LAYOUT.centred() } {
+            even = _mm512_sub_epi16(even, self.zero);
+            odd = _mm512_sub_epi16(odd, self.zero);
+        }
+        const ODD: u64 = 0xaaaa_aaaa_aaaa_aaaa;
+        [
+            _mm512_mask_blend_epi8(ODD, even, _mm512_slli_epi16::<8>(odd)),
+            _mm512_mask_blend_epi8(ODD, _mm512_srli_epi16::<8>(even), odd),
+        ]
+    }
+}
+
+/// The tiles of this thread, shaped for products. Tiles 0 to 3 are sums, 4 and 5 activations, 6 and 7 weights.
+struct Tiles {
+    /// They belong to the thread.
+    here: PhantomData<*const ()>,
+}
+
+impl Tiles {
+    /// # Safety
+    /// The CPU has tiles, and the system lets the program use them.
+    unsafe fn for_units_of(unit: usize) -> Self {
+        /// As the CPU reads it.
+        #[repr(C, align(64))]
+        struct Shapes {
+            palette: u8,
+            start: u8,
+            reserved: [u8; 14],
+            row_bytes: [u16; 16],
+            rows: [u8; 16],
+        }
+        let mut shapes = Shapes { palette: 1, start: 0, reserved: [0; 14], row_bytes: [0; 16], rows: [0; 16] };
+        let elements = unit.min(64);
+        for tile in 0..8 {
+            (shapes.row_bytes[tile], shapes.rows[tile]) = match tile {
+                0..4 => (64, 16),
+                4..6 => (elements as u16, 16),
+                _ => (64, elements as u8 / 4),
+            };
+        }
+        // SAFETY: 64 readable bytes that are a valid configuration; the caller vouches for the instruction.
+        unsafe { asm!("ldtilecfg [{}]", in(reg) &shapes, options(nostack, preserves_flags, readonly)) };
+        Tiles { here: PhantomData }
+    }
+
+    /// Two tiles of columns times a block: of each its lower bytes, then its upper ones.
+    #[inline]
+    fn pair(
+        &self,
+        first: &[Activations; 4],
+        second: &[Activations; 4],
+        Codes { low, high }: &Codes,
+        products: &mut [Products; 4],
+    ) {
+        // SAFETY: `self` shaped the tiles. Each of four rounds loads 16 rows of 64 bytes from each place, which are the
+        // 4 KiB behind the four references; the stores write the 4 KiB of `products`.
+        unsafe {
+            asm!(
+                "tilezero tmm0",
+                "tilezero tmm1",
+                "tilezero tmm2",
+                "tilezero tmm3",
+                "2:",
+                "tileloadd tmm4, [{first} + {row}*1]",
+                "tileloadd tmm6, [{low} + {row}*1]",
+                "tdpbsud tmm0, tmm4, tmm6",
+                "tileloadd tmm7, [{high} + {row}*1]",
+                "tdpbssd tmm1, tmm4, tmm7",
+                "tileloadd tmm5, [{second} + {row}*1]",
+                "tdpbsud tmm2, tmm5, tmm6",
+                "tdpbssd tmm3, tmm5, tmm7",
+                "add {first}, 1024",
+                "add {second}, 1024",
+                "add {low}, 1024",
+                "add {high}, 1024",
+                "dec {rounds}",
+                "jnz 2b",
+                "tilestored [{products} + {row}*1], tmm0",
+                "tilestored [{products} + {row}*1 + 1024], tmm1",
+                "tilestored [{products} + {row}*1 + 2048], tmm2",
+                "tilestored [{products} + {row}*1 + 3072], tmm3",
+                first = inout(reg) first => _,
+                second = inout(reg) second => _,
+                low = inout(reg) low => _,
+                high = inout(reg) high => _,
+                rounds = inout(reg) 4usize => _,
+                products = in(reg) products,
+                row = in(reg) 64usize,
+                out("tmm0") _,
+                out("tmm1") _,
+                out("tmm2") _,
+                out("tmm3") _,
+                out("tmm4") _,
+                out("tmm5") _,
+                out("tmm6") _,
+                out("tmm7") _,
+                options(nostack),
+            );
+        }
+    }
+
+    /// The same of one tile of columns: the first two products.
+    #[inline]
+    fn single(&self, columns: &[Activations; 4], Codes { low, high }: &Codes, products: &mut [Products; 4]) {
+        // SAFETY: as for a pair.
+        unsafe {
+            asm!(
+                "tilezero tmm0",
+                "tilezero tmm1",
+                "2:",
+                "tileloadd tmm4, [{columns} + {row}*1]",
+                "tileloadd tmm6, [{low} + {row}*1]",
+                "tdpbsud tmm0, tmm4, tmm6",
+                "tileloadd tmm7, [{high} + {row}*1]",
+                "tdpbssd tmm1, tmm4, tmm7",
+                "add {columns}, 1024",
+                "add {low}, 1024",
+                "add {high}, 1024",
+                "dec {rounds}",
+                "jnz 2b",
+                "tilestored [{products} + {row}*1], tmm0",
+                "tilestored [{products} + {row}*1 + 1024], tmm1",
+                columns = inout(reg) columns => _,
+                low = inout(reg) low => _,
+                high = inout(reg) high => _,
+                rounds = inout(reg) 4usize => _,
+                products = in(reg) products,
+                row = in(reg) 64usize,
+                out("tmm0") _,
+                out("tmm1") _,
+                out("tmm4") _,
+                out("tmm6") _,
+                out("tmm7") _,
+                options(nostack),
+            );
+        }
+    }
+
+    /// A tile of columns, 128 elements of each, times four steps.
+    #[inline]
+    fn four_steps(&self, columns: &[Activations; 2], codes: &[[u8; VECTOR]; 32], products: &mut [Products; 4]) {
+        // SAFETY: `self` shaped the tiles. The loads read 32 of the 64 bytes of each of 16 rows of activations, from the first
+        // or from the 33rd on, and 8 rows of weights, all within what is behind the references; the stores write the 4 KiB of
+        // `products`.
+        unsafe {
+            asm!(
+                "tilezero tmm0",
+                "tilezero tmm1",
+                "tilezero tmm2",
+                "tilezero tmm3",
+                "tileloadd tmm4, [{columns} + {row}*1]",
+                "tileloadd tmm6, [{codes} + {row}*1]",
+                "tdpbsud tmm0, tmm4, tmm6",
+                "tileloadd tmm5, [{columns} + {row}*1 + 32]",
+                "tileloadd tmm7, [{codes} + {row}*1 + 512]",
+                "tdpbsud tmm1, tmm5, tmm7",
+                "tileloadd tmm4, [{columns} + {row}*1 + 1024]",
+                "tileloadd tmm6, [{codes} + {row}*1 + 1024]",
+                "tdpbsud tmm2, tmm4, tmm6",
+                "tileloadd tmm5, [{columns} + {row}*1 + 1056]",
+                "tileloadd tmm7, [{codes} + {row}*1 + 1536]",
+                "tdpbsud tmm3, tmm5, tmm7",
+                "tilestored [{products} + {row}*1], tmm0",
+                "tilestored [{products} + {row}*1 + 1024], tmm1",
+                "tilestored [{products} + {row}*1 + 2048], tmm2",
+                "tilestored [{products} + {row}*1 + 3072], tmm3",
+                columns = in(reg) columns,
+                codes = in(reg) codes,
+                products = in(reg) products,
+                row = in(reg) 64usize,
+                out("tmm0") _,
+                out("tmm1") _,
+                out("tmm2") _,
+                out("tmm3") _,
+                out("tmm4") _,
+                out("tmm5") _,
+                out("tmm6") _,
+                out("tmm7") _,
+                options(nostack, preserves_flags),
+            );
+        }
+    }
+}
+
+impl Drop for Tiles {
+    fn drop(&mut self) {
+        // SAFETY: tiles were configured, so there is the instruction. A thread without tiles is cheaper to switch.
+        unsafe { asm!("tilerelease", options(nostack, preserves_flags, nomem)) };
+    }
+}
