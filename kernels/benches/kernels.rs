@@ -15,7 +15,8 @@ use std::{
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
 use kernels::{
-    Columns, Format, Gate, Group, Isa, Packed, Q8, exponentials, gate_mul, largest, layer_norm, matmul, quantize, rms_norm,
+    Columns, Format, Gate, Group, Isa, Packed, Q8, exponentials, gate_mul, largest, layer_norm, matmul, quantize,
+    rms_norm,
 };
 
 const ROW: usize = 2_048;

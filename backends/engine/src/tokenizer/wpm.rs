@@ -47,7 +47,10 @@ impl Wpm {
         let ids = (0..vocabulary.len() as u32).filter(text).filter(|&id| !vocabulary.bytes(id).is_empty());
         let ids: Vec<u32> = ids.collect();
         if let Some(id) = ids.iter().find(|&&id| vocabulary.bytes(id).len() > LONGEST) {
-            return damaged(format!("piece {id} has {} bytes, expected at most {LONGEST}", vocabulary.bytes(*id).len()));
+            return damaged(format!(
+                "piece {id} has {} bytes, expected at most {LONGEST}",
+                vocabulary.bytes(*id).len()
+            ));
         }
         let pieces = AhoCorasick::builder()
             .match_kind(MatchKind::LeftmostLongest)
