@@ -183,7 +183,7 @@ impl Kind {
     /// What it makes of texts with these weights. Of a file that cannot be read nothing is known; loading it tells why.
     pub fn purpose(self, weights: &Weights) -> Purpose {
         match (self, weights) {
-            (Self::LlamaCpp, Weights::File(path)) => purpose_of(path).unwrap_or_default(),
+            (Self::Native | Self::LlamaCpp, Weights::File(path)) => purpose_of(path).unwrap_or_default(),
             _ => Purpose::Text,
         }
     }
@@ -378,13 +378,7 @@ fn with(others: Vec<String>, why: String) -> String {
 /// Whether our own engine loads a model of this file, which binds its weights and builds its vocabulary.
 fn native_reads(path: &Path) -> Result<(), String> {
     let file = gguf::File::open(path).map_err(|error| chain(&error))?;
-    let purpose = Facts::of(&file).map_err(|error| chain(&error))?.purpose;
-    if purpose != Purpose::Text {
-        return Err(format!("it is for {}, and native writes text", purpose.name()));
-    }
-    native::model::Model::check(&file).map_err(|error| chain(&error))?;
-    engine::tokenizer::Tokenizer::from_file(&file).map_err(|error| chain(&error))?;
-    Ok(())
+    native::reads(&file).map_err(|error| chain(&error))
 }
 
 /// Whether our own engine puts an adapter over the weights of a file.

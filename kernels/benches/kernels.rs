@@ -15,7 +15,8 @@ use std::{
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
 use kernels::{
-    Columns, Format, Gate, Group, Isa, Packed, Q8, exponentials, gate_mul, largest, matmul, quantize, rms_norm,
+    Columns, Format, Gate, Group, Isa, Packed, Q8, exponentials, gate_mul, largest, layer_norm, matmul, quantize,
+    rms_norm,
 };
 
 const ROW: usize = 2_048;
@@ -222,6 +223,9 @@ fn others(c: &mut Criterion) {
         }
         group.bench_function(BenchmarkId::new("rms_norm", isa.name()), |bench| {
             bench.iter(|| rms_norm(isa, black_box(&x), &weight, 1e-5, &mut out));
+        });
+        group.bench_function(BenchmarkId::new("layer_norm", isa.name()), |bench| {
+            bench.iter(|| layer_norm(isa, black_box(&x), &weight, &weight, 1e-12, &mut out));
         });
         group.bench_function(BenchmarkId::new("exponentials", isa.name()), |bench| {
             out.copy_from_slice(&x);

@@ -32,7 +32,7 @@ pub use dequantize::dequantize_row;
 pub use format::Format;
 pub use gate::{Gate, gate_mul};
 pub use isa::{Isa, Tier, UnknownTier};
-pub use norm::rms_norm;
+pub use norm::{layer_norm, rms_norm};
 pub use packed::{Columns, Packed, Panels, Part, matmul, pack_f16_column, pack_f16_row};
 pub use q8::{Group, Q8, quantize};
 pub use rope::{Pairs, rope};

@@ -30,7 +30,7 @@ use crate::{demo, oracle::Oracle};
 const KINDS: [TensorType; 6] =
     [TensorType::F32, TensorType::F16, TensorType::Q8_0, TensorType::Q4_0, TensorType::Q4_K, TensorType::Q6_K];
 
-fn noise(kind: TensorType, layers: usize) -> f64 {
+pub(crate) fn noise(kind: TensorType, layers: usize) -> f64 {
     let ratio = match kind.block_len() {
         256 => 3.0 / 127.0 / 12f64.sqrt(),
         32 => 2.2 / 127.0 / 12f64.sqrt(),
@@ -40,7 +40,7 @@ fn noise(kind: TensorType, layers: usize) -> f64 {
 }
 
 /// The distance of two rows relative to the size of the second, for the row where it is largest.
-fn farthest<A: Copy + Into<f64>, B: Copy + Into<f64>>(rows: &[Vec<A>], from: &[Vec<B>]) -> f64 {
+pub(crate) fn farthest<A: Copy + Into<f64>, B: Copy + Into<f64>>(rows: &[Vec<A>], from: &[Vec<B>]) -> f64 {
     assert_eq!(rows.len(), from.len());
     let distance = |(a, b): (&Vec<A>, &Vec<B>)| {
         assert_eq!(a.len(), b.len());

@@ -11,6 +11,7 @@ mod parity;
 mod perplexity;
 mod pictures;
 mod tokens;
+mod vectors;
 
 use std::path::{Path, PathBuf};
 

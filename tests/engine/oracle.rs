@@ -1,9 +1,12 @@
-//! llama.cpp as a function from tokens to logits, and from text to tokens.
+//! llama.cpp as a function from tokens to logits or to a vector, and from text to tokens.
 
 use std::{num::NonZeroU32, path::Path};
 
 use llama_cpp_2::{
-    context::{LlamaContext, params::LlamaContextParams},
+    context::{
+        LlamaContext,
+        params::{LlamaContextParams, LlamaPoolingType},
+    },
     llama_backend::LlamaBackend,
     llama_batch::LlamaBatch,
     model::{LlamaModel, params::LlamaModelParams},
@@ -29,6 +32,29 @@ impl Oracle {
     pub fn tokens(&self, text: &str) -> Vec<u32> {
         let tokens = self.0.vocab().tokenize(text.as_bytes(), false, false);
         tokens.into_iter().map(|token| u32::try_from(token.0).expect("a token")).collect()
+    }
+
+    /// The row of a text of tokens, of any length, pooled by the number that GGUF has for it.
+    pub fn row(&self, tokens: &[u32], pooling: u32) -> Vec<f32> {
+        let pooling = match pooling {
+            1 => LlamaPoolingType::Mean,
+            2 => LlamaPoolingType::Cls,
+            3 => LlamaPoolingType::Last,
+            _ => LlamaPoolingType::Rank,
+        };
+        let len = u32::try_from(tokens.len()).expect("a context");
+        let params = LlamaContextParams::default()
+            .with_n_ctx(NonZeroU32::new(len))
+            .with_n_batch(len)
+            .with_n_ubatch(len)
+            .with_embeddings(true)
+            .with_pooling_type(pooling);
+        let mut context = self.0.new_context(backend(), params).expect("llama.cpp gives a context");
+        let mut batch = LlamaBatch::new(tokens.len(), 1);
+        let tokens: Vec<_> = tokens.iter().map(|&id| LlamaToken(i32::try_from(id).expect("a token"))).collect();
+        batch.add_sequence(&tokens, 0, true).expect("room in the batch");
+        context.decode(&mut batch).expect("llama.cpp computes the batch");
+        context.embeddings_seq_ith(0).expect("a row").to_vec()
     }
 
     /// A context for one sequence of up to `len` tokens.

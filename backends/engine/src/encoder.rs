@@ -1,10 +1,12 @@
 //! Models that read texts and write none: vectors of texts, and the order of documents by a query.
 //!
 //! `texts` turns a request into texts in tokens, `queue` is the thread that computes them, those of several requests
-//! together, and `answer` tells what came of it in the shape of the API. What computes is behind [`Pools`].
+//! together, and `answer` tells what came of it in the shape of the API. What computes is behind [`Pools`], with `rows` for
+//! what engines do alike.
 
 mod answer;
 mod queue;
+mod rows;
 mod texts;
 
 #[cfg(test)]
@@ -20,6 +22,7 @@ use crate::prepare::Speech;
 use queue::Queue;
 
 pub use queue::{Pools, Room, Worker};
+pub use rows::{Pooling, share, unit};
 
 /// Tokens of a text of a model that can take more, if nobody says otherwise: room is taken for what each token of one might
 /// be followed by, though nobody asks, and in many languages that is a megabyte.

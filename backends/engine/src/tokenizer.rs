@@ -1,4 +1,5 @@
-//! Text to tokens and back, as the model's file says: SentencePiece-like or byte-level BPE, or what another library reads.
+//! Text to tokens and back, as the model's file says: SentencePiece-like, byte-level BPE or word pieces, or what another
+//! library reads.
 //!
 //! What a caller writes can never become a control token. [`Tokenizer::encode`] takes plain text and knows no
 //! control tokens at all; only [`Tokenizer::encode_markup`] does, and it is for text that the chat template
@@ -14,6 +15,7 @@ mod special;
 mod spm;
 mod utf8;
 mod vocabulary;
+mod wpm;
 
 #[cfg(test)]
 mod tests;
@@ -29,6 +31,7 @@ use bpe::Bpe;
 use special::{Fragment, Specials};
 use spm::Spm;
 use vocabulary::Vocabulary;
+use wpm::Wpm;
 
 /// Why a file's tokenizer is not taken.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +41,7 @@ pub enum Error {
     #[error(transparent)]
     File(#[from] gguf::Error),
     /// A kind of tokenizer that is not read yet.
-    #[error("tokenizer `{found}` is not read yet, expected `llama` or `gpt2`")]
+    #[error("tokenizer `{found}` is not read yet, expected `llama`, `gpt2` or `bert`")]
     UnknownModel {
         /// What the file says.
         found: String,
@@ -73,6 +76,7 @@ pub struct Tokenizer {
 enum Model {
     Spm(Spm),
     Bpe(Bpe),
+    Wpm(Wpm),
     Foreign(Box<dyn Encode>),
 }
 
@@ -96,12 +100,20 @@ impl Tokenizer {
                 let bos = bpe.adds_bos();
                 (vocabulary, Model::Bpe(bpe), bos)
             }
+            "bert" => {
+                let (vocabulary, unknown) = Vocabulary::of_word_pieces(file)?;
+                let wpm = Wpm::from_file(file, &vocabulary, unknown)?;
+                (vocabulary, Model::Wpm(wpm), true)
+            }
             other => return Err(Error::UnknownModel { found: other.to_owned() }),
         };
         let specials = Specials::new(&vocabulary, template)?;
+        // A text of word pieces has both always, whatever else a file says.
+        let always = matches!(model, Model::Wpm(_));
+        let adds = |key, by_default| Ok::<_, Error>(always || file.get(key)?.unwrap_or(by_default));
         Ok(Self {
-            add_bos: file.get("tokenizer.ggml.add_bos_token")?.unwrap_or(bos_by_default) && vocabulary.bos().is_some(),
-            add_eos: file.get("tokenizer.ggml.add_eos_token")?.unwrap_or(false) && vocabulary.eos().is_some(),
+            add_bos: adds("tokenizer.ggml.add_bos_token", bos_by_default)? && vocabulary.bos().is_some(),
+            add_eos: adds("tokenizer.ggml.add_eos_token", false)? && vocabulary.eos().is_some(),
             vocabulary,
             specials,
             model,
@@ -135,7 +147,8 @@ impl Tokenizer {
         self.len() == 0
     }
 
-    /// Plain text as tokens: no control tokens, whatever it says, and none added.
+    /// Plain text as tokens: no control tokens, whatever it says, and none added. (Word pieces have one for what they do not
+    /// spell, which most of their files call a control token.)
     pub fn encode(&self, text: &str) -> Vec<u32> {
         let mut out = Vec::new();
         self.fragments(self.specials.in_text(text), text, |_| None, &mut out);
@@ -188,6 +201,7 @@ impl Tokenizer {
                     match &self.model {
                         Model::Spm(spm) => spm.encode(&self.vocabulary, &text, after_special, out),
                         Model::Bpe(bpe) => bpe.encode(&self.vocabulary, &text, out),
+                        Model::Wpm(wpm) => wpm.encode(&text, out),
                         Model::Foreign(foreign) => foreign.encode(&text, after_special, out),
                     }
                 }
@@ -231,6 +245,7 @@ impl Tokenizer {
         match &self.model {
             Model::Spm(_) => "llama",
             Model::Bpe(_) => "gpt2",
+            Model::Wpm(_) => "bert",
             Model::Foreign(foreign) => foreign.kind(),
         }
     }
@@ -255,9 +270,13 @@ impl Tokenizer {
         self.vocabulary.eos()
     }
 
-    /// Bytes of the longest token: a text of `n` times that many bytes has at least `n` tokens.
+    /// Bytes of the longest token: a text of `n` times that many bytes has at least `n` tokens. No number of bytes where a
+    /// text of any length may be one token, as with word pieces.
     pub fn longest(&self) -> usize {
-        self.vocabulary.longest()
+        match &self.model {
+            Model::Wpm(_) => usize::MAX,
+            _ => self.vocabulary.longest(),
+        }
     }
 
     /// Whether text that follows a control token, or nothing, starts with a space that the caller did not
@@ -265,7 +284,7 @@ impl Tokenizer {
     pub fn adds_space(&self) -> bool {
         match &self.model {
             Model::Spm(spm) => spm.adds_space(),
-            Model::Bpe(_) => false,
+            Model::Bpe(_) | Model::Wpm(_) => false,
             Model::Foreign(foreign) => foreign.adds_space(),
         }
     }

@@ -11,8 +11,8 @@ use std::num::NonZeroU32;
 
 use engine::{
     Purpose,
-    encoder::{DEFAULT_CONTEXT, Makes, Pools, Room},
-    gguf::{self, File},
+    encoder::{DEFAULT_CONTEXT, Makes, Pooling, Pools, Room, share, unit},
+    gguf::File,
 };
 use llama_cpp_2::{
     context::{
@@ -63,7 +63,7 @@ impl Reading {
             Purpose::Scores => (Makes::Scores { between: between(file, model)? }, LlamaPoolingType::Rank),
             _ => {
                 let width = model.n_embd_out().max(0) as usize;
-                (Makes::Vectors { width }, pooling(file, architecture)?)
+                (Makes::Vectors { width }, named(Pooling::of(file, architecture)?))
             }
         };
         Ok(Self { context, makes, pooling, encodes: architecture == "t5encoder" })
@@ -92,14 +92,13 @@ impl Reading {
     }
 }
 
-/// How the numbers of a text's tokens become those of the text.
-fn pooling(file: &File, architecture: &str) -> Result<LlamaPoolingType, gguf::Error> {
-    Ok(match file.get::<u64>(&format!("{architecture}.pooling_type"))? {
-        Some(2) => LlamaPoolingType::Cls,
-        Some(3) => LlamaPoolingType::Last,
-        // Where a file does not say it is the mean, as with the library that such models come from.
-        _ => LlamaPoolingType::Mean,
-    })
+/// The library's name for it.
+fn named(pooling: Pooling) -> LlamaPoolingType {
+    match pooling {
+        Pooling::Mean => LlamaPoolingType::Mean,
+        Pooling::First => LlamaPoolingType::Cls,
+        Pooling::Last => LlamaPoolingType::Last,
+    }
 }
 
 /// The tokens between a query and a document.
@@ -160,16 +159,9 @@ impl Pools for Pool<'_> {
             let row = self.context.embeddings_seq_ith(sequence).map_err(|error| error.to_string())?;
             Ok(match self.reading.makes {
                 Makes::Vectors { .. } => unit(row),
-                Makes::Scores { .. } => row.iter().take(1).map(|score| 1.0 / (1.0 + (-score).exp())).collect(),
+                Makes::Scores { .. } => row.iter().take(1).copied().map(share).collect(),
             })
         });
         rows.collect()
     }
-}
-
-/// A vector of the same direction and the length 1; one of nothing stays so.
-fn unit(row: &[f32]) -> Vec<f32> {
-    let length = row.iter().map(|number| f64::from(*number).powi(2)).sum::<f64>().sqrt();
-    let by = if length > 0.0 { 1.0 / length } else { 0.0 };
-    row.iter().map(|number| (f64::from(*number) * by) as f32).collect()
 }

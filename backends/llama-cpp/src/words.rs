@@ -32,9 +32,6 @@ pub(crate) fn tokenizer(file: &File, model: &Arc<LlamaModel>) -> Result<Tokenize
 fn theirs(file: &File, model: &Arc<LlamaModel>) -> Result<Tokenizer, Error> {
     let vocab = model.vocab();
     let token = |id: LlamaToken| u32::try_from(id.0).ok();
-    // With this one what begins a text and what ends it stand in no key of the file.
-    let word_pieces = are_word_pieces(file)?;
-    let end = if word_pieces { vocab.sep() } else { vocab.eos() };
     let tokens = (0..vocab.n_tokens()).map(LlamaToken).map(|id| {
         let kind = kind(vocab.attr(id));
         (kind, vocab.token_to_piece(id, true, None))
@@ -42,15 +39,11 @@ fn theirs(file: &File, model: &Arc<LlamaModel>) -> Result<Tokenizer, Error> {
     let foreign = Foreign {
         tokens: tokens.collect(),
         bos: token(vocab.bos()),
-        eos: token(end),
+        eos: token(vocab.eos()),
         ends: (0..vocab.n_tokens()).map(LlamaToken).filter(|&id| vocab.is_eog(id)).filter_map(token).collect(),
-        adds_bos: word_pieces || vocab.should_add_bos(),
-        adds_eos: word_pieces || vocab.should_add_eos(),
-        encoder: Box::new(Theirs {
-            adds_space: adds_space(model),
-            unknown: if word_pieces { unknown(file)? } else { None },
-            model: Arc::clone(model),
-        }),
+        adds_bos: vocab.should_add_bos(),
+        adds_eos: vocab.should_add_eos(),
+        encoder: Box::new(Theirs { adds_space: adds_space(model), model: Arc::clone(model) }),
     };
     Tokenizer::foreign(foreign, file.get::<&str>("tokenizer.chat_template")?.unwrap_or_default())
 }
@@ -58,13 +51,6 @@ fn theirs(file: &File, model: &Arc<LlamaModel>) -> Result<Tokenizer, Error> {
 /// Whether the tokens of a file are words and their pieces, as BERT has them.
 pub(crate) fn are_word_pieces(file: &File) -> Result<bool, gguf::Error> {
     Ok(file.get::<&str>("tokenizer.ggml.model")? == Some("bert"))
-}
-
-/// The token of words that a vocabulary of word pieces does not have: a control token by its file, and yet of a plain text.
-fn unknown(file: &File) -> Result<Option<u32>, Error> {
-    // The number that it has in the vocabulary that all others were made after.
-    const USUAL: u32 = 100;
-    Ok(Some(file.get("tokenizer.ggml.unknown_token_id")?.unwrap_or(USUAL)))
 }
 
 /// Whether a text that begins is given a space: found out by giving it one.
@@ -90,8 +76,6 @@ fn kind(attributes: LlamaTokenAttrs) -> TokenType {
 struct Theirs {
     model: Arc<LlamaModel>,
     adds_space: bool,
-    /// The control token that plain text may have.
-    unknown: Option<u32>,
 }
 
 impl std::fmt::Debug for Theirs {
@@ -119,8 +103,7 @@ impl Encode for Theirs {
                 // It takes each piece for the beginning of a text. A piece with a space of its own needs none of its.
                 ids = without_the_space(&vocab, piece, ids);
             }
-            let plain = |id: u32| !vocab.is_control(LlamaToken(id as i32)) || Some(id) == self.unknown;
-            out.extend(ids.into_iter().filter(|&id| plain(id)));
+            out.extend(ids.into_iter().filter(|&id| !vocab.is_control(LlamaToken(id as i32))));
             begins = false;
         }
     }

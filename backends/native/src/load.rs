@@ -1,5 +1,6 @@
 //! Loads a model file and starts the engine that serves it.
 
+mod reading;
 #[cfg(test)]
 mod tests;
 
@@ -7,7 +8,8 @@ use std::{path::PathBuf, sync::Arc, thread};
 
 use backends::BackendId;
 use engine::{
-    DEFAULT_CONTEXT, DEFAULT_SEQUENCES, Engine, Facts, Info, Speech,
+    DEFAULT_CONTEXT, DEFAULT_SEQUENCES, Engine, Facts, Info, Purpose, Speech,
+    encoder::{self, Makes, Pooling},
     gguf::{self, File},
     template::{self, Template},
     tokenizer::{self, Tokenizer},
@@ -17,7 +19,10 @@ use kernels::Isa;
 use crate::{
     model::{Limits, Model, ModelError, Runner},
     sequences::Sequences,
+    texts::Decodes,
 };
+
+pub use reading::reads;
 
 /// Where a model comes from.
 #[derive(Clone, Debug)]
@@ -33,13 +38,14 @@ pub enum Source {
 pub struct Options {
     /// Threads that compute: all cores if not given.
     pub threads: Option<usize>,
-    /// Tokens of prompt and answer: at most what the model was made for; 8,192 if not given.
+    /// Tokens of prompt and answer: at most what the model was made for; 8,192 if not given. Of a model that only reads, the
+    /// tokens of a text; 2,048 if not given.
     pub context: Option<usize>,
     /// Choices that are worked on at once: 8 if not given. Each takes cache for a whole context when it is used.
     pub max_sequences: Option<usize>,
     /// Instruction set: the best of this machine if not given.
     pub isa: Option<Isa>,
-    /// The file of an adapter (LoRA) for all that it serves. See [`File::open`] on changing it.
+    /// The file of an adapter (LoRA) for all that it serves, over a decoder. See [`File::open`] on changing it.
     pub adapter: Option<PathBuf>,
 }
 
@@ -103,12 +109,14 @@ pub fn load(id: BackendId, source: Source, options: Options) -> Result<Engine, L
         Source::File(path) => File::open(path)?,
         Source::Builtin(bytes) => File::from_static(bytes)?,
     };
+    let facts = Facts::of(&file)?;
+    if reading::is_encoder(&facts) {
+        return reading::load(id, &file, facts, &options);
+    }
+    reading::check_decoder(&file, &facts)?;
     let tokenizer = Tokenizer::from_file(&file)?;
     let template = Template::from_file(&file, &tokenizer)?;
-    let threads = match options.threads {
-        Some(threads) => within("threads", threads, 1, 1_024)?,
-        None => thread::available_parallelism().map_or(1, usize::from),
-    };
+    let threads = threads(&options)?;
     let mut model = Model::load(&file, threads)?;
     if let Some(path) = options.adapter {
         let adapter = File::open(&path).map_err(|source| LoadError::AdapterFile { path, source })?;
@@ -119,18 +127,19 @@ pub fn load(id: BackendId, source: Source, options: Options) -> Result<Engine, L
     if shape.vocabulary != tokenizer.len() {
         return Err(LoadError::Vocabulary { weights: shape.vocabulary, vocabulary: tokenizer.len() });
     }
-    let trained = shape.context;
+    let (trained, width) = (shape.context, shape.width);
+    let usual = if facts.purpose == Purpose::Text { DEFAULT_CONTEXT } else { encoder::DEFAULT_CONTEXT };
     let limits = Limits {
         slots: within("max_sequences", options.max_sequences.unwrap_or(DEFAULT_SEQUENCES), 1, 1_024)?,
         // Room for one token of prompt and one of answer.
-        context: within("context", options.context.unwrap_or(trained.min(DEFAULT_CONTEXT)), 2, trained)?,
+        context: within("context", options.context.unwrap_or(trained.min(usual)), 2, trained)?,
         threads,
         isa: options.isa.unwrap_or_else(Isa::best),
     };
     let runner = Runner::new(Arc::clone(&model), limits)?;
     let info = Info {
         engine: NAME,
-        facts: Facts::of(&file)?,
+        facts,
         parameters: model.parameters(),
         context_tokens: limits.context,
         trained_context_tokens: trained,
@@ -142,11 +151,26 @@ pub fn load(id: BackendId, source: Source, options: Options) -> Result<Engine, L
         cache_bytes: runner.cache_bytes(),
     };
     let speech = Speech::new(tokenizer, template, limits.context);
-    Engine::start(id, info, speech, |worker| {
-        let interest = worker.interest();
-        worker.work(Sequences::new(runner, interest));
-    })
-    .map_err(LoadError::Thread)
+    let started = match info.facts.purpose {
+        Purpose::Text => Engine::start(id, info, speech, |worker| {
+            let interest = worker.interest();
+            worker.work(Sequences::new(runner, interest));
+        }),
+        _ => {
+            let pooling = Pooling::of(&file, &info.facts.architecture)?;
+            Engine::start_encoder(id, info, speech, Makes::Vectors { width }, move |worker| {
+                worker.work(Decodes::new(runner, pooling));
+            })
+        }
+    };
+    started.map_err(LoadError::Thread)
+}
+
+fn threads(options: &Options) -> Result<usize, LoadError> {
+    match options.threads {
+        Some(threads) => within("threads", threads, 1, 1_024),
+        None => Ok(thread::available_parallelism().map_or(1, usize::from)),
+    }
 }
 
 fn within(option: &'static str, found: usize, least: usize, most: usize) -> Result<usize, LoadError> {

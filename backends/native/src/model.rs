@@ -15,19 +15,19 @@ mod board;
 mod cache;
 mod error;
 mod family;
-mod keys;
-mod operand;
-mod pool;
+pub(crate) mod keys;
+pub(crate) mod operand;
+pub(crate) mod pool;
 mod prefixes;
 #[cfg(any(test, feature = "testing"))]
 pub mod reference;
-mod rope;
+pub(crate) mod rope;
 mod runner;
 mod shape;
 mod step;
 #[cfg(test)]
 mod tests;
-mod weights;
+pub(crate) mod weights;
 
 pub use engine::Token;
 pub use error::ModelError;
@@ -82,11 +82,16 @@ impl Model {
 
     /// The format that most bytes of the weights have: `Q4_K` for a file that mixes it with a little `Q6_K`.
     pub fn quantization(&self) -> &'static str {
-        let bytes_of = |format| {
-            let matrices = self.weights.matrices().map(Packed::panels).filter(|matrix| matrix.format() == format);
-            matrices.map(|matrix| matrix.bytes()).sum::<usize>()
-        };
-        let largest = kernels::Format::ALL.into_iter().max_by_key(|&format| bytes_of(format));
-        largest.map_or("none", kernels::Format::name)
+        most_bytes(|| self.weights.matrices())
     }
+}
+
+/// The format that most bytes of some matrices have.
+pub(crate) fn most_bytes<'m, M: Iterator<Item = &'m Packed>>(matrices: impl Fn() -> M) -> &'static str {
+    let bytes_of = |format| {
+        let matrices = matrices().map(Packed::panels).filter(|matrix| matrix.format() == format);
+        matrices.map(|matrix| matrix.bytes()).sum::<usize>()
+    };
+    let largest = kernels::Format::ALL.into_iter().max_by_key(|&format| bytes_of(format));
+    largest.map_or("none", kernels::Format::name)
 }

@@ -238,9 +238,22 @@ fn unit(rng: &mut ChaCha8Rng) -> f32 {
 
 /// Adds a tensor of F32 whose numbers are at most `scale` off one.
 pub(super) fn random(file: &mut Writer, rng: &mut ChaCha8Rng, name: &str, dims: &[u32], around: f32, scale: f32) {
+    random_of(TensorType::F32, file, rng, name, dims, around, scale);
+}
+
+/// The same of a type.
+pub(super) fn random_of(
+    kind: TensorType,
+    file: &mut Writer,
+    rng: &mut ChaCha8Rng,
+    name: &str,
+    dims: &[u32],
+    around: f32,
+    scale: f32,
+) {
     let weights: Vec<f32> = (0..dims.iter().product::<u32>()).map(|_| around + unit(rng) * scale).collect();
     let dims: Vec<u64> = dims.iter().copied().map(u64::from).collect();
-    file.tensor(name, TensorType::F32, &dims, quantise(TensorType::F32, &weights));
+    file.tensor(name, kind, &dims, quantise(kind, &weights));
 }
 
 /// Writes the vocabulary and answers with its size.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use crate::testing::{Llama, Meta, Vocabulary, Writer};
+use crate::testing::{Bert, Llama, Meta, Vocabulary, Writer};
 
 use super::*;
 
@@ -70,6 +70,61 @@ fn bpe_joins_by_rank_within_words() {
     assert_eq!(spelled(&tokenizer, &tokenizer.encode(" the")), [" the"]);
 }
 
+/// The pieces of a text, with what a file says of its characters.
+fn pieces(text: &str, says: &[(&str, bool)]) -> Vec<String> {
+    let more = ["▁É", "▁é", "▁[", "▁]", "▁~", "▁日", "▁本", "日", "▁café", "▁ß", "▁hellothe", "ss", "▁ᄒ"];
+    let mut file = Bert { pieces: more.map(str::to_owned).to_vec(), ..Bert::default() }.writer();
+    for (key, value) in says {
+        file.set(&format!("tokenizer.ggml.normalizer.{key}"), Meta::Bool(*value));
+    }
+    let tokenizer = tokenizer(&file).unwrap();
+    spelled(&tokenizer, &tokenizer.encode(text))
+}
+
+#[test]
+fn words_are_cut_into_the_longest_pieces_from_their_beginning_or_are_the_unknown_token() {
+    assert_eq!(pieces("the modeling", &[]), [" the", " model", "ing"]);
+    // Longest first, and never tried again with a shorter one: `hellothe` leaves `m`, `hellothx` does not.
+    assert_eq!(pieces("hellothem hellothx", &[]), [" hellothe", "m", " hello", "t", "h", "x"]);
+    assert_eq!(pieces("hello,the.ing?!", &[]), [" hello", " ,", " the", " .", " i", "n", "g", " ?", " !"]);
+    // What has no piece anywhere takes its whole word along, and no other.
+    assert_eq!(pieces("the hello€ing is", &[]), [" the", "[UNK]", " is"]);
+    assert_eq!(pieces("日本is", &[]), [" 日", " 本", " is"]);
+    assert_eq!(pieces("[CLS]~", &[]), [" [", " c", "l", "s", " ]", " ~"]);
+    assert_eq!(pieces(" \t\n\u{3000}", &[]), [""; 0]);
+    assert_eq!(pieces("▁the the▁the", &[]), ["[UNK]", " the", " the"]);
+}
+
+#[test]
+fn characters_are_normalised_as_the_file_says() {
+    assert_eq!(pieces("THE Café É", &[]), [" the", " c", "a", "f", "e", " e"]);
+    assert_eq!(pieces("e\u{301}\u{302} \u{ad}t\u{200b}he\u{fffd} \0x", &[]), [" e", " the", " x"]);
+    // A Korean syllable is the first of its letters, as in llama.cpp.
+    assert_eq!(pieces("한", &[]), [" ᄒ"]);
+    assert_eq!(pieces("THE Café É", &[("strip_accents", false)]), [" the", " café", " é"]);
+    // Accents go with case, where a file says nothing of them.
+    assert_eq!(pieces("É the", &[("lowercase", false)]), [" É", " the"]);
+    assert_eq!(pieces("É THE", &[("lowercase", false), ("strip_accents", true)]), ["[UNK]", "[UNK]"]);
+    // Characters whose other case is several are one still.
+    assert_eq!(pieces("ß İ", &[]), [" ß", " i"]);
+}
+
+#[test]
+fn a_text_of_word_pieces_begins_and_ends_as_its_file_says_or_as_the_first_of_them_did() {
+    let mut file = Bert::default().writer();
+    // What other tokenizers go by.
+    file.set("tokenizer.ggml.add_bos_token", Meta::Bool(false)).set("tokenizer.ggml.eos_token_id", Meta::U32(4));
+    let tokenizer = tokenizer(&file).unwrap();
+    assert_eq!(spelled(&tokenizer, &tokenizer.encode_prompt("the")), ["[CLS]", " the", "[SEP]"]);
+    assert_eq!((tokenizer.kind(), tokenizer.adds_bos(), tokenizer.adds_eos()), ("bert", true, true));
+    let refusal = |key: &str| self::tokenizer(Bert::default().writer().unset(key)).unwrap_err().to_string();
+    for (name, usual) in [("bos", 101), ("seperator", 102), ("unknown", 100)] {
+        let key = format!("tokenizer.ggml.{name}_token_id");
+        let expected = format!("metadata key `{key}`: expected an id below 78, found {usual}");
+        assert_eq!(refusal(&key), expected);
+    }
+}
+
 #[test]
 fn plain_text_never_becomes_a_control_token() {
     // `<s` and `>` would merge to the control token by text, and `<s>` has the best score of all.
@@ -126,12 +181,14 @@ fn a_vocabulary_that_contradicts_itself_is_refused_with_the_reason() {
         let mut writer = writer.clone();
         refusal(writer.set(key, value))
     };
-    assert!(with(&spm, "tokenizer.ggml.model", Meta::Text("bert".into())).contains("`bert` is not read yet"));
+    assert!(with(&spm, "tokenizer.ggml.model", Meta::Text("t5".into())).contains("`t5` is not read yet"));
     assert!(with(&spm, "tokenizer.ggml.scores", Meta::F32s(vec![1.0])).contains("floats, one a token"));
     assert!(with(&spm, "tokenizer.ggml.token_type", Meta::I32s(vec![1])).contains("integers, one a token"));
     assert!(with(&spm, "tokenizer.ggml.bos_token_id", Meta::U32(1 << 20)).contains("expected an id below"));
     assert!(with(&spm, "tokenizer.ggml.tokens", Meta::U32(1)).contains("expected an array"));
     assert!(with(&bpe, "tokenizer.ggml.pre", Meta::Text("tekken".into())).contains("`tekken`"));
+    let long = Bert { pieces: vec!["x".repeat(1_025)], ..Bert::default() }.writer();
+    assert!(refusal(&long).ends_with("has 1025 bytes, expected at most 1024"), "{}", refusal(&long));
     for (merge, why) in
         [("th", "is no pair"), ("t 日", "stands for no byte"), ("zz q", "no text token"), ("< s>", "no text token")]
     {
@@ -155,7 +212,54 @@ fn a_word_of_a_megabyte_is_encoded_in_seconds() {
     }
 }
 
+#[test]
+fn a_megabyte_is_cut_into_word_pieces_in_seconds_be_it_one_word_or_many() {
+    // One whose longest piece is looked for at every place and never found, one that fails at its end, and many small ones.
+    let long = "a".repeat(200) + "b";
+    let tokenizer = tokenizer(&Bert { pieces: vec![long], ..Bert::default() }.writer()).unwrap();
+    let len = 1 << 20;
+    for (text, tokens) in [
+        ("a".repeat(len), len),
+        ("a".repeat(len) + "€", 1),
+        ("é".repeat(len / 2), len / 2),
+        ("the ".repeat(len / 4), len / 4),
+        ("€ ".repeat(len / 4), len / 4),
+        ("\u{301}".repeat(len / 2), 0),
+    ] {
+        let start = Instant::now();
+        let found = tokenizer.encode(&text).len();
+        assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+        assert_eq!(found, tokens, "{:?}", text.chars().take(4));
+    }
+}
+
+/// A text as word pieces see it, written only to be read: the words of one that has been normalised.
+fn words(text: &str) -> Vec<String> {
+    let punctuation = |char: char| ".,?![]<>/".contains(char);
+    let apart = |char: char| if punctuation(char) { format!(" {char} ") } else { char.to_lowercase().to_string() };
+    text.chars().map(apart).collect::<String>().split_whitespace().map(str::to_owned).collect()
+}
+
 proptest! {
+    #[test]
+    fn each_word_is_cut_by_itself_into_pieces_that_spell_it_or_is_unknown(text in r"(the|Model|ing|[a-cA-C]|[ \n.,?!<>/\[\]€]|hello){0,40}") {
+        let tokenizer = tokenizer(&Bert::default().writer()).unwrap();
+        let ids = tokenizer.encode(&text);
+        prop_assert!(ids.iter().all(|&id| !tokenizer.is_control(id) || tokenizer.spelling(id) == b"[UNK]"));
+        let each: Vec<Vec<u32>> = words(&text).iter().map(|word| tokenizer.encode(word)).collect();
+        prop_assert_eq!(&ids, &each.concat());
+        for (word, ids) in words(&text).iter().zip(each) {
+            let spelled = decoded(&tokenizer, &ids);
+            prop_assert!(spelled == format!(" {word}") || spelled.is_empty() && ids.len() == 1, "{}: {}", word, spelled);
+        }
+    }
+
+    #[test]
+    fn no_text_is_too_odd_for_word_pieces(text in r"\PC{0,60}|(\PC|\p{C}|\p{M}|\s){0,60}") {
+        let tokenizer = tokenizer(&Bert::default().writer()).unwrap();
+        prop_assert!(tokenizer.encode(&text).len() <= text.chars().count());
+    }
+
     #[test]
     fn every_text_comes_back_from_its_tokens(text in r"(\PC|[a-z \n<>/s]|the|ing| hello){0,40}") {
         let bpe = built(Vocabulary::Bpe);

@@ -121,6 +121,27 @@ impl Vocabulary {
         Ok(vocabulary)
     }
 
+    /// The same of word pieces, and the token of what they do not spell. Their files need not name the tokens that begin and
+    /// end a text, nor that one; then they have the numbers that they have in the vocabulary that all others were made after.
+    pub(super) fn of_word_pieces(file: &File) -> Result<(Self, u32), Error> {
+        let mut vocabulary = Self::from_file(file, Spelling::Spaces)?;
+        let named = |key: &str, usual: u32| {
+            let key = format!("tokenizer.ggml.{key}_token_id");
+            let id = file.get::<u32>(&key)?.unwrap_or(usual);
+            match vocabulary.kind(id) {
+                Some(_) => Ok(id),
+                None => Err(gguf::wrong(&key, format!("an id below {}", vocabulary.len()), id.to_string())),
+            }
+        };
+        // The key is spelled so.
+        let (bos, separator, unknown) = (named("bos", 101)?, named("seperator", 102)?, named("unknown", 100)?);
+        for id in [bos, separator] {
+            vocabulary.kinds[id as usize] = TokenType::Control;
+        }
+        (vocabulary.bos, vocabulary.eos, vocabulary.unknown) = (Some(bos), Some(separator), Some(unknown));
+        Ok((vocabulary, unknown))
+    }
+
     /// A vocabulary that something else has read; it is not looked up by text.
     pub(super) fn foreign(
         tokens: Vec<(TokenType, Vec<u8>)>,

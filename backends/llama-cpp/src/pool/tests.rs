@@ -5,6 +5,7 @@ use std::{num::NonZeroU32, sync::Arc};
 use backends::{Api, Backend, Event, Input, Payload, Prompt, Request};
 use engine::{
     Engine,
+    encoder::unit,
     testing::{Bert, Llama, Meta, Writer},
 };
 use futures_util::{StreamExt, future::join_all};
@@ -16,7 +17,6 @@ use llama_cpp_2::{
 };
 use serde_json::Value;
 
-use super::unit;
 use crate::{Options, backend, tests::loaded};
 
 /// How far numbers may be apart that were summed up in other batches.

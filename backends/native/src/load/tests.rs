@@ -1,6 +1,7 @@
 //! The whole engine over small random models: requests in, events out.
 
 mod forms;
+mod reading;
 mod reasoning;
 
 use std::{
@@ -252,8 +253,8 @@ fn a_model_that_cannot_be_served_is_refused_with_the_reason() {
         refusal(b"GGUF".to_vec(), Options::default()).starts_with("cannot read the model file: not a valid GGUF file")
     );
     let mut writer = model.writer();
-    writer.set("tokenizer.ggml.model", Meta::Text("bert".into()));
-    assert!(refusal(writer.finish(), Options::default()).contains("tokenizer `bert` is not read yet"));
+    writer.set("tokenizer.ggml.model", Meta::Text("t5".into()));
+    assert!(refusal(writer.finish(), Options::default()).contains("tokenizer `t5` is not read yet"));
     let message = refusal(model.build(), Options { context: Some(257), ..Options::default() });
     assert!(message.starts_with("option `context` is 257, expected 2 to 256"), "{message}");
     let mut writer = model.writer();

@@ -64,7 +64,7 @@ pub enum ModelError {
 }
 
 impl ModelError {
-    pub(super) fn unsupported(what: impl Into<String>) -> Self {
+    pub(crate) fn unsupported(what: impl Into<String>) -> Self {
         Self::Unsupported { what: what.into() }
     }
 }

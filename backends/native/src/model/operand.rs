@@ -8,14 +8,17 @@ use kernels::{Columns, Format, Group, Isa, Packed, Q8, quantize};
 
 /// Which forms a group of matrices asks for.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Wanted {
+pub(crate) struct Wanted {
     floats: bool,
     narrow: bool,
     wide: bool,
 }
 
 impl Wanted {
-    pub(super) fn by<'a>(matrices: impl IntoIterator<Item = &'a Packed> + Clone) -> Self {
+    /// Columns as they are.
+    pub(crate) const FLOATS: Self = Self { floats: true, narrow: false, wide: false };
+
+    pub(crate) fn by<'a>(matrices: impl IntoIterator<Item = &'a Packed> + Clone) -> Self {
         let any = |group| matrices.clone().into_iter().any(|matrix| matrix.panels().format().group() == group);
         Wanted { floats: any(None), narrow: any(Some(Group::Of32)), wide: any(Some(Group::Of256)) }
     }
@@ -23,7 +26,7 @@ impl Wanted {
 
 /// Columns of `len` numbers each.
 #[derive(Debug, Default)]
-pub(super) struct Operand {
+pub(crate) struct Operand {
     len: usize,
     count: usize,
     floats: Vec<f32>,
@@ -33,13 +36,13 @@ pub(super) struct Operand {
 
 impl Operand {
     /// Forgets what it holds; what is put next has `len` numbers.
-    pub(super) fn start(&mut self, len: usize) {
+    pub(crate) fn start(&mut self, len: usize) {
         (self.len, self.count) = (len, 0);
         self.floats.clear();
     }
 
     /// Adds a column in the forms that are wanted.
-    pub(super) fn put(&mut self, isa: Isa, wanted: Wanted, x: &[f32]) {
+    pub(crate) fn put(&mut self, isa: Isa, wanted: Wanted, x: &[f32]) {
         if wanted.floats {
             self.floats.extend_from_slice(x);
         }
@@ -57,12 +60,12 @@ impl Operand {
     }
 
     /// The columns as floats, in order.
-    pub(super) fn floats(&self) -> impl Iterator<Item = &[f32]> {
+    pub(crate) fn floats(&self) -> impl Iterator<Item = &[f32]> {
         self.floats.chunks_exact(self.len.max(1)).take(self.count)
     }
 
     /// The columns as blocks, in order.
-    pub(super) fn blocks(&self, group: Group) -> impl Iterator<Item = &[Q8]> {
+    pub(crate) fn blocks(&self, group: Group) -> impl Iterator<Item = &[Q8]> {
         let blocks = match group {
             Group::Of32 => &self.narrow,
             Group::Of256 => &self.wide,
@@ -72,13 +75,13 @@ impl Operand {
 }
 
 /// The columns of several operands, one after the other, in the form that some weights ask for.
-pub(super) enum Joined<'a> {
+pub(crate) enum Joined<'a> {
     Floats(Vec<&'a [f32]>),
     Quantized(Vec<&'a [Q8]>),
 }
 
 impl<'a> Joined<'a> {
-    pub(super) fn of(operands: &'a [impl Deref<Target = Operand>], format: Format) -> Self {
+    pub(crate) fn of(operands: &'a [impl Deref<Target = Operand>], format: Format) -> Self {
         match format.group() {
             None => Self::Floats(operands.iter().flat_map(|operand| operand.floats()).collect()),
             Some(group) => Self::Quantized(operands.iter().flat_map(|operand| operand.blocks(group)).collect()),
@@ -86,21 +89,21 @@ impl<'a> Joined<'a> {
     }
 
     /// Some of them, in an order of their own.
-    pub(super) fn pick(&self, columns: impl Iterator<Item = usize>) -> Self {
+    pub(crate) fn pick(&self, columns: impl Iterator<Item = usize>) -> Self {
         match self {
             Self::Floats(all) => Self::Floats(columns.map(|column| all[column]).collect()),
             Self::Quantized(all) => Self::Quantized(columns.map(|column| all[column]).collect()),
         }
     }
 
-    pub(super) fn all(&self) -> Columns<'_> {
+    pub(crate) fn all(&self) -> Columns<'_> {
         match self {
             Self::Floats(all) => Columns::Floats(all),
             Self::Quantized(all) => Columns::Quantized(all),
         }
     }
 
-    pub(super) fn slice(&self, columns: Range<usize>) -> Columns<'_> {
+    pub(crate) fn slice(&self, columns: Range<usize>) -> Columns<'_> {
         match self {
             Self::Floats(all) => Columns::Floats(&all[columns]),
             Self::Quantized(all) => Columns::Quantized(&all[columns]),

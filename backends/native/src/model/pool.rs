@@ -6,6 +6,7 @@
 
 use std::{
     hint,
+    ops::Range,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst},
@@ -17,14 +18,19 @@ use std::{
 const SPINS: usize = 4_000;
 
 /// What the threads do in a round.
-pub(super) trait Work: Send + Sync + 'static {
+pub(crate) trait Work: Send + Sync + 'static {
     /// The part of worker `worker` of `workers`.
     fn run(&self, worker: usize, workers: usize);
 }
 
+/// The share of one worker of what can be parted.
+pub(crate) fn part(all: usize, worker: usize, workers: usize) -> Range<usize> {
+    all * worker / workers..all * (worker + 1) / workers
+}
+
 /// A fixed number of workers.
 #[derive(Debug)]
-pub(super) struct Pool<W> {
+pub(crate) struct Pool<W> {
     shared: Arc<Shared<W>>,
     threads: Vec<JoinHandle<()>>,
     /// Whether a round was left by a panic: threads may be missing or still at work.
@@ -52,7 +58,7 @@ impl<W: Work> Pool<W> {
     ///
     /// # Errors
     /// When the system has no thread to give.
-    pub(super) fn new(workers: usize, work: W) -> std::io::Result<Self> {
+    pub(crate) fn new(workers: usize, work: W) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
             work,
             workers,
@@ -72,7 +78,7 @@ impl<W: Work> Pool<W> {
         Ok(pool)
     }
 
-    pub(super) fn work(&self) -> &W {
+    pub(crate) fn work(&self) -> &W {
         &self.shared.work
     }
 
@@ -80,7 +86,7 @@ impl<W: Work> Pool<W> {
     ///
     /// # Panics
     /// If the work panicked in any worker, in this round or before.
-    pub(super) fn run(&mut self) {
+    pub(crate) fn run(&mut self) {
         assert!(!self.broken, "the threads of the native engine stopped at a panic");
         self.broken = true;
         let shared = &*self.shared;

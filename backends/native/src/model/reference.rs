@@ -28,6 +28,16 @@ pub enum Rounding {
 /// The logits after each token of a sequence, in a runner's context.
 pub fn logits(model: &Model, context: usize, tokens: &[u32], rounding: Rounding) -> Vec<Vec<f64>> {
     let shape = model.shape();
+    let logits = |row: Vec<f64>| {
+        let logits = product(model.weights.output(), &row, rounding).into_iter();
+        logits.map(|logit| bent(logit * f64::from(shape.logit_scale), shape.logit_cap)).collect()
+    };
+    rows(model, context, tokens, rounding).into_iter().map(logits).collect()
+}
+
+/// What logits are computed from, after each token.
+pub fn rows(model: &Model, context: usize, tokens: &[u32], rounding: Rounding) -> Vec<Vec<f64>> {
+    let shape = model.shape();
     let mut keys: Vec<Vec<Vec<f64>>> = vec![Vec::new(); shape.layers];
     let mut values = keys.clone();
     let mut all = Vec::new();
@@ -91,9 +101,7 @@ pub fn logits(model: &Model, context: usize, tokens: &[u32], rounding: Rounding)
             let input = layer.feed_forward_norm.as_ref().map_or(x.clone(), |own| norm(&x, own, shape.eps));
             add(&mut x, &block(feed_forward(shape, layer, &input, rounding), 1));
         }
-        let logits = product(model.weights.output(), &norm(&x, &model.weights.norm, shape.eps), rounding);
-        let scaled = logits.into_iter().map(|logit| logit * f64::from(shape.logit_scale));
-        all.push(scaled.map(|logit| bent(logit, shape.logit_cap)).collect());
+        all.push(norm(&x, &model.weights.norm, shape.eps));
     }
     all
 }
@@ -102,12 +110,12 @@ pub fn logits(model: &Model, context: usize, tokens: &[u32], rounding: Rounding)
 fn feed_forward(shape: &Shape, layer: &Layer<Packed>, input: &[f64], rounding: Rounding) -> Vec<f64> {
     let block = |index: usize| {
         let [inner, outer] = [shape.feed_forward, shape.width].map(|rows| index * rows..(index + 1) * rows);
-        let mut gate = rows(&layer.gate, inner.clone(), input, rounding);
-        let mut up = rows(&layer.up, inner, input, rounding);
+        let mut gate = some(&layer.gate, inner.clone(), input, rounding);
+        let mut up = some(&layer.up, inner, input, rounding);
         adapt(layer, Place::Gate, input, &mut gate);
         adapt(layer, Place::Up, input, &mut up);
         let inner: Vec<f64> = gate.iter().zip(&up).map(|(&g, up)| passed(shape.family.gate, g) * up).collect();
-        let mut change = rows(&layer.down, outer, &inner, rounding);
+        let mut change = some(&layer.down, outer, &inner, rounding);
         adapt(layer, Place::Down, &inner, &mut change);
         change
     };
@@ -126,7 +134,7 @@ fn feed_forward(shape: &Shape, layer: &Layer<Packed>, input: &[f64], rounding: R
     change
 }
 
-fn row(tensor: &Packed, index: usize) -> Vec<f64> {
+pub(crate) fn row(tensor: &Packed, index: usize) -> Vec<f64> {
     let mut values = vec![0.0; tensor.panels().cols()];
     tensor.panels().row(index, &mut values);
     values.into_iter().map(f64::from).collect()
@@ -146,12 +154,12 @@ fn adapt(layer: &Layer<Packed>, place: Place, x: &[f64], results: &mut [f64]) {
     results.iter_mut().zip(added).for_each(|(x, added)| *x += f64::from(factors.scale) * added);
 }
 
-fn product(tensor: &Packed, x: &[f64], rounding: Rounding) -> Vec<f64> {
-    rows(tensor, 0..tensor.panels().rows(), x, rounding)
+pub(crate) fn product(tensor: &Packed, x: &[f64], rounding: Rounding) -> Vec<f64> {
+    some(tensor, 0..tensor.panels().rows(), x, rounding)
 }
 
 /// The same of some rows.
-fn rows(tensor: &Packed, rows: Range<usize>, x: &[f64], rounding: Rounding) -> Vec<f64> {
+fn some(tensor: &Packed, rows: Range<usize>, x: &[f64], rounding: Rounding) -> Vec<f64> {
     let x = match rounding {
         Rounding::None => x.to_vec(),
         Rounding::Contract => quantised(x, tensor),
@@ -159,11 +167,11 @@ fn rows(tensor: &Packed, rows: Range<usize>, x: &[f64], rounding: Rounding) -> V
     rows.map(|index| dot(&row(tensor, index), &x)).collect()
 }
 
-fn dot(a: &[f64], b: &[f64]) -> f64 {
+pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-fn add(x: &mut [f64], y: &[f64]) {
+pub(crate) fn add(x: &mut [f64], y: &[f64]) {
     x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
 }
 
@@ -172,7 +180,7 @@ fn norm(x: &[f64], weight: &[f32], eps: f32) -> Vec<f64> {
     x.iter().zip(weight).map(|(x, &weight)| x * scale * f64::from(weight)).collect()
 }
 
-fn turn(pairs: Pairs, head: &mut [f64], position: usize, rope: &Rope) {
+pub(crate) fn turn(pairs: Pairs, head: &mut [f64], position: usize, rope: &Rope) {
     let count = rope.frequencies.len();
     for (pair, [cos, sin]) in rope.angles(position).enumerate() {
         let [a, b] = match pairs {
@@ -183,7 +191,7 @@ fn turn(pairs: Pairs, head: &mut [f64], position: usize, rope: &Rope) {
     }
 }
 
-fn passed(gate: Gate, g: f64) -> f64 {
+pub(crate) fn passed(gate: Gate, g: f64) -> f64 {
     match gate {
         Gate::Silu => g / (1.0 + (-g).exp()),
         Gate::Gelu => g * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (g + 0.044_715 * g * g * g)).tanh()) / 2.0,
@@ -208,7 +216,7 @@ fn quantised(x: &[f64], tensor: &Packed) -> Vec<f64> {
     x.chunks(len).flat_map(round).collect()
 }
 
-fn stored(x: Vec<f64>, rounding: Rounding) -> Vec<f64> {
+pub(crate) fn stored(x: Vec<f64>, rounding: Rounding) -> Vec<f64> {
     match rounding {
         Rounding::None => x,
         Rounding::Contract => x.into_iter().map(|x| f16::from_f64(x).to_f64()).collect(),

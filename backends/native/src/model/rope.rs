@@ -34,7 +34,7 @@ impl Rope {
 
 /// What a file says of it.
 #[derive(Debug)]
-pub(super) struct Scaling {
+pub(crate) struct Scaling {
     /// Numbers of a head that turn.
     turned: usize,
     /// What frequencies begin with.
@@ -55,7 +55,7 @@ pub(super) struct Scaling {
 }
 
 impl Scaling {
-    pub(super) fn read(keys: &Keys<'_>, head: usize, context: usize) -> Result<Self, ModelError> {
+    pub(crate) fn read(keys: &Keys<'_>, head: usize, context: usize) -> Result<Self, ModelError> {
         const COUNT: &str = "rope.dimension_count";
         const TYPE: &str = "rope.scaling.type";
         let turned = keys.bounded_or(COUNT, head as u64, head)?;
@@ -88,7 +88,7 @@ impl Scaling {
     }
 
     /// How heads turn.
-    pub(super) fn rope(&self) -> Rope {
+    pub(crate) fn rope(&self) -> Rope {
         self.scaled(self.base, &self.own)
     }
 

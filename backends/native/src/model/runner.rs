@@ -5,7 +5,12 @@ use std::{fmt, sync::Arc};
 use engine::{Start, Token};
 use kernels::Isa;
 
-use super::{Model, ModelError, Shape, cache::Cache, prefixes::Prefixes, step::Step};
+use super::{
+    Model, ModelError, Shape,
+    cache::Cache,
+    prefixes::Prefixes,
+    step::{Gives, Step},
+};
 
 /// More than one engine should ever hold; keeps sizes far from overflow.
 const MAX_SLOTS: usize = 4_096;
@@ -107,15 +112,28 @@ impl Runner {
     /// # Panics
     /// As [`Runner::step`].
     pub fn step_while(&mut self, tokens: &[Token], goes_on: &dyn Fn() -> bool) -> Option<&[f32]> {
+        self.compute(tokens, Gives::Logits, goes_on)
+    }
+
+    /// The same as a step, but instead of logits the rows of [`super::Shape::width`] numbers that they are computed from: what
+    /// the model makes of each token that asks, and of all before it.
+    ///
+    /// # Panics
+    /// As [`Runner::step`].
+    pub fn rows(&mut self, tokens: &[Token]) -> &[f32] {
+        self.compute(tokens, Gives::Rows, &|| true).unwrap_or_default()
+    }
+
+    fn compute(&mut self, tokens: &[Token], gives: Gives, goes_on: &dyn Fn() -> bool) -> Option<&[f32]> {
         self.take(tokens);
-        let logits = self.step.run(tokens, &self.prefixes, goes_on);
+        let given = self.step.run(tokens, &self.prefixes, gives, goes_on);
         for token in tokens {
-            match logits {
+            match given {
                 Some(_) => self.prefixes.keep(token.slot),
                 None => self.prefixes.undo(token.slot),
             }
         }
-        logits
+        given
     }
 
     /// Makes room for the tokens of a step.

@@ -26,7 +26,7 @@ use super::{
     board::Board,
     cache::Cache,
     operand::{Joined, Operand},
-    pool::{Pool, Work},
+    pool::{Pool, Work, part},
     prefixes::{self, Prefixes},
     shape::Experts,
     weights::{Layer, Place},
@@ -38,8 +38,17 @@ const FEW: usize = 4;
 /// The threads, and what they computed.
 pub(super) struct Step {
     pool: Pool<Shared>,
-    /// `[wanted token][vocabulary]`
-    logits: Vec<f32>,
+    /// `[wanted token][vocabulary]`, or `[wanted token][width]`
+    given: Vec<f32>,
+}
+
+/// What a step gives of the tokens that ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gives {
+    /// The logits of what may follow.
+    Logits,
+    /// What those are computed from: the stream at the end, normed.
+    Rows,
 }
 
 /// What the workers see.
@@ -89,8 +98,8 @@ struct State {
     inner: Board,
     /// What is to be added to the residual stream, `[token][width]`.
     change: Board,
-    /// `[wanted token][vocabulary]`
-    logits: Board,
+    /// What the step gives: `[wanted token][vocabulary]`, or `[wanted token][width]`.
+    given: Board,
 }
 
 /// Tokens of one slot, one after the other.
@@ -117,6 +126,7 @@ enum Phase {
     ExpertsGateUp(usize),
     ExpertsDown(usize),
     Logits,
+    Rows,
 }
 
 #[derive(Default)]
@@ -144,7 +154,7 @@ impl Step {
         let desks = (0..threads).map(|_| Mutex::default()).collect();
         let shared = Shared { model, isa, context, cache, state: RwLock::default(), operands, desks };
         let pool = Pool::new(threads, shared).map_err(|source| ModelError::Threads { count: threads, source })?;
-        Ok(Self { pool, logits: Vec::new() })
+        Ok(Self { pool, given: Vec::new() })
     }
 
     /// Puts the first positions of one page into another one.
@@ -152,12 +162,19 @@ impl Step {
         self.pool.work().cache.copy(copy.from, copy.to, copy.len);
     }
 
-    /// The logits of the tokens that ask for them; `None` if `goes_on` has said no, which is asked before each layer.
-    pub(super) fn run(&mut self, tokens: &[Token], prefixes: &Prefixes, goes_on: &dyn Fn() -> bool) -> Option<&[f32]> {
+    /// What the tokens give that ask for it; `None` if `goes_on` has said no, which is asked before each layer.
+    pub(super) fn run(
+        &mut self,
+        tokens: &[Token],
+        prefixes: &Prefixes,
+        gives: Gives,
+        goes_on: &dyn Fn() -> bool,
+    ) -> Option<&[f32]> {
         let model = Arc::clone(&self.pool.work().model);
         let wanted = tokens.iter().filter(|token| token.logits).count();
-        self.logits.resize(wanted * model.shape.vocabulary, 0.0);
-        self.pool.work().start(tokens, prefixes, wanted);
+        let len = if gives == Gives::Rows { model.shape.width } else { model.shape.vocabulary };
+        self.given.resize(wanted * len, 0.0);
+        self.pool.work().start(tokens, prefixes, self.given.len());
         let many = tokens.len() > FEW;
         let apart = self.pool.work().read().apart;
         for layer in 0..model.shape.layers {
@@ -182,10 +199,13 @@ impl Step {
             }
         }
         if wanted > 0 {
-            self.product(many, Input::End, Phase::Logits);
-            self.pool.work().read().logits.copy(0, &mut self.logits);
+            match gives {
+                Gives::Logits => self.product(many, Input::End, Phase::Logits),
+                Gives::Rows => self.phase(Phase::Rows),
+            }
+            self.pool.work().read().given.copy(0, &mut self.given);
         }
-        Some(&self.logits)
+        Some(&self.given)
     }
 
     fn product(&mut self, many: bool, input: Input, phase: Phase) {
@@ -215,7 +235,7 @@ impl Work for Shared {
 
 impl Shared {
     /// Notes the tokens, the angles of their positions, and takes room for their results.
-    fn start(&self, tokens: &[Token], prefixes: &Prefixes, wanted: usize) {
+    fn start(&self, tokens: &[Token], prefixes: &Prefixes, given: usize) {
         let (shape, count) = (&self.model.shape, tokens.len());
         let mut state = self.write();
         let State { runs, pages, angles, window_angles, .. } = &mut *state;
@@ -253,7 +273,7 @@ impl Shared {
         state.routes.reserve(count * experts.count);
         state.inner.reserve(count * experts.used * shape.feed_forward);
         state.change.reserve(count * shape.width);
-        state.logits.reserve(wanted * shape.vocabulary);
+        state.given.reserve(given);
     }
 
     // A lock is poisoned only by a panic in a phase, which `Pool::run` has passed on to the caller.
@@ -341,9 +361,24 @@ impl Task<'_> {
                 if let Some(cap) = shape.logit_cap {
                     desk.results.iter_mut().for_each(|logit| *logit = bent(*logit, cap));
                 }
-                self.put(weights.output(), &desk.results, &state.logits);
+                self.put(weights.output(), &desk.results, &state.given);
             }
+            Phase::Rows => self.give_rows(desk),
         }
+    }
+
+    /// Norms the stream at the end of the tokens that ask, those that this worker has, or has with all others.
+    fn give_rows(&self, desk: &mut Desk) {
+        let (state, width) = (self.state, self.shared.model.shape.width);
+        let own = match state.tokens.len() <= FEW {
+            true if self.worker > 0 => return,
+            true => 0..state.tokens.len(),
+            false => part(state.tokens.len(), self.worker, self.workers),
+        };
+        let before = state.tokens[..own.start].iter().filter(|token| token.logits).count();
+        self.prepare(Input::Rows, own, desk);
+        let rows = self.shared.operands[self.worker].read().expect("no panic in a phase");
+        rows.floats().enumerate().for_each(|(row, numbers)| state.given.put((before + row) * width, numbers));
     }
 
     /// Norms all heads of queries, and all of keys, of every `workers`-th token.
@@ -416,9 +451,4 @@ impl Task<'_> {
 /// A number bent so that it stays between a limit and its negative.
 fn bent(x: f32, limit: f32) -> f32 {
     limit * (x / limit).tanh()
-}
-
-/// The share of one worker.
-fn part(all: usize, worker: usize, workers: usize) -> Range<usize> {
-    all * worker / workers..all * (worker + 1) / workers
 }

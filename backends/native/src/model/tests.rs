@@ -90,6 +90,37 @@ fn check(name: &str, kind: TensorType, model: &Model, off: &[f64]) {
     assert!(off.iter().all(|&off| off < bound), "{name}: {off:?} beyond {bound}");
 }
 
+/// Few tokens, which every worker prepares, and many, which are parted; those that ask, in their order.
+#[test]
+fn rows_are_what_logits_are_computed_from() {
+    for kind in [TensorType::F32, TensorType::Q8_0] {
+        let model = load(random(kind).build()).unwrap();
+        for (len, isa) in [3, 70].into_iter().flat_map(|len| Isa::available().map(move |isa| (len, isa))) {
+            let ids = text(len, 8);
+            let expected = reference::rows(&model, CONTEXT, &ids, Rounding::Contract);
+            let mut tokens = chunk(1, 0, &ids);
+            tokens.iter_mut().for_each(|token| token.logits = token.position % 3 != 1);
+            let asks = |&at: &usize| tokens[at].logits;
+            let mut all = Vec::new();
+            for threads in [1, 2, 3] {
+                let mut runner = runner(&model, isa, threads);
+                let rows = runner.rows(&tokens).to_vec();
+                let off: Vec<f64> = rows
+                    .chunks(model.shape().width)
+                    .zip((0..len).filter(asks).map(|at| &expected[at]))
+                    .map(|(row, exact)| distance(row, exact))
+                    .collect();
+                assert_eq!(off.len(), (0..len).filter(asks).count());
+                check(&format!("{kind} {}", isa.name()), kind, &model, &off);
+                // The slot holds what a step leaves there, and goes on from it.
+                let next = runner.step(&chunk(1, len, &[5])).to_vec();
+                all.push((rows, next));
+            }
+            assert!(all.windows(2).all(|pair| pair[0] == pair[1]), "{kind} {}", isa.name());
+        }
+    }
+}
+
 #[test]
 fn rounding_moves_logits_no_further_than_its_steps_allow() {
     let ids = text(70, 4);

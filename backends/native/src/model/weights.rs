@@ -203,9 +203,9 @@ impl Layer<Packed> {
     }
 }
 
-struct Binder<'a> {
-    file: &'a File,
-    used: HashSet<String>,
+pub(crate) struct Binder<'a> {
+    pub(crate) file: &'a File,
+    pub(crate) used: HashSet<String>,
 }
 
 impl Binder<'_> {
@@ -238,7 +238,7 @@ impl Binder<'_> {
         Ok(own)
     }
 
-    fn matrix(&mut self, name: &str, cols: usize, rows: usize) -> Result<View, ModelError> {
+    pub(crate) fn matrix(&mut self, name: &str, cols: usize, rows: usize) -> Result<View, ModelError> {
         self.tensor(name, &[cols as u64, rows as u64])
     }
 
@@ -254,7 +254,12 @@ impl Binder<'_> {
     }
 
     /// Several that lie one behind the other in one tensor.
-    fn fused<const N: usize>(&mut self, name: &str, cols: usize, rows: [usize; N]) -> Result<[View; N], ModelError> {
+    pub(crate) fn fused<const N: usize>(
+        &mut self,
+        name: &str,
+        cols: usize,
+        rows: [usize; N],
+    ) -> Result<[View; N], ModelError> {
         let whole = self.matrix(name, cols, rows.iter().sum())?;
         let mut first = 0;
         Ok(rows.map(|rows| {
@@ -264,7 +269,7 @@ impl Binder<'_> {
     }
 
     /// A vector, as floats.
-    fn vector(&mut self, name: &str, len: usize) -> Result<Vec<f32>, ModelError> {
+    pub(crate) fn vector(&mut self, name: &str, len: usize) -> Result<Vec<f32>, ModelError> {
         Ok(self.tensor(name, &[len as u64])?.vector())
     }
 
@@ -279,7 +284,7 @@ impl Binder<'_> {
         View::new(&view).ok_or_else(unsupported)
     }
 
-    fn finish(self) -> Result<(), ModelError> {
+    pub(crate) fn finish(self) -> Result<(), ModelError> {
         let unused = |name: &&str| !self.used.contains(*name) && !name.contains(REDUNDANT);
         match self.file.tensors().map(|view| view.name).find(unused) {
             Some(name) => Err(ModelError::unsupported(format!("with the tensor `{}`", name.escape_debug()))),

@@ -21,6 +21,8 @@ pub(super) enum Input {
     Inner(usize),
     /// The norm of the stream at the end, of the tokens that want logits.
     End,
+    /// The same, as it is.
+    Rows,
 }
 
 /// A part of a model that reads the stream.
@@ -81,9 +83,12 @@ impl Task<'_> {
                 };
                 self.read(input, &reader, columns, desk);
             }
-            Input::End => {
+            Input::End | Input::Rows => {
                 let reader = Reader {
-                    wanted: Wanted::by([model.weights.output()]),
+                    wanted: match input {
+                        Input::Rows => Wanted::FLOATS,
+                        _ => Wanted::by([model.weights.output()]),
+                    },
                     norm: Some(&model.weights.norm),
                     change_norm: block_norm(shape.layers - 1, 1),
                 };
@@ -137,7 +142,7 @@ impl Task<'_> {
                     stream.iter_mut().zip(&*column).for_each(|(x, change)| *x += change * shape.block_scale);
                 }
             }
-            if matches!(input, Input::End) && !state.tokens[token].logits {
+            if matches!(input, Input::End | Input::Rows) && !state.tokens[token].logits {
                 continue;
             }
             match reader.norm {
