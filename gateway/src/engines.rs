@@ -14,6 +14,7 @@ use std::{
 
 use backends::{Backend, BackendId};
 use engine::{Facts, Info, Purpose, gguf};
+use native::PackedFiles;
 
 use crate::{
     config::Weights,
@@ -234,7 +235,8 @@ impl Kind {
         }
     }
 
-    /// Loads weights, and says how far it is. Takes as long as that takes; what is wanted no more, it may give up.
+    /// Loads weights, and says how far it is. Takes as long as that takes; what is wanted no more, it may give up. Where weights
+    /// are packed, they are kept for the next time in the files that are given.
     ///
     /// # Errors
     /// Why it cannot.
@@ -243,6 +245,7 @@ impl Kind {
         id: BackendId,
         weights: &Weights,
         asked: &Asked,
+        packed: Option<&PackedFiles>,
         progress: &Arc<Progress>,
     ) -> Result<(Arc<dyn Backend>, Info), String> {
         let engine = match self {
@@ -253,7 +256,12 @@ impl Kind {
                     Weights::Folder(_) => return Err(FILES_ONLY.to_owned()),
                 };
                 let adapter = asked.adapter.as_ref().and_then(Weights::path).map(Path::to_owned);
-                let options = native::Options { context: asked.context(), adapter, ..Default::default() };
+                let options = native::Options {
+                    context: asked.context(),
+                    adapter,
+                    packed: packed.cloned(),
+                    ..Default::default()
+                };
                 native::load(id, source, options).map_err(|error| chain(&error))?
             }
             #[cfg(feature = "llama-cpp")]

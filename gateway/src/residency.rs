@@ -60,6 +60,8 @@ pub struct Settings {
     pub load_within: Duration,
     /// How many requests wait for each model at most.
     pub waiting: usize,
+    /// Bytes that packed weights, kept for the next start, may take on disk together; none are kept at 0.
+    pub packed_bytes: u64,
 }
 
 impl Settings {
@@ -122,6 +124,7 @@ impl Default for Settings {
             while_loading: WhileLoading::Queue,
             load_within: Duration::from_secs(300),
             waiting: 256,
+            packed_bytes: 32 << 30,
         }
     }
 }

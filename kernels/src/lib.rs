@@ -5,8 +5,8 @@
 //! Holding an [`Isa`] is the proof that the CPU can run its tier, so the only `unsafe` is the call at dispatch
 //! (the `dispatch!` macro) and the loads and stores (`simd`).
 //!
-//! Knows nothing of models, files, caches or threads: callers split rows between threads, and a row's result does
-//! not depend on how they split.
+//! Knows nothing of models, caches or threads, and of files only that packed weights may lie in one ([`Mapped`]). Callers
+//! split rows between threads, and a row's result does not depend on how they split.
 
 // The one crate of the workspace that may: each block says why it holds.
 #![allow(unsafe_code)]
@@ -32,8 +32,9 @@ pub use dequantize::dequantize_row;
 pub use format::Format;
 pub use gate::{Gate, gate_mul};
 pub use isa::{Isa, Tier, UnknownTier};
+pub use memory::Mapped;
 pub use norm::{layer_norm, rms_norm};
-pub use packed::{Columns, Packed, Panels, Part, matmul, pack_f16_column, pack_f16_row};
+pub use packed::{Columns, LAYOUT, Packed, Panels, Part, matmul, pack_f16_column, pack_f16_row};
 pub use q8::{Group, Q8, quantize};
 pub use rope::{Pairs, rope};
 pub use softmax::{exponentials, largest};

@@ -21,7 +21,7 @@ mod scalar;
 mod tests;
 mod tile;
 
-use std::{fmt, io, ops::Range};
+use std::{fmt, io, ops::Range, sync::Arc};
 
 use half::{bf16, f16};
 pub(crate) use layout::Layout;
@@ -30,9 +30,13 @@ use layout::{ROWS, panel_bytes};
 use crate::{
     format::Format,
     isa::{Isa, Tier, dispatch},
-    memory::Memory,
+    memory::{Mapped, Memory},
     q8::Q8,
 };
+
+/// The layout of packed bytes, for who keeps them: of another number they are other bytes. Raised whenever what packing
+/// writes changes (a test holds both together); the same for every instruction set.
+pub const LAYOUT: u32 = 1;
 
 /// The most columns that share the unpacking of a panel.
 const TILE: usize = 8;
@@ -55,7 +59,7 @@ macro_rules! with_packing {
     };
 }
 
-/// A matrix of weights in panels of sixteen rows, in memory of its own.
+/// A matrix of weights in panels of sixteen rows, in memory of its own or in a file's.
 pub struct Packed {
     format: Format,
     rows: usize,
@@ -69,8 +73,22 @@ impl Packed {
     /// # Errors
     /// When the system has not the memory.
     pub fn zeroed(format: Format, rows: usize, cols: usize) -> io::Result<Self> {
-        let bytes = rows.div_ceil(ROWS).checked_mul(panel_bytes(format, cols)).ok_or(io::ErrorKind::OutOfMemory)?;
+        let bytes = Packed::size(format, rows, cols).ok_or(io::ErrorKind::OutOfMemory)?;
         Ok(Packed { format, rows, cols, memory: Memory::zeroed(bytes)? })
+    }
+
+    /// Bytes of such a matrix; none if its rows are no whole blocks, or no memory holds it.
+    pub fn size(format: Format, rows: usize, cols: usize) -> Option<usize> {
+        // A panel is its rows, and at most as much again to end with a line of the cache.
+        format.row_bytes(cols)?.checked_mul(2 * ROWS)?;
+        rows.div_ceil(ROWS).checked_mul(panel_bytes(format, cols))
+    }
+
+    /// One that lies in a file from byte `at` on, as [`Packed::bytes`] gave it; none if it would leave the file. What the
+    /// bytes are is not looked at: of other ones products are other numbers, and nothing else.
+    pub fn mapped(format: Format, rows: usize, cols: usize, file: &Arc<Mapped>, at: usize) -> Option<Self> {
+        let memory = Memory::shared(file, at, Packed::size(format, rows, cols)?)?;
+        Some(Packed { format, rows, cols, memory })
     }
 
     /// Packs `rows` rows of `cols` elements that lie in `data` as GGUF has them.
@@ -89,7 +107,7 @@ impl Packed {
     /// Its filling from `data`, where it lies as GGUF has it, in `count` parts at most: one for each thread.
     ///
     /// # Panics
-    /// If `data` has not the bytes of the matrix.
+    /// If `data` has not the bytes of the matrix, or it lies in a file.
     pub fn parts<'a>(&'a mut self, data: &'a [u8], count: usize) -> Vec<Part<'a>> {
         let (format, rows, cols) = (self.format, self.rows, self.cols);
         let row = format.row_bytes(cols);
@@ -101,7 +119,8 @@ impl Packed {
         );
         let panels = rows.div_ceil(ROWS).div_ceil(count.max(1));
         let from = data.chunks((panels * ROWS * row.unwrap_or(0)).max(1));
-        let to = self.memory.bytes_mut().chunks_mut((panels * panel_bytes(format, cols)).max(1));
+        let to = self.memory.bytes_mut().expect("what lies in a file is not filled");
+        let to = to.chunks_mut((panels * panel_bytes(format, cols)).max(1));
         from.zip(to).map(|(from, to)| Part { format, cols, from, to }).collect()
     }
 

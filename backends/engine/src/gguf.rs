@@ -35,6 +35,8 @@ const MAX_DIMS: u32 = 4;
 /// A GGUF file whose structure has been checked.
 pub struct File {
     bytes: Bytes,
+    /// Where the data of tensors begins.
+    data: usize,
     version: u32,
     metadata: HashMap<String, Value>,
     tensors: Vec<Info>,
@@ -134,7 +136,8 @@ impl File {
         }
         let data = cursor.offset().next_multiple_of(alignment);
         place(&mut tensors, data, bytes.len() as u64)?;
-        Ok(Self { version: head.version, metadata: head.metadata, tensors, by_name, bytes })
+        let data = usize::try_from(data).unwrap_or(usize::MAX).min(bytes.len());
+        Ok(Self { version: head.version, metadata: head.metadata, tensors, by_name, data, bytes })
     }
 
     /// Version of the format.
@@ -145,6 +148,16 @@ impl File {
     /// Bytes of the whole file.
     pub fn size(&self) -> u64 {
         self.bytes.len() as u64
+    }
+
+    /// What stands before the data of tensors: metadata, and which tensors lie where.
+    pub fn head(&self) -> &[u8] {
+        &self.bytes[..self.data]
+    }
+
+    /// What stands behind the head.
+    pub fn data(&self) -> &[u8] {
+        &self.bytes[self.data..]
     }
 
     /// The value of a metadata key.

@@ -18,6 +18,7 @@ use kernels::Isa;
 
 use crate::{
     model::{Limits, Model, ModelError, Runner},
+    packed::{PackedFiles, Place},
     sequences::Sequences,
     texts::Decodes,
 };
@@ -47,6 +48,9 @@ pub struct Options {
     pub isa: Option<Isa>,
     /// The file of an adapter (LoRA) for all that it serves, over a decoder. See [`File::open`] on changing it.
     pub adapter: Option<PathBuf>,
+    /// Where packed weights are kept, so that the next start maps them; nowhere if not given. Those of small models and of what is
+    /// built into the program are packed at each start, which is as soon done.
+    pub packed: Option<PackedFiles>,
 }
 
 /// Why a model cannot be served.
@@ -97,6 +101,8 @@ pub enum LoadError {
     Thread(#[source] std::io::Error),
 }
 
+/// Bytes of the smallest model whose packed weights are kept: packing this much takes some hundredths of a second.
+const LEAST_KEPT: u64 = 32 << 20;
 /// The engine's name in the configuration.
 const NAME: &str = "native";
 
@@ -105,19 +111,27 @@ const NAME: &str = "native";
 /// # Errors
 /// When the file, the model or an option is not in order.
 pub fn load(id: BackendId, source: Source, options: Options) -> Result<Engine, LoadError> {
-    let file = match &source {
-        Source::File(path) => File::open(path)?,
-        Source::Builtin(bytes) => File::from_static(bytes)?,
+    let (file, place) = match &source {
+        Source::File(path) => {
+            // Before it is opened, so that what is kept is never taken for something newer.
+            let place = options.packed.as_ref().and_then(|files| Place::of(files, path));
+            (File::open(path)?, place)
+        }
+        Source::Builtin(bytes) => (File::from_static(bytes)?, None),
     };
     let facts = Facts::of(&file)?;
     if reading::is_encoder(&facts) {
         return reading::load(id, &file, facts, &options);
     }
     reading::check_decoder(&file, &facts)?;
+    let place = place.filter(|_| file.size() >= LEAST_KEPT);
     let tokenizer = Tokenizer::from_file(&file)?;
     let template = Template::from_file(&file, &tokenizer)?;
     let threads = threads(&options)?;
-    let mut model = Model::load(&file, threads)?;
+    let (mut model, unkept) = match place {
+        Some(place) => Model::load_kept(&file, threads, place)?,
+        None => (Model::load(&file, threads)?, None),
+    };
     if let Some(path) = options.adapter {
         let adapter = File::open(&path).map_err(|source| LoadError::AdapterFile { path, source })?;
         model.adapt(&adapter, &file)?;
@@ -150,6 +164,11 @@ pub fn load(id: BackendId, source: Source, options: Options) -> Result<Engine, L
         file_bytes: file.size(),
         cache_bytes: runner.cache_bytes(),
     };
+    if let Some(unkept) = unkept {
+        // Of a model that is unloaded meanwhile nothing is held for that.
+        let model = Arc::downgrade(&model);
+        unkept.keep_aside(move |matrix, bytes, to| model.upgrade()?.copy_packed(matrix, bytes, to));
+    }
     let speech = Speech::new(tokenizer, template, limits.context);
     let started = match info.facts.purpose {
         Purpose::Text => Engine::start(id, info, speech, |worker| {

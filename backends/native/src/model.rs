@@ -5,8 +5,8 @@
 //! A step takes any mix of prompt chunks and single tokens of different slots, so weights are read once for all.
 //! Knows tokens as numbers only: nothing of text, sampling or requests.
 //!
-//! Memory: the weights, packed (at most a thirtieth more than in the file, whose pages are read once and given back),
-//! `Runner::cache_bytes` for the cache, and scratch of about `tokens * (8 * width + 5 * feed_forward) * 4` bytes for the
+//! Memory: the weights, packed (at most a thirtieth more than in the file, whose pages are read once and given back), or the
+//! pages of a packed file that is mapped, which are not the process's alone; `Runner::cache_bytes` for the cache, and scratch of about `tokens * (8 * width + 5 * feed_forward) * 4` bytes for the
 //! largest step so far, plus eight bytes for each of its logits; of experts, `feed_forward` counts for each that a token
 //! passes through.
 
@@ -34,9 +34,16 @@ pub use error::ModelError;
 pub use runner::{Limits, Runner};
 pub use shape::Shape;
 
+use std::ops::Range;
+
 use engine::gguf::File;
 use kernels::Packed;
 use weights::Weights;
+
+use crate::{
+    packed::{Place, Unkept},
+    tensor::View,
+};
 
 /// The architectures that are computed, as `general.architecture` names them.
 pub fn architectures() -> impl Iterator<Item = &'static str> {
@@ -68,6 +75,30 @@ impl Model {
         let shape = Shape::read(file)?;
         let weights = Weights::bind(file, &shape)?.pack(threads)?;
         Ok(Self { shape, weights })
+    }
+
+    /// The same, from the packed file in its place, where one that fits is there; else with what is to be kept there.
+    pub(crate) fn load_kept(
+        file: &File,
+        threads: usize,
+        place: Place,
+    ) -> Result<(Self, Option<Box<Unkept>>), ModelError> {
+        let shape = Shape::read(file)?;
+        let weights = Weights::bind(file, &shape)?;
+        let (weights, unkept) = match place.open(file, weights.matrices().map(View::form), threads) {
+            Ok(matrices) => {
+                let mut matrices = matrices.into_iter();
+                (weights.map(|_| Ok::<_, ModelError>(matrices.next().expect("one for each")))?, None)
+            }
+            Err(unkept) => (weights.pack(threads)?, unkept),
+        };
+        Ok((Self { shape, weights }, unkept))
+    }
+
+    /// Appends some bytes of a packed matrix to a buffer.
+    pub(crate) fn copy_packed(&self, matrix: usize, bytes: Range<usize>, to: &mut Vec<u8>) -> Option<()> {
+        to.extend_from_slice(self.weights.matrices().nth(matrix)?.bytes().get(bytes)?);
+        Some(())
     }
 
     /// Sizes and constants.

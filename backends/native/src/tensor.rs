@@ -18,6 +18,14 @@ pub(crate) struct View {
     data: Bytes,
 }
 
+/// A packed matrix but for its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Form {
+    pub(crate) format: Format,
+    pub(crate) rows: usize,
+    pub(crate) cols: usize,
+}
+
 impl View {
     /// The tensor of a view, if the kernels compute with its type: of three dimensions, the matrices one after the other.
     pub(crate) fn new(view: &TensorView<'_>) -> Option<Self> {
@@ -34,6 +42,11 @@ impl View {
     /// Whether its numbers are floats.
     pub(crate) fn is_float(&self) -> bool {
         self.format.is_float()
+    }
+
+    /// What it becomes, packed.
+    pub(crate) fn form(&self) -> Form {
+        Form { format: self.format, rows: self.rows, cols: self.cols }
     }
 
     /// Number of rows.

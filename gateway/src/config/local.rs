@@ -24,6 +24,7 @@ pub(super) fn check(reading: &mut Reading<'_>, raw: &RawLocal) -> Option<Setting
         },
         load_within: raw.load_within.as_ref().map_or(default.load_within, |span| span.value.0),
         waiting: waiting? as usize,
+        packed_bytes: raw.packed_bytes.as_ref().map_or(default.packed_bytes, |bytes| bytes.value.0),
     })
 }
 

@@ -386,6 +386,11 @@ pub(super) struct RawLocal {
     /// How many requests wait for each model at most; 1 to 100000. Default: 256.
     #[serde(default)]
     pub(super) waiting: Option<Spanned<u64>>,
+    /// Bytes of disk that packed weights may take together: `engine: native` keeps them in the folder `packed` of `data_dir`, so
+    /// that the next load of a model maps them instead of packing again. Those that were not used for longest go, and none
+    /// takes more than half of what the disk has left; 0 keeps none. Default: 32GiB.
+    #[serde(default)]
+    pub(super) packed_bytes: Option<Spanned<Bytes>>,
     /// A folder of models: each GGUF file and each folder of safetensors in it whose name the catalog knows is a deployment by
     /// its name, with `engine: auto` and `load: demand`. A GGUF file with `mmproj` in its name is the projector of the model beside
     /// it, by its name where there are several. The start tells which are not served, and why. Default: none.

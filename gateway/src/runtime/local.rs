@@ -7,6 +7,7 @@ use std::{sync::Arc, time::Instant};
 
 use backends::{Backend, BackendId};
 use catalog::Catalog;
+use native::PackedFiles;
 
 use super::StartError;
 use crate::{
@@ -18,6 +19,9 @@ use crate::{
         estimate::{self, shown},
     },
 };
+
+/// Where packed weights are kept, in the data folder.
+const PACKED: &str = "packed";
 
 /// Checks that what has to be in memory together fits into it, and every other model beside what is pinned.
 ///
@@ -64,7 +68,7 @@ pub(super) fn resident(
     machine: &Arc<Machine>,
 ) -> Result<Arc<Resident>, StartError> {
     let bytes = told(deployment)?.bytes;
-    let load = loader(deployment, &config.catalog);
+    let load = loader(deployment, config);
     let began = Instant::now();
     let first = if deployment.keep.on_demand { None } else { Some(load(&Arc::default())?) };
     let loader = blocking(move |progress| load(progress).map_err(|error| Failure(error.to_string())));
@@ -80,15 +84,17 @@ pub(super) fn resident(
 /// What loads the model of a deployment, as often as that is asked.
 fn loader(
     deployment: &Deployment,
-    catalog: &Arc<Catalog>,
+    config: &Config,
 ) -> impl Fn(&Arc<Progress>) -> Result<Arc<dyn Backend>, StartError> + Send + Sync + use<> {
-    let (deployment, catalog) = (deployment.clone(), Arc::clone(catalog));
+    let (deployment, catalog) = (deployment.clone(), Arc::clone(&config.catalog));
+    let most_bytes = config.local.packed_bytes;
+    let packed = (most_bytes > 0).then(|| PackedFiles { folder: config.data_dir.join(PACKED), most_bytes });
     move |progress| {
         check(&deployment, &catalog)?;
         let (engine, weights, asked) = local(&deployment)?;
         let id = BackendId::new(deployment.facts.id.as_str());
         engine
-            .load(id, weights, asked, progress)
+            .load(id, weights, asked, packed.as_ref(), progress)
             .map(|(backend, _)| backend)
             .map_err(|reason| failed(&deployment, reason))
     }

@@ -5,6 +5,8 @@
 //! each minimum, and 8 for the scales and for putting blocks together. Each is relative to the sum of the sizes of the
 //! terms. Activations are the same numbers on both sides, so quantising them is no part of it.
 
+use std::io::Write;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -235,6 +237,108 @@ fn parts_together_are_the_whole() {
             assert!(parts.len() <= count);
             parts.into_iter().for_each(Part::pack);
             assert!(packed.bytes() == whole.bytes(), "{rows} rows, {count} parts");
+        }
+    }
+}
+
+/// What packed files of other builds hold: the digest of each format.
+const GOLDEN: [(&str, u64); 15] = [
+    ("F32", 0xc048f9c71b5c72c0),
+    ("F16", 0x69a0ff7849cf952a),
+    ("BF16", 0x7962ade9bbdd5d85),
+    ("Q8_0", 0xf05487bf36fd9a9c),
+    ("Q4_0", 0x0f4116e40b9041e4),
+    ("Q4_1", 0xc99bbd51602aec3a),
+    ("Q5_0", 0x3eef47b6077f730f),
+    ("Q5_1", 0x6c1e4e16f3234a70),
+    ("IQ4_NL", 0x0f4116e40b9041e4),
+    ("Q2_K", 0xb8a07e1936b7b695),
+    ("Q3_K", 0x50f81ceb82626f1a),
+    ("Q4_K", 0x04d1ac7e0312bfa2),
+    ("Q5_K", 0x4df5162c2013f762),
+    ("Q6_K", 0x6619b3aab04f77ae),
+    ("IQ4_XS", 0x35380be297f81765),
+];
+
+/// If this fails, what others packed is not what this build computes with: raise [`LAYOUT`] and write the new digests here.
+#[test]
+fn what_is_packed_is_what_the_number_of_the_layout_says() {
+    let digest = |bytes: &[u8]| {
+        bytes
+            .iter()
+            .fold(0xcbf2_9ce4_8422_2325, |hash: u64, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+    };
+    let packed = Format::ALL.map(|format| {
+        // Rows and blocks that leave some places of a panel empty.
+        let (rows, cols) = (21, 11 * format.block_len());
+        let data = weights(format, rows, cols, &mut Numbers::from(15));
+        (format.name(), digest(Packed::new(format, rows, cols, &data).unwrap().bytes()))
+    });
+    assert_eq!((LAYOUT, packed), (1, GOLDEN));
+}
+
+/// A file with these bytes from byte `at` on.
+fn file(at: usize, bytes: &[u8]) -> Arc<Mapped> {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(&vec![0xa5; at]).unwrap();
+    file.write_all(bytes).unwrap();
+    Arc::new(Mapped::of(&file).unwrap())
+}
+
+#[test]
+fn a_matrix_in_a_file_is_the_one_that_was_written() {
+    for format in Format::ALL {
+        let (rows, cols) = (21, 3 * format.block_len());
+        let mut numbers = Numbers::from(16);
+        let own = Packed::new(format, rows, cols, &weights(format, rows, cols, &mut numbers)).unwrap();
+        assert_eq!(Packed::size(format, rows, cols), Some(own.bytes().len()));
+        let file = file(64, own.bytes());
+        let mapped = Packed::mapped(format, rows, cols, &file, 64).unwrap();
+        let input = Input::random(format, cols, 3, &mut numbers);
+        for isa in Isa::available() {
+            assert_eq!(input.matmul(isa, mapped.panels()), input.matmul(isa, own.panels()), "{}", format.name());
+        }
+        let more = rows + ROWS;
+        for (rows, at) in [(rows, 65), (more, 64), (rows, usize::MAX), (usize::MAX, 64)] {
+            assert!(Packed::mapped(format, rows, cols, &file, at).is_none(), "{rows} rows at {at}");
+        }
+        assert!(Packed::mapped(format, 1, usize::MAX / format.block_len() * format.block_len(), &file, 64).is_none());
+        assert!(format.is_float() || Packed::mapped(format, 1, cols + 1, &file, 64).is_none());
+    }
+}
+
+/// Packed files may be damaged: whatever the bytes are, nothing is read that is not there, and no sum overflows.
+#[test]
+fn bytes_of_any_value_do_no_harm() {
+    for format in Format::ALL {
+        let (rows, cols) = (35, 9 * format.block_len());
+        let len = Packed::size(format, rows, cols).unwrap();
+        let mut numbers = Numbers::from(17);
+        // As many columns as the widest tiles want.
+        let columns = (0..33).map(|column| match column {
+            0 => vec![1.0; cols],
+            1 => vec![-1.0; cols],
+            _ => numbers.floats(cols),
+        });
+        let input = Input::new(format, columns.collect());
+        let random: Vec<u8> = (0..len).map(|_| numbers.bits() as u8).collect();
+        let fillings = [0x00, 0x7f, 0x80, 0xff].map(|byte| vec![byte; len]);
+        for bytes in fillings.into_iter().chain([random]) {
+            let mapped = Packed::mapped(format, rows, cols, &file(0, &bytes), 0).unwrap();
+            for isa in Isa::available() {
+                let mut results = vec![0.0; rows * 33];
+                match &input.blocks {
+                    None => {
+                        let columns: Vec<&[f32]> = input.floats.iter().map(Vec::as_slice).collect();
+                        matmul(isa, mapped.panels(), Columns::Floats(&columns), &mut results);
+                    }
+                    Some(blocks) => {
+                        let columns: Vec<&[Q8]> = blocks.iter().map(Vec::as_slice).collect();
+                        matmul(isa, mapped.panels(), Columns::Quantized(&columns), &mut results);
+                    }
+                }
+            }
+            (0..rows).for_each(|row| mapped.panels().row(row, &mut vec![0.0; cols]));
         }
     }
 }

@@ -63,6 +63,8 @@ pub struct Llama {
     pub scaling: Scaling,
     /// The tokenizer.
     pub vocabulary: Vocabulary,
+    /// Tokens beside those that the tokenizer needs, for vocabularies as large as real ones: each letter by letter of a word.
+    pub more_tokens: usize,
     /// Whether the output shares the embedding's weights.
     pub tied: bool,
     /// Seed of the weights.
@@ -85,6 +87,7 @@ impl Default for Llama {
             context: 256,
             scaling: Scaling::None,
             vocabulary: Vocabulary::Spm,
+            more_tokens: 0,
             tied: false,
             seed: 1,
         }
@@ -140,8 +143,8 @@ impl Llama {
             .set(&key("rope.freq_base"), Meta::F32(if self.architecture == "gemma3" { 1e6 } else { 1e4 }));
         self.constants(&mut file, head);
         let vocabulary = match self.vocabulary {
-            Vocabulary::Spm => spm(&mut file),
-            Vocabulary::Bpe => bpe(&mut file),
+            Vocabulary::Spm => spm(&mut file, self.more_tokens),
+            Vocabulary::Bpe => bpe(&mut file, self.more_tokens),
         };
         file.set(&key("vocab_size"), Meta::U32(vocabulary)).set("tokenizer.chat_template", Meta::Text(TEMPLATE.into()));
         self.weights(&mut file, vocabulary, head);
@@ -256,8 +259,23 @@ pub(super) fn random_of(
     file.tensor(name, kind, &dims, quantise(kind, &weights));
 }
 
+/// Words of capital letters that grow by a letter: each is an earlier one, or none, and a letter.
+fn grown(count: usize) -> Vec<(String, char)> {
+    let mut words: Vec<(String, char)> = ('A'..='Z').map(|letter| (String::new(), letter)).collect();
+    for index in 0.. {
+        if words.len() >= count + 26 {
+            break;
+        }
+        let (begin, letter) = &words[index];
+        let word = format!("{begin}{letter}");
+        words.extend(('A'..='Z').map(|letter| (word.clone(), letter)));
+    }
+    words.truncate(count + 26);
+    words.split_off(26)
+}
+
 /// Writes the vocabulary and answers with its size.
-fn spm(file: &mut Writer) -> u32 {
+fn spm(file: &mut Writer, more: usize) -> u32 {
     let mut tokens: Vec<(String, f32, i32)> =
         vec![("<unk>".into(), 0.0, 2), ("<s>".into(), 0.0, 3), ("</s>".into(), 0.0, 3)];
     tokens.extend((0..=255u8).map(|byte| (format!("<0x{byte:02X}>"), 0.0, 6)));
@@ -266,6 +284,7 @@ fn spm(file: &mut Writer) -> u32 {
     tokens.extend(["th", "he", "▁t", "▁l", "▁h", "mo"].map(|pair| (pair.into(), -30.0, 1)));
     tokens.push(("▁".into(), -40.0, 1));
     tokens.extend((b'!'..=b'~').map(|byte| (char::from(byte).to_string(), -50.0, 1)));
+    tokens.extend(grown(more).into_iter().map(|(begin, letter)| (format!("{begin}{letter}"), -60.0, 1)));
     file.set("tokenizer.ggml.model", Meta::Text("llama".into()))
         .set("tokenizer.ggml.tokens", Meta::Texts(tokens.iter().map(|t| t.0.clone()).collect()))
         .set("tokenizer.ggml.scores", Meta::F32s(tokens.iter().map(|t| t.1).collect()))
@@ -276,16 +295,18 @@ fn spm(file: &mut Writer) -> u32 {
     tokens.len() as u32
 }
 
-fn bpe(file: &mut Writer) -> u32 {
+fn bpe(file: &mut Writer, more: usize) -> u32 {
     let merges = ["t h", "th e", "Ġ the", "i n", "in g", "Ġ a", "e r", "h e", "Ġ m", "l l", "he ll", "hell o"];
+    let grown = grown(more).into_iter().map(|(begin, letter)| format!("{begin} {letter}"));
+    let merges: Vec<String> = merges.map(str::to_owned).into_iter().chain(grown).collect();
     let mut tokens: Vec<(String, i32)> = vec![("<s>".into(), 3), ("</s>".into(), 3)];
     tokens.extend((0..=255).map(|byte| (crate::tokenizer::byte_char(byte).to_string(), 1)));
-    tokens.extend(merges.map(|merge| (merge.replace(' ', ""), 1)));
+    tokens.extend(merges.iter().map(|merge| (merge.replace(' ', ""), 1)));
     file.set("tokenizer.ggml.model", Meta::Text("gpt2".into()))
         .set("tokenizer.ggml.pre", Meta::Text("gpt-2".into()))
         .set("tokenizer.ggml.tokens", Meta::Texts(tokens.iter().map(|t| t.0.clone()).collect()))
         .set("tokenizer.ggml.token_type", Meta::I32s(tokens.iter().map(|t| t.1).collect()))
-        .set("tokenizer.ggml.merges", Meta::Texts(merges.map(str::to_owned).to_vec()))
+        .set("tokenizer.ggml.merges", Meta::Texts(merges))
         .set("tokenizer.ggml.bos_token_id", Meta::U32(0))
         .set("tokenizer.ggml.eos_token_id", Meta::U32(1));
     tokens.len() as u32

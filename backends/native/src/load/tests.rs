@@ -97,6 +97,49 @@ async fn refusal(engine: &Engine, request: Request) -> BackendError {
     answers(engine, request).await.expect_err("the request should be refused")
 }
 
+/// What is kept in a folder, once something is.
+fn kept(folder: &std::path::Path) -> Vec<PathBuf> {
+    let start = Instant::now();
+    loop {
+        assert!(start.elapsed() < PATIENCE, "something should be kept");
+        let all: Vec<PathBuf> = match std::fs::read_dir(folder) {
+            Ok(all) => all.map(|entry| entry.unwrap().path()).collect(),
+            Err(_) => Vec::new(),
+        };
+        if all.iter().any(|path| path.extension().is_some_and(|extension| extension == "packed")) {
+            return all;
+        }
+        thread::yield_now();
+    }
+}
+
+#[tokio::test]
+async fn large_models_are_kept_packed_and_the_next_load_gives_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let packed = PackedFiles { folder: folder.path().join("packed"), most_bytes: u64::MAX };
+    let load = |model: &Llama| {
+        let path = folder.path().join("model.gguf");
+        if !path.exists() {
+            std::fs::write(&path, model.build()).unwrap();
+        }
+        let options = Options { threads: Some(1), packed: Some(packed.clone()), ..Options::default() };
+        super::load(BackendId::new("toy"), Source::File(path), options).unwrap()
+    };
+    let large = Llama { width: 512, heads: 8, feed_forward: 5_120, layers: 1, ..Llama::default() };
+    let first = load(&large);
+    let [kept] = &kept(&packed.folder)[..] else { panic!("one file") };
+    let used = || std::fs::metadata(kept).unwrap().modified().unwrap();
+    let written = used();
+    let second = load(&large);
+    assert!(used() > written, "it was mapped");
+    assert_eq!(text(&second, prompt("hello")).await, text(&first, prompt("hello")).await);
+
+    std::fs::remove_file(folder.path().join("model.gguf")).unwrap();
+    std::fs::remove_dir_all(&packed.folder).unwrap();
+    load(&Llama::default());
+    assert!(!packed.folder.exists(), "small ones are packed as soon");
+}
+
 #[tokio::test]
 async fn requests_at_once_get_the_text_that_they_get_alone() {
     for kind in [TensorType::F32, TensorType::Q8_0] {

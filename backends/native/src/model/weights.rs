@@ -137,41 +137,44 @@ impl Weights<View> {
 
     /// Packs every matrix, one after the other, each by all threads.
     pub(super) fn pack(self, threads: usize) -> Result<Weights<Packed>, ModelError> {
-        let pack = |view: View| view.pack(threads).map_err(ModelError::Memory);
-        let layer = |layer: Layer<View>| {
+        self.map(|view| view.pack(threads).map_err(ModelError::Memory))
+    }
+}
+
+impl<M> Weights<M> {
+    /// Every matrix once.
+    pub(super) fn matrices(&self) -> impl Iterator<Item = &M> {
+        let layers = self.layers.iter().flat_map(Layer::matrices);
+        std::iter::once(&self.embedding).chain(layers).chain(&self.output)
+    }
+
+    /// Each matrix as what it becomes, in the order of [`Weights::matrices`].
+    pub(super) fn map<N, E>(self, mut pass: impl FnMut(M) -> Result<N, E>) -> Result<Weights<N>, E> {
+        let embedding = pass(self.embedding)?;
+        let layer = |layer: Layer<M>| -> Result<Layer<N>, E> {
             Ok(Layer {
                 attention_norm: layer.attention_norm,
-                query: pack(layer.query)?,
-                key: pack(layer.key)?,
-                value: pack(layer.value)?,
-                attention_output: pack(layer.attention_output)?,
+                query: pass(layer.query)?,
+                key: pass(layer.key)?,
+                value: pass(layer.value)?,
+                attention_output: pass(layer.attention_output)?,
                 feed_forward_norm: layer.feed_forward_norm,
-                router: layer.router.map(pack).transpose()?,
-                gate: pack(layer.gate)?,
-                up: pack(layer.up)?,
-                down: pack(layer.down)?,
+                gate: pass(layer.gate)?,
+                up: pass(layer.up)?,
+                down: pass(layer.down)?,
+                router: layer.router.map(&mut pass).transpose()?,
                 own: layer.own,
                 added: layer.added,
             })
         };
-        Ok(Weights {
-            embedding: pack(self.embedding)?,
-            layers: self.layers.into_iter().map(layer).collect::<Result<_, ModelError>>()?,
-            norm: self.norm,
-            output: self.output.map(pack).transpose()?,
-        })
+        let layers = self.layers.into_iter().map(layer).collect::<Result<_, E>>()?;
+        Ok(Weights { embedding, layers, norm: self.norm, output: self.output.map(pass).transpose()? })
     }
 }
 
 impl Weights<Packed> {
     pub(super) fn output(&self) -> &Packed {
         self.output.as_ref().unwrap_or(&self.embedding)
-    }
-
-    /// Every matrix once.
-    pub(super) fn matrices(&self) -> impl Iterator<Item = &Packed> {
-        let layers = self.layers.iter().flat_map(Layer::matrices);
-        std::iter::once(&self.embedding).chain(layers).chain(&self.output)
     }
 }
 

@@ -77,7 +77,7 @@ pub(super) fn run(args: &Engines) -> anyhow::Result<bool> {
     let mut any = false;
     for kind in Kind::ALL {
         let began = Instant::now();
-        match kind.load(BackendId::new("bench"), &weights, &Asked::default(), &Arc::default()) {
+        match kind.load(BackendId::new("bench"), &weights, &Asked::default(), None, &Arc::default()) {
             Ok((backend, info)) => {
                 let loaded = began.elapsed();
                 eprintln!("measuring {kind} ({info}) ...");

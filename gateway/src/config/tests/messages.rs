@@ -507,7 +507,8 @@ fn models_of_this_process_are_loaded_at_the_start_and_kept_unless_the_file_says_
     };
     let usual = read("deployments: [{id: a, model: pointsman-demo, engine: native}]");
     assert_eq!(usual, (Settings::default(), vec![Keep { on_demand: false, pinned: false }]));
-    let said = "local: {memory: 2GiB, keep_free: 0, unload_after: 30m, while_loading: refuse, load_within: 1m, waiting: 9}\n\
+    let said = "local: {memory: 2GiB, keep_free: 0, unload_after: 30m, while_loading: refuse, load_within: 1m, waiting: 9, \
+                packed_bytes: 0}\n\
                 deployments: [{id: a, model: pointsman-demo, engine: native, load: demand, pinned: true}]";
     let settings = Settings {
         memory: Some(2 << 30),
@@ -516,6 +517,7 @@ fn models_of_this_process_are_loaded_at_the_start_and_kept_unless_the_file_says_
         while_loading: WhileLoading::Refuse,
         load_within: std::time::Duration::from_secs(60),
         waiting: 9,
+        packed_bytes: 0,
     };
     assert_eq!(read(said), (settings, vec![Keep { on_demand: true, pinned: true }]));
     assert_eq!(read("local: {memory: auto}").0.memory, None);
