@@ -7,7 +7,7 @@ use std::{path::PathBuf, sync::Arc, thread};
 
 use backends::BackendId;
 use engine::{
-    DEFAULT_CONTEXT, DEFAULT_SEQUENCES, Engine, Facts, Info, Speech,
+    CacheType, DEFAULT_CONTEXT, DEFAULT_SEQUENCES, Engine, Facts, Info, Speech,
     gguf::{self, File},
     template::{self, Template},
     tokenizer::{self, Tokenizer},
@@ -41,6 +41,8 @@ pub struct Options {
     pub isa: Option<Isa>,
     /// The file of an adapter (LoRA) for all that it serves. See [`File::open`] on changing it.
     pub adapter: Option<PathBuf>,
+    /// What keys and values are kept as: halves if not given.
+    pub cache: CacheType,
 }
 
 /// Why a model cannot be served.
@@ -126,6 +128,7 @@ pub fn load(id: BackendId, source: Source, options: Options) -> Result<Engine, L
         context: within("context", options.context.unwrap_or(trained.min(DEFAULT_CONTEXT)), 2, trained)?,
         threads,
         isa: options.isa.unwrap_or_else(Isa::best),
+        cache: options.cache,
     };
     let runner = Runner::new(Arc::clone(&model), limits)?;
     let info = Info {
@@ -142,11 +145,12 @@ pub fn load(id: BackendId, source: Source, options: Options) -> Result<Engine, L
         cache_bytes: runner.cache_bytes(),
     };
     let speech = Speech::new(tokenizer, template, limits.context);
-    Engine::start(id, info, speech, |worker| {
+    let held = runner.held();
+    let engine = Engine::start(id, info, speech, |worker| {
         let interest = worker.interest();
         worker.work(Sequences::new(runner, interest));
-    })
-    .map_err(LoadError::Thread)
+    });
+    Ok(engine.map_err(LoadError::Thread)?.which_holds(held))
 }
 
 fn within(option: &'static str, found: usize, least: usize, most: usize) -> Result<usize, LoadError> {
