@@ -17,6 +17,7 @@ mod multipart;
 mod object;
 mod payload;
 mod prefix;
+mod reading;
 mod request;
 mod tally;
 mod usage;
@@ -30,11 +31,12 @@ pub use ask::{Form, Shape, Tool, ToolChoice, Tools};
 pub use breaker::{Breaker, FIRST_OPEN, LONGEST_OPEN, Pass, TRIP};
 pub use error::{BackendError, Class, Fault, Phase};
 pub use event::{Alternative, CallPart, Delta, Event, FinishReason, Frame, TokenLogprob};
-pub use load::{Load, Probe};
+pub use load::{Held, Load, Probe};
 pub use multipart::{Field, MultipartForm};
 pub use object::Object;
 pub use payload::{Payload, PayloadError, Rewrite, chooses};
 pub use prefix::{Asker, Chain, PlaceId, Prefix, Prefixes, conversation, digest, is_crowded};
+pub use reading::{ReadPrompt, Reader, Reading};
 pub use request::{Input, Message, Part, Prompt, Request, Sampling, ToolUse};
 pub use tally::Tally;
 pub use usage::{Convention, Count, Counting, Usage, text_tokens};
@@ -64,6 +66,13 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// # Errors
     /// It will not be ready, or not in time; nothing has been sent to it then.
     fn ready(&self) -> Option<BoxFuture<'_, Result<Arc<dyn Backend>, BackendError>>> {
+        None
+    }
+
+    /// How much of a request's prompt it has computed before and would not again, if it began now: exactly, where it can tell.
+    /// That takes as long as finding out the prompt's tokens; `None` where it cannot tell, also of this request.
+    fn held<'a>(&'a self, request: &'a Request) -> Option<BoxFuture<'a, Option<Held>>> {
+        let _ = request;
         None
     }
 

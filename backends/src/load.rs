@@ -13,6 +13,23 @@ pub struct Probe<'a> {
     pub prefix: Option<&'a Prefix>,
 }
 
+/// How much of a request's first prompt a place has, in its own tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Leading tokens that it has.
+    pub tokens: usize,
+    /// Tokens of the prompt.
+    pub of: usize,
+}
+
+impl Held {
+    /// The same of a prompt of so many tokens, as another counts them.
+    pub fn among(self, tokens: u64) -> u32 {
+        let share = self.tokens as f64 / self.of.max(1) as f64;
+        (share * tokens as f64) as u32
+    }
+}
+
 /// A backend's state now. Read without waiting, so it may be a moment old.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Load {

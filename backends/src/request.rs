@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Api, MultipartForm, Payload, Prefix, Shape, Tools};
+use crate::{Api, MultipartForm, Payload, Prefix, Reading, Shape, Tools};
 
 /// One request for a generation.
 ///
@@ -52,6 +52,8 @@ pub struct Request {
     pub prefix: Option<Arc<Prefix>>,
     /// A name for the conversation that it belongs to, for hosts that keep one where its prompts are cached.
     pub session: Option<String>,
+    /// What places have read its prompts as already.
+    pub read: Reading,
 }
 
 impl Request {
@@ -78,6 +80,7 @@ impl Request {
             cache_salt: None,
             prefix: None,
             session: None,
+            read: Reading::default(),
         }
     }
 

@@ -27,6 +27,7 @@ mod simd;
 mod softmax;
 #[cfg(test)]
 mod testing;
+mod values;
 
 pub use dequantize::dequantize_row;
 pub use format::Format;
@@ -34,7 +35,8 @@ pub use gate::{Gate, gate_mul};
 pub use isa::{Isa, Tier, UnknownTier};
 pub use memory::Mapped;
 pub use norm::{layer_norm, rms_norm};
-pub use packed::{Columns, LAYOUT, Packed, Panels, Part, matmul, pack_f16_column, pack_f16_row};
+pub use packed::{Columns, LAYOUT, Packed, Panels, Part, matmul, pack_f16_column, pack_f16_row, pack_q8_0_row};
 pub use q8::{Group, Q8, quantize};
 pub use rope::{Pairs, rope};
 pub use softmax::{exponentials, largest};
+pub use values::{Values, copy_values, mix, put_values};

@@ -20,12 +20,14 @@ mod scalar;
 #[cfg(test)]
 mod tests;
 mod tile;
+mod written;
 
 use std::{fmt, io, ops::Range, sync::Arc};
 
 use half::{bf16, f16};
 pub(crate) use layout::Layout;
 use layout::{ROWS, panel_bytes};
+pub use written::pack_q8_0_row;
 
 use crate::{
     format::Format,

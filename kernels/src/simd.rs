@@ -40,6 +40,13 @@ pub(crate) fn store_i8x32(to: &mut [i8; 32], value: __m256i) {
     unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), value) }
 }
 
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(crate) fn store_u8x32(to: &mut [u8; 32], value: __m256i) {
+    // SAFETY: 32 writable bytes; the store is unaligned.
+    unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), value) }
+}
+
 /// Eight halves, widened.
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
@@ -98,6 +105,13 @@ pub(crate) fn store_i8x16(to: &mut [i8; 16], value: __m128i) {
 pub(crate) fn store_64(to: &mut [u8; 64], value: __m512i) {
     // SAFETY: 64 writable bytes; the store is unaligned.
     unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), value) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(crate) fn store_u8x16(to: &mut [u8; 16], value: __m128i) {
+    // SAFETY: 16 writable bytes; the store is unaligned.
+    unsafe { _mm_storeu_si128(to.as_mut_ptr().cast(), value) }
 }
 
 /// Sixteen halves, widened.

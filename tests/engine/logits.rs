@@ -13,7 +13,7 @@
 use std::{path::Path, sync::Arc};
 
 use engine::{
-    Token,
+    CacheType, Token,
     gguf::{File, TensorType},
     testing::Llama,
 };
@@ -56,7 +56,7 @@ pub(crate) fn model(path: &Path) -> Arc<Model> {
 }
 
 pub(crate) fn runner(model: &Arc<Model>, context: usize) -> Runner {
-    let limits = Limits { slots: 1, context, threads: 2, isa: Isa::best() };
+    let limits = Limits { slots: 1, context, threads: 2, isa: Isa::best(), cache: CacheType::F16 };
     Runner::new(Arc::clone(model), limits).expect("limits within the model's")
 }
 
@@ -75,8 +75,9 @@ fn check(name: &str, path: &Path, ids: &[u32], noise: Option<f64>) {
     let ours = add(&mut runner(&model, ids.len()), 0, ids);
     let theirs = Oracle::load(path).sequence(ids.len(), 2).add(ids, true);
     let exact = reference::logits(&model, ids.len(), ids, Rounding::None);
-    let noise = noise
-        .unwrap_or_else(|| 1.25 * farthest(&reference::logits(&model, ids.len(), ids, Rounding::Contract), &exact));
+    let noise = noise.unwrap_or_else(|| {
+        1.25 * farthest(&reference::logits(&model, ids.len(), ids, Rounding::Contract(CacheType::F16)), &exact)
+    });
     let (we, they, between) = (farthest(&ours, &exact), farthest(&theirs, &exact), farthest(&ours, &theirs));
     println!("{name}: native {we:.2e} and llama.cpp {they:.2e} from exact, {between:.2e} apart; bound {noise:.2e}");
     assert!(we < noise, "{name}: native is {we:e} from the exact logits, beyond {noise:e}");

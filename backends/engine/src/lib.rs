@@ -10,6 +10,7 @@
 //! anything is computed.
 
 pub mod adapter;
+mod cache_type;
 mod calls;
 pub mod encoder;
 mod form;
@@ -35,11 +36,12 @@ pub mod testing;
 #[cfg(any(test, fuzzing))]
 pub use calls::promises;
 
+pub use cache_type::CacheType;
 pub use info::{DEFAULT_CONTEXT, DEFAULT_SEQUENCES, Facts, Info, Purpose};
 #[cfg(feature = "pixels")]
 pub use pictures::pixels;
 pub use pictures::{PICTURE, Placed, Seen, Vision};
 pub use prepare::Speech;
-pub use scheduler::{Halt, Interest, Start, Steps, Token, Worker, Writes, Writing};
+pub use scheduler::{Halt, Holds, Interest, Start, Steps, Token, Worker, Writes, Writing};
 pub use served::Engine;
 pub use windows::{Contents, Windows};

@@ -4,7 +4,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use backends::{BackendError, Input, Prompt, Request, Sampling, ToolChoice};
+use backends::{BackendError, Input, Prompt, ReadPrompt, Reader, Request, Sampling, ToolChoice};
 
 use crate::{
     calls::neutral,
@@ -26,6 +26,8 @@ const MAX_STOP: usize = 1_024;
 /// How a model is spoken to, and what a request is checked against.
 #[derive(Debug)]
 pub struct Speech {
+    /// Its name, by which it finds what it has read.
+    reader: Reader,
     pub(crate) tokenizer: Tokenizer,
     pub(crate) template: Option<Template>,
     /// Tokens of prompt and answer together.
@@ -101,7 +103,15 @@ impl Choice {
 impl Speech {
     /// A model's own way, with a window of `context` tokens.
     pub fn new(tokenizer: Tokenizer, template: Option<Template>, context: usize) -> Self {
-        Self { tokenizer, template, context, no_prompt_logprobs: None, pictures: None, grammars: OnceLock::new() }
+        Self {
+            reader: Reader::fresh(),
+            tokenizer,
+            template,
+            context,
+            no_prompt_logprobs: None,
+            pictures: None,
+            grammars: OnceLock::new(),
+        }
     }
 
     /// The same of an engine that does not tell how probable the tokens of a prompt are; `reason` says what to do about it.
@@ -154,6 +164,25 @@ impl Speech {
         Ok(out)
     }
 
+    /// The prompts of a request in tokens; `None` of one that is refused, or that shows pictures.
+    pub(crate) fn read(&self, request: &Request) -> Option<Arc<[ReadPrompt]>> {
+        if pictures::are_in(&request.input) {
+            return None;
+        }
+        self.check(request).ok()?;
+        let prompts = self.prompts(request).ok()?.into_iter();
+        let read = |Prepared { tokens, opens_reasoning, .. }| ReadPrompt { tokens, opens_reasoning };
+        Some(prompts.map(read).collect())
+    }
+
+    /// Has what was read of a request at hand when it is taken. Where the prompt is part of the answer it is read anew, with what
+    /// that needs.
+    pub(crate) fn keep(&self, request: &Request, read: Arc<[ReadPrompt]>) {
+        if !request.echo {
+            request.read.keep(self.reader, read);
+        }
+    }
+
     /// Whether the tokens of a request field are this model's.
     pub(crate) fn knows<'a>(
         &self,
@@ -188,6 +217,15 @@ impl Speech {
     }
 
     fn prompts(&self, request: &Request) -> Result<Vec<Prepared>, BackendError> {
+        if let Some(read) = request.read.by(self.reader) {
+            let prepared = |ReadPrompt { tokens, opens_reasoning }: &ReadPrompt| Prepared {
+                tokens: Arc::clone(tokens),
+                pictures: Arc::default(),
+                echo: None,
+                opens_reasoning: *opens_reasoning,
+            };
+            return Ok(read.iter().map(prepared).collect());
+        }
         match &request.input {
             Input::Chat { messages, tools, template_kwargs } => {
                 let Some(template) = &self.template else {

@@ -45,7 +45,7 @@ use sequence::Sequence;
 
 pub use hand_over::{Writes, Writing};
 pub use interest::Interest;
-pub use steps::{Halt, Start, Steps, Token};
+pub use steps::{Halt, Holds, Start, Steps, Token};
 
 /// After this many steps in a row that failed, the model is taken for broken.
 pub(crate) const MAX_FAILURES: u32 = 3;

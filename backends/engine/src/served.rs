@@ -6,7 +6,7 @@
 use std::{fmt, io, sync::Arc, time::Duration};
 
 use backends::{
-    Api, Backend, BackendError, BackendId, BoxFuture, EventStream, Input, Load, Probe, Prompt, Request, Tally,
+    Api, Backend, BackendError, BackendId, BoxFuture, EventStream, Held, Input, Load, Probe, Prompt, Request, Tally,
     ToolChoice,
 };
 use futures_util::stream;
@@ -17,7 +17,7 @@ use crate::{
     info::Info,
     pictures,
     prepare::Speech,
-    scheduler::{Scheduler, Worker},
+    scheduler::{Holds, Scheduler, Worker},
     tokenizer::Tokenizer,
 };
 
@@ -41,6 +41,8 @@ pub struct Engine {
     speech: Arc<Speech>,
     work: Work,
     looking: Arc<Semaphore>,
+    /// What it has computed before, where it can tell.
+    holds: Option<Arc<dyn Holds>>,
 }
 
 /// Who computes.
@@ -90,7 +92,13 @@ impl Engine {
 
     fn ready(id: BackendId, info: Info, speech: Arc<Speech>, work: Work) -> Self {
         tracing::info!(backend = %id, engine = info.engine, model = %info, "engine ready");
-        Self { id, info, speech, work, looking: Arc::new(Semaphore::new(LOOKING)) }
+        Self { id, info, speech, work, looking: Arc::new(Semaphore::new(LOOKING)), holds: None }
+    }
+
+    /// The same where it can be asked what it has computed before.
+    #[must_use]
+    pub fn which_holds(self, holds: Arc<dyn Holds>) -> Self {
+        Self { holds: Some(holds), ..self }
     }
 
     /// What it serves and with what.
@@ -114,6 +122,24 @@ impl Backend for Engine {
             Work::Writes(scheduler) => scheduler.load(),
             Work::Reads(encoder) => encoder.load(),
         }
+    }
+
+    fn held<'a>(&'a self, request: &'a Request) -> Option<BoxFuture<'a, Option<Held>>> {
+        let holds = self.holds.as_ref().filter(|_| request.api.generates())?;
+        Some(Box::pin(async move {
+            let read = if text_bytes(&request.input) > INLINE_BYTES {
+                let (speech, request) = (Arc::clone(&self.speech), request.clone());
+                tokio::task::spawn_blocking(move || speech.read(&request)).await.ok()?
+            } else {
+                self.speech.read(request)
+            }?;
+            self.speech.keep(request, Arc::clone(&read));
+            let prompt = &read.first()?.tokens;
+            // Whose own probabilities are asked for is computed whole.
+            let anew = request.echo && request.logprobs.is_some();
+            let tokens = if anew { 0 } else { holds.held(prompt, request.cache_salt.as_deref()) };
+            Some(Held { tokens, of: prompt.len() })
+        }))
     }
 
     /// Requests that ended well; one whose caller left before counts nowhere.

@@ -22,7 +22,7 @@ use std::{
 };
 
 use engine::{
-    Start, Token,
+    CacheType, Start, Token,
     gguf::{File, TensorType},
     testing::Llama,
 };
@@ -110,7 +110,7 @@ fn compare(name: &str, path: &Path, threads: usize, after: usize) {
     let theirs = LlamaModel::load_from_file(backend, path, &LlamaModelParams::default()).expect("a model");
     let context = (PROMPT + ANSWER).min(model.shape().context);
     let most = STREAMS.into_iter().max().unwrap_or(1);
-    let limits = Limits { slots: most, context, threads, isa: Isa::best() };
+    let limits = Limits { slots: most, context, threads, isa: Isa::best(), cache: CacheType::F16 };
     let mut ours = Native(Runner::new(Arc::clone(&model), limits).expect("limits"));
     let mut rates = [[0.0f64; 2]; 5];
     // What is read at every token: all but the embedding.
@@ -175,7 +175,7 @@ fn far(steps: &mut dyn Steps, after: usize) -> f64 {
 
 /// How long a prompt takes of which an earlier one had all but the end, as a share of what the earlier one took.
 fn held(model: &Arc<Model>, threads: usize) -> f64 {
-    let limits = Limits { slots: 1, context: SHARED + OWN, threads, isa: Isa::best() };
+    let limits = Limits { slots: 1, context: SHARED + OWN, threads, isa: Isa::best(), cache: CacheType::F16 };
     let mut runner = Runner::new(Arc::clone(model), limits).expect("limits");
     let mut prompt = |own: usize| {
         let at = |position| id(if position < SHARED { 0 } else { own }, position);

@@ -1,8 +1,9 @@
 //! Log-likelihoods by the model's own logits, without scheduler, sampler or HTTP: what a gateway's scores must equal.
 //!
-//! `cargo run --release -p native --example score -- MODEL.gguf < pairs.jsonl`: a line `{"context": "...", "continuation": "..."}`
-//! in, a line `{"loglikelihood": x, "is_greedy": b}` out. The text is tokenized whole, as the completions API does; the
-//! continuation's tokens are those behind as many as the context has by itself, as lm-evaluation-harness counts them.
+//! `cargo run --release -p native --example score -- MODEL.gguf [f16|q8_0] < pairs.jsonl`, with what keys and values are kept as:
+//! a line `{"context": "...", "continuation": "..."}` in, a line `{"loglikelihood": x, "is_greedy": b}` out. The text is tokenized
+//! whole, as the completions API does; the continuation's tokens are those behind as many as the context has by itself, as
+//! lm-evaluation-harness counts them.
 
 use std::{
     error::Error,
@@ -11,7 +12,7 @@ use std::{
     thread,
 };
 
-use engine::{Token, gguf::File, sampler::logprobs, tokenizer::Tokenizer};
+use engine::{CacheType, Token, gguf::File, sampler::logprobs, tokenizer::Tokenizer};
 use native::{
     Isa,
     model::{Limits, Model, Runner},
@@ -34,12 +35,14 @@ struct Score {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let path = std::env::args_os().nth(1).ok_or("usage: score MODEL.gguf < pairs.jsonl")?;
+    const USAGE: &str = "usage: score MODEL.gguf [f16|q8_0] < pairs.jsonl";
+    let path = std::env::args_os().nth(1).ok_or(USAGE)?;
+    let cache = std::env::args().nth(2).map_or(Some(CacheType::F16), |name| CacheType::named(&name)).ok_or(USAGE)?;
     let file = File::open(path.as_ref())?;
     let tokenizer = Tokenizer::from_file(&file)?;
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let model = Arc::new(Model::load(&file, threads)?);
-    let limits = Limits { slots: 1, context: model.shape().context, threads, isa: Isa::best() };
+    let limits = Limits { slots: 1, context: model.shape().context, threads, isa: Isa::best(), cache };
     let mut runner = Runner::new(model, limits)?;
     let mut out = stdout().lock();
     for (number, line) in stdin().lock().lines().enumerate() {

@@ -8,7 +8,7 @@ use std::{path::PathBuf, sync::Arc, thread};
 
 use backends::BackendId;
 use engine::{
-    DEFAULT_CONTEXT, DEFAULT_SEQUENCES, Engine, Facts, Info, Purpose, Speech,
+    CacheType, DEFAULT_CONTEXT, DEFAULT_SEQUENCES, Engine, Facts, Info, Purpose, Speech,
     encoder::{self, Makes, Pooling},
     gguf::{self, File},
     template::{self, Template},
@@ -51,6 +51,8 @@ pub struct Options {
     /// Where packed weights are kept, so that the next start maps them; nowhere if not given. Those of small models and of what is
     /// built into the program are packed at each start, which is as soon done.
     pub packed: Option<PackedFiles>,
+    /// What keys and values are kept as: halves if not given.
+    pub cache: CacheType,
 }
 
 /// Why a model cannot be served.
@@ -149,6 +151,7 @@ pub fn load(id: BackendId, source: Source, options: Options) -> Result<Engine, L
         context: within("context", options.context.unwrap_or(trained.min(usual)), 2, trained)?,
         threads,
         isa: options.isa.unwrap_or_else(Isa::best),
+        cache: options.cache,
     };
     let runner = Runner::new(Arc::clone(&model), limits)?;
     let info = Info {
@@ -171,10 +174,14 @@ pub fn load(id: BackendId, source: Source, options: Options) -> Result<Engine, L
     }
     let speech = Speech::new(tokenizer, template, limits.context);
     let started = match info.facts.purpose {
-        Purpose::Text => Engine::start(id, info, speech, |worker| {
-            let interest = worker.interest();
-            worker.work(Sequences::new(runner, interest));
-        }),
+        Purpose::Text => {
+            let held = runner.held();
+            let engine = Engine::start(id, info, speech, |worker| {
+                let interest = worker.interest();
+                worker.work(Sequences::new(runner, interest));
+            });
+            engine.map(|engine| engine.which_holds(held))
+        }
         _ => {
             let pooling = Pooling::of(&file, &info.facts.architecture)?;
             Engine::start_encoder(id, info, speech, Makes::Vectors { width }, move |worker| {

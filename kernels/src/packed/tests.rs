@@ -365,6 +365,55 @@ fn halves_written_as_rows_or_columns_are_read_as_a_matrix() {
     }
 }
 
+/// As the format's own rule has them: what a file would hold, in the layout of a file that was packed.
+#[test]
+fn rows_written_as_bytes_are_those_of_a_file_over_whatever_was_there() {
+    let mut numbers = Numbers::from(21);
+    for cols in [1_usize, 31, 32, 64, 80, 256, 300, 512] {
+        let (rows, padded) = (37, cols.next_multiple_of(32));
+        let values: Vec<Vec<f32>> = (0..rows).map(|_| numbers.floats(cols)).collect();
+        let mut written = vec![0xa5; Panels::q8_0_bytes(rows, padded)];
+        let mut file = Vec::new();
+        for (r, row) in values.iter().enumerate() {
+            pack_q8_0_row(&vec![1e3; cols], r, &mut written);
+            pack_q8_0_row(row, r, &mut written);
+            let zeros = vec![0.0; padded - cols];
+            for block in [&row[..], &zeros].concat().chunks(32) {
+                let largest = block.iter().fold(0.0f32, |largest, x| largest.max(x.abs()));
+                let scale = f16::from_f32(largest / 127.0);
+                file.extend(scale.to_le_bytes());
+                let code = |x: f32| (f64::from(x) / scale.to_f64()).round_ties_even().clamp(-127.0, 127.0);
+                file.extend(block.iter().map(|&x| if scale == f16::ZERO { 0 } else { code(x) as i8 as u8 }));
+            }
+        }
+        let packed = Packed::new(Format::Q8_0, rows, padded, &file).unwrap();
+        for row in 0..rows {
+            let (mut ours, mut theirs) = (vec![f32::NAN; padded], vec![f32::NAN; padded]);
+            Panels::q8_0(rows, padded, &written).row(row, &mut ours);
+            packed.panels().row(row, &mut theirs);
+            let step = theirs.iter().fold(0.0f32, |largest, x| largest.max(x.abs())) / 127.0;
+            // A number near the middle of two steps may go to either: here it is multiplied by an inverse.
+            let near = ours.iter().zip(&theirs).filter(|(a, b)| a != b);
+            assert!(near.clone().count() <= cols / 100, "{cols} columns, row {row}");
+            assert!(near.into_iter().all(|(a, b)| (a - b).abs() <= step * 1.001), "{cols} columns, row {row}");
+        }
+        let input = Input::random(Format::Q8_0, padded, 3, &mut numbers);
+        for isa in Isa::available() {
+            let whole = input.matmul(isa, Panels::q8_0(rows, padded, &written));
+            let first = input.matmul(isa, Panels::q8_0(5, padded, &written));
+            for (whole, first) in whole.chunks(rows).zip(first.chunks(5)) {
+                assert_eq!(&whole[..5], first, "{}", isa.name());
+            }
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "Panels::q8_0: 100 bytes for 17 rows of 32")]
+fn bytes_that_are_no_matrix_are_named() {
+    Panels::q8_0(17, 32, &[0; 100]);
+}
+
 #[test]
 #[should_panic(expected = "matmul: rows of 64 and a column of 32")]
 fn lengths_that_do_not_match_are_named() {

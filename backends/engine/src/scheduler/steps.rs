@@ -39,6 +39,12 @@ pub enum Halt {
     Failed(String),
 }
 
+/// What an engine holds of prompts that it has computed, for any thread to ask while it computes.
+pub trait Holds: Send + Sync {
+    /// How many of a prompt's first tokens a sequence would find that began now, as [`Steps::begin`] would tell.
+    fn held(&self, prompt: &[u32], salt: Option<&str>) -> usize;
+}
+
 /// An engine's side of the scheduler, on the scheduler's thread.
 pub trait Steps {
     /// The most prompt tokens of a step that it makes good use of.

@@ -12,7 +12,7 @@ use super::{
     weights::{Linear, Norm},
 };
 pub use crate::model::reference::Rounding;
-use crate::model::reference::{add, dot, passed, product, row, stored, turn};
+use crate::model::reference::{add, dot, passed, product, row, stored_key, stored_value, turn};
 
 /// What comes of a text: the numbers that [`super::Reader::read`] computes.
 pub fn read(encoder: &Encoder, tokens: &[u32], rounding: Rounding) -> Vec<f64> {
@@ -42,8 +42,8 @@ pub fn read(encoder: &Encoder, tokens: &[u32], rounding: Rounding) -> Vec<f64> {
             rows
         };
         let queries = turned(all(&layer.query));
-        let keys: Vec<Vec<f64>> = turned(all(&layer.key)).into_iter().map(|key| stored(key, rounding)).collect();
-        let values: Vec<Vec<f64>> = all(&layer.value).into_iter().map(|value| stored(value, rounding)).collect();
+        let keys: Vec<Vec<f64>> = turned(all(&layer.key)).into_iter().map(|key| stored_key(&key, rounding)).collect();
+        let values: Vec<Vec<f64>> = all(&layer.value).into_iter().map(|value| stored_value(&value, rounding)).collect();
         for (x, query) in stream.iter_mut().zip(&queries) {
             add(x, &applied(&layer.attention_output, &attend(shape, query, &keys, &values), rounding));
             *x = norm(x, &layer.attention_norm, shape.eps);

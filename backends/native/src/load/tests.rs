@@ -155,6 +155,37 @@ async fn requests_at_once_get_the_text_that_they_get_alone() {
     }
 }
 
+/// What is read beforehand is what the request then finds, and its prompt is read once.
+#[tokio::test]
+async fn a_request_finds_as_much_as_was_told_before_it_was_sent() {
+    let engine = engine(&Llama { context: 512, ..Llama::default() });
+    let words = |count| (0..count).map(|n| format!("licence {n} ")).collect::<String>();
+    let mut found = Vec::new();
+    for (text, salt) in
+        [(words(9), None), (words(9), None), (words(12), None), (words(5), None), (words(12), Some("a"))]
+    {
+        let request = Request { cache_salt: salt.map(str::to_owned), ..prompt(&text) };
+        let held = engine.held(&request).expect("an engine that can tell").await.expect("a prompt in order");
+        let events: Vec<_> = engine.generate(Arc::new(request)).await.unwrap().collect().await;
+        let usage = events.into_iter().find_map(|event| match event.unwrap() {
+            Event::Usage(usage) => Some(usage),
+            _ => None,
+        });
+        let usage = usage.expect("the usage of an answer");
+        assert_eq!((held.tokens as u64, held.of as u64), (usage.cached_tokens, usage.prompt_tokens), "{text}");
+        found.push(held.tokens);
+    }
+    assert_eq!([0, 1, 2, 3, 4].map(|i| found[i] > 0), [false, true, true, true, false], "{found:?}");
+    let refused = prompt(&words(1_000));
+    assert_eq!(engine.held(&refused).expect("an engine that can tell").await, None);
+    // The tokens that were read are those that are computed.
+    let (first, other) = (prompt("hello"), prompt("the model"));
+    engine.held(&first).unwrap().await.unwrap();
+    let moved = Request { input: other.input.clone(), ..first };
+    let read = text(&engine, moved).await;
+    assert_eq!((read == text(&engine, prompt("hello")).await, read == text(&engine, other).await), (true, false));
+}
+
 #[tokio::test]
 async fn a_seed_gives_the_same_answer_and_choices_differ() {
     let engine = engine(&Llama::default());

@@ -13,6 +13,7 @@
 //!
 //! Knows numbers of pages and tokens; nothing of what is in them.
 
+mod held;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +27,8 @@ use engine::Start;
 use slab::Slab;
 
 use super::cache::PAGE;
+use held::Change;
+pub(crate) use held::Held;
 
 /// A page whose first positions another one is to begin with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +51,11 @@ pub(super) struct Prefixes {
     /// The worth of what went last.
     floor: f64,
     clock: u64,
+    /// The name of the node that joins next; none is ever given twice.
+    next: u64,
+    /// What others read of it, and what they do not see yet.
+    held: Arc<Held>,
+    noted: Vec<Change>,
 }
 
 #[derive(Debug, Default)]
@@ -86,6 +94,7 @@ type Children = BTreeMap<Arc<[u32]>, usize>;
 
 #[derive(Debug)]
 struct Node {
+    name: u64,
     tokens: Arc<[u32]>,
     page: usize,
     /// The node before, or the salt of its root.
@@ -114,7 +123,20 @@ impl Prefixes {
             even,
             floor: 0.0,
             clock: 0,
+            next: 0,
+            held: Arc::default(),
+            noted: Vec::new(),
         }
+    }
+
+    /// What is held, for other threads to read; as it was when [`Prefixes::tell`] was last called, or a moment before.
+    pub(super) fn held(&self) -> Arc<Held> {
+        Arc::clone(&self.held)
+    }
+
+    /// Tells what has changed.
+    pub(super) fn tell(&mut self) {
+        self.held.follow(&mut self.noted);
     }
 
     /// Tokens of a slot, with those that a step is about to add.
@@ -306,7 +328,12 @@ impl Prefixes {
         let parent = its.path.last().copied().ok_or_else(salt);
         let depth = its.path.len() * PAGE;
         let (children, key) = (Children::new(), Arc::clone(&tokens));
-        let id = self.nodes.insert(Node { tokens, page, parent: parent.clone(), children, depth, worth: 0.0, used: 0 });
+        let name = self.next;
+        self.next += 1;
+        let follows = parent.clone().map(|parent| self.nodes[parent].name);
+        self.noted.push(Change::Joined(follows, Arc::clone(&tokens), name));
+        let node = Node { name, tokens, page, parent: parent.clone(), children, depth, worth: 0.0, used: 0 };
+        let id = self.nodes.insert(node);
         match parent {
             Ok(parent) => self.nodes[parent].children.insert(key, id),
             Err(salt) => self.roots.entry(salt).or_default().insert(key, id),
@@ -334,6 +361,8 @@ impl Prefixes {
     /// Takes a node without children out.
     fn remove(&mut self, id: usize) {
         let Node { tokens, page, parent, .. } = self.nodes.remove(id);
+        let follows = parent.clone().map(|parent| self.nodes[parent].name);
+        self.noted.push(Change::Left(follows, Arc::clone(&tokens)));
         match parent {
             Ok(parent) => {
                 self.nodes[parent].children.remove(&tokens);
@@ -382,10 +411,10 @@ impl Prefixes {
 }
 
 /// The child that has most of some tokens in common, and how many.
-fn nearest(children: &Children, tokens: &[u32]) -> Option<(usize, usize)> {
+fn nearest<N: std::marker::Copy>(children: &BTreeMap<Arc<[u32]>, N>, tokens: &[u32]) -> Option<(N, usize)> {
     let after = children.range::<[u32], _>((Included(tokens), Unbounded)).next();
     let before = children.range::<[u32], _>((Unbounded, Excluded(tokens))).next_back();
-    let shared = |(other, &node): (&Arc<[u32]>, &usize)| (node, common(other, tokens));
+    let shared = |(other, &node): (&Arc<[u32]>, &N)| (node, common(other, tokens));
     [after, before].into_iter().flatten().map(shared).filter(|(_, len)| *len > 0).max_by_key(|(_, len)| *len)
 }
 

@@ -3,15 +3,17 @@
 //!
 //! Shares with the engine only the binding of tensors and the reading of single rows. It can also round where the
 //! engine's contract says that it rounds (activations before a product with quantised weights, keys and values to
-//! halves); then the two differ only by the order of additions in `f32`.
+//! halves, or to bytes with what meets them); then the two differ only by the order of additions in `f32`.
 
 use std::ops::Range;
 
+use engine::CacheType;
 use half::f16;
 use kernels::{Gate, Group, Packed, Pairs};
 
 use super::{
     Model, Shape,
+    cache::PAGE,
     rope::Rope,
     weights::{Layer, Place},
 };
@@ -21,8 +23,8 @@ use super::{
 pub enum Rounding {
     /// Nothing.
     None,
-    /// Activations and the cache, as the engine's contract says.
-    Contract,
+    /// Activations and a cache of this type, as the engine's contract says.
+    Contract(CacheType),
 }
 
 /// The logits after each token of a sequence, in a runner's context.
@@ -68,8 +70,9 @@ pub fn rows(model: &Model, context: usize, tokens: &[u32], rounding: Rounding) -
                     }
                 }
             }
-            keys[index].push(stored(key, rounding));
-            values[index].push(stored(value, rounding));
+            query = query.chunks(shape.head).flat_map(|head| asked(head, rounding)).collect();
+            keys[index].push(key.chunks(shape.head).flat_map(|head| stored_key(head, rounding)).collect());
+            values[index].push(value.chunks(shape.head).flat_map(|head| stored_value(head, rounding)).collect());
             let mut mixed = vec![0.0; query.len()];
             for head in 0..shape.heads {
                 let kv = head / (shape.heads / shape.kv_heads) * shape.head;
@@ -84,6 +87,8 @@ pub fn rows(model: &Model, context: usize, tokens: &[u32], rounding: Rounding) -
                 let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
                 let weights: Vec<f64> = scores.iter().map(|score| (score - largest).exp()).collect();
                 let sum: f64 = weights.iter().sum();
+                let seen = values[index][first..].iter().map(|value| &value[kv..kv + shape.head]);
+                let weights = weighed(weights, first, seen, rounding);
                 for (weight, value) in weights.iter().zip(&values[index][first..]) {
                     for (mixed, value) in mixed[own.clone()].iter_mut().zip(&value[kv..]) {
                         *mixed += weight / sum * value;
@@ -162,7 +167,7 @@ pub(crate) fn product(tensor: &Packed, x: &[f64], rounding: Rounding) -> Vec<f64
 fn some(tensor: &Packed, rows: Range<usize>, x: &[f64], rounding: Rounding) -> Vec<f64> {
     let x = match rounding {
         Rounding::None => x.to_vec(),
-        Rounding::Contract => quantised(x, tensor),
+        Rounding::Contract(_) => quantised(x, tensor),
     };
     rows.map(|index| dot(&row(tensor, index), &x)).collect()
 }
@@ -205,20 +210,78 @@ fn bent(x: f64, limit: Option<f32>) -> f64 {
 /// To multiples of a 127th of the largest of each group, for weights that are not floats.
 fn quantised(x: &[f64], tensor: &Packed) -> Vec<f64> {
     let Some(group) = tensor.panels().format().group() else { return x.to_vec() };
-    let round = |group: &[f64]| {
-        let scale = group.iter().fold(0.0f64, |largest, x| largest.max(x.abs())) / 127.0;
-        group.iter().map(|x| if scale == 0.0 { 0.0 } else { (x / scale).round_ties_even() * scale }).collect::<Vec<_>>()
-    };
     let len = match group {
         Group::Of32 => 32,
         Group::Of256 => 256,
     };
-    x.chunks(len).flat_map(round).collect()
+    x.chunks(len).flat_map(|group| to_steps(group, scale_of(group))).collect()
 }
 
-pub(crate) fn stored(x: Vec<f64>, rounding: Rounding) -> Vec<f64> {
+fn scale_of(x: &[f64]) -> f64 {
+    x.iter().fold(0.0f64, |largest, x| largest.max(x.abs())) / 127.0
+}
+
+/// To the nearest multiples of a scale.
+fn to_steps(x: &[f64], scale: f64) -> Vec<f64> {
+    x.iter().map(|x| if scale == 0.0 { 0.0 } else { (x / scale).round_ties_even() * scale }).collect()
+}
+
+fn to_halves(x: &[f64]) -> Vec<f64> {
+    x.iter().map(|&x| f16::from_f64(x).to_f64()).collect()
+}
+
+/// A head of queries, as it meets keys.
+fn asked(head: &[f64], rounding: Rounding) -> Vec<f64> {
     match rounding {
-        Rounding::None => x,
-        Rounding::Contract => x.into_iter().map(|x| f16::from_f64(x).to_f64()).collect(),
+        Rounding::Contract(CacheType::Q8_0) => {
+            head.chunks(32).flat_map(|block| to_steps(block, scale_of(block))).collect()
+        }
+        _ => head.to_vec(),
     }
+}
+
+pub(crate) fn stored_key(head: &[f64], rounding: Rounding) -> Vec<f64> {
+    match rounding {
+        Rounding::None => head.to_vec(),
+        Rounding::Contract(CacheType::F16) => to_halves(head),
+        Rounding::Contract(CacheType::Q8_0) => {
+            let block = |block: &[f64]| to_steps(block, f16::from_f64(scale_of(block)).to_f64());
+            head.chunks(32).flat_map(block).collect()
+        }
+    }
+}
+
+pub(crate) fn stored_value(head: &[f64], rounding: Rounding) -> Vec<f64> {
+    match rounding {
+        Rounding::None => head.to_vec(),
+        Rounding::Contract(CacheType::F16) => to_halves(head),
+        Rounding::Contract(CacheType::Q8_0) => to_steps(head, scale_of(head)),
+    }
+}
+
+/// Weights of the positions from `first` on as they meet values: where those are bytes, times their scale they are 14 bits of
+/// the largest of a page.
+fn weighed<'a>(
+    mut weights: Vec<f64>,
+    first: usize,
+    values: impl Iterator<Item = &'a [f64]>,
+    rounding: Rounding,
+) -> Vec<f64> {
+    if rounding != Rounding::Contract(CacheType::Q8_0) {
+        return weights;
+    }
+    let scales: Vec<f64> = values.map(scale_of).collect();
+    let mut at = 0;
+    while at < weights.len() {
+        let page = at..weights.len().min((first + at) / PAGE * PAGE + PAGE - first);
+        let products = page.clone().map(|at| weights[at] * scales[at]);
+        let step = products.fold(0.0, f64::max) / 16_383.0;
+        for at in page.clone() {
+            if scales[at] != 0.0 {
+                weights[at] = (weights[at] * scales[at] / step).round_ties_even() * step / scales[at];
+            }
+        }
+        at = page.end;
+    }
+    weights
 }

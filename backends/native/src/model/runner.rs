@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use engine::{Start, Token};
+use engine::{CacheType, Holds, Start, Token};
 use kernels::Isa;
 
 use super::{
@@ -28,6 +28,8 @@ pub struct Limits {
     pub threads: usize,
     /// Instruction set.
     pub isa: Isa,
+    /// What keys and values are kept as.
+    pub cache: CacheType,
 }
 
 /// A model with a cache and threads to run it.
@@ -50,10 +52,10 @@ impl Runner {
         within("a context", limits.context, shape.context)?;
         within("a number of threads", limits.threads, MAX_THREADS)?;
         let pages = Prefixes::pages(limits.slots, limits.context).unwrap_or(usize::MAX);
-        let cache_bytes = Cache::bytes(shape, pages).unwrap_or(usize::MAX);
+        let cache_bytes = Cache::bytes(shape, limits.cache, pages).unwrap_or(usize::MAX);
         within("a cache (bytes, by slots and context)", cache_bytes, MAX_CACHE_BYTES)?;
         let prefixes = Prefixes::new(limits.slots, limits.context, even(shape));
-        let cache = Cache::new(shape, pages);
+        let cache = Cache::new(shape, limits.cache, pages);
         let step = Step::new(Arc::clone(&model), limits, cache)?;
         Ok(Self { prefixes, model, limits, cache_bytes, step })
     }
@@ -80,12 +82,20 @@ impl Runner {
     /// If the prompt is empty or longer than the context.
     pub fn begin(&mut self, start: Start<'_>) -> Option<usize> {
         assert!((1..=self.limits.context).contains(&start.prompt.len()), "begin: a prompt of {}", start.prompt.len());
-        self.prefixes.begin(start, &mut |copy| self.step.copy(copy))
+        let held = self.prefixes.begin(start, &mut |copy| self.step.copy(copy));
+        self.prefixes.tell();
+        held
+    }
+
+    /// What a prompt would find held if it began now, for other threads to ask.
+    pub fn held(&self) -> Arc<dyn Holds> {
+        self.prefixes.held()
     }
 
     /// The sequence of a slot is over; what it computed stays for others.
     pub fn end(&mut self, slot: usize) {
         self.prefixes.end(slot);
+        self.prefixes.tell();
     }
 
     /// All but the first `len` tokens of a slot are forgotten.
@@ -133,6 +143,7 @@ impl Runner {
                 None => self.prefixes.undo(token.slot),
             }
         }
+        self.prefixes.tell();
         given
     }
 

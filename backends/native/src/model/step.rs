@@ -19,7 +19,7 @@ use std::{
 
 use experts::Visit;
 use input::Input;
-use kernels::{Columns, Isa, Packed, Panels, gate_mul, matmul, rms_norm};
+use kernels::{Columns, Isa, Packed, Panels, Q8, gate_mul, matmul, rms_norm};
 
 use super::{
     Limits, Model, ModelError, Token,
@@ -135,6 +135,8 @@ struct Desk {
     stream: Vec<f32>,
     /// A column in the making.
     column: Vec<f32>,
+    /// The same of queries, where keys are bytes.
+    blocks: Vec<Q8>,
     results: Vec<f32>,
     /// Scores of a group of heads, or the second factor of a gate.
     second: Vec<f32>,

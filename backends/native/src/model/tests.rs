@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use engine::{
+    CacheType,
     gguf::{File, TensorType},
     testing::Llama,
 };
@@ -26,6 +27,8 @@ const KINDS: [TensorType; 7] = [
     TensorType::Q6_K,
 ];
 
+const HALVES: Rounding = Rounding::Contract(CacheType::F16);
+
 /// Of each slot, in tokens.
 const CONTEXT: usize = 128;
 
@@ -40,7 +43,12 @@ fn random(kind: TensorType) -> Llama {
 }
 
 fn runner(model: &Arc<Model>, isa: Isa, threads: usize) -> Runner {
-    Runner::new(Arc::clone(model), Limits { slots: 3, context: CONTEXT, threads, isa }).unwrap()
+    keeping(CacheType::F16, model, isa, threads)
+}
+
+/// The same with another cache.
+fn keeping(cache: CacheType, model: &Arc<Model>, isa: Isa, threads: usize) -> Runner {
+    Runner::new(Arc::clone(model), Limits { slots: 3, context: CONTEXT, threads, isa, cache }).unwrap()
 }
 
 fn text(len: usize, seed: u32) -> Vec<u32> {
@@ -61,7 +69,8 @@ fn distance(ours: &[f32], theirs: &[f64]) -> f64 {
 /// How far each row of logits is from the reference.
 fn distances(model: &Arc<Model>, isa: Isa, ids: &[u32], rounding: Rounding) -> Vec<f64> {
     let expected = reference::logits(model, CONTEXT, ids, rounding);
-    let mut runner = runner(model, isa, 2);
+    let cache = if let Rounding::Contract(cache) = rounding { cache } else { CacheType::F16 };
+    let mut runner = keeping(cache, model, isa, 2);
     let logits = runner.step(&chunk(0, 0, ids));
     logits.chunks(model.shape().vocabulary).zip(&expected).map(|(ours, theirs)| distance(ours, theirs)).collect()
 }
@@ -76,17 +85,18 @@ fn logits_are_the_references_on_every_weight_type_and_tier() {
     let ids = text(70, 3);
     for kind in KINDS {
         let model = load(random(kind).build()).unwrap();
-        for isa in Isa::available() {
-            check(&format!("{kind} {}", isa.name()), kind, &model, &distances(&model, isa, &ids, Rounding::Contract));
+        for (isa, cache) in Isa::available().flat_map(|isa| CacheType::ALL.map(|cache| (isa, cache))) {
+            let off = distances(&model, isa, &ids, Rounding::Contract(cache));
+            check(&format!("{kind} {cache} {}", isa.name()), kind, cache, &model, &off);
         }
     }
 }
 
-fn check(name: &str, kind: TensorType, model: &Model, off: &[f64]) {
+fn check(name: &str, kind: TensorType, cache: CacheType, model: &Model, off: &[f64]) {
     // Sums of up to 512 terms, some twenty of them in a row: 20 * sqrt(512) * 2^-24 is 2.7e-5. In deep models, more in a row.
     let order = 3e-5 * (model.shape().layers as f64 / 7.0).max(1.0);
     assert!(off[0] < order, "{name}: {off:?} beyond {order}");
-    let bound = std::f64::consts::SQRT_2 * rounding_noise(kind, model);
+    let bound = std::f64::consts::SQRT_2 * rounding_noise(kind, cache, model);
     assert!(off.iter().all(|&off| off < bound), "{name}: {off:?} beyond {bound}");
 }
 
@@ -97,7 +107,7 @@ fn rows_are_what_logits_are_computed_from() {
         let model = load(random(kind).build()).unwrap();
         for (len, isa) in [3, 70].into_iter().flat_map(|len| Isa::available().map(move |isa| (len, isa))) {
             let ids = text(len, 8);
-            let expected = reference::rows(&model, CONTEXT, &ids, Rounding::Contract);
+            let expected = reference::rows(&model, CONTEXT, &ids, Rounding::Contract(CacheType::F16));
             let mut tokens = chunk(1, 0, &ids);
             tokens.iter_mut().for_each(|token| token.logits = token.position % 3 != 1);
             let asks = |&at: &usize| tokens[at].logits;
@@ -111,7 +121,7 @@ fn rows_are_what_logits_are_computed_from() {
                     .map(|(row, exact)| distance(row, exact))
                     .collect();
                 assert_eq!(off.len(), (0..len).filter(asks).count());
-                check(&format!("{kind} {}", isa.name()), kind, &model, &off);
+                check(&format!("{kind} {}", isa.name()), kind, CacheType::F16, &model, &off);
                 // The slot holds what a step leaves there, and goes on from it.
                 let next = runner.step(&chunk(1, len, &[5])).to_vec();
                 all.push((rows, next));
@@ -126,11 +136,17 @@ fn rounding_moves_logits_no_further_than_its_steps_allow() {
     let ids = text(70, 4);
     for kind in KINDS {
         let model = load(random(kind).build()).unwrap();
-        let off = distances(&model, Isa::best(), &ids, Rounding::None);
-        let (largest, bound) = (off.iter().copied().fold(0.0, f64::max), rounding_noise(kind, &model));
-        assert!(largest < bound, "{kind}: {off:?} beyond {bound}");
-        // Were it far below, the bound would hold nothing.
-        assert!(largest > bound / 10.0, "{kind}: {off:?} far below {bound}");
+        let expected = reference::logits(&model, CONTEXT, &ids, Rounding::None);
+        for cache in CacheType::ALL {
+            let mut runner = keeping(cache, &model, Isa::best(), 2);
+            let logits = runner.step(&chunk(0, 0, &ids));
+            let rows = logits.chunks(model.shape().vocabulary).zip(&expected);
+            let largest = rows.map(|(ours, theirs)| distance(ours, theirs)).fold(0.0, f64::max);
+            let bound = rounding_noise(kind, cache, &model);
+            assert!(largest < bound, "{kind} {cache}: {largest} beyond {bound}");
+            // Were it far below, the bound would hold nothing.
+            assert!(largest > bound / 10.0, "{kind} {cache}: {largest} far below {bound}");
+        }
     }
 }
 
@@ -141,15 +157,19 @@ fn rounding_moves_logits_no_further_than_its_steps_allow() {
 /// and 0.005. A product with a random matrix keeps that ratio. Four products of each layer and the last one
 /// round; what they do is independent and each changes a part of the stream only, so together at most the root of
 /// their number; the product of gate and up has the error of both: a factor of at most the root of two. For the largest
-/// of 70 rows, three halves of the average. Keys and values as halves: two roundings of 2^-11 / sqrt(12) in each layer.
-fn rounding_noise(kind: TensorType, model: &Model) -> f64 {
+/// of 70 rows, three halves of the average. Keys and values as halves: two roundings of 2^-11 / sqrt(12) in each layer. As
+/// bytes: those and one of queries, each among 32 or more.
+fn rounding_noise(kind: TensorType, cache: CacheType, model: &Model) -> f64 {
     let layers = model.shape().layers as f64;
     let activations = match kind.block_len() {
         256 => 3.0 / 127.0 / 12f64.sqrt(),
         32 => 2.2 / 127.0 / 12f64.sqrt(),
         _ => 0.0,
     };
-    let cache = (2.0 * layers).sqrt() / 2048.0 / 12f64.sqrt();
+    let cache = match cache {
+        CacheType::F16 => (2.0 * layers).sqrt() / 2048.0 / 12f64.sqrt(),
+        CacheType::Q8_0 => (3.0 * layers).sqrt() * 2.2 / 127.0 / 12f64.sqrt(),
+    };
     1.5 * (activations * (2.0 * (4.0 * layers + 1.0)).sqrt()).max(cache)
 }
 
@@ -161,15 +181,18 @@ fn every_family_is_its_reference_and_cut_into_steps_as_whole() {
         let usual = super::architectures().map(|name| (name, Llama::of(name, kind)));
         for (name, llama) in usual.chain(Llama::variants(kind)) {
             let model = load(Llama { seed: 7, ..llama }.build()).unwrap();
-            check(name, kind, &model, &distances(&model, Isa::best(), &ids, Rounding::Contract));
-            let mut whole = runner(&model, Isa::best(), 2);
-            let whole = whole.step(&chunk(0, 0, &ids)).to_vec();
-            let mut pieces = runner(&model, Isa::best(), 1);
-            let mut cut = pieces.step(&chunk(0, 0, &ids[..33])).to_vec();
-            for position in 33..ids.len() {
-                cut.extend_from_slice(pieces.step(&chunk(0, position, &ids[position..=position])));
+            for cache in CacheType::ALL {
+                let off = distances(&model, Isa::best(), &ids, Rounding::Contract(cache));
+                check(&format!("{name} {cache}"), kind, cache, &model, &off);
+                let mut whole = keeping(cache, &model, Isa::best(), 2);
+                let whole = whole.step(&chunk(0, 0, &ids)).to_vec();
+                let mut pieces = keeping(cache, &model, Isa::best(), 1);
+                let mut cut = pieces.step(&chunk(0, 0, &ids[..33])).to_vec();
+                for position in 33..ids.len() {
+                    cut.extend_from_slice(pieces.step(&chunk(0, position, &ids[position..=position])));
+                }
+                assert_eq!(cut, whole, "{name} {kind} {cache}");
             }
-            assert_eq!(cut, whole, "{name} {kind}");
         }
     }
 }
@@ -184,11 +207,11 @@ fn an_adapter_is_the_references_and_changes_every_matrix() {
         let (base, adapter) = (read(llama.build()), read(llama.adapter(5, 3).finish()));
         Model::check_adapter(&adapter, &base).unwrap();
         let mut model = Model::load(&base, 2).unwrap();
-        let plain = reference::logits(&model, 128, &ids, Rounding::Contract);
+        let plain = reference::logits(&model, 128, &ids, HALVES);
         model.adapt(&adapter, &base).unwrap();
         let model = Arc::new(model);
-        check("adapted", kind, &model, &distances(&model, Isa::best(), &ids, Rounding::Contract));
-        let adapted = reference::logits(&model, 128, &ids, Rounding::Contract);
+        check("adapted", kind, CacheType::F16, &model, &distances(&model, Isa::best(), &ids, HALVES));
+        let adapted = reference::logits(&model, 128, &ids, HALVES);
         let last = |rows: &[Vec<f64>]| rows[39].iter().map(|&x| x as f32).collect::<Vec<_>>();
         assert!(distance(&last(&adapted), &plain[39]) > 0.2, "{kind}: it hardly changes anything");
         let whole = runner(&model, Isa::best(), 1).step(&chunk(0, 0, &ids)).to_vec();
@@ -209,8 +232,10 @@ fn an_output_of_its_own_a_shared_one_and_other_groupings_are_the_references() {
     for (tied, heads, kv_heads, layers) in [(true, 4, 4, 1), (false, 4, 1, 3), (true, 8, 2, 2), (false, 1, 1, 1)] {
         let model = Llama { tied, heads, kv_heads, layers, ..random(TensorType::F32) };
         let model = load(model.build()).unwrap();
-        let off = distances(&model, Isa::best(), &ids, Rounding::Contract);
-        check(&format!("{heads} heads, {kv_heads} of keys"), TensorType::F32, &model, &off);
+        for cache in CacheType::ALL {
+            let off = distances(&model, Isa::best(), &ids, Rounding::Contract(cache));
+            check(&format!("{heads} heads, {kv_heads} of keys, {cache}"), TensorType::F32, cache, &model, &off);
+        }
     }
 }
 
@@ -221,16 +246,17 @@ fn a_result_depends_on_its_own_sequence_alone() {
     let experts = [TensorType::Q8_0, TensorType::F32].map(|kind| Llama::of("qwen3moe", kind));
     // Whose heads are normed all together.
     let olmo = Llama::of("olmo2", TensorType::Q8_0);
-    for llama in plain.into_iter().chain(experts).chain([olmo]) {
+    let all = plain.into_iter().chain(experts).chain([olmo]).map(|llama| (llama, CacheType::F16));
+    for (llama, cache) in all.chain([(random(TensorType::F32), CacheType::Q8_0)]) {
         let (name, kind) = (llama.architecture, llama.kind);
         let model = load(llama.build()).unwrap();
         let rows = model.shape().vocabulary;
         // Each by itself, whole, on one thread.
         let alone: Vec<Vec<f32>> =
-            prompts.iter().map(|ids| runner(&model, Isa::best(), 1).step(&chunk(0, 0, ids)).to_vec()).collect();
+            prompts.iter().map(|ids| keeping(cache, &model, Isa::best(), 1).step(&chunk(0, 0, ids)).to_vec()).collect();
         // The last are more than some matrices have panels.
         for threads in [1, 2, 3, 7] {
-            let mut runner = runner(&model, Isa::best(), threads);
+            let mut runner = keeping(cache, &model, Isa::best(), threads);
             let mut done = [0; 3];
             let mut round = 0;
             // All together, in pieces of changing sizes.
@@ -261,12 +287,13 @@ fn a_result_depends_on_its_own_sequence_alone() {
 #[test]
 fn looking_back_far_is_the_reference_and_the_same_on_any_number_of_threads() {
     let ids = text(1_300, 8);
-    for architecture in ["llama", "gemma3"] {
+    let all = ["llama", "gemma3"].into_iter().flat_map(|name| CacheType::ALL.map(|cache| (name, cache)));
+    for (architecture, cache) in all {
         let layers = if architecture == "gemma3" { 6 } else { 2 };
         let llama = Llama { architecture, layers, tied: true, context: 1_300, ..random(TensorType::F32) };
         let model = load(llama.build()).unwrap();
         let last = |threads: usize, steps: &[usize]| {
-            let limits = Limits { slots: 1, context: 1_300, threads, isa: Isa::best() };
+            let limits = Limits { slots: 1, context: 1_300, threads, isa: Isa::best(), cache };
             let mut runner = Runner::new(Arc::clone(&model), limits).unwrap();
             let (mut done, mut logits) = (0, Vec::new());
             for (i, &count) in steps.iter().enumerate() {
@@ -280,13 +307,13 @@ fn looking_back_far_is_the_reference_and_the_same_on_any_number_of_threads() {
         };
         let steps = [500, 500, 290, 1, 3, 6];
         let logits = last(1, &steps);
-        let expected = reference::logits(&model, 1_300, &ids, Rounding::Contract);
+        let expected = reference::logits(&model, 1_300, &ids, Rounding::Contract(cache));
         for (ours, theirs) in logits.chunks(model.shape().vocabulary).zip(&expected[1_290..]) {
             let off = distance(ours, theirs);
-            assert!(off < rounding_noise(TensorType::F32, &model), "{architecture}: {off}");
+            assert!(off < rounding_noise(TensorType::F32, cache, &model), "{architecture} {cache}: {off}");
         }
         for threads in [2, 3, 5] {
-            assert!(last(threads, &steps) == logits, "{architecture}, {threads} threads");
+            assert!(last(threads, &steps) == logits, "{architecture} {cache}, {threads} threads");
         }
     }
 }
@@ -343,11 +370,15 @@ fn tokens_out_of_range_or_order_are_named() {
 #[test]
 fn limits_beyond_the_model_or_of_nothing_are_refused() {
     let model = load(random(TensorType::F32).build()).unwrap();
-    let good = Limits { slots: 1, context: 256, threads: 1, isa: Isa::best() };
+    let good = Limits { slots: 1, context: 256, threads: 1, isa: Isa::best(), cache: CacheType::F16 };
     let message = |limits| Runner::new(Arc::clone(&model), limits).unwrap_err().to_string();
     assert!(
         Runner::new(Arc::clone(&model), good).is_ok_and(|runner| runner.cache_bytes() == 4 * 2 * (256 + 64) * 2 * 16)
     );
+    // Heads of 16: keys in blocks of 32 with a half and up to whole lines of the cache, values with a single.
+    let bytes = 4 * (256 + 64) * (36 + 16 + 4);
+    let small = Limits { cache: CacheType::Q8_0, ..good };
+    assert!(Runner::new(Arc::clone(&model), small).is_ok_and(|runner| runner.cache_bytes() == bytes));
     assert_eq!(message(Limits { context: 257, ..good }), "a context of 257; expected 1 to 256");
     assert_eq!(message(Limits { slots: 0, ..good }), "a number of slots of 0; expected 1 to 4096");
     assert_eq!(message(Limits { threads: 5_000, ..good }), "a number of threads of 5000; expected 1 to 1024");

@@ -8,7 +8,7 @@ use std::{
 };
 
 use engine::{
-    Token,
+    CacheType, Token,
     gguf::TensorType,
     testing::{Llama, Vocabulary},
 };
@@ -95,7 +95,7 @@ impl Bed {
 impl Loaded {
     /// To the bit.
     fn logits(&self) -> Vec<u32> {
-        let limits = Limits { slots: 1, context: 16, threads: 2, isa: Isa::best() };
+        let limits = Limits { slots: 1, context: 16, threads: 2, isa: Isa::best(), cache: CacheType::F16 };
         let mut runner = Runner::new(Arc::clone(&self.model), limits).unwrap();
         let tokens: Vec<Token> =
             (0..5).map(|at| Token { slot: 0, position: at, id: 7 + at as u32, logits: true }).collect();

@@ -1,16 +1,20 @@
 //! What is held against what is computed anew: the same bits.
 
 use bytes::Bytes;
-use engine::{gguf::File, testing::Llama};
+use engine::{CacheType, gguf::File, testing::Llama};
 use kernels::Isa;
 
 use super::*;
 use crate::model::{Limits, Model};
 
 fn sequences(slots: usize) -> Sequences {
+    keeping(CacheType::F16, slots)
+}
+
+fn keeping(cache: CacheType, slots: usize) -> Sequences {
     let file = File::read(Bytes::from(Llama { width: 64, feed_forward: 96, ..Llama::default() }.build())).unwrap();
     let model = Arc::new(Model::load(&file, 1).unwrap());
-    let limits = Limits { slots, context: 200, threads: 2, isa: Isa::best() };
+    let limits = Limits { slots, context: 200, threads: 2, isa: Isa::best(), cache };
     Sequences::new(Runner::new(model, limits).unwrap(), Arc::default())
 }
 
@@ -50,6 +54,20 @@ fn what_a_prompt_finds_held_is_to_the_bit_what_computing_it_gives() {
     its.end(1);
     // Who may not know of it does not.
     assert_eq!(begun(&mut its, 1, &longer, Some("another team")), (0, alone(&longer)));
+}
+
+#[test]
+fn what_is_held_as_bytes_is_to_the_bit_what_computing_it_gives() {
+    let alone = |prompt: &[u32]| begun(&mut keeping(CacheType::Q8_0, 1), 0, prompt, None).1;
+    let mut its = keeping(CacheType::Q8_0, 2);
+    let first = text(150, 1);
+    assert_eq!(begun(&mut its, 0, &first, None), (0, alone(&first)));
+    // Copies of every length but a few, within groups of positions and at their ends.
+    for shared in (64..=149).step_by(5).chain([66, 67, 68, 127, 128]) {
+        let other = [&first[..shared], &[199 - first[shared] % 2][..], &text(8, shared)].concat();
+        assert_eq!(begun(&mut its, 1, &other, None), (shared, alone(&other)), "{shared}");
+        its.end(1);
+    }
 }
 
 #[test]

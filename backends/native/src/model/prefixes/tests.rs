@@ -2,6 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use engine::Holds;
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
@@ -36,7 +37,10 @@ impl Machine {
 
     fn begin(&mut self, slot: usize, prompt: &[u32], salt: Option<&str>) -> Option<usize> {
         let start = Start { slot, prompt, most: prompt.len() + 1, salt, anew: false };
+        self.its.tell();
+        let read = self.its.held().held(prompt, salt);
         let held = self.its.begin(start, &mut copies(&mut self.memory));
+        assert!(held.is_none_or(|held| held == read), "{held:?}, and {read} could be read");
         self.check();
         held
     }
@@ -295,4 +299,21 @@ proptest! {
             }
         }
     }
+}
+
+/// What is read while others change it is what was held at some moment, and the engine waits for no reader.
+#[test]
+fn a_reader_does_not_stop_the_engine_and_sees_the_change_when_it_is_done() {
+    let mut machine = Machine::new(1, 256);
+    let prompt = text(100, 1);
+    let held = machine.its.held();
+    let reading = held.read();
+    machine.whole(0, &prompt, None);
+    machine.end(0);
+    machine.its.tell();
+    drop(reading);
+    assert_eq!(held.held(&prompt, None), 0, "it is told of at the next step");
+    machine.its.tell();
+    assert_eq!((held.held(&prompt, None), held.held(&prompt, Some("other"))), (99, 0));
+    assert_eq!((held.held(&prompt[..1], None), held.held(&[], None)), (0, 0));
 }

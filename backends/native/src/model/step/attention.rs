@@ -7,13 +7,13 @@
 
 use std::ops::Range;
 
-use kernels::{Columns, exponentials, largest, matmul, rms_norm, rope};
+use kernels::{exponentials, largest, rms_norm, rope};
 
 use super::{Desk, FEW, Run, Task, bent};
 use crate::model::{
     Shape,
     board::Board,
-    cache::{Lane, PAGE},
+    cache::{Lane, PAGE, Queries},
 };
 
 /// Positions whose scores are taken at once: with [`COLUMNS`] they stay in the second-level cache.
@@ -211,6 +211,7 @@ impl Task<'_> {
             let at = (token * shape.heads + kv_head * group) * head;
             self.heads(layer, token, (&state.queries, at), norms.map(|[own, _]| own), &mut desk.results, queries);
         }
+        Queries::round(self.shared.cache.kind(), self.shared.isa, head, &desk.column, &mut desk.blocks);
     }
 
     /// Mixes the values of one span for the queries of a tile, which lie on the desk.
@@ -218,7 +219,8 @@ impl Task<'_> {
         let Tile { layer, run, ref tokens, .. } = *tile;
         let (shape, isa) = (&self.shared.model.shape, self.shared.isa);
         let (head, group) = (shape.head, shape.group());
-        let Desk { column: queries, second: scores, results, .. } = desk;
+        let Desk { column: queries, blocks, second: scores, results, .. } = desk;
+        let queries = Queries::of(head, queries, blocks);
         let columns = tokens.len() * group;
         mixed.start(columns, head);
         let within = |seen: Range<usize>| seen.start.max(span * SPAN)..seen.end.min((span + 1) * SPAN);
@@ -229,7 +231,7 @@ impl Task<'_> {
         let mut rest = &mut scores[..];
         for (page, len) in pages() {
             let scores = rest.split_off_mut(..columns * len).expect("room for each page");
-            matmul(isa, lane.keys(layer, self.page(run, page), len), Columns::Dense(queries), scores);
+            lane.scores(isa, (layer, self.page(run, page), len), &queries, scores);
         }
         for (column, [most, sum]) in mixed.scores.iter_mut().enumerate() {
             let token = tokens.start + column / group;
@@ -262,11 +264,9 @@ impl Task<'_> {
             }
         }
         let mut rest = &scores[..];
-        results.resize(columns * head, 0.0);
         for (page, len) in pages() {
-            let scores = rest.split_off(..columns * len).expect("as above");
-            matmul(isa, lane.values(layer, self.page(run, page), len), Columns::Dense(scores), results);
-            mixed.values.iter_mut().zip(&*results).for_each(|(sum, x)| *sum += x);
+            let weights = rest.split_off(..columns * len).expect("as above");
+            lane.mix(isa, (layer, self.page(run, page), len), weights, &mut mixed.values, results);
         }
     }
 
