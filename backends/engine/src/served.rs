@@ -17,7 +17,7 @@ use crate::{
     info::Info,
     pictures,
     prepare::Speech,
-    scheduler::{Scheduler, Worker},
+    scheduler::{Guesses, Scheduler, Worker},
     tokenizer::Tokenizer,
 };
 
@@ -96,6 +96,14 @@ impl Engine {
     /// What it serves and with what.
     pub fn info(&self) -> &Info {
         &self.info
+    }
+
+    /// What was guessed of answers that were being written, and how much of it was right.
+    pub fn guesses(&self) -> Guesses {
+        match &self.work {
+            Work::Writes(scheduler) => scheduler.guesses(),
+            Work::Reads(_) => Guesses::default(),
+        }
     }
 
     /// The model's tokenizer.

@@ -2,10 +2,11 @@
 //!
 //! [`model`] binds the weights of a file and computes what may follow; [`load`] puts it behind the shared
 //! [`Engine`](engine::Engine), which speaks, schedules and chooses; `sequences` is what lies between, and knows what of an
-//! earlier sequence a new one goes on from.
+//! earlier sequence a new one goes on from. [`draft`] is a smaller model beside it, which guesses what it will say.
 //!
 //! Knows tokens as numbers only: nothing of text, sampling, requests or HTTP.
 
+pub mod draft;
 mod load;
 pub mod model;
 mod sequences;

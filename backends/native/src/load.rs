@@ -15,6 +15,7 @@ use engine::{
 use kernels::Isa;
 
 use crate::{
+    draft::{Draft, DraftError},
     model::{Limits, Model, ModelError, Runner},
     sequences::Sequences,
 };
@@ -41,6 +42,9 @@ pub struct Options {
     pub isa: Option<Isa>,
     /// The file of an adapter (LoRA) for all that it serves. See [`File::open`] on changing it.
     pub adapter: Option<PathBuf>,
+    /// The file of a draft: a smaller model of the same vocabulary that guesses what it will say, where that pays. It changes no
+    /// answer. See [`File::open`] on changing it.
+    pub draft: Option<PathBuf>,
 }
 
 /// Why a model cannot be served.
@@ -61,6 +65,15 @@ pub enum LoadError {
         /// Why.
         #[source]
         source: gguf::Error,
+    },
+    /// The draft cannot be read, or cannot guess for the model.
+    #[error("cannot use the draft `{}`", path.display())]
+    Draft {
+        /// Where it should be.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: DraftError,
     },
     /// Its tokenizer cannot be used.
     #[error("cannot use the model's tokenizer")]
@@ -128,6 +141,13 @@ pub fn load(id: BackendId, source: Source, options: Options) -> Result<Engine, L
         isa: options.isa.unwrap_or_else(Isa::best),
     };
     let runner = Runner::new(Arc::clone(&model), limits)?;
+    let draft = match options.draft {
+        Some(path) => {
+            let draft = Draft::load(&path, &tokenizer, limits);
+            Some(draft.map_err(|source| LoadError::Draft { path, source })?)
+        }
+        None => None,
+    };
     let info = Info {
         engine: NAME,
         facts: Facts::of(&file)?,
@@ -139,12 +159,12 @@ pub fn load(id: BackendId, source: Source, options: Options) -> Result<Engine, L
         threads: limits.threads,
         max_sequences: limits.slots,
         file_bytes: file.size(),
-        cache_bytes: runner.cache_bytes(),
+        cache_bytes: runner.cache_bytes() + draft.as_ref().map_or(0, Draft::cache_bytes),
     };
     let speech = Speech::new(tokenizer, template, limits.context);
     Engine::start(id, info, speech, |worker| {
         let interest = worker.interest();
-        worker.work(Sequences::new(runner, interest));
+        worker.work(Sequences::new(runner, draft, interest));
     })
     .map_err(LoadError::Thread)
 }
