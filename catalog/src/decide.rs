@@ -224,21 +224,21 @@ fn clarified<'a>(
     }
 }
 
-/// Decides for what is served together: a model and the adapters that are loaded over it, each by a name of the catalog.
-/// All of them bind, and a name that the catalog does not know is refused, whatever it is loaded over.
-pub fn decide_served(catalog: &Catalog, model: &Model, adapters: &[&str], use_: &Use, today: Date) -> Decision {
+/// Decides for what is served together: a model and what is loaded with it, the adapters over it and the draft beside it, each
+/// by a name of the catalog. All of them bind, and a name that the catalog does not know is refused, whatever it is loaded with.
+pub fn decide_served(catalog: &Catalog, model: &Model, with: &[&str], use_: &Use, today: Date) -> Decision {
     let mut served = decide(catalog, model, use_, today);
-    for name in adapters {
-        let Some(adapter) = catalog.resolve(name) else {
+    for name in with {
+        let Some(other) = catalog.resolve(name) else {
             let shown = crate::nearest::cut(name);
             let reason = format!(
-                "`{}` would be served with the adapter `{shown}`, which the catalog does not know; unknown is denied until \
+                "`{}` would be served with `{shown}`, which the catalog does not know; unknown is denied until \
                  a catalog file describes it",
                 model.id
             );
             return deny(served.tier, "adapter-unknown", UNKNOWN, reason);
         };
-        served = stricter(served, decide(catalog, adapter, use_, today));
+        served = stricter(served, decide(catalog, other, use_, today));
     }
     served
 }

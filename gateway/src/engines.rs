@@ -66,6 +66,8 @@ pub struct Beside<'a> {
     pub adapter: Option<&'a Weights>,
     /// A projector, for pictures.
     pub projector: bool,
+    /// A draft, which guesses what the model will say.
+    pub draft: Option<&'a Path>,
 }
 
 /// What a deployment asks of its engine.
@@ -79,6 +81,8 @@ pub struct Asked {
     pub adapter: Option<Weights>,
     /// The file of the model's projector, with which it reads pictures.
     pub mmproj: Option<PathBuf>,
+    /// The file of a draft, which guesses what the model will say.
+    pub draft: Option<PathBuf>,
     /// To quantise weights while they are loaded: a type of mistralrs, such as `Q4K`.
     pub isq: Option<String>,
 }
@@ -152,6 +156,17 @@ impl Kind {
         }
     }
 
+    /// Whether it has this draft guess what the model of these weights will say.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub fn drafts(self, draft: &Path, weights: &Weights) -> Result<(), String> {
+        match self {
+            Self::Native => native_drafts(draft, weights),
+            Self::LlamaCpp | Self::MistralRs => Err(format!("`{self}` has no model guess for another; `native` does")),
+        }
+    }
+
     /// Whether it loads projectors, with which a model reads pictures.
     pub fn projects(self) -> bool {
         match self {
@@ -178,7 +193,9 @@ impl Kind {
             return Err(format!("{self} loads no projectors"));
         }
         let put = beside.adapter.map_or(Ok(()), |adapter| self.puts(adapter, weights));
-        put.map_err(|why| format!("{self} does not put the adapter over it: {why}"))
+        put.map_err(|why| format!("{self} does not put the adapter over it: {why}"))?;
+        let drafts = beside.draft.map_or(Ok(()), |draft| self.drafts(draft, weights));
+        drafts.map_err(|why| format!("{self} does not have the draft guess for it: {why}"))
     }
 
     /// What it makes of texts with these weights. Of a file that cannot be read nothing is known; loading it tells why.
@@ -198,7 +215,13 @@ impl Kind {
         match self {
             Self::Native | Self::LlamaCpp => {
                 let told = estimate::told(weights, asked.context_tokens)?;
-                Ok(Told { bytes: told.bytes.saturating_add(asked.files_beside()), ..told })
+                // A draft is a model with a cache of its own.
+                let draft = match &asked.draft {
+                    Some(path) => estimate::told(&Weights::File(path.clone()), asked.context_tokens)?.bytes,
+                    None => 0,
+                };
+                let beside = asked.files_beside().saturating_add(draft);
+                Ok(Told { bytes: told.bytes.saturating_add(beside), ..told })
             }
             #[cfg(feature = "mistralrs")]
             Self::MistralRs => {
@@ -259,6 +282,7 @@ impl Kind {
                 let options = native::Options {
                     context: asked.context(),
                     adapter,
+                    draft: asked.draft.clone(),
                     packed: packed.cloned(),
                     ..Default::default()
                 };
@@ -394,6 +418,16 @@ fn native_puts(adapter: &Path, weights: &Weights) -> Result<(), String> {
     let path = weights.path().ok_or("no adapter goes over weights that are built in")?;
     let open = |path: &Path| gguf::File::open(path).map_err(|error| format!("`{}`: {}", path.display(), chain(&error)));
     native::model::Model::check_adapter(&open(adapter)?, &open(path)?).map_err(|error| chain(&error))
+}
+
+/// Whether our own engine has a draft guess for the model of some weights.
+fn native_drafts(draft: &Path, weights: &Weights) -> Result<(), String> {
+    let open = |path: &Path| gguf::File::open(path).map_err(|error| format!("`{}`: {}", path.display(), chain(&error)));
+    let model = match weights.path() {
+        Some(path) => open(path)?,
+        None => gguf::File::from_static(DEMO).map_err(|error| chain(&error))?,
+    };
+    native::draft::check(&open(draft)?, &model).map_err(|error| chain(&error))
 }
 
 /// What a file says that its model is for.

@@ -233,7 +233,8 @@ impl Runtime {
                     && old.shared_cache == deployment.shared_cache
                     && old.adapter == deployment.adapter
                     && old.speaks == deployment.speaks
-                    && old.facts.weights == deployment.facts.weights;
+                    && old.facts.weights == deployment.facts.weights
+                    && old.facts.draft == deployment.facts.draft;
                 // An engine that died is started anew. A place elsewhere is asked how it is all the time, and is told by that.
                 let died = || place.local && !place.backend.load(&Probe::default()).healthy;
                 (same && !died()).then(|| (place.clone(), old.resident.clone(), at))

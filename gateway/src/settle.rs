@@ -263,6 +263,7 @@ pub fn candidate<'a>(
         rule: decision.rule.into(),
         rests_on: decision.rests_on.iter().map(|id| (&**id).into()).collect(),
         weights: weights.map(|weights| weights.sha256.as_str().into()),
+        draft: deployment.and_then(|deployment| deployment.draft.as_deref()).map(std::borrow::Cow::from),
         leaves_out: leaves_out.iter().map(|capability| capability.as_str().into()).collect(),
         rules: decision.company_rules.iter().map(rule).collect(),
     }

@@ -66,7 +66,10 @@ pub fn of<'a>(runtime: &'a Runtime, caller: &'a Grant) -> Whoami<'a> {
         }
         seen.push(id);
         let Some(model) = catalog.served_from(id, deployment.weights.as_ref()) else { continue };
-        let decision = class.decision(catalog, model);
+        let decision = match &deployment.draft {
+            Some(draft) => class.with_draft(catalog, model, draft),
+            None => class.decision(catalog, model),
+        };
         if decision.outcome.allows() {
             if runtime.reaches(caller, id) {
                 models.push(usable(id, &decision));

@@ -191,10 +191,13 @@ impl<'a> Allowed<'a> {
         Self { class: catalog.class(&facts.use_, facts.today), snapshot, by_number }
     }
 
-    /// The decision about a row's model.
+    /// The decision about a row's model, and what guesses for it.
     pub(crate) fn decision(&self, row: &Row) -> Arc<Decision> {
         let Snapshot { catalog, policies, .. } = *self.snapshot;
         let served = policies.table.served(row);
+        if let Some(draft) = &served.draft {
+            return self.class.with_draft(catalog, served.in_catalog(catalog), draft);
+        }
         let kept = self.by_number.then(|| self.class.of_row(catalog, served.place)).flatten();
         match kept {
             Some(decision) => Arc::clone(decision),

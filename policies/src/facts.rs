@@ -375,6 +375,8 @@ pub struct Deployment {
     pub model: String,
     /// The weights that it is served from, where their licence depends on them and they can be looked at.
     pub weights: Option<Weights>,
+    /// The catalog id of the model that guesses for it, where one does: its licence binds too.
+    pub draft: Option<String>,
     /// Where it runs.
     pub place: Place,
     /// Where requests are processed, as the configuration says it.
@@ -411,6 +413,7 @@ impl Deployment {
             id: id.into(),
             model: model.into(),
             weights: None,
+            draft: None,
             place,
             region: None,
             retention: None,

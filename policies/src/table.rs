@@ -1,7 +1,7 @@
 //! What is known of each deployment before any request: the part of a plan that a compilation can work out.
 //!
-//! One row a deployment, in the order of the configuration; a deployment whose model the catalog does not have has no
-//! row and serves nothing. Unknown stays `None`; it is never read as zero.
+//! One row a deployment, in the order of the configuration; a deployment whose model, or draft, the catalog does not have has
+//! no row and serves nothing. Unknown stays `None`; it is never read as zero.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -66,6 +66,8 @@ pub(crate) struct Served {
     pub(crate) model: Box<Model>,
     /// The weights that it is served from, where they have been looked at.
     weights: Option<Weights>,
+    /// The model that guesses for it.
+    pub(crate) draft: Option<String>,
     /// The number of its row in the catalog that the table was made with.
     pub(crate) place: usize,
     /// The built-in demo model and its like: tried only when nothing else is left.
@@ -98,9 +100,13 @@ impl Table {
         let mut sites = HashMap::new();
         for (at, deployment) in deployments.iter().enumerate() {
             let Some(model) = catalog.served_from(&deployment.model, deployment.weights.as_ref()) else { continue };
-            let model_index = *served.entry((&deployment.model, &deployment.weights)).or_insert_with(|| {
+            let Deployment { weights, draft, .. } = deployment;
+            if draft.as_ref().is_some_and(|draft| catalog.model(draft).is_none()) {
+                continue;
+            }
+            let model_index = *served.entry((&deployment.model, weights, draft)).or_insert_with(|| {
                 let place = catalog.row_of(model).unwrap_or(usize::MAX);
-                table.models.push(Served::new(model, place, deployment.weights.clone()));
+                table.models.push(Served { draft: draft.clone(), ..Served::new(model, place, weights.clone()) });
                 (table.models.len() - 1) as u32
             });
             // More places than that count as one: they share the room that a plan keeps for the best of each.
@@ -185,6 +191,7 @@ impl Served {
     fn new(model: &Model, place: usize, weights: Option<Weights>) -> Self {
         Self {
             weights,
+            draft: None,
             id: model.id.as_str().into(),
             demo: model.categories.iter().any(|category| category == "demo"),
             model: Box::new(model.clone()),

@@ -42,6 +42,6 @@ pub use info::{DEFAULT_CONTEXT, DEFAULT_SEQUENCES, Facts, Info, Purpose};
 pub use pictures::pixels;
 pub use pictures::{PICTURE, Placed, Seen, Vision};
 pub use prepare::Speech;
-pub use scheduler::{Halt, Holds, Interest, Start, Steps, Token, Worker, Writes, Writing};
+pub use scheduler::{Ahead, Drafted, Guesses, Halt, Holds, Interest, Start, Steps, Token, Worker, Writes, Writing};
 pub use served::Engine;
 pub use windows::{Contents, Windows};

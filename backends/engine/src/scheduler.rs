@@ -2,7 +2,7 @@
 //!
 //! Each turn of the loop takes a step of the model with the next token of every answer under way and a piece of the prompts that
 //! wait, so a long prompt delays others by one step at most ([`batch`]); between steps with prompts answers get steps of their own
-//! ([`turns`]). A caller who is gone is noticed before each step, in every phase, and during it by engines that ask
+//! ([`turns`]), in which what comes next may be guessed and checked ([`lookup`], [`drafts`]). A caller who is gone is noticed before each step, in every phase, and during it by engines that ask
 //! ([`Interest`]). A caller who reads slowly is left out of steps until there is room, and stops nobody else. An error in one
 //! choice fails its own request; if the model itself fails over and over, the engine says that it is not healthy and stops. What
 //! computes is behind [`Steps`].
@@ -12,6 +12,8 @@
 //! Knows tokens and events; nothing of HTTP, hosts or policies.
 
 mod batch;
+mod drafts;
+mod guesses;
 mod hand_over;
 mod interest;
 mod lookup;
@@ -40,12 +42,14 @@ use backends::{BackendError, EventStream, Load, Tally, Usage};
 
 use crate::{prepare::Choice, tokenizer::Tokenizer};
 
+use drafts::Drafts;
 use request::Open;
 use sequence::Sequence;
 
+pub use guesses::Guesses;
 pub use hand_over::{Writes, Writing};
 pub use interest::Interest;
-pub use steps::{Halt, Holds, Start, Steps, Token};
+pub use steps::{Ahead, Drafted, Halt, Holds, Start, Steps, Token};
 
 /// After this many steps in a row that failed, the model is taken for broken.
 pub(crate) const MAX_FAILURES: u32 = 3;
@@ -75,6 +79,7 @@ struct Shared {
     finished: AtomicU64,
     prompt_tokens: AtomicU64,
     completion_tokens: AtomicU64,
+    guesses: guesses::Counts,
     worker: Mutex<Option<Thread>>,
 }
 
@@ -172,6 +177,11 @@ impl Scheduler {
         }
     }
 
+    /// What was guessed of answers, and how much of it was right.
+    pub(crate) fn guesses(&self) -> Guesses {
+        self.shared.guesses.read()
+    }
+
     /// When about half of what waits now will have been served.
     fn retry_after(&self) -> Duration {
         let rounds = u64::from(self.shared.queued.load(SeqCst) / self.slots.max(1) / 2 + 1);
@@ -185,7 +195,19 @@ impl Drop for Scheduler {
         self.shared.interest.stop();
         self.shared.wake();
         if let Some(thread) = self.thread.take() {
+            let name = thread.thread().name().unwrap_or_default().to_owned();
             let _ = thread.join();
+            let Guesses { looked_up, looked_up_right, drafted, drafted_right } = self.guesses();
+            if looked_up + drafted > 0 {
+                tracing::info!(
+                    engine = name,
+                    looked_up,
+                    looked_up_right,
+                    drafted,
+                    drafted_right,
+                    "tokens that were guessed"
+                );
+            }
         }
     }
 }
@@ -248,6 +270,10 @@ struct Loop<'a, M> {
     pace: batch::Pace,
     /// None where steps are taken without regard to time.
     turns: Option<turns::Turns>,
+    /// None where the model has no draft, or it has failed.
+    drafts: Option<Drafts>,
+    /// How long the draft took for the step to come.
+    drafted: Duration,
     tokenizer: &'a Tokenizer,
     shared: Arc<Shared>,
     requests: HashMap<u64, Open>,
@@ -267,10 +293,13 @@ impl<'a, M: Steps> Loop<'a, M> {
         shared: Arc<Shared>,
     ) -> Self {
         let free = (0..slots).rev().collect();
+        let drafts = model.has_draft().then(|| Drafts::new(turns.is_some()));
         Self {
             model,
             pace,
             turns,
+            drafts,
+            drafted: Duration::ZERO,
             tokenizer,
             shared,
             requests: HashMap::new(),
@@ -345,7 +374,7 @@ impl<'a, M: Steps> Loop<'a, M> {
             if let Some((id, choice)) = self.waiting.pop_front() {
                 let sequence = Sequence::new(id, slot, held, choice, self.tokenizer);
                 let guesses = self.model.spare().is_some();
-                self.running.push(if guesses { sequence.guessing() } else { sequence });
+                self.running.push(if guesses { sequence.guessing(self.drafts.as_ref()) } else { sequence });
             }
         }
         self.count();
@@ -357,8 +386,54 @@ impl<'a, M: Steps> Loop<'a, M> {
     fn look_ahead(&mut self, due: bool) {
         let Some(spare) = self.model.spare() else { return };
         let prompts = !due && self.running.iter().any(|sequence| sequence.prompt_left() > 0);
-        let each = if prompts { 0 } else { (spare / self.running.len().max(1)).saturating_sub(1) };
+        let none = prompts || self.drafts.as_ref().is_some_and(Drafts::rests);
+        let each = if none { 0 } else { (spare / self.running.len().max(1)).saturating_sub(1) };
         self.running.iter_mut().for_each(|sequence| sequence.look_ahead(each));
+        if each > 0 {
+            self.ask_draft(each);
+        }
+    }
+
+    /// Has the draft model guess at most so many tokens for each answer, where that pays.
+    fn ask_draft(&mut self, each: usize) {
+        let Some(drafts) = &mut self.drafts else { return };
+        let answers = self.running.iter().filter(|sequence| sequence.prompt_left() == 0).count();
+        let requests = &self.requests;
+        let ready = |sequence: &&mut Sequence| requests.get(&sequence.request).is_some_and(Open::has_room);
+        let asking = self.running.iter_mut().filter(ready);
+        let asks: Vec<Ahead<'_>> = asking.filter_map(|sequence| sequence.ahead_of(drafts, answers, each)).collect();
+        if asks.is_empty() {
+            return;
+        }
+        let (began, asked) = (Instant::now(), asks.len());
+        let model = AssertUnwindSafe(&mut self.model);
+        let attempt = move || {
+            let AssertUnwindSafe(model) = { model };
+            model.draft(&asks)
+        };
+        let drafted = catch_unwind(attempt);
+        self.drafted = began.elapsed();
+        let asking = self.running.iter_mut().filter(|sequence| sequence.has_asked());
+        match drafted {
+            Ok(Drafted::Guessed { guesses, steps }) => {
+                if steps > 0 {
+                    drafts.note_draft(asked, steps, self.drafted);
+                }
+                for (sequence, guess) in asking.zip(guesses.iter().map(Vec::as_slice).chain(std::iter::repeat(&[][..])))
+                {
+                    sequence.guessed(guess, self.tokenizer);
+                }
+            }
+            Ok(Drafted::CaughtUp(tokens)) => {
+                drafts.note_catching_up(tokens, self.drafted);
+                asking.for_each(Sequence::not_guessed);
+            }
+            Err(_) => {
+                tracing::error!("the draft model failed: answers go on without it");
+                asking.for_each(Sequence::not_guessed);
+                self.drafts = None;
+            }
+        }
     }
 
     /// The counts that others see. What is in the inbox was counted by who put it there.
@@ -377,6 +452,7 @@ impl<'a, M: Steps> Loop<'a, M> {
             }
         }
         let began = Instant::now();
+        let drafted = std::mem::take(&mut self.drafted);
         // What a failed step leaves behind is in the slots of the requests that end with it.
         let model = AssertUnwindSafe(&mut self.model);
         let attempt = move || {
@@ -408,11 +484,15 @@ impl<'a, M: Steps> Loop<'a, M> {
         if !batch.shares.iter().any(|&(index, _)| self.running[index].is_at_picture()) {
             self.pace.note(batch.tokens.len(), began.elapsed());
         }
+        let time = began.elapsed();
+        let with = batch.shares.iter().filter(|(index, _)| self.running[*index].prompt_left() > 0).count();
+        let answers = batch.shares.len() - with;
         if let Some(turns) = &mut self.turns {
-            let with = batch.shares.iter().filter(|(index, _)| self.running[*index].prompt_left() > 0).count();
             let waiting = self.running.iter().filter(|sequence| sequence.prompt_left() > 0).count();
-            let answers = batch.shares.len() - with;
-            turns.note(turns::Taken { answers, prompts: with > 0, waiting, time: began.elapsed() });
+            turns.note(turns::Taken { answers, prompts: with > 0, waiting, time: time + drafted });
+        }
+        if let Some(drafts) = self.drafts.as_mut().filter(|_| with == 0) {
+            drafts.note_model(answers, batch.tokens.len(), time);
         }
         let mut rows = rows.into_iter();
         let (mut over, mut wrong) = (Vec::new(), Vec::new());
@@ -422,6 +502,9 @@ impl<'a, M: Steps> Loop<'a, M> {
             let Some(request) = self.requests.get_mut(&sequence.request) else { continue };
             let (tokenizer, before) = (self.tokenizer, sequence.position());
             let advanced = catch_unwind(AssertUnwindSafe(|| sequence.advance(share.tokens, &own, tokenizer, request)));
+            if let Some(checked) = sequence.checked(self.drafts.as_mut()) {
+                self.shared.guesses.add(checked);
+            }
             match advanced {
                 Ok(Ok(sequence::Next::More)) if sequence.position() < before + share.tokens => {
                     wrong.push((sequence.slot, sequence.position()));

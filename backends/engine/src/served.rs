@@ -17,7 +17,7 @@ use crate::{
     info::Info,
     pictures,
     prepare::Speech,
-    scheduler::{Holds, Scheduler, Worker},
+    scheduler::{Guesses, Holds, Scheduler, Worker},
     tokenizer::Tokenizer,
 };
 
@@ -104,6 +104,14 @@ impl Engine {
     /// What it serves and with what.
     pub fn info(&self) -> &Info {
         &self.info
+    }
+
+    /// What was guessed of answers that were being written, and how much of it was right.
+    pub fn guesses(&self) -> Guesses {
+        match &self.work {
+            Work::Writes(scheduler) => scheduler.guesses(),
+            Work::Reads(_) => Guesses::default(),
+        }
     }
 
     /// The model's tokenizer.

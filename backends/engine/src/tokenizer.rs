@@ -220,6 +220,19 @@ impl Tokenizer {
         self.vocabulary.bytes(id)
     }
 
+    /// The first token that is not the same in another tokenizer, by what it spells and by what it is for, if there is one. Where
+    /// one has more tokens than the other, that is the first of those at the latest.
+    pub fn first_difference(&self, other: &Self) -> Option<u32> {
+        let (vocabulary, other) = (&self.vocabulary, &other.vocabulary);
+        let len = vocabulary.len().max(other.len()) as u32;
+        (0..len).find(|&id| vocabulary.kind(id) != other.kind(id) || vocabulary.bytes(id) != other.bytes(id))
+    }
+
+    /// What a token is for; none for an id that there is not.
+    pub fn kind_of(&self, id: u32) -> Option<TokenType> {
+        self.vocabulary.kind(id)
+    }
+
     /// Whether a token steers the model and is never part of a text.
     pub fn is_control(&self, id: u32) -> bool {
         self.vocabulary.kind(id) == Some(TokenType::Control)

@@ -17,6 +17,7 @@ use engine::{
 use kernels::Isa;
 
 use crate::{
+    draft::{Draft, DraftError},
     model::{Limits, Model, ModelError, Runner},
     packed::{PackedFiles, Place},
     sequences::Sequences,
@@ -53,6 +54,9 @@ pub struct Options {
     pub packed: Option<PackedFiles>,
     /// What keys and values are kept as: halves if not given.
     pub cache: CacheType,
+    /// The file of a draft: a smaller model of the same vocabulary that guesses what it will say, where that pays. It changes no
+    /// answer. See [`File::open`] on changing it.
+    pub draft: Option<PathBuf>,
 }
 
 /// Why a model cannot be served.
@@ -73,6 +77,15 @@ pub enum LoadError {
         /// Why.
         #[source]
         source: gguf::Error,
+    },
+    /// The draft cannot be read, or cannot guess for the model.
+    #[error("cannot use the draft `{}`", path.display())]
+    Draft {
+        /// Where it should be.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: DraftError,
     },
     /// Its tokenizer cannot be used.
     #[error("cannot use the model's tokenizer")]
@@ -122,6 +135,9 @@ pub fn load(id: BackendId, source: Source, options: Options) -> Result<Engine, L
         Source::Builtin(bytes) => (File::from_static(bytes)?, None),
     };
     let facts = Facts::of(&file)?;
+    if options.draft.is_some() && facts.purpose != Purpose::Text {
+        return Err(ModelError::unsupported("a draft for a model that writes no text").into());
+    }
     if reading::is_encoder(&facts) {
         return reading::load(id, &file, facts, &options);
     }
@@ -154,6 +170,13 @@ pub fn load(id: BackendId, source: Source, options: Options) -> Result<Engine, L
         cache: options.cache,
     };
     let runner = Runner::new(Arc::clone(&model), limits)?;
+    let draft = match options.draft {
+        Some(path) => {
+            let draft = Draft::load(&path, &tokenizer, limits);
+            Some(draft.map_err(|source| LoadError::Draft { path, source })?)
+        }
+        None => None,
+    };
     let info = Info {
         engine: NAME,
         facts,
@@ -165,7 +188,7 @@ pub fn load(id: BackendId, source: Source, options: Options) -> Result<Engine, L
         threads: limits.threads,
         max_sequences: limits.slots,
         file_bytes: file.size(),
-        cache_bytes: runner.cache_bytes(),
+        cache_bytes: runner.cache_bytes() + draft.as_ref().map_or(0, Draft::cache_bytes),
     };
     if let Some(unkept) = unkept {
         // Of a model that is unloaded meanwhile nothing is held for that.
@@ -178,7 +201,7 @@ pub fn load(id: BackendId, source: Source, options: Options) -> Result<Engine, L
             let held = runner.held();
             let engine = Engine::start(id, info, speech, |worker| {
                 let interest = worker.interest();
-                worker.work(Sequences::new(runner, interest));
+                worker.work(Sequences::new(runner, draft, interest));
             });
             engine.map(|engine| engine.which_holds(held))
         }

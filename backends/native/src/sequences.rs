@@ -1,13 +1,13 @@
-//! The steps of a runner for the scheduler.
+//! The steps of a runner for the scheduler, and those of its draft, which computes while the runner does not.
 
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
-use engine::{Halt, Interest, Start, Steps, Token};
+use engine::{Ahead, Drafted, Halt, Interest, Start, Steps, Token};
 
-use crate::model::Runner;
+use crate::{draft::Draft, model::Runner};
 
 /// Prompt tokens of a step: more would use the machine little better and take more memory for scratch.
 const PROMPT_TOKENS: usize = 128;
@@ -18,12 +18,13 @@ const SPARE: usize = 8;
 /// See the module.
 pub(crate) struct Sequences {
     runner: Runner,
+    draft: Option<Draft>,
     interest: Arc<Interest>,
 }
 
 impl Sequences {
-    pub(crate) fn new(runner: Runner, interest: Arc<Interest>) -> Self {
-        Self { runner, interest }
+    pub(crate) fn new(runner: Runner, draft: Option<Draft>, interest: Arc<Interest>) -> Self {
+        Self { runner, draft, interest }
     }
 }
 
@@ -33,7 +34,11 @@ impl Steps for Sequences {
     }
 
     fn begin(&mut self, start: Start<'_>) -> Option<usize> {
-        self.runner.begin(start)
+        let held = self.runner.begin(start)?;
+        if let Some(draft) = &mut self.draft {
+            draft.begin(start);
+        }
+        Some(held)
     }
 
     fn step(&mut self, tokens: &[Token]) -> Result<Vec<&[f32]>, Halt> {
@@ -50,7 +55,20 @@ impl Steps for Sequences {
         self.runner.forget(slot, len);
     }
 
+    fn has_draft(&self) -> bool {
+        self.draft.is_some()
+    }
+
+    fn draft(&mut self, answers: &[Ahead<'_>]) -> Drafted {
+        let Some(draft) = &mut self.draft else { return Drafted::CaughtUp(0) };
+        self.runner.rest();
+        draft.look_ahead(answers)
+    }
+
     fn end(&mut self, slot: usize) {
         self.runner.end(slot);
+        if let Some(draft) = &mut self.draft {
+            draft.end(slot);
+        }
     }
 }

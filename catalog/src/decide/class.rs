@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use arc_swap::ArcSwap;
 use rapidhash::RapidHashMap;
 
-use super::{Decision, decide, decide_as_stated};
+use super::{Decision, decide, decide_as_stated, decide_served, stricter};
 use crate::standing::Stated;
 use crate::{Catalog, CompanyRule, Date, Model, Use};
 
@@ -33,6 +33,15 @@ impl Class {
             Some(decision) => Arc::clone(decision),
             None => Arc::new(decide(catalog, model, &self.use_, self.today)),
         }
+    }
+
+    /// The decision for `model` with a draft beside it, by its name in the catalog: both bind ([`decide_served`]).
+    pub fn with_draft(&self, catalog: &Catalog, model: &Model, draft: &str) -> Arc<Decision> {
+        let Some(other) = catalog.model(draft) else {
+            return Arc::new(decide_served(catalog, model, &[draft], &self.use_, self.today));
+        };
+        let [model, other] = [model, other].map(|model| Decision::clone(&self.decision(catalog, model)));
+        Arc::new(stricter(model, other))
     }
 
     /// The decision for the row `at` of `catalog`, as [`Catalog::row_of`] counts them; `None` where there is no such row.
@@ -186,6 +195,24 @@ mod tests {
         let class = |context, seat| catalog.class(&of(context, seat), today);
         assert!(Arc::ptr_eq(&class("a", "DE"), &class("b", "DE")));
         assert!(!Arc::ptr_eq(&class("a", "DE"), &class("a", "US")), "territories ask for the seat");
+    }
+
+    #[test]
+    fn with_a_draft_the_licences_of_both_bind() {
+        let catalog = Catalog::builtin();
+        let (use_, today) = (Use::new(Purpose::Revenue, Exposure::Public), day("2026-11-25"));
+        let class = catalog.class(&use_, today);
+        let models: Vec<&Model> = catalog.models().step_by(17).collect();
+        for model in &models {
+            for draft in &models {
+                let both = class.with_draft(&catalog, model, &draft.id);
+                assert_eq!(*both, decide_served(&catalog, model, &[draft.id.as_str()], &use_, today));
+                let outcomes = [model, draft].map(|model| class.decision(&catalog, model).outcome);
+                assert_eq!(both.outcome, outcomes[0].max(outcomes[1]));
+            }
+        }
+        let unknown = class.with_draft(&catalog, models[0], "no-such-model");
+        assert!(!unknown.outcome.allows() && unknown.rule == "adapter-unknown");
     }
 
     #[test]

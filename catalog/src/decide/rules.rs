@@ -14,7 +14,7 @@ pub const RULES: [(&str, &str); 29] = [
     ("tier4-purpose", "a non-commercial licence does not allow this purpose"),
     ("tier5-closed", "nothing is allowed without a contract"),
     ("license-unknown", "no licence is known"),
-    ("adapter-unknown", "an adapter is loaded that the catalog does not know"),
+    ("adapter-unknown", "an adapter or a draft is loaded that the catalog does not know"),
     ("weights-not-clarified", "counsel spoke of other weights than those that are served"),
     ("clarification-over", "what counsel concluded of the weights does not hold on this day"),
     ("company-rule", "a rule of the company's own holds back"),

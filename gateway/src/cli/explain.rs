@@ -124,6 +124,9 @@ pub(super) fn run(args: &Explain) -> anyhow::Result<bool> {
             "engines": engines(&config).into_iter().map(|(deployment, engine, because)| json!({
                 "deployment": deployment, "engine": engine, "because": because,
             })).collect::<Vec<_>>(),
+            "drafts": drafts(&config).map(|(deployment, draft)| json!({
+                "deployment": deployment, "draft": draft,
+            })).collect::<Vec<_>>(),
             "status": refusal.as_ref().map_or(200, |refusal| refusal.status.as_u16()),
         }))?;
     } else {
@@ -156,6 +159,11 @@ pub(super) fn run(args: &Explain) -> anyhow::Result<bool> {
         for (deployment, engine, because) in engines {
             text.push_str(&wrapped(&format!("  {deployment}: "), &format!("{engine}, as {because}")));
         }
+        for (at, (deployment, draft)) in drafts(&config).enumerate() {
+            let title = if at == 0 { "\ndrafts\n" } else { "" };
+            let why = format!("{draft} guesses what it will say, and its licence binds too");
+            text.push_str(&format!("{title}{}", wrapped(&format!("  {deployment}: "), &why)));
+        }
         let to_admit: Vec<_> = remedies.iter().filter(|remedy| !remedy.changes.is_empty()).collect();
         if !to_admit.is_empty() {
             text.push_str("\nto admit\n");
@@ -178,6 +186,11 @@ fn engines(config: &Config) -> Vec<(&str, &'static str, &str)> {
         Some((deployment.facts.id.as_str(), engine.name(), deployment.engine_because.as_deref()?))
     });
     chosen.collect()
+}
+
+/// The deployments that have a draft, each with its model.
+fn drafts(config: &Config) -> impl Iterator<Item = (&str, &str)> {
+    config.deployments.iter().filter_map(|one| Some((one.facts.id.as_str(), one.facts.draft.as_deref()?)))
 }
 
 /// A deployment of a gateway that has just started: what is loaded on demand is not loaded.

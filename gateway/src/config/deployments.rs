@@ -16,7 +16,7 @@ use super::{
     found::last_known,
     load::Reading,
     local,
-    raw::{RawDeployment, RawSpoken},
+    raw::{RawDeployment, RawDraft, RawSpoken},
     report::{Problem, list, nearest},
     weights,
     yaml::{Node, Value},
@@ -56,8 +56,9 @@ pub(super) fn check(
                 .hint("give each its own id");
             reading.note(problem, id.at.clone());
         }
-        let mut one = One { reading: &mut *reading, measured, raw, at, node: node_at(tree, at), catalog };
-        let model = one.model(catalog_is_whole);
+        let node = node_at(tree, at);
+        let mut one = One { reading: &mut *reading, measured, raw, at, node, catalog, catalog_is_whole };
+        let model = one.model();
         let deployment = match one.place() {
             Some(Chosen::Host(id)) => one.at_host(id, model),
             Some(Chosen::Server(id)) => one.at_server(id, model),
@@ -95,6 +96,7 @@ struct One<'a, 'r> {
     at: &'a Range<usize>,
     node: Option<&'a Node>,
     catalog: &'a Catalog,
+    catalog_is_whole: bool,
 }
 
 /// The deployment that stands at `at`, as it is written.
@@ -113,16 +115,19 @@ impl<'a> One<'a, '_> {
         keys.iter().any(|key| self.node.and_then(|node| node.get(key)).is_some_and(|node| node.broken))
     }
 
-    fn model(&mut self, catalog_is_whole: bool) -> Option<&'a Model> {
-        let written = &self.raw.model;
+    fn model(&mut self) -> Option<&'a Model> {
+        self.known(&self.raw.model, "serves a model")
+    }
+
+    /// The model of the catalog of this name; of one that there is not, it is said what the deployment does with it.
+    fn known(&mut self, written: &Spanned<String>, does: &str) -> Option<&'a Model> {
         let model = self.catalog.model(&written.value);
-        if model.is_some() || !catalog_is_whole {
+        if model.is_some() || !self.catalog_is_whole {
             return model;
         }
         let name = self.raw.id.value.as_str();
-        let problem =
-            Problem::error("unknown-model", format!("deployment `{name}` serves a model the catalog does not have"))
-                .label("no model with this id");
+        let problem = Problem::error("unknown-model", format!("deployment `{name}` {does} the catalog does not have"))
+            .label("no model with this id");
         // A name that people use - an alias, a repository - may be exactly one model.
         let near = self
             .catalog
@@ -182,6 +187,7 @@ impl<'a> One<'a, '_> {
                 ("path", raw.path.as_ref().map(|path| &path.at)),
                 ("adapter", raw.adapter.as_ref().map(|adapter| &adapter.at)),
                 ("mmproj", raw.mmproj.as_ref().map(|mmproj| &mmproj.at)),
+                ("draft", raw.draft.as_ref().map(|draft| &draft.at)),
                 ("replicas", raw.replicas.as_ref().map(|replicas| &replicas.at)),
                 ("load", raw.load.as_ref().map(|load| &load.at)),
                 ("pinned", raw.pinned.as_ref().map(|pinned| &pinned.at)),
@@ -248,6 +254,7 @@ impl<'a> One<'a, '_> {
             &[
                 ("path", raw.path.as_ref().map(|path| &path.at)),
                 ("mmproj", raw.mmproj.as_ref().map(|mmproj| &mmproj.at)),
+                ("draft", raw.draft.as_ref().map(|draft| &draft.at)),
                 ("load", raw.load.as_ref().map(|load| &load.at)),
                 ("pinned", raw.pinned.as_ref().map(|pinned| &pinned.at)),
                 ("gpu_layers", raw.gpu_layers.as_ref().map(|layers| &layers.at)),
@@ -346,13 +353,21 @@ impl<'a> One<'a, '_> {
             Some(written) => Some(self.gguf(written, "a projector")?),
             None => None,
         };
-        let beside = engines::Beside { adapter: adapter.as_ref(), projector: mmproj.is_some() };
+        let draft = match &raw.draft {
+            Some(written) => Some(self.draft(&written.value)?),
+            None => None,
+        };
+        let (draft_model, draft) = draft.unzip();
+        let beside =
+            engines::Beside { adapter: adapter.as_ref(), projector: mmproj.is_some(), draft: draft.as_deref() };
         let (engine, because) = self.engine(name, &weights, beside)?;
-        let asked = self.of_engine(engine, &weights, adapter, mmproj)?;
+        let asked = engines::Asked { adapter, mmproj, draft, ..engines::Asked::default() };
+        let asked = self.of_engine(engine, &weights, asked)?;
         let purpose = self.purpose(name, engine, &weights, model)?;
         let mut deployment = self.deployment(model, Place::Local { engine: engine.name().to_owned() }, None);
         deployment.engine_because = because;
         deployment.facts.weights = looked_at;
+        deployment.facts.draft = draft_model;
         if weights == Weights::BuiltIn {
             deployment.facts.quantization_bits = Some(DEMO_BITS);
         }
@@ -415,11 +430,10 @@ impl<'a> One<'a, '_> {
         &mut self,
         engine: engines::Kind,
         weights: &Weights,
-        adapter: Option<Weights>,
-        mmproj: Option<PathBuf>,
+        beside: engines::Asked,
     ) -> Option<engines::Asked> {
         let raw = self.raw;
-        if let (Some(written), Some(adapter)) = (&raw.adapter, &adapter)
+        if let (Some(written), Some(adapter)) = (&raw.adapter, &beside.adapter)
             && let Err(why) = engine.puts(adapter, weights)
         {
             let problem =
@@ -428,6 +442,13 @@ impl<'a> One<'a, '_> {
             return None;
         }
         self.projects(engine)?;
+        if let (Some(written), Some(draft)) = (&raw.draft, &beside.draft)
+            && let Err(why) = engine.drafts(draft, weights)
+        {
+            let message = format!("the engine `{engine}` cannot have it guess for the weights");
+            self.note(Problem::error("wrong-draft", message).label(why), &written.value.path.at);
+            return None;
+        }
         let gpu_layers = raw.gpu_layers.as_ref().and_then(|written| {
             let place = match engine {
                 engines::Kind::Native => Some("an engine that computes on processors"),
@@ -452,7 +473,7 @@ impl<'a> One<'a, '_> {
             self.note(problem.hint("leave it out for the weights as they are"), &written.at);
         }
         let context_tokens = raw.context.as_ref().map(|tokens| tokens.value);
-        Some(engines::Asked { context_tokens, gpu_layers, adapter, mmproj, isq })
+        Some(engines::Asked { context_tokens, gpu_layers, isq, ..beside })
     }
 
     /// What the engine makes of texts with the weights, if that is what the catalog's model is asked for.
@@ -481,6 +502,12 @@ impl<'a> One<'a, '_> {
             return None;
         }
         self.weights(written)
+    }
+
+    /// The draft that is written: its model in the catalog, and its file.
+    fn draft(&mut self, written: &RawDraft) -> Option<(String, PathBuf)> {
+        let model = self.known(&written.model, "has a draft that")?;
+        Some((model.id.clone(), self.gguf(&written.path, "a draft")?))
     }
 
     /// A GGUF file that is loaded beside weights.

@@ -1,5 +1,6 @@
 //! What people meet when a configuration is right, and when it is not.
 
+mod drafts;
 mod folder;
 mod messages;
 mod shipped;

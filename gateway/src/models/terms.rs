@@ -111,7 +111,7 @@ pub fn of_held<'c>(catalog: &'c Catalog, held: &Held) -> Option<&'c Model> {
 
 /// Compares what weights, and the model card beside them, say of their licence with the catalog. Weights under a stricter licence
 /// than the model that they are served as would be served against it. `by` is what they and the card are called: [`FILE`],
-/// [`ADAPTER`] or [`PROJECTOR`].
+/// [`ADAPTER`], [`PROJECTOR`] or [`DRAFT`].
 ///
 /// # Errors
 /// What they say, and what the catalog says.
@@ -132,6 +132,9 @@ pub const FILE: [&str; 2] = ["the file", "the card beside the file"];
 pub const ADAPTER: [&str; 2] = ["the adapter", "the card beside the adapter"];
 /// The same of a projector, which is a part of them.
 pub const PROJECTOR: [&str; 2] = ["the projector", "the card beside the projector"];
+
+/// The same of a draft beside them, which is a model of its own.
+pub const DRAFT: [&str; 2] = ["the draft", "the card beside the draft"];
 
 /// What a file beside the weights says of itself; a folder says nothing but in its card.
 ///

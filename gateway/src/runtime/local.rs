@@ -115,6 +115,13 @@ fn check(deployment: &Deployment, catalog: &Catalog) -> Result<(), StartError> {
             terms::of_weights(catalog, facts, by, beside, &said).map_err(|why| failed(deployment, why))?;
         }
     }
+    if let (Some(path), Some(model)) = (&asked.draft, &facts.draft) {
+        let draft = Weights::File(path.clone());
+        let said = terms::said(&draft, "draft").map_err(|why| failed(deployment, why))?;
+        // It is held against its own row.
+        let facts = policies::Deployment { model: model.clone(), weights: None, ..facts.clone() };
+        terms::of_weights(catalog, &facts, terms::DRAFT, &draft, &said).map_err(|why| failed(deployment, why))?;
+    }
     let Some(known) = &facts.weights else { return Ok(()) };
     let beside = catalog.looks_at_weights(&facts.model).unwrap_or_default();
     let now = weights::look(weights, &beside)

@@ -162,6 +162,9 @@ pub struct CandidateRecord<'a> {
     /// SHA-256 of the file of weights, where the licence was decided by it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub weights: Option<Cow<'a, str>>,
+    /// The catalog's model that guesses for it, whose licence binds too.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub draft: Option<Cow<'a, str>>,
     /// What the request asks, it lacks, and the request would be sent without: words of [`policies::Capability`].
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub leaves_out: Vec<Cow<'a, str>>,

@@ -271,6 +271,27 @@ fn a_licence_that_forbids_the_use_is_refused_with_its_rule_and_alternatives() {
 }
 
 #[test]
+fn the_licence_of_a_draft_binds_as_the_models_own_does() {
+    let with =
+        |id: &str, draft: &str| Deployment { id: id.to_owned(), draft: Some(draft.to_owned()), ..local("qwen3-8b") };
+    let routes = "  - {name: r, match: {model: auto}, candidates: [qwen3-8b]}\n";
+    let deployed =
+        vec![with("denied", "mistral-large-2"), with("free", "qwen3-0.6b"), with("unknown", "no-such-model")];
+    let world = World::new(routes, deployed.clone());
+    assert_eq!(world.order(&asks("auto")), ["free"]);
+    let allowed = Facts { use_: research().into(), ..asks("auto") };
+    let mut order = world.order(&allowed);
+    order.sort_unstable();
+    assert_eq!(order, ["denied", "free"], "what the catalog does not know serves nobody");
+    // Only the draft is not to be used.
+    let world = World::new(routes, deployed[..1].to_vec());
+    let Verdict::License { model, decision, .. } = world.plan(&asks("qwen3-8b")).verdict else {
+        panic!("not refused by licence")
+    };
+    assert_eq!((&*model, &*decision.license), ("qwen3-8b", "mistral-research"));
+}
+
+#[test]
 fn a_model_that_is_not_deployed_still_gets_its_licence_verdict_first() {
     let world = World::new("  - {name: r, match: {model: auto}, candidates: [any]}\n", vec![local("qwen3-8b")]);
     assert_eq!(world.plan(&asks("mistral-large-2")).verdict.as_str(), "license");

@@ -62,6 +62,16 @@ impl Lookup {
         self.pausing = self.pausing.saturating_sub(1);
     }
 
+    /// The sequence so far.
+    pub(super) fn text(&self) -> &[u32] {
+        &self.text
+    }
+
+    /// A decayed mean of the share of its guesses that was right.
+    pub(super) fn share(&self) -> f32 {
+        self.right
+    }
+
     /// What may come next, `most` tokens at most; none where nothing is known.
     pub(super) fn guess(&self, most: usize) -> Vec<u32> {
         let known = self.text.last_chunk().and_then(|key| self.behind.get(key));

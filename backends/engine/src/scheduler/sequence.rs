@@ -16,7 +16,13 @@ use crate::{
     tokenizer::Tokenizer,
 };
 
-use super::{lookup::Lookup, request::Open, steps::Token};
+use super::{
+    drafts::{Asks, Drafts, Trust},
+    guesses::Checked,
+    lookup::Lookup,
+    request::Open,
+    steps::{Ahead, Token},
+};
 
 /// See the module.
 pub(super) struct Sequence {
@@ -33,8 +39,14 @@ pub(super) struct Sequence {
     drawn: usize,
     /// Guesses what comes next, where the model has time to check that.
     lookup: Option<Lookup>,
+    /// How far it trusts the draft model, where there is one.
+    trust: Option<Trust>,
     /// What was guessed to come behind the token drawn last.
     guess: Vec<u32>,
+    /// How many tokens the draft model was asked for; none where the guess was looked up.
+    asked: usize,
+    /// What was guessed for the last step, and how much of it was right.
+    checked: Option<Checked>,
     sampler: Sampler,
     output: Output,
     /// Log-probabilities of the prompt so far, for an echo.
@@ -66,7 +78,10 @@ impl Sequence {
             next: 0,
             drawn: 0,
             lookup: None,
+            trust: None,
             guess: Vec::new(),
+            asked: 0,
+            checked: None,
             sampler: Sampler::new(&choice.sampling, choice.seed, choice.stream, &choice.prompt),
             output: Output::new(
                 choice.stop.to_vec(),
@@ -80,18 +95,66 @@ impl Sequence {
         }
     }
 
-    /// The same, and it guesses what comes next.
-    pub(super) fn guessing(self) -> Self {
-        Self { lookup: Some(Lookup::new(&self.choice.prompt)), ..self }
+    /// The same, and it guesses what comes next, with a draft model where there is one that reads what it has.
+    pub(super) fn guessing(self, drafts: Option<&Drafts>) -> Self {
+        let trust = drafts.filter(|_| self.choice.pictures.is_empty()).map(Drafts::trust);
+        Self { lookup: Some(Lookup::new(&self.choice.prompt)), trust, ..self }
     }
 
     /// Guesses the next tokens of its answer, at most `most`, for its next step.
     pub(super) fn look_ahead(&mut self, most: usize) {
-        let left = self.choice.max_tokens.saturating_sub(self.drawn + 1);
+        self.asked = 0;
         self.guess = match &self.lookup {
-            Some(lookup) if most > 0 && self.prompt_left() == 0 => lookup.guess(most.min(left)),
+            Some(lookup) if most > 0 && self.prompt_left() == 0 => lookup.guess(most.min(self.left())),
             _ => Vec::new(),
         };
+    }
+
+    /// Guesses that may be of use: what follows the last one is drawn too.
+    fn left(&self) -> usize {
+        self.choice.max_tokens.saturating_sub(self.drawn + 1)
+    }
+
+    /// What it asks of a draft model for its next step, one of so many answers with room for `most` guesses each. What it found
+    /// in its own text costs nothing, and is kept where that was right as often.
+    pub(super) fn ahead_of(&mut self, drafts: &Drafts, answers: usize, most: usize) -> Option<Ahead<'_>> {
+        let (left, reads) = (self.left(), self.prompt_left() > 0);
+        let (Some(trust), Some(lookup)) = (&mut self.trust, &self.lookup) else { return None };
+        if reads || !self.guess.is_empty() && f64::from(lookup.share()) >= trust.share() {
+            return None;
+        }
+        let text = lookup.text();
+        self.asked = drafts.length(trust, Asks { answers, most: most.min(left), text: text.len(), left });
+        (self.asked > 0).then_some(Ahead { slot: self.slot, text, most: self.asked })
+    }
+
+    /// Takes over what a draft model guessed, up to where the answer would end.
+    pub(super) fn guessed(&mut self, guess: &[u32], tokenizer: &Tokenizer) {
+        let goes_on = |id: &&u32| (**id as usize) < tokenizer.len() && !tokenizer.is_end(**id);
+        let guess: Vec<u32> = guess.iter().take(self.asked).take_while(goes_on).copied().collect();
+        match &mut self.trust {
+            Some(trust) if guess.is_empty() => trust.miss(std::mem::take(&mut self.asked)),
+            _ => self.guess = guess,
+        }
+    }
+
+    /// Whether its draft model was asked for its next step.
+    pub(super) fn has_asked(&self) -> bool {
+        self.asked > 0
+    }
+
+    /// The draft model has not guessed.
+    pub(super) fn not_guessed(&mut self) {
+        self.asked = 0;
+    }
+
+    /// How much of what was guessed for its last step was right, which `drafts` is told where it was the draft model's.
+    pub(super) fn checked(&mut self, drafts: Option<&mut Drafts>) -> Option<Checked> {
+        let checked = self.checked.take()?;
+        if let (Some(trust), Some(drafts), 1..) = (&mut self.trust, drafts, checked.asked) {
+            drafts.learn(trust, checked.asked, checked.right);
+        }
+        Some(checked)
     }
 
     /// Tokens of its answer in its next step.
@@ -205,9 +268,14 @@ impl Sequence {
             }
             right += 1;
         }
-        if let Some(lookup) = self.lookup.as_mut().filter(|_| !guess.is_empty()) {
+        if guess.is_empty() {
+            return Ok(Next::More);
+        }
+        let checked = Checked { asked: std::mem::take(&mut self.asked), guessed: guess.len(), right };
+        if let (0, Some(lookup)) = (checked.asked, &mut self.lookup) {
             lookup.learn(guess.len(), right);
         }
+        self.checked = Some(checked);
         Ok(Next::More)
     }
 
@@ -247,6 +315,9 @@ impl Sequence {
         self.drawn += 1;
         if let Some(lookup) = &mut self.lookup {
             lookup.push(id);
+        }
+        if let Some(trust) = &mut self.trust {
+            trust.push();
         }
         request.generated();
         if tokenizer.is_end(id) {

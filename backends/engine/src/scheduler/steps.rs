@@ -30,6 +30,31 @@ pub struct Start<'a> {
     pub anew: bool,
 }
 
+/// An answer whose next tokens a draft model is to guess.
+#[derive(Clone, Copy, Debug)]
+pub struct Ahead<'a> {
+    /// Its slot.
+    pub slot: usize,
+    /// Its prompt and what was drawn, the last of which no step has had yet.
+    pub text: &'a [u32],
+    /// Guesses at most, and no fewer than one.
+    pub most: usize,
+}
+
+/// What a draft model has done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Drafted {
+    /// It computed so many tokens of a text that it has to compute whole before it guesses: there are no guesses yet.
+    CaughtUp(usize),
+    /// It guessed.
+    Guessed {
+        /// For each answer, in order; fewer than were asked for where it is not sure, or none.
+        guesses: Vec<Vec<u32>>,
+        /// Steps that it took.
+        steps: usize,
+    },
+}
+
 /// Why a step came to nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Halt {
@@ -83,6 +108,18 @@ pub trait Steps {
     /// Forgets all but the first `len` tokens of a slot: those behind were guessed wrongly. For engines that compute guesses.
     fn forget(&mut self, slot: usize, len: usize) {
         let _ = (slot, len);
+    }
+
+    /// Whether it has a draft model, which guesses what comes next where a step has time to spare.
+    fn has_draft(&self) -> bool {
+        false
+    }
+
+    /// Has the draft model guess how some answers go on. What it guesses is checked as any guess is, so it may be anything. A
+    /// call takes no longer than a step, or one for each token that is guessed.
+    fn draft(&mut self, answers: &[Ahead<'_>]) -> Drafted {
+        let _ = answers;
+        Drafted::CaughtUp(0)
     }
 
     /// The sequence in a slot is over, or its caller is gone.

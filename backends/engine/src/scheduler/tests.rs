@@ -7,7 +7,7 @@ use std::{
     sync::mpsc::{Receiver, Sender, channel},
 };
 
-use backends::{Delta, Event, FinishReason, Sampling, Usage};
+use backends::{Delta, Event, FinishReason, Sampling, TokenLogprob, Usage};
 use bytes::Bytes;
 use futures_util::{StreamExt, future::join_all};
 
@@ -48,6 +48,43 @@ struct Toy {
     spare: Option<usize>,
     /// How often it has a sequence wait.
     waits: usize,
+    draft: Option<Guesser>,
+}
+
+/// A draft model for the toy.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Guesser {
+    /// Guesses wrongly when the position can be divided by this.
+    Wrong(usize),
+    /// Gives tokens that there are not, more than it is asked for, and for fewer answers.
+    Nonsense,
+    /// Does not come to a guess.
+    Reads,
+    /// Fails.
+    Panics,
+}
+
+impl Toy {
+    /// What follows some tokens.
+    fn next(&self, history: &[u32]) -> u32 {
+        if history.ends_with(&[self.letters[25]]) {
+            return self.end;
+        }
+        let mut hasher = DefaultHasher::new();
+        history[history.len().saturating_sub(self.sees)..].hash(&mut hasher);
+        self.letters[hasher.finish() as usize % 26]
+    }
+
+    /// What it will choose itself, but for every so many tokens.
+    fn guesses(&self, Ahead { slot, text, most }: Ahead<'_>, every: usize) -> Vec<u32> {
+        assert_eq!(text[..text.len() - 1], self.history[slot], "what it holds, and a token more");
+        let mut text = text.to_vec();
+        for _ in 0..most {
+            let next = self.next(&text);
+            text.push(if text.len().is_multiple_of(every) { self.letters[0] } else { next });
+        }
+        text.split_off(text.len() - most)
+    }
 }
 
 impl Steps for Toy {
@@ -79,13 +116,7 @@ impl Steps for Toy {
             assert_eq!(history.len(), token.position, "a gap in slot {}", token.slot);
             history.push(token.id);
             if token.logits {
-                let mut hasher = DefaultHasher::new();
-                history[history.len().saturating_sub(self.sees)..].hash(&mut hasher);
-                let next = if history.ends_with(&[self.letters[25]]) {
-                    self.end
-                } else {
-                    self.letters[hasher.finish() as usize % 26]
-                };
+                let next = self.next(&self.history[token.slot]);
                 let from = self.logits.len();
                 self.logits.resize(from + self.vocabulary, if order == Order::NoNumbers { f32::NAN } else { 0.0 });
                 if order == Order::Go {
@@ -103,6 +134,21 @@ impl Steps for Toy {
     fn forget(&mut self, slot: usize, len: usize) {
         assert!(len < self.history[slot].len(), "nothing to forget");
         self.history[slot].truncate(len);
+    }
+
+    fn has_draft(&self) -> bool {
+        self.draft.is_some()
+    }
+
+    fn draft(&mut self, answers: &[Ahead<'_>]) -> Drafted {
+        let nonsense = |ahead: &Ahead<'_>| vec![u32::MAX; ahead.most + 3];
+        let guesses = match self.draft {
+            Some(Guesser::Wrong(every)) => answers.iter().map(|ahead| self.guesses(*ahead, every)).collect(),
+            Some(Guesser::Nonsense) => answers[1..].iter().map(nonsense).collect(),
+            Some(Guesser::Reads) => return Drafted::CaughtUp(10),
+            _ => panic!("a draft that fails"),
+        };
+        Drafted::Guessed { guesses, steps: 1 }
     }
 }
 
@@ -129,6 +175,18 @@ impl Rig {
 
     /// A model that sees so many tokens, has time to spare, and has sequences wait a few times.
     fn with(slots: usize, max_queued: u32, sees: usize, spare: Option<usize>, waits: usize) -> Self {
+        Self::drafted(slots, max_queued, sees, spare, waits, None)
+    }
+
+    /// The same with a draft.
+    fn drafted(
+        slots: usize,
+        max_queued: u32,
+        sees: usize,
+        spare: Option<usize>,
+        waits: usize,
+        draft: Option<Guesser>,
+    ) -> Self {
         let model =
             Llama { layers: 0, width: 4, heads: 1, kv_heads: 1, vocabulary: Vocabulary::Bpe, ..Llama::default() };
         let words = Arc::new(Words(Tokenizer::from_file(&File::read(Bytes::from(model.build())).unwrap()).unwrap()));
@@ -145,6 +203,7 @@ impl Rig {
             sees,
             spare,
             waits,
+            draft,
         };
         let run = move |worker: Worker| {
             let interest = Some(worker.interest());
@@ -451,8 +510,13 @@ async fn a_picture_is_in_one_step_by_itself_however_many_tokens_it_has() {
 }
 
 /// What each request is answered, and how many steps that took.
-async fn answers(sees: usize, spare: Option<usize>, callers: usize) -> (Vec<Vec<Event>>, usize) {
-    let mut rig = Rig::with(4, 100, sees, spare, 0);
+async fn answers(
+    sees: usize,
+    spare: Option<usize>,
+    callers: usize,
+    draft: Option<Guesser>,
+) -> (Vec<Vec<Event>>, usize) {
+    let mut rig = Rig::drafted(4, 100, sees, spare, 0, draft);
     rig.orders = channel().0;
     // Its end is never chosen.
     let never = [rig.words.0.encode("z")[0], rig.words.0.eos().unwrap()].map(|token| (token, -100.0));
@@ -472,15 +536,8 @@ async fn answers(sees: usize, spare: Option<usize>, callers: usize) -> (Vec<Vec<
 async fn guesses_change_no_answer_and_save_steps_where_it_repeats_itself() {
     for callers in [1, 3, 6] {
         for sees in [2, 4, usize::MAX] {
-            let (plain, steps) = answers(sees, None, callers).await;
-            let (guessed, fewer) = answers(sees, Some(8), callers).await;
-            let deltas = |all: &[Vec<Event>]| {
-                let delta = |event: &Event| match event {
-                    Event::Delta(Delta { text, logprobs, .. }) => Some((text.clone(), logprobs.clone())),
-                    _ => None,
-                };
-                all.iter().map(|events| events.iter().filter_map(delta).collect()).collect::<Vec<Vec<_>>>()
-            };
+            let (plain, steps) = answers(sees, None, callers, None).await;
+            let (guessed, fewer) = answers(sees, Some(8), callers, None).await;
             assert_eq!(deltas(&guessed), deltas(&plain), "{callers} callers, {sees} seen");
             // Of several some may be left out of a step while their readers are slow.
             if callers == 1 {
@@ -489,6 +546,69 @@ async fn guesses_change_no_answer_and_save_steps_where_it_repeats_itself() {
             }
         }
     }
+}
+
+/// Texts and log-probabilities.
+fn deltas(all: &[Vec<Event>]) -> Vec<Vec<(String, Vec<TokenLogprob>)>> {
+    let delta = |event: &Event| match event {
+        Event::Delta(Delta { text, logprobs, .. }) => Some((text.clone(), logprobs.clone())),
+        _ => None,
+    };
+    all.iter().map(|events| events.iter().filter_map(delta).collect()).collect()
+}
+
+#[tokio::test]
+async fn a_draft_changes_no_answer_whatever_it_guesses_and_saves_steps_where_it_is_right() {
+    let guessers = [
+        Guesser::Wrong(1_000),
+        Guesser::Wrong(3),
+        Guesser::Wrong(1),
+        Guesser::Nonsense,
+        Guesser::Reads,
+        Guesser::Panics,
+    ];
+    for callers in [1, 3, 6] {
+        let (plain, steps) = answers(usize::MAX, None, callers, None).await;
+        for draft in guessers {
+            let (guessed, fewer) = answers(usize::MAX, Some(8), callers, Some(draft)).await;
+            assert_eq!(deltas(&guessed), deltas(&plain), "{callers} callers, {draft:?}");
+            let most = match draft {
+                // Eight tokens a step, as long as all are drawn that are likeliest, which they always are at temperature 0.
+                Guesser::Wrong(1_000) => steps / 6,
+                Guesser::Wrong(3) => steps / 2,
+                _ => steps,
+            };
+            if callers == 1 {
+                assert!(fewer <= most, "{fewer} steps with {draft:?}, {steps} without");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn of_what_a_draft_guesses_nothing_is_computed_behind_the_end_of_an_answer() {
+    let mut rig = Rig::drafted(1, 100, usize::MAX, Some(8), 0, Some(Guesser::Wrong(1_000)));
+    rig.orders = channel().0;
+    let end = rig.words.0.eos().unwrap();
+    let mut longest = 0;
+    for text in ["a", "b", "hello the thing", "model"] {
+        let prompt = rig.choice(text, 1).prompt.len();
+        let answer = rig.answer(text, 100_000).await;
+        assert!(answer.ends_with('z'));
+        let tokens: Vec<Token> = rig.began.try_iter().flatten().collect();
+        assert!(tokens.iter().all(|token| token.id != end));
+        let last = |tokens: &[Token]| tokens.iter().map(|token| token.position + 1).max().unwrap();
+        assert_eq!(last(&tokens), prompt + answer.len(), "all but the end itself");
+        longest = longest.max(answer.len());
+        if answer.len() < 2 {
+            continue;
+        }
+        // Nor behind a limit.
+        rig.answer(text, answer.len() - 1).await;
+        let tokens: Vec<Token> = rig.began.try_iter().flatten().collect();
+        assert_eq!(last(&tokens), prompt + answer.len() - 2);
+    }
+    assert!(longest > 8, "longer than a guess");
 }
 
 /// A model that has the first tokens of every prompt from before, and room for one sequence, whatever its slots.

@@ -45,6 +45,9 @@ pub struct Llama {
     pub finer: Option<TensorType>,
     /// Layers.
     pub layers: u32,
+    /// Layers behind those, of `llama` alone, that compute as others do and add nothing: it answers to the bit what it answers
+    /// without them, and takes longer.
+    pub idle_layers: u32,
     /// Width of the residual stream.
     pub width: u32,
     /// Query heads.
@@ -67,6 +70,8 @@ pub struct Llama {
     pub more_tokens: usize,
     /// Whether the output shares the embedding's weights.
     pub tied: bool,
+    /// How far apart the logits are: with 1 nothing is likely, with 12 most often one token is.
+    pub sharpness: f32,
     /// Seed of the weights.
     pub seed: u64,
 }
@@ -78,6 +83,7 @@ impl Default for Llama {
             kind: TensorType::F32,
             finer: None,
             layers: 2,
+            idle_layers: 0,
             width: 64,
             heads: 4,
             kv_heads: 2,
@@ -89,6 +95,7 @@ impl Default for Llama {
             vocabulary: Vocabulary::Spm,
             more_tokens: 0,
             tied: false,
+            sharpness: 1.0,
             seed: 1,
         }
     }
@@ -134,7 +141,7 @@ impl Llama {
             .set("general.base_model.1.name", Meta::Text("Some other".into()))
             .set(&key("context_length"), Meta::U32(self.context))
             .set(&key("embedding_length"), Meta::U32(self.width))
-            .set(&key("block_count"), Meta::U32(self.layers))
+            .set(&key("block_count"), Meta::U32(self.layers + self.idle_layers))
             .set(&key("feed_forward_length"), Meta::U32(self.feed_forward))
             .set(&key("attention.head_count"), Meta::U32(self.heads))
             .set(&key("attention.head_count_kv"), Meta::U32(self.kv_heads))
@@ -200,13 +207,12 @@ impl Llama {
         if !self.tied {
             matrix(file, "output.weight", width, vocabulary);
         }
-        let mut norm = |file: &mut Writer, name: &str| random(file, &mut rng, name, &[width], 1.0, 0.1);
         for layer in 0..self.layers {
             for name in self.input_norms() {
-                norm(file, &format!("blk.{layer}.{name}.weight"));
+                random(file, &mut rng, &format!("blk.{layer}.{name}.weight"), &[width], 1.0, 0.1);
             }
         }
-        norm(file, "output_norm.weight");
+        random(file, &mut rng, "output_norm.weight", &[width], self.sharpness, 0.1 * self.sharpness);
         if let Scaling::Long { .. } = self.scaling {
             for (name, around) in [("short", 1.5), ("long", 6.0)] {
                 let name = format!("rope_factors_{name}.weight");
@@ -216,6 +222,17 @@ impl Llama {
         for layer in 0..self.layers {
             for (name, len, around) in self.beside(head) {
                 random(file, &mut rng, &format!("blk.{layer}.{name}"), &[len], around, 0.3);
+            }
+        }
+        for layer in self.layers..self.layers + self.idle_layers {
+            for (name, row, rows) in self.matrices(head) {
+                let scale = if matches!(name, "attn_output" | "ffn_down") { 0.0 } else { (3.0 / row as f32).sqrt() };
+                let weights: Vec<f32> = (0..row * rows).map(|_| unit(&mut rng) * scale).collect();
+                let name = format!("blk.{layer}.{name}.weight");
+                file.tensor(&name, self.kind, &[row.into(), rows.into()], quantise(self.kind, &weights));
+            }
+            for name in self.input_norms() {
+                random(file, &mut rng, &format!("blk.{layer}.{name}.weight"), &[width], 1.0, 0.1);
             }
         }
     }

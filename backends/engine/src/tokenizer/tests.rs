@@ -280,3 +280,35 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn two_vocabularies_are_the_same_or_differ_from_a_first_token_on() {
+    let same = built(Vocabulary::Spm);
+    assert_eq!(same.first_difference(&built(Vocabulary::Spm)), None);
+    let changed = |key: &str, value: Meta| tokenizer(writer(Vocabulary::Spm).set(key, value)).unwrap();
+    let mut file = writer(Vocabulary::Spm);
+    let Some(Meta::Texts(mut texts)) = file.get("tokenizer.ggml.tokens").cloned() else { panic!("texts") };
+    let (at, word) = (259..).zip(&mut texts[259..]).next().unwrap();
+    word.push('x');
+    assert_eq!(same.first_difference(&changed("tokenizer.ggml.tokens", Meta::Texts(texts.clone()))), Some(at));
+    let Some(Meta::I32s(mut kinds)) = file.get("tokenizer.ggml.token_type").cloned() else { panic!("types") };
+    kinds[270] = 4;
+    assert_eq!(same.first_difference(&changed("tokenizer.ggml.token_type", Meta::I32s(kinds))), Some(270));
+    // One more.
+    let (Some(Meta::Texts(mut texts)), Some(Meta::F32s(mut scores)), Some(Meta::I32s(mut kinds))) = (
+        file.get("tokenizer.ggml.tokens").cloned(),
+        file.get("tokenizer.ggml.scores").cloned(),
+        file.get("tokenizer.ggml.token_type").cloned(),
+    ) else {
+        panic!("a vocabulary")
+    };
+    let len = texts.len() as u32;
+    texts.push("more".into());
+    scores.push(0.0);
+    kinds.push(1);
+    file.set("tokenizer.ggml.tokens", Meta::Texts(texts))
+        .set("tokenizer.ggml.scores", Meta::F32s(scores))
+        .set("tokenizer.ggml.token_type", Meta::I32s(kinds));
+    let longer = tokenizer(&file).unwrap();
+    assert_eq!((same.first_difference(&longer), longer.first_difference(&same)), (Some(len), Some(len)));
+}

@@ -1,5 +1,6 @@
 //! The whole engine over small random models: requests in, events out.
 
+mod drafts;
 mod forms;
 mod reading;
 mod reasoning;

@@ -2,7 +2,8 @@
 //!
 //! A round: the caller changes what the work reads, then [`Pool::run`] lets every worker, itself as worker 0, run once
 //! and returns when all have. Between rounds of one step a worker spins, which costs less than waking; after a while
-//! without a round it sleeps, so an idle engine uses no CPU. Knows nothing of what the work is.
+//! without a round, or once it is told that there will be none, it sleeps: an idle engine uses no CPU, and two pools that take
+//! turns do not take it from each other. Knows nothing of what the work is.
 
 use std::{
     hint,
@@ -51,6 +52,8 @@ struct Shared<W> {
     caller: Mutex<Option<Thread>>,
     failed: AtomicBool,
     stop: AtomicBool,
+    /// Whether there is no round for a while.
+    resting: AtomicBool,
 }
 
 impl<W: Work> Pool<W> {
@@ -68,6 +71,7 @@ impl<W: Work> Pool<W> {
             caller: Mutex::new(None),
             failed: AtomicBool::new(false),
             stop: AtomicBool::new(false),
+            resting: AtomicBool::new(false),
         });
         let mut pool = Self { shared, threads: Vec::new(), broken: false };
         for worker in 1..workers {
@@ -82,6 +86,11 @@ impl<W: Work> Pool<W> {
         &self.shared.work
     }
 
+    /// Lets the threads sleep until the next round.
+    pub(super) fn rest(&self) {
+        self.shared.resting.store(true, SeqCst);
+    }
+
     /// Runs a round. Takes `self` exclusively, as rounds do not overlap.
     ///
     /// # Panics
@@ -91,6 +100,7 @@ impl<W: Work> Pool<W> {
         self.broken = true;
         let shared = &*self.shared;
         if shared.workers > 1 {
+            shared.resting.store(false, SeqCst);
             *shared.caller.lock().expect("held for no more than an assignment") = Some(thread::current());
             shared.running.store(shared.workers - 1, SeqCst);
             shared.round.fetch_add(1, SeqCst);
@@ -101,7 +111,7 @@ impl<W: Work> Pool<W> {
             }
         }
         shared.work.run(0, shared.workers);
-        wait(&shared.asleep[0], || shared.running.load(SeqCst) == 0);
+        wait(&shared.asleep[0], || false, || shared.running.load(SeqCst) == 0);
         assert!(!shared.failed.load(SeqCst), "a worker thread of the native engine panicked");
         self.broken = false;
     }
@@ -123,7 +133,7 @@ impl<W: Work> Shared<W> {
     fn serve(&self, worker: usize) {
         let mut seen = 0;
         loop {
-            wait(&self.asleep[worker], || self.round.load(SeqCst) != seen);
+            wait(&self.asleep[worker], || self.resting.load(SeqCst), || self.round.load(SeqCst) != seen);
             if self.stop.load(SeqCst) {
                 return;
             }
@@ -153,14 +163,17 @@ impl<W> Drop for Finish<'_, W> {
     }
 }
 
-/// Spins, then sleeps, until `done`. Whoever makes it so wakes the sleeper if `asleep` is set.
+/// Spins, unless `rests`, then sleeps, until `done`. Whoever makes it so wakes the sleeper if `asleep` is set.
 ///
 /// The flag is set before the last look, and the other side looks at the flag after its change: one of the two sees
 /// the other. Waking without cause is harmless, as the condition is looked at again.
-fn wait(asleep: &AtomicBool, done: impl Fn() -> bool) {
+fn wait(asleep: &AtomicBool, rests: impl Fn() -> bool, done: impl Fn() -> bool) {
     for _ in 0..SPINS {
         if done() {
             return;
+        }
+        if rests() {
+            break;
         }
         hint::spin_loop();
     }
@@ -199,7 +212,10 @@ mod tests {
             pool.run();
             assert!(pool.work().runs.iter().all(|runs| runs.load(SeqCst) == round));
             if round % 500 == 0 {
-                // Until all threads have gone to sleep.
+                // Until all threads have gone to sleep, half of the times at once.
+                if round % 1_000 == 0 {
+                    pool.rest();
+                }
                 while pool.shared.asleep[1..].iter().any(|asleep| !asleep.load(SeqCst)) {
                     thread::yield_now();
                 }

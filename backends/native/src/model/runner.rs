@@ -103,6 +103,11 @@ impl Runner {
         self.prefixes.cut(slot, len);
     }
 
+    /// Leaves the processors to another runner until the next step: its threads sleep, where they would wait for that awake.
+    pub fn rest(&self) {
+        self.step.rest();
+    }
+
     /// Computes some tokens of some sequences, and answers with the logits of those that asked, in order, as rows of
     /// [`super::Shape::vocabulary`] numbers.
     ///

@@ -159,6 +159,11 @@ impl Step {
         Ok(Self { pool, given: Vec::new() })
     }
 
+    /// Lets its threads sleep until the next step.
+    pub(super) fn rest(&self) {
+        self.pool.rest();
+    }
+
     /// Puts the first positions of one page into another one.
     pub(super) fn copy(&self, copy: prefixes::Copy) {
         self.pool.work().cache.copy(copy.from, copy.to, copy.len);

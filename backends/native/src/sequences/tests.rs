@@ -15,7 +15,7 @@ fn keeping(cache: CacheType, slots: usize) -> Sequences {
     let file = File::read(Bytes::from(Llama { width: 64, feed_forward: 96, ..Llama::default() }.build())).unwrap();
     let model = Arc::new(Model::load(&file, 1).unwrap());
     let limits = Limits { slots, context: 200, threads: 2, isa: Isa::best(), cache };
-    Sequences::new(Runner::new(model, limits).unwrap(), Arc::default())
+    Sequences::new(Runner::new(model, limits).unwrap(), None, Arc::default())
 }
 
 fn text(len: usize, seed: usize) -> Vec<u32> {

@@ -47,11 +47,13 @@ pub(super) fn run(args: &Impact, ask: &Ask) -> anyhow::Result<Document> {
             .entry(decision.config.to_string())
             .or_insert_with(|| recorded.catalog(&decision.config).ok().and_then(|catalog| catalog.without(&args.id)));
         let day = Date::of_unix_ms(decision.time);
-        let key = (decision.config.to_string(), decision.context.to_string(), licensed.model.to_string(), day);
+        let served = format!("{} {}", licensed.model, licensed.draft.as_deref().unwrap_or_default());
+        let key = (decision.config.to_string(), decision.context.to_string(), served, day);
         let again = match (decided.get(&key), catalog) {
             (Some(known), _) => Some(known.clone()),
             (None, Some(catalog)) => replay::facts(decision).ok().and_then(|facts| {
-                let again = catalog::decide(catalog, catalog.model(&licensed.model)?, &facts.use_, day);
+                let (model, draft) = (catalog.model(&licensed.model)?, licensed.draft.as_deref());
+                let again = catalog::decide_served(catalog, model, draft.as_slice(), &facts.use_, day);
                 let again = (again.outcome, again.rule.to_owned());
                 decided.insert(key, again.clone());
                 Some(again)

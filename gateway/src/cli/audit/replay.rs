@@ -1,6 +1,6 @@
 //! `pointsman audit replay`: makes every licence decision of the ledger again, from the facts and the texts that it recorded.
 //!
-//! A decision depends on the use, the model with its weights, the day, and the catalog with the company's files over it. The
+//! A decision depends on the use, the model with its weights and its draft, the day, and the catalog with the company's files over it. The
 //! first three are in its record, the last by digest in the record of its configuration. What comes out has to be what was
 //! recorded, word for word: outcome, licence, tier, rule, what it rests on, what the company's rules said. Where a request
 //! goes depends on how places did at that moment, which no record holds, so that is not made again.
@@ -87,7 +87,12 @@ fn again(
     let day = Date::of_unix_ms(decision.time);
     let use_ = serde_json::to_string(&decision.r#use).unwrap_or_default();
     let weights = candidate.weights.as_deref().unwrap_or_default();
-    let key = (decision.config.to_string(), format!("{use_} {} {} {weights} {day}", decision.context, candidate.model));
+    let draft = candidate.draft.as_deref();
+    let with = draft.unwrap_or_default();
+    let key = (
+        decision.config.to_string(),
+        format!("{use_} {} {} {weights} {with} {day}", decision.context, candidate.model),
+    );
     if let Some(known) = made.get(&key) {
         return Ok(known.clone());
     }
@@ -97,7 +102,7 @@ fn again(
         Some(model) => {
             let weights = candidate.weights.as_deref().map(|sha256| weights_of(catalog, candidate, sha256));
             let model = catalog.served_from(&model.id, weights.as_ref()).unwrap_or(model);
-            let decided = catalog::decide(catalog, model, &use_, day);
+            let decided = catalog::decide_served(catalog, model, draft.as_slice(), &use_, day);
             let again = settle::candidate(None, &candidate.model, &decided, policies::Capabilities::default());
             let again = serde_json::to_value(again).and_then(serde_json::from_value);
             Some(again.map_err(|error| error.to_string())?)

@@ -39,8 +39,11 @@ pub(super) fn run(args: &NoticeOf) -> anyhow::Result<bool> {
     for deployment in &config.deployments {
         let facts = &deployment.facts;
         let Some(model) = config.catalog.served_from(&facts.model, facts.weights.as_ref()) else { continue };
-        if !used.iter().any(|(known, _)| std::ptr::eq(*known, model)) {
-            used.extend(contexts.iter().map(|context| (model, &*context.use_)));
+        let draft = facts.draft.as_deref().and_then(|draft| config.catalog.model(draft));
+        for model in std::iter::once(model).chain(draft) {
+            if !used.iter().any(|(known, _)| std::ptr::eq(*known, model)) {
+                used.extend(contexts.iter().map(|context| (model, &*context.use_)));
+            }
         }
     }
     let notice = notice(&config.catalog, &used, settle::today());

@@ -255,6 +255,21 @@ fn a_deployment_needs_the_keys_of_its_place_and_refuses_those_of_others() {
         &["`mmproj` says nothing about a host"],
     );
     one(
+        "deployments: [{id: a, model: qwen3-32b, host: groq, key: \"${TEST_KEY}\", draft: {<<model>>: qwen3-8b, path: a.gguf}}]",
+        "misplaced-key",
+        &["`draft` says nothing about a host"],
+    );
+    one(
+        "deployments: [{id: a, model: pointsman-demo, engine: native, draft: {model: <<qwen3-8>>, path: keys.yaml}}]",
+        "unknown-model",
+        &["deployment `a` has a draft that the catalog does not have"],
+    );
+    one(
+        "deployments: [{id: a, model: pointsman-demo, engine: native, draft: {model: qwen3-8b, path: <<keys.yaml>>}}]",
+        "wrong-draft",
+        &["the engine `native` cannot have it guess for the weights"],
+    );
+    one(
         "deployments: [{id: a, model: bge-m3, engine: <<native>>, path: keys.yaml}]",
         "wrong-task",
         &["`native` makes text with the file, and `bge-m3` is not asked for that"],
