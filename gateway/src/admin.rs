@@ -6,7 +6,9 @@
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::json;
 
-use crate::{dispatch::stats::Size, observe, respond::body::Body, runtime::Gateway, stack::json_response};
+use crate::{
+    dispatch::stats::Size, observe, respond::body::Body, route::Cached, runtime::Gateway, stack::json_response,
+};
 
 /// `GET /health`
 pub fn health() -> Response<Body> {
@@ -18,7 +20,7 @@ pub fn ready(gateway: &Gateway, names: bool) -> Response<Body> {
     let ledger = gateway.ledger.status();
     let runtime = gateway.runtime();
     // Health is the same for prompts of every size.
-    let healthy: Vec<bool> = runtime.live(Size::of(0), None).iter().map(|live| live.healthy).collect();
+    let healthy: Vec<bool> = runtime.live(Size::of(0), &Cached::default()).iter().map(|live| live.healthy).collect();
     let ok = ledger.failure.is_none() && healthy.contains(&true);
     let deployments: serde_json::Map<_, _> = runtime
         .deployed

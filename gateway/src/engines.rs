@@ -13,7 +13,7 @@ use std::{
 };
 
 use backends::{Backend, BackendId};
-use engine::{Facts, Info, Purpose, gguf};
+use engine::{CacheType, Facts, Info, Purpose, gguf};
 use native::PackedFiles;
 
 use crate::{
@@ -68,6 +68,8 @@ pub struct Beside<'a> {
     pub projector: bool,
     /// A draft, which guesses what the model will say.
     pub draft: Option<&'a Path>,
+    /// What keys and values are to be kept as.
+    pub cache: CacheType,
 }
 
 /// What a deployment asks of its engine.
@@ -85,6 +87,8 @@ pub struct Asked {
     pub draft: Option<PathBuf>,
     /// To quantise weights while they are loaded: a type of mistralrs, such as `Q4K`.
     pub isq: Option<String>,
+    /// What keys and values are kept as.
+    pub cache: CacheType,
 }
 
 impl Kind {
@@ -176,6 +180,15 @@ impl Kind {
         }
     }
 
+    /// Whether it keeps keys and values as this.
+    pub fn keeps(self, cache: CacheType) -> bool {
+        match self {
+            Self::Native => true,
+            // As they do if not told otherwise.
+            Self::LlamaCpp | Self::MistralRs => cache == CacheType::F16,
+        }
+    }
+
     /// Whether a model reads pictures, with what is asked. Of a file that cannot be read nothing is known; loading it tells why.
     pub fn sees(self, weights: &Weights, asked: &Asked) -> bool {
         match self {
@@ -191,6 +204,9 @@ impl Kind {
         self.reads(weights).map_err(|why| format!("{self} does not read it: {why}"))?;
         if beside.projector && !self.projects() {
             return Err(format!("{self} loads no projectors"));
+        }
+        if !self.keeps(beside.cache) {
+            return Err(format!("{self} does not keep keys and values as {}", beside.cache));
         }
         let put = beside.adapter.map_or(Ok(()), |adapter| self.puts(adapter, weights));
         put.map_err(|why| format!("{self} does not put the adapter over it: {why}"))?;
@@ -214,10 +230,12 @@ impl Kind {
     pub fn told(self, weights: &Weights, asked: &Asked) -> Result<Told, String> {
         match self {
             Self::Native | Self::LlamaCpp => {
-                let told = estimate::told(weights, asked.context_tokens)?;
-                // A draft is a model with a cache of its own.
+                let told = estimate::told(weights, asked.context_tokens, asked.cache)?;
+                // A draft is a model with a cache of its own, of halves.
                 let draft = match &asked.draft {
-                    Some(path) => estimate::told(&Weights::File(path.clone()), asked.context_tokens)?.bytes,
+                    Some(path) => {
+                        estimate::told(&Weights::File(path.clone()), asked.context_tokens, CacheType::F16)?.bytes
+                    }
                     None => 0,
                 };
                 let beside = asked.files_beside().saturating_add(draft);
@@ -284,6 +302,7 @@ impl Kind {
                     adapter,
                     draft: asked.draft.clone(),
                     packed: packed.cloned(),
+                    cache: asked.cache,
                     ..Default::default()
                 };
                 native::load(id, source, options).map_err(|error| chain(&error))?
@@ -454,6 +473,16 @@ mod tests {
         }
         assert_eq!(Kind::named("auto"), None);
         assert!(Kind::built().any(|kind| kind == Kind::Native));
+    }
+
+    #[test]
+    fn auto_leaves_out_engines_that_cannot_keep_keys_and_values_as_is_asked() {
+        let beside = Beside { cache: CacheType::Q8_0, ..Beside::default() };
+        let chosen = choose(&Weights::File(demo()), beside, &Measured::default()).unwrap();
+        assert_eq!(chosen.engine, Kind::Native);
+        for kind in Kind::built().filter(|kind| !kind.keeps(CacheType::Q8_0)) {
+            assert!(chosen.why.contains(&format!("{kind} does not keep keys and values as q8_0")), "{}", chosen.why);
+        }
     }
 
     #[test]

@@ -149,13 +149,15 @@ impl Bare<'_> {
             ClientApi::Transcriptions => wire::transcriptions::decode(id, asked_with, bytes).await,
             api => decode_from(shelf.clone(), api, id, bytes).await,
         };
-        let decoded = decoded.map_err(refused)?;
+        let mut decoded = decoded.map_err(refused)?;
+        decoded.request.cache_salt = caller.team.as_deref().map(cache_salt);
 
         let mut facts = facts::of(&decoded, &caller, asked_with, &runtime.config);
         let foreseen = pass.foresee(Foreseen::of(&decoded.request, facts.prompt_tokens));
         foreseen.map_err(|error| refused(pass.told(api, error)))?;
         let (prefix, session) = facts::prefix::of(&runtime, &decoded.request, &caller, asked_with, facts.prompt_tokens);
-        let planned = route::planned(&runtime, &mut facts, prefix.as_deref(), || pass.queue());
+        let request = &decoded.request;
+        let planned = route::planned(&runtime, &mut facts, request, prefix.as_deref(), || pass.queue());
         let Planned { mut plan, mut reserved } = planned.await;
         let first = plan.candidates.first().map(|candidate| candidate.deployment);
         runtime.caps.hold(&mut plan);
@@ -206,8 +208,7 @@ impl Bare<'_> {
             return Err(receipt.tell_in(refusal));
         }
 
-        let cache_salt = caller.team.as_deref().map(cache_salt);
-        let request = Arc::new(backends::Request { cache_salt, prefix, session, ..decoded.request });
+        let request = Arc::new(backends::Request { prefix, session, ..decoded.request });
         if let Some(shadow) = plan.shadow.take() {
             let (gateway, runtime, request) = (Arc::clone(gateway), Arc::clone(&runtime), Arc::clone(&request));
             let (of, caller, facts, named) = (id.to_owned(), caller.clone(), facts.clone(), named.clone());

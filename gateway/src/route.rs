@@ -5,12 +5,14 @@
 
 #[cfg(test)]
 mod affinity;
+mod cached;
 pub mod caps;
 pub mod waiting;
 
 use std::time::Duration;
 
-use backends::Prefix;
+use backends::{Prefix, Request};
+pub use cached::Cached;
 use policies::{Facts, Plan, Verdict};
 use serde_json::json;
 
@@ -33,49 +35,55 @@ pub struct Planned {
 }
 
 /// The plan for a request when it is its turn, with the place that it is given. `prefix` tells which places were sent its
-/// prompt before. Where it has to wait, it holds the leave that `may_wait` gives it, and waits for nothing without.
+/// prompt before; those in this process are asked what they have of it, where that decides. Where it has to wait, it holds the
+/// leave that `may_wait` gives it, and waits for nothing without.
 pub async fn planned<L>(
     runtime: &Runtime,
     facts: &mut Facts,
+    request: &Request,
     prefix: Option<&Prefix>,
     may_wait: impl FnOnce() -> Option<L>,
 ) -> Planned {
-    let plan = plan(runtime, facts, prefix);
+    let mut cached = Cached::told(prefix);
+    let mut plan = plan(runtime, facts, &cached);
+    if cached.ask(runtime, &plan, request, facts.prompt_tokens).await {
+        plan = plan_again(runtime, facts, &cached);
+    }
     let first = match runtime.waiting.has_line(plan.route.as_deref()) {
         // What is free is for those that came before.
         true => Planned { plan, reserved: None },
-        false => placed(runtime, facts, prefix, plan),
+        false => placed(runtime, facts, &cached, plan),
     };
     let team = facts.team.as_deref().unwrap_or_default();
-    let again = || placed(runtime, facts, prefix, plan_again(runtime, facts, prefix));
+    let again = || placed(runtime, facts, &cached, plan_again(runtime, facts, &cached));
     runtime.waiting.in_turn(first, team, may_wait, again).await
 }
 
 /// Takes the place that a plan chose, or what a new plan chooses if it is taken.
-fn placed(runtime: &Runtime, facts: &Facts, prefix: Option<&Prefix>, mut plan: Plan) -> Planned {
+fn placed(runtime: &Runtime, facts: &Facts, cached: &Cached<'_>, mut plan: Plan) -> Planned {
     let mut again = 1..TRIES;
     loop {
         let reserved = dispatch::reserve(&plan, &runtime.places, Size::of(facts.prompt_tokens));
         if reserved.is_some() || plan.verdict != Verdict::Serve || again.next().is_none() {
             return Planned { plan, reserved };
         }
-        plan = plan_again(runtime, facts, prefix);
+        plan = plan_again(runtime, facts, cached);
     }
 }
 
 /// The plan for a request, now. Completes its facts with what only a running gateway has: the usual length of answers
 /// on its route, and a random number.
-pub fn plan(runtime: &Runtime, facts: &mut Facts, prefix: Option<&Prefix>) -> Plan {
+pub fn plan(runtime: &Runtime, facts: &mut Facts, cached: &Cached<'_>) -> Plan {
     let route = runtime.config.policies.route_name(&runtime.config.catalog, facts);
     facts.answer_tokens = route.and_then(|route| runtime.lengths.of(route)?.mean());
     // 53 bits, which every reader of a record reads alike; 0 would be none.
     facts.draw = (rand::random::<u64>() >> 11).max(1);
-    plan_again(runtime, facts, prefix)
+    plan_again(runtime, facts, cached)
 }
 
 /// The plan for facts that have all that, as things are now.
-pub fn plan_again(runtime: &Runtime, facts: &Facts, prefix: Option<&Prefix>) -> Plan {
-    let live = runtime.live(Size::of(facts.prompt_tokens), prefix);
+pub fn plan_again(runtime: &Runtime, facts: &Facts, cached: &Cached<'_>) -> Plan {
+    let live = runtime.live(Size::of(facts.prompt_tokens), cached);
     policies::plan(facts, &runtime.snapshot(&live))
 }
 

@@ -10,7 +10,7 @@ mod local;
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use backends::{Backend, BackendId, Prefix, Prefixes, Probe};
+use backends::{Backend, BackendId, Prefixes, Probe};
 use http::HeaderValue;
 use ledger::Ledger;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -36,7 +36,7 @@ use crate::{
     quota::Quotas,
     residency::{Machine, Resident},
     respond::error::ApiError,
-    route::{caps::Caps, waiting::Waiting},
+    route::{Cached, caps::Caps, waiting::Waiting},
     settle,
     subjects::{self, Subjects},
     tally,
@@ -342,14 +342,18 @@ impl Runtime {
         self.places.len() == other.places.len() && self.places.iter().all(|place| has(&other.places, place))
     }
 
-    /// How the deployments are now for a prompt of this size, in their order; `prefix` tells who was sent it before.
-    pub fn live(&self, size: Size, prefix: Option<&Prefix>) -> Vec<Live> {
+    /// How the deployments are now for a prompt of this size, in their order, with what of it is cached where.
+    pub fn live(&self, size: Size, cached: &Cached<'_>) -> Vec<Live> {
         let now_ms = self.epoch.ms(Instant::now());
+        let prefix = cached.prefix;
         let probe = Probe { prefix, ..Probe::default() };
         let of = |place: &Place| place.stats.live(now_ms, place.backend.load(&probe), size);
         let mut live: Vec<Live> = self.places.iter().map(of).collect();
         if prefix.is_some_and(|prefix| !prefix.is_new()) {
             self.crowds.bound(&mut live);
+        }
+        for (at, tokens) in &cached.held {
+            live[*at].cached_prefix_tokens = Some(*tokens);
         }
         live
     }

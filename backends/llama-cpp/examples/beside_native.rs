@@ -4,7 +4,8 @@
 //! [--after N]`
 //!
 //! A type stands for a llama-shaped model of 1.1 billion random weights of it; without any, all three are measured. With
-//! `--after` one more answer follows a prompt of so many tokens, with llama.cpp at its better of flash attention on and off.
+//! `--after` one more answer follows a prompt of so many tokens, with native's keys and values as halves and as bytes, and with
+//! llama.cpp at its better of flash attention on and off.
 //! llama.cpp is only as fast as it is built: set `CMAKE_C_FLAGS=-march=native CMAKE_CXX_FLAGS=-march=native` for its build,
 //! or it uses nothing beyond AVX2 (`.cargo/config.toml`). Each figure is the best of the rounds, as other load only ever
 //! slows a round down. The last column is the share of what bounds a decode step: how often the threads could
@@ -153,17 +154,19 @@ fn compare(name: &str, path: &Path, threads: usize, after: usize) {
         100.0 * held(&model, threads)
     );
     if after > 0 {
-        let mut steps =
-            Native(Runner::new(model, Limits { slots: 1, context: after + ANSWER, ..limits }).expect("limits"));
-        let ours = far(&mut steps, after);
-        drop(steps);
+        let ours = CacheType::ALL.map(|cache| {
+            let limits = Limits { slots: 1, context: after + ANSWER, cache, ..limits };
+            (cache, far(&mut Native(Runner::new(Arc::clone(&model), limits).expect("limits")), after))
+        });
         let policies =
             [llama_cpp_sys_2::LLAMA_FLASH_ATTN_TYPE_DISABLED, llama_cpp_sys_2::LLAMA_FLASH_ATTN_TYPE_ENABLED];
         let theirs = policies
             .map(|flash| far(&mut Bare::new(backend, &theirs, after + ANSWER, 1, threads, Some(flash)), after))
             .into_iter()
             .fold(0.0, f64::max);
-        println!("  {:<24}{ours:>10.1}{theirs:>12.1}{:>8.2}", format!("answer after {after}"), ours / theirs);
+        for (cache, ours) in ours {
+            println!("  {:<24}{ours:>10.1}{theirs:>12.1}{:>8.2}", format!("after {after}, {cache}"), ours / theirs);
+        }
     }
 }
 

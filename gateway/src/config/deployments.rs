@@ -6,7 +6,7 @@ use std::{collections::HashSet, ops::Range, path::PathBuf};
 
 use backends::Api;
 use catalog::{Adapters, Catalog, Host, Model, Price, Relation, Server, Task};
-use engine::Purpose;
+use engine::{CacheType, Purpose};
 use policies::{Capability, Place};
 use remote::{BaseUrl, Replicas, Secret};
 
@@ -16,7 +16,7 @@ use super::{
     found::last_known,
     load::Reading,
     local,
-    raw::{RawDeployment, RawDraft, RawSpoken},
+    raw::{RawCacheType, RawDeployment, RawDraft, RawSpoken},
     report::{Problem, list, nearest},
     weights,
     yaml::{Node, Value},
@@ -193,6 +193,7 @@ impl<'a> One<'a, '_> {
                 ("pinned", raw.pinned.as_ref().map(|pinned| &pinned.at)),
                 ("gpu_layers", raw.gpu_layers.as_ref().map(|layers| &layers.at)),
                 ("isq", raw.isq.as_ref().map(|isq| &isq.at)),
+                ("cache_type", raw.cache_type.as_ref().map(|kind| &kind.at)),
             ],
         );
         let key = self.key();
@@ -259,6 +260,7 @@ impl<'a> One<'a, '_> {
                 ("pinned", raw.pinned.as_ref().map(|pinned| &pinned.at)),
                 ("gpu_layers", raw.gpu_layers.as_ref().map(|layers| &layers.at)),
                 ("isq", raw.isq.as_ref().map(|isq| &isq.at)),
+                ("cache_type", raw.cache_type.as_ref().map(|kind| &kind.at)),
             ],
         );
         let key = self.key();
@@ -358,8 +360,12 @@ impl<'a> One<'a, '_> {
             None => None,
         };
         let (draft_model, draft) = draft.unzip();
-        let beside =
-            engines::Beside { adapter: adapter.as_ref(), projector: mmproj.is_some(), draft: draft.as_deref() };
+        let beside = engines::Beside {
+            adapter: adapter.as_ref(),
+            projector: mmproj.is_some(),
+            draft: draft.as_deref(),
+            cache: self.cache_type(),
+        };
         let (engine, because) = self.engine(name, &weights, beside)?;
         let asked = engines::Asked { adapter, mmproj, draft, ..engines::Asked::default() };
         let asked = self.of_engine(engine, &weights, asked)?;
@@ -465,6 +471,13 @@ impl<'a> One<'a, '_> {
             }
             layers
         });
+        let cache = self.cache_type();
+        if let Some(written) = raw.cache_type.as_ref().filter(|_| !engine.keeps(cache)) {
+            let others = list(engines::Kind::ALL.into_iter().filter(|kind| kind.keeps(cache)).map(engines::Kind::name));
+            let message = format!("the engine `{engine}` does not keep keys and values as `{cache}`");
+            let problem = Problem::error("misplaced-key", message);
+            self.note(problem.hint(format!("leave it out; {others} can")), &written.at);
+        }
         let isq = raw.isq.as_ref().map(|isq| isq.value.clone());
         if let Some(written) = &raw.isq
             && let Err(why) = engine.quantises(weights, &written.value)
@@ -473,7 +486,16 @@ impl<'a> One<'a, '_> {
             self.note(problem.hint("leave it out for the weights as they are"), &written.at);
         }
         let context_tokens = raw.context.as_ref().map(|tokens| tokens.value);
-        Some(engines::Asked { context_tokens, gpu_layers, isq, ..beside })
+        let cache = self.cache_type();
+        Some(engines::Asked { context_tokens, gpu_layers, isq, cache, ..beside })
+    }
+
+    /// What keys and values are to be kept as.
+    fn cache_type(&self) -> CacheType {
+        match self.raw.cache_type.as_ref().map(|written| written.value) {
+            None | Some(RawCacheType::F16) => CacheType::F16,
+            Some(RawCacheType::Q8_0) => CacheType::Q8_0,
+        }
     }
 
     /// What the engine makes of texts with the weights, if that is what the catalog's model is asked for.

@@ -301,6 +301,9 @@ pub(super) struct RawDeployment {
     /// Default: they stay as they are.
     #[serde(default)]
     pub(super) isq: Option<Spanned<String>>,
+    /// What an engine keeps keys and values as. Default: f16.
+    #[serde(default)]
+    pub(super) cache_type: Option<Spanned<RawCacheType>>,
     /// Region in which requests are processed. Default: what the host documents.
     #[serde(default)]
     pub(super) region: Option<Spanned<String>>,
@@ -373,6 +376,17 @@ pub(super) enum RawLoad {
     Start,
     /// By the first request for it.
     Demand,
+}
+
+/// What keys and values are kept as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(rename = "CacheType")]
+pub(super) enum RawCacheType {
+    /// As halves.
+    F16,
+    /// As bytes with scales, for engines that can: little more than half the memory.
+    Q8_0,
 }
 
 /// How models that run in this process share its memory.

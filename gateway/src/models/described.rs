@@ -1,16 +1,16 @@
 //! What a model file says of itself, for people who choose: architecture, format, size, context, memory, and who can load it.
 //!
 //! Read by the engine's own reader and never trusted further than that has checked: sizes that would overflow are not known.
-//! Keys and values are counted at two bytes a number, as the engines keep them unless told otherwise.
 
 use std::path::PathBuf;
 
-use engine::gguf::{Array, File, TensorType};
+use engine::{
+    CacheType,
+    gguf::{Array, File, TensorType},
+};
 
 use crate::dispatch::chain;
 
-/// Bytes of a number in the cache of keys and values.
-const CACHED: u64 = 2;
 /// The longest text that is kept of a file, in characters.
 const MOST_TEXT: usize = 120;
 /// More layers than any model has.
@@ -29,8 +29,8 @@ pub struct Described {
     pub weights: u64,
     /// Tokens that it was made for.
     pub context: Option<u64>,
-    /// Bytes of keys and values for each token; none where the shape does not say.
-    pub cache_per_token: Option<u64>,
+    /// Numbers of keys and values for each token; none where the shape does not say.
+    pub cached_per_token: Option<u64>,
     /// The licence that the file names, which is nobody's conclusion.
     pub license: Option<String>,
 }
@@ -65,14 +65,14 @@ impl Described {
             parameters: tensors().map(|tensor| tensor.len()).fold(0, u64::saturating_add),
             weights: tensors().map(|tensor| tensor.data.len() as u64).sum(),
             context: first.and_then(|first| of_shape(first, "context_length")),
-            cache_per_token: first.and_then(cache_per_token),
+            cached_per_token: first.and_then(cached_per_token),
             license: first.and_then(|first| text(first, "general.license")),
         }
     }
 
     /// Bytes of weights, and of keys and values for a sequence of so many tokens.
-    pub fn memory(&self, context: u64) -> Option<u64> {
-        self.cache_per_token?.checked_mul(context)?.checked_add(self.weights)
+    pub fn memory(&self, context: u64, cache: CacheType) -> Option<u64> {
+        cache.bytes(self.cached_per_token?.checked_mul(context)?)?.checked_add(self.weights)
     }
 }
 
@@ -87,8 +87,8 @@ fn of_shape(file: &File, key: &str) -> Option<u64> {
     file.get(&format!("{architecture}.{key}")).ok().flatten()
 }
 
-/// Numbers of keys and of values in each layer, times their bytes.
-fn cache_per_token(file: &File) -> Option<u64> {
+/// Numbers of keys and of values in all layers.
+fn cached_per_token(file: &File) -> Option<u64> {
     let layers = of_shape(file, "block_count").filter(|layers| *layers <= MOST_LAYERS)?;
     let heads = of_shape(file, "attention.head_count");
     let length = |key: &str| {
@@ -105,7 +105,7 @@ fn cache_per_token(file: &File) -> Option<u64> {
         Ok(Some(_)) => return None,
         _ => of_shape(file, "attention.head_count_kv").or(heads)?.checked_mul(layers)?,
     };
-    kv_heads.checked_mul(head)?.checked_mul(CACHED)
+    kv_heads.checked_mul(head)
 }
 
 #[cfg(test)]
@@ -117,10 +117,14 @@ mod tests {
         let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../config/models/pointsman-demo.gguf"));
         let described = described(std::slice::from_ref(&path)).unwrap();
         assert_eq!((described.architecture.as_str(), described.context), ("llama", Some(512)));
-        let cached = described.cache_per_token.unwrap();
-        assert_eq!(described.memory(512).unwrap(), described.weights + 512 * cached);
+        let cached = described.cached_per_token.unwrap();
+        let memory = |context, cache| described.memory(context, cache);
+        assert_eq!(memory(512, CacheType::F16).unwrap(), described.weights + 512 * 2 * cached);
+        assert_eq!(memory(512, CacheType::Q8_0).unwrap(), described.weights + 512 * 17 * cached / 16);
         assert!(described.weights < std::fs::metadata(&path).unwrap().len());
-        assert_eq!(described.memory(u64::MAX), None, "larger than any machine");
+        for cache in CacheType::ALL {
+            assert_eq!(memory(u64::MAX, cache), None, "larger than any machine");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use engine::{
-    DEFAULT_CONTEXT, DEFAULT_SEQUENCES, Facts, Purpose, encoder,
+    CacheType, DEFAULT_CONTEXT, DEFAULT_SEQUENCES, Facts, Purpose, encoder,
     gguf::{Array, File},
 };
 
@@ -33,11 +33,11 @@ pub struct Told {
     pub sees: bool,
 }
 
-/// What the GGUF file of a model tells, if it is run with this context.
+/// What the GGUF file of a model tells, if it is run with this context, and keys and values are kept as this.
 ///
 /// # Errors
 /// The file cannot be read, or is no model.
-pub fn told(weights: &Weights, context: Option<u64>) -> Result<Told, String> {
+pub fn told(weights: &Weights, context: Option<u64>, cache: CacheType) -> Result<Told, String> {
     let file = match weights {
         Weights::BuiltIn => File::from_static(DEMO),
         Weights::File(path) | Weights::Folder(path) => File::open(path),
@@ -50,7 +50,7 @@ pub fn told(weights: &Weights, context: Option<u64>) -> Result<Told, String> {
     let usual = if facts.purpose == Purpose::Text { DEFAULT_CONTEXT } else { encoder::DEFAULT_CONTEXT } as u64;
     let context = context.or(described.context.map(|trained| trained.min(usual))).unwrap_or(usual);
     // A shape that does not say what it caches is a model that no engine of ours loads; its weights are what is known.
-    let with_cache = |tokens| described.memory(tokens).unwrap_or(described.weights);
+    let with_cache = |tokens| described.memory(tokens, cache).unwrap_or(described.weights);
     let bytes = match facts.purpose {
         Purpose::Text => with_cache(context.saturating_mul(DEFAULT_SEQUENCES as u64)),
         _ => with_cache(context).saturating_add(context.saturating_mul(words).saturating_mul(BYTES_OF_A_LOGIT)),
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn a_model_takes_its_weights_and_a_full_cache_for_each_sequence() {
-        let told = |context| told(&Weights::BuiltIn, context).unwrap();
+        let told = |context| told(&Weights::BuiltIn, context, CacheType::F16).unwrap();
         let (short, long) = (told(Some(256)).bytes, told(Some(512)).bytes);
         assert_eq!(told(None).bytes, long, "its own context, where nobody says one");
         let weights = short - (long - short);
@@ -91,7 +91,7 @@ mod tests {
         let path = folder.path().join("a.gguf");
         let bert = engine::testing::Bert::default();
         std::fs::write(&path, bert.build()).unwrap();
-        let told = |context| told(&Weights::File(path.clone()), context).unwrap();
+        let told = |context| told(&Weights::File(path.clone()), context, CacheType::F16).unwrap();
         assert_eq!(told(None).facts.purpose, Purpose::Vectors);
         let (short, long) = (told(Some(64)).bytes, told(Some(128)).bytes);
         assert_eq!(told(None).bytes, long, "its own context, where nobody says one");
@@ -107,14 +107,14 @@ mod tests {
         let whole = engine::testing::Llama::default();
         std::fs::write(&path, whole.build()).unwrap();
         let weights = Weights::File(path.clone());
-        let alone = told(&weights, Some(64)).unwrap().bytes;
+        let alone = told(&weights, Some(64), CacheType::F16).unwrap().bytes;
         let mut first = whole.writer();
         std::fs::write(&path, first.set("split.count", engine::testing::Meta::U32(2)).finish()).unwrap();
-        assert_eq!(told(&weights, Some(64)).unwrap().bytes, alone, "the second is not there");
+        assert_eq!(told(&weights, Some(64), CacheType::F16).unwrap().bytes, alone, "the second is not there");
         let mut second = engine::testing::Writer::default();
         second.tensor("blk.9.more", engine::gguf::TensorType::F32, &[250], vec![0; 1_000]);
         std::fs::write(folder.path().join("a-00002-of-00002.gguf"), second.finish()).unwrap();
-        assert_eq!(told(&weights, Some(64)).unwrap().bytes, alone + 1_000);
+        assert_eq!(told(&weights, Some(64), CacheType::F16).unwrap().bytes, alone + 1_000);
     }
 
     #[test]

@@ -312,6 +312,14 @@ impl Machine {
         (backend, entry.past.clone())
     }
 
+    /// The engine of a model that is loaded.
+    pub(super) fn loaded(&self, key: Key) -> Option<Arc<dyn Backend>> {
+        match &self.book().entries.get(&key)?.phase {
+            Phase::Loaded(loaded) => Some(Arc::clone(&loaded.backend)),
+            _ => None,
+        }
+    }
+
     pub(super) fn status(&self, key: Key) -> Option<Status> {
         let book = self.book();
         let entry = book.entries.get(&key)?;

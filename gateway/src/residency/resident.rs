@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use backends::{Backend, BackendError, BackendId, BoxFuture, Event, EventStream, Load, Probe, Request, Tally};
+use backends::{Backend, BackendError, BackendId, BoxFuture, Event, EventStream, Held, Load, Probe, Request, Tally};
 use futures_core::Stream;
 
 use super::{
@@ -66,6 +66,11 @@ impl Backend for Resident {
 
     fn load(&self, probe: &Probe<'_>) -> Load {
         self.machine.load_of(self.key, probe)
+    }
+
+    fn held<'a>(&'a self, request: &'a Request) -> Option<BoxFuture<'a, Option<Held>>> {
+        let loaded = self.machine.loaded(self.key)?;
+        Some(Box::pin(async move { loaded.held(request)?.await }))
     }
 
     fn ready(&self) -> Option<BoxFuture<'_, Result<Arc<dyn Backend>, BackendError>>> {

@@ -18,7 +18,7 @@ use rand::{Rng as _, SeedableRng as _, rngs::SmallRng};
 use scripted::{Asked, PromptCache};
 use tokio::time::Instant;
 
-use super::plan_again;
+use super::{Cached, plan_again};
 use crate::{
     config::{Environment, Overrides, load},
     dispatch::stats::{Attempt, Size},
@@ -164,8 +164,8 @@ async fn run(chooses: Chooses, work: &[Asked]) -> Run {
             stream: true,
             ..Facts::new("auto", Arc::clone(&use_), "2026-11-26".parse().unwrap())
         };
-        let planned = |prefix| plan_again(&runtime, &facts, prefix);
-        let running = runtime.live(Size::of(tokens), None);
+        let planned = |prefix| plan_again(&runtime, &facts, &Cached::told(prefix));
+        let running = runtime.live(Size::of(tokens), &Cached::default());
         let chosen = match chooses {
             Chooses::AsWeDo => planned(Some(&prefix)).candidates[0].deployment,
             Chooses::ByUsualShare => planned(None).candidates[0].deployment,

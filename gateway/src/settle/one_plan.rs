@@ -276,7 +276,7 @@ fn serving_explaining_testing_and_replaying_give_one_plan() {
             assert_eq!(replayed(&runtime, api, &caller, &learnt, &plan), plan, "replay of {learnt:?}: {}", told());
 
             let mut drawn = asked.clone();
-            let plan = route::plan(&runtime, &mut drawn, None);
+            let plan = route::plan(&runtime, &mut drawn, &route::Cached::default());
             assert_eq!(replayed(&runtime, api, &caller, &drawn, &plan), plan, "replay of {drawn:?}: {}", told());
             let parts = |plan: &Plan| (plan.route.clone(), plan.verdict.clone(), plan.attempts.clone(), served(plan));
             assert_eq!(parts(&plan), parts(&explained), "serving: {}", told());
@@ -288,7 +288,7 @@ fn serving_explaining_testing_and_replaying_give_one_plan() {
             };
             assert_eq!(scores(&plan), scores(&explained), "serving: {}", told());
             // Without its draw it is the same in every part.
-            let live = runtime.live(crate::dispatch::stats::Size::of(asked.prompt_tokens), None);
+            let live = runtime.live(crate::dispatch::stats::Size::of(asked.prompt_tokens), &route::Cached::default());
             assert_eq!(policies::plan(&asked, &runtime.snapshot(&live)), explained, "serving: {}", told());
         }
         tested += cases.len();

@@ -1,6 +1,7 @@
 //! `pointsman models show`: what a model is, what it needs, who may use it, and who can load it.
 
 use clap::Args;
+use engine::CacheType;
 
 use super::{Models, find};
 use crate::{
@@ -66,7 +67,7 @@ pub(super) fn document(config: &Config, held: &Held, context: Option<u64>) -> Do
                 ("license_that_the_file_names", Cell::text(of.license.clone())),
                 ("bytes_of_weights", of.weights.into()),
                 ("memory_for_tokens", context.into()),
-                ("bytes_of_memory", of.memory(context).map_or(Cell::None, Cell::Count)),
+                ("bytes_of_memory", of.memory(context, CacheType::F16).map_or(Cell::None, Cell::Count)),
             ]);
         }
         Err(why) => facts.push(("file", why.into())),

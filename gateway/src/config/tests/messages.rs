@@ -284,6 +284,16 @@ fn a_deployment_needs_the_keys_of_its_place_and_refuses_those_of_others() {
         "misplaced-key",
         &["`isq` says nothing about a host"],
     );
+    one(
+        "deployments: [{id: a, model: qwen3-32b, host: groq, key: \"${TEST_KEY}\", cache_type: <<q8_0>>}]",
+        "misplaced-key",
+        &["`cache_type` says nothing about a host"],
+    );
+    one(
+        "deployments: [{id: a, model: pointsman-demo, engine: native, cache_type: <<q8_1>>}]",
+        "unknown-value",
+        &["q8_0"],
+    );
     one("deployments: [{id: a, model: qwen3-32b, server: <<vlm>>}]", "unknown-server", &["did you mean `vllm`?"]);
 }
 

@@ -97,6 +97,8 @@ fn the_shipped_configuration_loads_with_every_setting_on() {
     assert_eq!((lab.input_usd_per_million, lab.output_usd_per_million), (Some(0.1), Some(0.3)));
     assert_eq!(lab.cached_input_usd_per_million, Some(0.05));
     assert_eq!(deployment("local-small").facts.context_tokens, Some(8192));
+    let Target::Engine { asked, .. } = &deployment("local-small").target else { panic!("an engine") };
+    assert_eq!(asked.cache, engine::CacheType::Q8_0);
     if cfg!(feature = "llama-cpp") {
         let reads = |id| deployment(id).facts.capabilities.iter().any(|capability| capability == "image");
         assert!(reads("local-vision") && !reads("local-support"), "with its projector it reads pictures");
