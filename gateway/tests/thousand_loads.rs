@@ -59,7 +59,8 @@ fn request(max_tokens: u32) -> Arc<Request> {
 async fn memory_is_where_it_was_after_ten_thousand_callers_have_gone() {
     let _alone = ALONE.lock().await;
     for engine in Kind::built() {
-        let (backend, _) = engine.load(BackendId::new("demo"), &weights(), &Asked::default(), &Arc::default()).unwrap();
+        let (backend, _) =
+            engine.load(BackendId::new("demo"), &weights(), &Asked::default(), None, &Arc::default()).unwrap();
         let mut baseline = 0;
         for round in 0..GONE {
             let events = backend.generate(request(200)).await;
@@ -86,7 +87,7 @@ async fn a_thousand_loads(engine: Kind) {
     let settings = Settings { unload_after: Some(Duration::ZERO), ..Settings::default() };
     let machine = Arc::new(Machine::new(settings, 1 << 30));
     let loader = blocking(move |_| {
-        let loaded = engine.load(BackendId::new("demo"), &weights(), &Asked::default(), &Arc::default());
+        let loaded = engine.load(BackendId::new("demo"), &weights(), &Asked::default(), None, &Arc::default());
         loaded.map(|(backend, _)| backend).map_err(Failure)
     });
     let keep = Keep { on_demand: true, pinned: false };

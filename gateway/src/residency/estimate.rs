@@ -122,7 +122,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.gguf");
         std::fs::write(&path, "hello").unwrap();
-        let error = told(&Weights::File(path), None).unwrap_err();
+        let error = told(&Weights::File(path), None, CacheType::F16).unwrap_err();
         assert!(error.starts_with("cannot read the model file"), "{error}");
     }
 

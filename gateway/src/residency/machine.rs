@@ -313,7 +313,7 @@ impl Machine {
     }
 
     /// The engine of a model that is loaded.
-    pub(super) fn loaded(&self, key: Key) -> Option<Arc<dyn Backend>> {
+    pub(super) fn live(&self, key: Key) -> Option<Arc<dyn Backend>> {
         match &self.book().entries.get(&key)?.phase {
             Phase::Loaded(loaded) => Some(Arc::clone(&loaded.backend)),
             _ => None,

@@ -69,7 +69,7 @@ impl Backend for Resident {
     }
 
     fn held<'a>(&'a self, request: &'a Request) -> Option<BoxFuture<'a, Option<Held>>> {
-        let loaded = self.machine.loaded(self.key)?;
+        let loaded = self.machine.live(self.key)?;
         Some(Box::pin(async move { loaded.held(request)?.await }))
     }
 
@@ -107,10 +107,10 @@ impl Drop for Resident {
 
 /// A loaded model, kept so for one request: until it and the stream that it gave are dropped.
 #[derive(Debug)]
-pub(super) struct Seat(Arc<Held>);
+pub(super) struct Seat(Arc<Occupied>);
 
 #[derive(Debug)]
-struct Held {
+struct Occupied {
     // Dropped in this order: the machine hears of it once the engine is not held any more.
     backend: Arc<dyn Backend>,
     _taken: Taken,
@@ -124,7 +124,7 @@ struct Taken {
 
 impl Seat {
     pub(super) fn new(backend: Arc<dyn Backend>, machine: Arc<Machine>, key: Key) -> Self {
-        Self(Arc::new(Held { backend, _taken: Taken { machine, key } }))
+        Self(Arc::new(Occupied { backend, _taken: Taken { machine, key } }))
     }
 }
 
@@ -157,7 +157,7 @@ impl Backend for Seat {
 struct Seated {
     // The stream first: it may hold what the engine needs to end.
     events: EventStream,
-    _held: Arc<Held>,
+    _held: Arc<Occupied>,
 }
 
 impl Stream for Seated {

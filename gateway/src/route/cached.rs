@@ -138,7 +138,7 @@ keys: keys.yaml
         }
         let use_ = Arc::clone(&runtime.config.contexts["office"].use_);
         let mut facts = Facts { prompt_tokens: 100, ..Facts::new("auto", use_, "2026-11-27".parse().unwrap()) };
-        let payload = Payload::new("{}".into()).unwrap();
+        let payload = Payload::new(r#"{"model": "auto"}"#.into()).unwrap();
         let request =
             Request::new("r", Api::Completions, payload, Input::Prompts(vec![Prompt::Text("Once".to_owned())]));
         let mut cached = Cached::default();

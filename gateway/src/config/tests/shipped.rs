@@ -65,6 +65,10 @@ fn the_shipped_configuration_loads_with_every_setting_on() {
     fs::write(files.path().join("models/acme-support.gguf"), "").unwrap();
     fs::write(files.path().join("models/gemma-3-4b-it-q4_0.gguf"), "").unwrap();
     fs::write(files.path().join("models/mmproj-gemma-3-4b-it-f16.gguf"), "").unwrap();
+    // A draft is held against its model when the configuration is read.
+    for model in ["models/qwen3-8b-q4_k_m.gguf", "models/qwen3-0.6b-q4_0.gguf"] {
+        fs::write(files.path().join(model), engine::testing::Llama::default().build()).unwrap();
+    }
     fs::create_dir(files.path().join("models/Qwen3-0.6B")).unwrap();
     fs::write(files.path().join("secrets/deepinfra.key"), "di-1\n").unwrap();
     fs::write(files.path().join("replicas.txt"), "10.0.0.1:8000 # the old one\n").unwrap();
