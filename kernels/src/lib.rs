@@ -3,7 +3,8 @@
 //! Every operation is one module: a public function that checks its slices and picks a version by [`Isa`], a
 //! `scalar` version that says what the operation means, and `avx2` / `avx512` versions that must agree with it.
 //! Holding an [`Isa`] is the proof that the CPU can run its tier, so the only `unsafe` is the call at dispatch
-//! (the `dispatch!` macro) and the loads and stores (`simd`).
+//! (the `dispatch!` macro), the loads and stores (`simd`), the tiles of AMX, which the system is asked for (`isa`) and which
+//! multiply (`packed::amx`), and the map of a file (`memory`).
 //!
 //! Knows nothing of models, caches or threads, and of files only that packed weights may lie in one ([`Mapped`]). Callers
 //! split rows between threads, and a row's result does not depend on how they split.

@@ -1,4 +1,5 @@
-//! The loads, stores and sums that the x86 versions share: the only place where they touch memory by address.
+//! The loads, stores and sums that the x86 versions share: the only place where they touch memory by
+//! address, but for the tiles of `packed::amx`.
 //!
 //! Each takes a reference to an array of the very size it moves, so it is safe for every caller that has the
 //! instructions. None asks for alignment.
@@ -17,6 +18,14 @@ pub(crate) fn load_16(from: &[u8; 16]) -> __m128i {
 pub(crate) fn load_32(from: &[u8; 32]) -> __m256i {
     // SAFETY: 32 readable bytes; the load is unaligned.
     unsafe { _mm256_loadu_si256(from.as_ptr().cast()) }
+}
+
+/// A vector of 64 bytes, in two registers.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(crate) fn load_two_32(from: &[u8; 64]) -> [__m256i; 2] {
+    let (halves, _) = from.as_chunks::<32>();
+    [load_32(&halves[0]), load_32(&halves[1])]
 }
 
 #[inline]
@@ -112,6 +121,13 @@ pub(crate) fn store_64(to: &mut [u8; 64], value: __m512i) {
 pub(crate) fn store_u8x16(to: &mut [u8; 16], value: __m128i) {
     // SAFETY: 16 writable bytes; the store is unaligned.
     unsafe { _mm_storeu_si128(to.as_mut_ptr().cast(), value) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(crate) fn load_i32x16(from: &[i32; 16]) -> __m512i {
+    // SAFETY: 64 readable bytes; the load is unaligned.
+    unsafe { _mm512_loadu_si512(from.as_ptr().cast()) }
 }
 
 /// Sixteen halves, widened.

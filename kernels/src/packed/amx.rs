@@ -27,7 +27,7 @@ use super::{
 use crate::{
     format::Format,
     q8::Q8,
-    simd::{load_16, load_f32x16, store_64},
+    simd::{load_16, load_f32x16, load_i32x16, store_64},
 };
 
 /// From how many columns on it is faster than columns side by side in vectors: a panel takes longer to unpack, and where
@@ -267,7 +267,7 @@ impl<P: Packing> Unit<P> {
     fn finish(&self, [low, high]: &[Products; 2], sides: &[Wide; COLUMNS], sums: &mut Sums) {
         let layout = const { P::LAYOUT };
         for (((sum, side), low), high) in sums.0.iter_mut().zip(sides).zip(&low.0).zip(&high.0) {
-            let whole = _mm512_add_epi32(ints(low), _mm512_slli_epi32::<8>(ints(high)));
+            let whole = _mm512_add_epi32(load_i32x16(low), _mm512_slli_epi32::<8>(load_i32x16(high)));
             let mut unit = mul(self.d, floats(whole));
             if layout.mins {
                 let mut under = _mm512_setzero_si512();
@@ -367,7 +367,7 @@ impl<P: Packing> Units<P> {
             let mut sum = load_f32x16(to);
             for k in 0..COUNT {
                 let step = from + k;
-                let dot = _mm512_add_epi32(start::<P>(side.starts[step]), ints(&products[k].0[c]));
+                let dot = _mm512_add_epi32(start::<P>(side.starts[step]), load_i32x16(&products[k].0[c]));
                 sum = add_product(sum, floats(dot), mul(self.d[step], splat(side.scales[step])));
                 if layout.mins {
                     sum = take_product(sum, self.m[step], splat(side.sums[step]));
@@ -376,14 +376,6 @@ impl<P: Packing> Units<P> {
             store(sum, to);
         }
     }
-}
-
-/// Sixteen whole numbers.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn ints(from: &[i32; ROWS]) -> Ints {
-    // SAFETY: 64 readable bytes; the load is unaligned.
-    unsafe { _mm512_loadu_si512(from.as_ptr().cast()) }
 }
 
 /// The scales of a run, of each row for the four elements of a group: for the first and third, for the second and fourth.

@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::tile::{F16, F32, element_bytes, tiles};
-use crate::simd::{load_16, load_32, load_f16x8, store_f32x8};
+use crate::simd::{load_16, load_32, load_f16x8, load_two_32 as load, store_f32x8};
 
 type Bytes = [__m256i; 2];
 type Ints = [__m256i; 2];
@@ -40,13 +40,6 @@ fn add_pairs(sum: Ints, pairs: Ints, x: [i16; 2]) -> Ints {
     let x = _mm256_set1_epi32(i32::from(x[0]) & 0xffff | i32::from(x[1]) << 16);
     let add = |sum, pairs| _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, x));
     [add(sum[0], pairs[0]), add(sum[1], pairs[1])]
-}
-
-#[inline]
-#[target_feature(enable = "avx2")]
-fn load(from: &[u8; 64]) -> Bytes {
-    let (halves, _) = from.as_chunks::<32>();
-    [load_32(&halves[0]), load_32(&halves[1])]
 }
 
 /// Shifts 16 bits at a time: what passes from byte to byte is masked off by the caller.

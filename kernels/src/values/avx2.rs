@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::{LARGEST, POSITIONS, scale_of, tile::mixes};
-use crate::simd::{load_32, load_f32x8, max_f32x8, store_f32x8, store_u8x32};
+use crate::simd::{load_f32x8, load_two_32 as load, max_f32x8, store_f32x8, store_u8x32};
 
 type Bytes = [__m256i; 2];
 type Ints = [__m256i; 2];
@@ -39,13 +39,6 @@ pub(super) fn planes(weights: &[f32; POSITIONS], scales: &[f32; POSITIONS], plan
         store_u8x32(high, pack(highs));
         store_u8x32(low, pack(lows));
     }
-}
-
-#[inline]
-#[target_feature(enable = "avx2")]
-fn load(from: &[u8; 64]) -> Bytes {
-    let (halves, _) = from.as_chunks::<32>();
-    [load_32(&halves[0]), load_32(&halves[1])]
 }
 
 #[inline]

@@ -9,26 +9,9 @@ use kernels::Isa;
 
 use super::*;
 
-const SHAPE: Llama = Llama {
-    architecture: "llama",
-    kind: gguf::TensorType::F32,
-    finer: None,
-    layers: 2,
-    idle_layers: 0,
-    width: 64,
-    heads: 4,
-    kv_heads: 2,
-    feed_forward: 96,
-    experts: 0,
-    experts_used: 0,
-    context: 512,
-    scaling: engine::testing::Scaling::None,
-    vocabulary: Vocabulary::Spm,
-    more_tokens: 0,
-    tied: false,
-    sharpness: 20.0,
-    seed: 3,
-};
+fn shape() -> Llama {
+    Llama { kind: gguf::TensorType::F32, context: 512, sharpness: 20.0, seed: 3, ..Llama::default() }
+}
 
 fn model(shape: &Llama) -> Model {
     Model::load(&File::read(Bytes::from(shape.build())).unwrap(), 1).unwrap()
@@ -45,8 +28,8 @@ fn text(len: usize, seed: usize) -> Vec<u32> {
 /// The likeliest tokens behind a text, with no regard to how likely they are.
 fn said(text: &[u32], count: usize) -> Vec<u32> {
     let limits =
-        Limits { slots: 1, context: SHAPE.context as usize, threads: 1, isa: Isa::best(), cache: CacheType::F16 };
-    let mut runner = Runner::new(Arc::new(model(&SHAPE)), limits).unwrap();
+        Limits { slots: 1, context: shape().context as usize, threads: 1, isa: Isa::best(), cache: CacheType::F16 };
+    let mut runner = Runner::new(Arc::new(model(&shape())), limits).unwrap();
     let mut text = text.to_vec();
     for _ in 0..count {
         let last = text.len() - 1;
@@ -81,7 +64,7 @@ fn is_beginning(guess: &[u32], said: &[u32]) {
 
 #[test]
 fn it_computes_the_text_in_pieces_and_guesses_what_is_likeliest_as_the_text_goes_on() {
-    let mut draft = draft(&SHAPE, 512);
+    let mut draft = draft(&shape(), 512);
     begin(&mut draft, 0, None);
     let mut text = text(300, 1);
     let (mut guessed, mut whole) = (0, 0);
@@ -101,7 +84,7 @@ fn it_computes_the_text_in_pieces_and_guesses_what_is_likeliest_as_the_text_goes
 
 #[test]
 fn of_several_at_once_each_gets_its_own_and_a_text_that_does_not_fit_gets_none() {
-    let mut draft = draft(&SHAPE, 100);
+    let mut draft = draft(&shape(), 100);
     (0..3).for_each(|slot| begin(&mut draft, slot, None));
     // The seeds are such that it is sure.
     let texts = [text(50, 1), text(98, 1), text(101, 1)];
@@ -119,7 +102,7 @@ fn of_several_at_once_each_gets_its_own_and_a_text_that_does_not_fit_gets_none()
 
 #[test]
 fn what_it_has_computed_of_a_text_is_used_again_by_those_who_may_know_of_it() {
-    let mut draft = draft(&SHAPE, 512);
+    let mut draft = draft(&shape(), 512);
     begin(&mut draft, 0, None);
     let (first, other) = (text(200, 1), [&text(200, 1)[..150], &text(50, 2)].concat());
     assert_eq!(guesses(&mut draft, &[Ahead { slot: 0, text: &first, most: 3 }]).1, [128, 71]);
@@ -136,7 +119,7 @@ fn what_it_has_computed_of_a_text_is_used_again_by_those_who_may_know_of_it() {
 
 #[test]
 fn what_is_not_likely_is_no_guess() {
-    let mut draft = draft(&Llama { sharpness: 1.0, ..SHAPE }, 512);
+    let mut draft = draft(&Llama { sharpness: 1.0, ..shape() }, 512);
     begin(&mut draft, 0, None);
     let text = text(5, 1);
     let drafted = draft.look_ahead(&[Ahead { slot: 0, text: &text, most: 7 }]);
@@ -149,18 +132,18 @@ fn what_is_not_likely_is_no_guess() {
 #[test]
 fn a_draft_of_other_tokens_is_refused_with_the_first_that_differs() {
     let file = |writer: &engine::testing::Writer| File::read(Bytes::from(writer.finish())).unwrap();
-    let whole = SHAPE.writer();
+    let whole = shape().writer();
     assert!(check(&file(&whole), &file(&whole)).is_ok());
-    let mut other = SHAPE.writer();
+    let mut other = shape().writer();
     let Some(Meta::Texts(mut texts)) = other.get("tokenizer.ggml.tokens").cloned() else { panic!("texts") };
     texts[260] = "▁this".into();
     other.set("tokenizer.ggml.tokens", Meta::Texts(texts));
     let why = check(&file(&other), &file(&whole)).unwrap_err().to_string();
     assert!(why.contains("token 260 is the text ` this`, and in the model the text ` the`"), "{why}");
-    let bpe = Llama { vocabulary: Vocabulary::Bpe, ..SHAPE }.writer();
+    let bpe = Llama { vocabulary: Vocabulary::Bpe, ..shape() }.writer();
     let why = check(&file(&bpe), &file(&whole)).unwrap_err().to_string();
     assert!(why.contains("token 0 is the control token `<s>`"), "{why}");
-    let mut mamba = SHAPE.writer();
+    let mut mamba = shape().writer();
     mamba.set("general.architecture", Meta::Text("mamba".into()));
     assert!(check(&file(&mamba), &file(&whole)).unwrap_err().to_string().contains("mamba"));
 }
