@@ -12,6 +12,7 @@
 // The one crate of the workspace that may: each block says why it holds.
 #![allow(unsafe_code)]
 
+mod ahead;
 mod codes;
 mod dequantize;
 mod exp;

@@ -30,6 +30,7 @@ use layout::{ROWS, panel_bytes};
 pub use written::pack_q8_0_row;
 
 use crate::{
+    ahead::AHEAD,
     format::Format,
     isa::{Isa, Tier, dispatch},
     memory::{Mapped, Memory},
@@ -378,12 +379,18 @@ fn tile<const C: usize>(
     first: usize,
     y: &mut [f32],
 ) -> usize {
+    // The last columns that pass ask for what comes: within the panels where they are the only ones, else for the next block.
+    let ahead = match x.count(weights.cols) {
+        count if first + C < count => 0,
+        count if count > C => panels.len() * weights.stride,
+        _ => AHEAD,
+    };
     for panel in panels {
         let mut out = [[0.0; ROWS]; C];
         match x {
             Columns::Floats(columns) => dense(isa, weights, panel, part(columns, first), &mut out),
             Columns::Dense(numbers) => dense(isa, weights, panel, stretch(numbers, weights.cols, first), &mut out),
-            Columns::Quantized(columns) => quantised(isa, weights, panel, part(columns, first), &mut out),
+            Columns::Quantized(columns) => quantised(isa, weights, panel, part(columns, first), ahead, &mut out),
         }
         let rows = weights.rows_of(panel..panel + 1);
         for (out, y) in out.iter().zip(y.chunks_exact_mut(weights.rows)) {
@@ -410,9 +417,16 @@ fn dense<const C: usize>(isa: Isa, weights: Panels<'_>, panel: usize, x: [&[f32]
     }
 }
 
-fn quantised<const C: usize>(isa: Isa, weights: Panels<'_>, panel: usize, x: [&[Q8]; C], out: &mut [[f32; ROWS]; C]) {
+fn quantised<const C: usize>(
+    isa: Isa,
+    weights: Panels<'_>,
+    panel: usize,
+    x: [&[Q8]; C],
+    ahead: usize,
+    out: &mut [[f32; ROWS]; C],
+) {
     let (panel, cols) = (weights.panel(panel), weights.cols);
-    with_packing!(weights.format, P => dispatch!(isa, quantised::<P, C>(panel, cols, x, out)))
+    with_packing!(weights.format, P => dispatch!(isa, quantised::<P, C>(panel, cols, x, ahead, out)))
 }
 
 /// A quantised matrix times many columns, on a CPU that multiplies tiles.

@@ -7,8 +7,8 @@
 //! added by the same operations in the same order. So a column may be computed here or there, as suits the step it is in.
 //!
 //! A tile instruction knows no scales. Where a unit is 32 columns it is one instruction, and its sums are scaled. Where it
-//! is 256, the whole numbers that scale its runs are multiplied into the codes beforehand: 16 bits, whose upper and lower
-//! bytes are tiles of their own, so that a unit is again one sum.
+//! is 256, the whole numbers that scale its runs are multiplied into the codes beforehand, which takes two bytes that are
+//! tiles of their own, so that a unit is again one sum ([`Scale`]).
 
 use std::{
     arch::{asm, x86_64::*},
@@ -20,11 +20,12 @@ use std::{
 use super::{
     Panels,
     avx512::{Bytes, Floats, Ints, add_product, floats, halves, mul, pairs, splat, store, take_product},
-    avx512vnni::{add_pairs, start, unpack},
+    avx512vnni::{add_pairs, unpack},
     layout::{BLOCK, Layout, ROWS, STEP, VECTOR},
     tile::{Packing, array as at},
 };
 use crate::{
+    ahead::{AHEAD, ask},
     format::Format,
     q8::Q8,
     simd::{load_16, load_f32x16, load_i32x16, store_64},
@@ -33,8 +34,11 @@ use crate::{
 /// From how many columns on it is faster than columns side by side in vectors: a panel takes longer to unpack, and where
 /// units are narrow their sums are scaled as often as there.
 pub(super) const fn least(format: Format) -> usize {
-    match Layout::of(format).unit {
-        BLOCK => 9,
+    let layout = Layout::of(format);
+    match (layout.unit, layout.mins) {
+        (BLOCK, true) => 5,
+        (BLOCK, false) => 6,
+        (_, true) => 16,
         _ => 32,
     }
 }
@@ -49,7 +53,7 @@ const CHUNK: usize = 128;
 #[repr(C, align(64))]
 struct Activations([[i8; 64]; COLUMNS]);
 
-/// The 64 groups of a block: what is multiplied, and where that takes 16 bits its upper bytes.
+/// The 64 groups of a block: what is multiplied, and where that takes two bytes the upper ones.
 #[repr(C, align(64))]
 struct Codes {
     low: [[u8; VECTOR]; 64],
@@ -61,10 +65,10 @@ struct Codes {
 #[repr(C, align(64))]
 struct Products([[i32; ROWS]; COLUMNS]);
 
-/// The sums of a tile of columns.
+/// What a column adds up to, for the sixteen rows.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
-struct Sums([[f32; ROWS]; COLUMNS]);
+struct Sum([f32; ROWS]);
 
 /// What a column has beside its elements, of a block that is one unit.
 #[derive(Clone, Copy, Default)]
@@ -81,7 +85,6 @@ struct Wide {
 #[repr(align(32))]
 struct Narrow {
     scales: [f32; 8],
-    starts: [i32; 8],
     /// The sums of the units, as what they stand for.
     sums: [f32; 8],
 }
@@ -91,11 +94,11 @@ struct Narrow {
 struct Scratch {
     /// By block, then by tile of columns, four of 64 elements.
     activations: Vec<[Activations; 4]>,
-    /// The same for what columns have beside, in one of the two forms.
-    wide: Vec<[Wide; COLUMNS]>,
-    narrow: Vec<[Narrow; COLUMNS]>,
-    /// Of the panel at hand, by tile of columns.
-    sums: Vec<Sums>,
+    /// By block, then by column, what it has beside, in one of the two forms.
+    wide: Vec<Wide>,
+    narrow: Vec<Narrow>,
+    /// Of the panel at hand, by column.
+    sums: Vec<Sum>,
 }
 
 thread_local! {
@@ -107,7 +110,7 @@ thread_local! {
 pub(super) fn product<P: Packing>(weights: Panels<'_>, columns: &[&[Q8]], y: &mut [f32]) {
     let layout = const { P::LAYOUT };
     // SAFETY: the tier's CPU has tiles, and the system lets the program use them.
-    let tiles = unsafe { Tiles::for_units_of(layout.unit) };
+    let tiles = unsafe { Tiles::new(layout.unit, columns.len()) };
     let mut scratch = SCRATCH.take();
     let mut codes = Codes { low: [[0; VECTOR]; 64], high: [[0; VECTOR]; 64] };
     let mut products = [[Products([[0; ROWS]; COLUMNS]); 4]; 2];
@@ -116,33 +119,26 @@ pub(super) fn product<P: Packing>(weights: Panels<'_>, columns: &[&[Q8]], y: &mu
         let across = columns.len().div_ceil(COLUMNS);
         gather::<P>(columns, &mut scratch);
         for panel in 0..weights.count() {
-            scratch.sums.clear();
-            scratch.sums.resize(across, Sums([[0.0; ROWS]; COLUMNS]));
+            let sums = &mut scratch.sums;
+            sums.clear();
+            sums.resize(columns.len(), Sum([0.0; ROWS]));
             for (i, block) in weights.panel(panel).chunks(layout.block_bytes(BLOCK)).enumerate() {
-                let place = i * across..(i + 1) * across;
-                let activations = &scratch.activations[place.clone()];
+                let activations = &scratch.activations[i * across..][..across];
+                let beside = i * columns.len()..(i + 1) * columns.len();
                 if layout.unit == BLOCK {
                     let unit = Unit::<P>::unpack(block, &mut codes);
-                    unit.multiply(&tiles, &codes, activations, &scratch.wide[place], &mut products, &mut scratch.sums);
+                    unit.multiply(&tiles, &codes, activations, &scratch.wide[beside], &mut products, sums);
                 } else {
                     let steps = (weights.cols / STEP - 8 * i).min(8);
                     let units = Units::<P>::unpack(block, steps, &mut codes);
-                    units.multiply(
-                        &tiles,
-                        &codes,
-                        activations,
-                        &scratch.narrow[place],
-                        &mut products,
-                        &mut scratch.sums,
-                    );
+                    units.multiply(&tiles, &codes, activations, &scratch.narrow[beside], &mut products, sums);
                 }
             }
             let rows = weights.rows_of(panel..panel + 1);
-            let sums = scratch.sums.iter().flat_map(|sums| &sums.0);
-            for (sums, y) in sums.zip(y.chunks_exact_mut(weights.rows)) {
+            for (Sum(sum), y) in sums.iter().zip(y.chunks_exact_mut(weights.rows)) {
                 match y[rows.clone()].as_mut_array::<ROWS>() {
-                    Some(y) => *y = *sums,
-                    None => y[rows.clone()].copy_from_slice(&sums[..rows.len()]),
+                    Some(y) => *y = *sum,
+                    None => y[rows.clone()].copy_from_slice(&sum[..rows.len()]),
                 }
             }
         }
@@ -154,22 +150,21 @@ pub(super) fn product<P: Packing>(weights: Panels<'_>, columns: &[&[Q8]], y: &mu
 /// Puts columns into tiles. Columns that the last tile lacks are left as they were: what they give is not read.
 fn gather<P: Packing>(columns: &[&[Q8]], Scratch { activations, wide, narrow, .. }: &mut Scratch) {
     let layout = const { P::LAYOUT };
-    let across = columns.len().div_ceil(COLUMNS);
-    let tiles = columns.first().map_or(0, |column| column.len()) * across;
-    activations.resize(tiles, [Activations([[0; 64]; COLUMNS]); 4]);
+    let (count, across) = (columns.len(), columns.len().div_ceil(COLUMNS));
+    let blocks = columns.first().map_or(0, |column| column.len());
+    activations.resize(blocks * across, [Activations([[0; 64]; COLUMNS]); 4]);
     if layout.unit == BLOCK {
-        wide.resize(tiles, Default::default());
+        wide.resize(blocks * count, Default::default());
     } else {
-        narrow.resize(tiles, Default::default());
+        narrow.resize(blocks * count, Default::default());
     }
     for (c, column) in columns.iter().enumerate() {
         for (i, x) in column.iter().enumerate() {
-            let tile = i * across + c / COLUMNS;
-            for (tile, q) in activations[tile].iter_mut().zip(x.q.as_chunks::<64>().0) {
+            for (tile, q) in activations[i * across + c / COLUMNS].iter_mut().zip(x.q.as_chunks::<64>().0) {
                 tile.0[c % COLUMNS] = *q;
             }
             if layout.unit == BLOCK {
-                let side = &mut wide[tile][c % COLUMNS];
+                let side = &mut wide[i * count + c];
                 match layout.run {
                     32 => side.pairs[..4].copy_from_slice(&x.sums),
                     _ => side.pairs = x.half_sums,
@@ -177,7 +172,7 @@ fn gather<P: Packing>(columns: &[&[Q8]], Scratch { activations, wide, narrow, ..
                 side.scale = x.scales[0] * layout.factor();
             } else {
                 let sums = array::from_fn(|step| x.scales[step] * f32::from(x.sums[step / 2][step % 2]));
-                narrow[tile][c % COLUMNS] = Narrow { scales: x.scales, starts: x.starts, sums };
+                narrow[i * count + c] = Narrow { scales: x.scales, sums };
             }
         }
     }
@@ -196,6 +191,7 @@ impl<P: Packing> Unit<P> {
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
     fn unpack(block: &[u8], to: &mut Codes) -> Self {
         let layout = const { P::LAYOUT };
+        ask(block, AHEAD);
         let (codes, scales) = block.split_at(8 * layout.step_bytes());
         let steps = to.low.as_chunks_mut::<8>().0.iter_mut().zip(to.high.as_chunks_mut::<8>().0);
         for ((step, codes), (low, high)) in codes.chunks_exact(layout.step_bytes()).enumerate().zip(steps) {
@@ -204,7 +200,7 @@ impl<P: Packing> Unit<P> {
                 let run = if layout.run == 32 { step } else { 2 * step + half };
                 let scale = Scale::of::<P>(at(&scales[ROWS * run..]));
                 for g in 4 * half..4 * half + 4 {
-                    let parts = scale.times::<P>(w[g]);
+                    let parts = scale.times(w[g]);
                     store_64(&mut low[g], parts[0]);
                     store_64(&mut high[g], parts[1]);
                 }
@@ -228,16 +224,16 @@ impl<P: Packing> Unit<P> {
         tiles: &Tiles,
         codes: &Codes,
         activations: &[[Activations; 4]],
-        sides: &[[Wide; COLUMNS]],
+        sides: &[Wide],
         products: &mut [[Products; 4]; 2],
-        sums: &mut [Sums],
+        sums: &mut [Sum],
     ) {
         let [mut now, mut before] = products.each_mut();
-        let mut finished = sides.iter().zip(sums);
+        let mut finished = sides.chunks(COLUMNS).zip(sums.chunks_mut(COLUMNS));
         for (pair, activations) in activations.chunks(2).enumerate() {
             match activations {
-                [first, second] => tiles.pair(first, second, codes, now),
-                [one, ..] => tiles.single(one, codes, now),
+                [first, second] => tiles.pair::<P>(first, second, codes, now),
+                [one, ..] => tiles.single::<P>(one, codes, now),
                 [] => {}
             }
             if pair > 0 {
@@ -251,11 +247,7 @@ impl<P: Packing> Unit<P> {
     /// Finishes what is left of two tiles of columns.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
-    fn finish_pair<'a>(
-        &self,
-        products: &[Products; 4],
-        tiles: impl Iterator<Item = (&'a [Wide; COLUMNS], &'a mut Sums)>,
-    ) {
+    fn finish_pair<'a>(&self, products: &[Products; 4], tiles: impl Iterator<Item = (&'a [Wide], &'a mut [Sum])>) {
         for (products, (sides, sums)) in products.as_chunks::<2>().0.iter().zip(tiles) {
             self.finish(products, sides, sums);
         }
@@ -264,10 +256,11 @@ impl<P: Packing> Unit<P> {
     /// Scales what it gave for a tile of columns, and adds that to their sums.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
-    fn finish(&self, [low, high]: &[Products; 2], sides: &[Wide; COLUMNS], sums: &mut Sums) {
+    fn finish(&self, [low, high]: &[Products; 2], sides: &[Wide], sums: &mut [Sum]) {
         let layout = const { P::LAYOUT };
-        for (((sum, side), low), high) in sums.0.iter_mut().zip(sides).zip(&low.0).zip(&high.0) {
-            let whole = _mm512_add_epi32(load_i32x16(low), _mm512_slli_epi32::<8>(load_i32x16(high)));
+        for (((Sum(sum), side), low), high) in sums.iter_mut().zip(sides).zip(&low.0).zip(&high.0) {
+            let high = _mm512_sll_epi32(load_i32x16(high), _mm_cvtsi32_si128(const { Scale::upper(P::LAYOUT) } as i32));
+            let whole = _mm512_add_epi32(load_i32x16(low), high);
             let mut unit = mul(self.d, floats(whole));
             if layout.mins {
                 let mut under = _mm512_setzero_si512();
@@ -294,13 +287,16 @@ impl<P: Packing> Units<P> {
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
     fn unpack(block: &[u8], steps: usize, to: &mut Codes) -> Self {
         let layout = const { P::LAYOUT };
+        ask(block, AHEAD);
         let (codes, scales) = block.split_at(steps * layout.step_bytes());
         let mut units = Units { steps, d: [splat(0.0); 8], m: [splat(0.0); 8], packing: PhantomData };
         let to = to.low.as_chunks_mut::<8>().0;
         for ((step, codes), to) in codes.chunks_exact(layout.step_bytes()).enumerate().zip(to) {
             let w = unpack::<P>(codes);
             for g in 0..8 {
-                store_64(&mut to[g], w[g]);
+                // As bytes with a sign, whether or not their zero is 128.
+                let code = if layout.centred() { _mm512_xor_si512(w[g], _mm512_set1_epi8(i8::MIN)) } else { w[g] };
+                store_64(&mut to[g], code);
             }
             let scales = &scales[layout.unit_bytes() * step..];
             units.d[step] = mul(halves(at(scales)), splat(layout.factor()));
@@ -319,31 +315,32 @@ impl<P: Packing> Units<P> {
         tiles: &Tiles,
         codes: &Codes,
         activations: &[[Activations; 4]],
-        sides: &[[Narrow; COLUMNS]],
+        sides: &[Narrow],
         products: &mut [[Products; 4]; 2],
-        sums: &mut [Sums],
+        sums: &mut [Sum],
     ) {
         let [mut now, mut before] = products.each_mut();
-        let places = (0..sums.len()).flat_map(|tile| (0..self.steps).step_by(4).map(move |from| (tile, from)));
+        let of = |tile| COLUMNS * tile..sides.len().min(COLUMNS * (tile + 1));
+        let places = (0..activations.len()).flat_map(|tile| (0..self.steps).step_by(4).map(move |from| (tile, from)));
         let mut waits = None;
         for (tile, from) in places {
             let columns = activations[tile][from / 2..].first_chunk().expect("two of four");
             let codes = codes.low[8 * from..].first_chunk().expect("half of a block");
             tiles.four_steps(columns, codes, now);
             if let Some((tile, from)) = waits.replace((tile, from)) {
-                self.finish(from, before, &sides[tile], &mut sums[tile]);
+                self.finish(from, before, &sides[of(tile)], &mut sums[of(tile)]);
             }
             std::mem::swap(&mut now, &mut before);
         }
         if let Some((tile, from)) = waits {
-            self.finish(from, before, &sides[tile], &mut sums[tile]);
+            self.finish(from, before, &sides[of(tile)], &mut sums[of(tile)]);
         }
     }
 
     /// Scales what four steps gave for a tile of columns, or as many as there are, and adds that to their sums.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
-    fn finish(&self, from: usize, products: &[Products; 4], sides: &[Narrow; COLUMNS], sums: &mut Sums) {
+    fn finish(&self, from: usize, products: &[Products; 4], sides: &[Narrow], sums: &mut [Sum]) {
         match self.steps - from {
             1 => self.finish_steps::<1>(from, products, sides, sums),
             2 => self.finish_steps::<2>(from, products, sides, sums),
@@ -359,16 +356,16 @@ impl<P: Packing> Units<P> {
         &self,
         from: usize,
         products: &[Products; 4],
-        sides: &[Narrow; COLUMNS],
-        sums: &mut Sums,
+        sides: &[Narrow],
+        sums: &mut [Sum],
     ) {
         let layout = const { P::LAYOUT };
-        for (c, (to, side)) in sums.0.iter_mut().zip(sides).enumerate() {
+        for (c, (Sum(to), side)) in sums.iter_mut().zip(sides).enumerate() {
             let mut sum = load_f32x16(to);
             for k in 0..COUNT {
                 let step = from + k;
-                let dot = _mm512_add_epi32(start::<P>(side.starts[step]), load_i32x16(&products[k].0[c]));
-                sum = add_product(sum, floats(dot), mul(self.d[step], splat(side.scales[step])));
+                let dot = floats(load_i32x16(&products[k].0[c]));
+                sum = add_product(sum, dot, mul(self.d[step], splat(side.scales[step])));
                 if layout.mins {
                     sum = take_product(sum, self.m[step], splat(side.sums[step]));
                 }
@@ -378,15 +375,23 @@ impl<P: Packing> Units<P> {
     }
 }
 
-/// The scales of a run, of each row for the four elements of a group: for the first and third, for the second and fourth.
-struct Scale {
-    even: Ints,
-    odd: Ints,
-    /// What the zero of codes takes with it.
-    zero: Ints,
+/// The scales of a run, of each row for the four elements of a group, as what multiplies codes into two bytes.
+///
+/// Where codes and scales are unsigned, a byte is a code times three bits of its scale: both codes of a 16-bit number are
+/// multiplied at once, as neither leaves its byte. Other codes make 16 bits, two in each of two vectors.
+enum Scale {
+    /// The lower three bits, and the upper ones.
+    Unsigned([Ints; 2]),
+    /// For the first and third element, for the second and fourth, and what the zero of codes takes with it.
+    Signed { even: Ints, odd: Ints, zero: Ints },
 }
 
 impl Scale {
+    /// What an upper byte counts, as a shift.
+    const fn upper(layout: Layout) -> u32 {
+        if layout.mins { 3 } else { 8 }
+    }
+
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw")]
     fn of<P: Packing>(scales: &[u8; ROWS]) -> Self {
@@ -398,32 +403,121 @@ impl Scale {
             _mm512_shuffle_epi8(each, _mm512_broadcast_i32x4(load_16(&lane)))
         };
         const NONE: u8 = 0xff;
-        Scale {
+        if const { P::LAYOUT.mins } {
+            let both = put([0, NONE, 0, NONE]);
+            return Scale::Unsigned([_mm512_and_si512(both, _mm512_set1_epi16(7)), _mm512_srli_epi16::<3>(both)]);
+        }
+        Scale::Signed {
             even: put([0, NONE, 0, NONE]),
             odd: put([NONE, 0, NONE, 0]),
             zero: _mm512_slli_epi16::<7>(put([0, 1, 0, 1])),
         }
     }
 
-    /// The lower and the upper bytes of what codes stand for times their scales. Nothing overflows: a code is at most 255, a
-    /// scale within -128 to 127, and what comes out within 16,384 on both sides once the zero is off.
+    /// The lower and the upper bytes of what codes stand for times their scales. Nothing overflows: of unsigned ones a code is
+    /// at most 31 and a scale 63; else a code is at most 255, a scale within -128 to 127, and what comes out within 16,384 on
+    /// both sides once the zero is off.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw")]
-    fn times<P: Packing>(&self, w: Bytes) -> [Bytes; 2] {
-        let [mut even, mut odd] = [_mm512_maddubs_epi16(w, self.even), _mm512_maddubs_epi16(w, self.odd)];
-        if const { P::LAYOUT.centred() } {
-            even = _mm512_sub_epi16(even, self.zero);
-            odd = _mm512_sub_epi16(odd, self.zero);
+    fn times(&self, w: Bytes) -> [Bytes; 2] {
+        match self {
+            Scale::Unsigned([lower, upper]) => [_mm512_mullo_epi16(w, *lower), _mm512_mullo_epi16(w, *upper)],
+            Scale::Signed { even, odd, zero } => {
+                let even = _mm512_sub_epi16(_mm512_maddubs_epi16(w, *even), *zero);
+                let odd = _mm512_sub_epi16(_mm512_maddubs_epi16(w, *odd), *zero);
+                const ODD: u64 = 0xaaaa_aaaa_aaaa_aaaa;
+                [
+                    _mm512_mask_blend_epi8(ODD, even, _mm512_slli_epi16::<8>(odd)),
+                    _mm512_mask_blend_epi8(ODD, _mm512_srli_epi16::<8>(even), odd),
+                ]
+            }
         }
-        const ODD: u64 = 0xaaaa_aaaa_aaaa_aaaa;
-        [
-            _mm512_mask_blend_epi8(ODD, even, _mm512_slli_epi16::<8>(odd)),
-            _mm512_mask_blend_epi8(ODD, _mm512_srli_epi16::<8>(even), odd),
-        ]
     }
 }
 
-/// The tiles of this thread, shaped for products. Tiles 0 to 3 are sums, 4 and 5 activations, 6 and 7 weights.
+/// The instructions of [`Tiles::pair`], with the one that multiplies upper bytes.
+macro_rules! pair {
+    ($upper:literal, $first:ident, $second:ident, $codes:ident, $products:ident) => {
+        asm!(
+            "tilezero tmm0",
+            "tilezero tmm1",
+            "tilezero tmm2",
+            "tilezero tmm3",
+            "2:",
+            "tileloadd tmm4, [{first} + {row}*1]",
+            "tileloadd tmm6, [{low} + {row}*1]",
+            "tdpbsud tmm0, tmm4, tmm6",
+            "tileloadd tmm7, [{high} + {row}*1]",
+            concat!($upper, " tmm1, tmm4, tmm7"),
+            "tileloadd tmm5, [{second} + {row}*1]",
+            "tdpbsud tmm2, tmm5, tmm6",
+            concat!($upper, " tmm3, tmm5, tmm7"),
+            "add {first}, 1024",
+            "add {second}, 1024",
+            "add {low}, 1024",
+            "add {high}, 1024",
+            "dec {rounds}",
+            "jnz 2b",
+            "tilestored [{products} + {row}*1], tmm0",
+            "tilestored [{products} + {row}*1 + 1024], tmm1",
+            "tilestored [{products} + {row}*1 + 2048], tmm2",
+            "tilestored [{products} + {row}*1 + 3072], tmm3",
+            first = inout(reg) $first => _,
+            second = inout(reg) $second => _,
+            low = inout(reg) &$codes.low => _,
+            high = inout(reg) &$codes.high => _,
+            rounds = inout(reg) 4usize => _,
+            products = in(reg) $products,
+            row = in(reg) 64usize,
+            out("tmm0") _,
+            out("tmm1") _,
+            out("tmm2") _,
+            out("tmm3") _,
+            out("tmm4") _,
+            out("tmm5") _,
+            out("tmm6") _,
+            out("tmm7") _,
+            options(nostack),
+        )
+    };
+}
+
+/// The same of [`Tiles::single`].
+macro_rules! single {
+    ($upper:literal, $columns:ident, $codes:ident, $products:ident) => {
+        asm!(
+            "tilezero tmm0",
+            "tilezero tmm1",
+            "2:",
+            "tileloadd tmm4, [{columns} + {row}*1]",
+            "tileloadd tmm6, [{low} + {row}*1]",
+            "tdpbsud tmm0, tmm4, tmm6",
+            "tileloadd tmm7, [{high} + {row}*1]",
+            concat!($upper, " tmm1, tmm4, tmm7"),
+            "add {columns}, 1024",
+            "add {low}, 1024",
+            "add {high}, 1024",
+            "dec {rounds}",
+            "jnz 2b",
+            "tilestored [{products} + {row}*1], tmm0",
+            "tilestored [{products} + {row}*1 + 1024], tmm1",
+            columns = inout(reg) $columns => _,
+            low = inout(reg) &$codes.low => _,
+            high = inout(reg) &$codes.high => _,
+            rounds = inout(reg) 4usize => _,
+            products = in(reg) $products,
+            row = in(reg) 64usize,
+            out("tmm0") _,
+            out("tmm1") _,
+            out("tmm4") _,
+            out("tmm6") _,
+            out("tmm7") _,
+            options(nostack),
+        )
+    };
+}
+
+/// The tiles of this thread, shaped for products with so many columns. Tiles 0 to 3 are sums, 4 and 5 activations, 6 and 7 weights.
 struct Tiles {
     /// They belong to the thread.
     here: PhantomData<*const ()>,
@@ -432,7 +526,7 @@ struct Tiles {
 impl Tiles {
     /// # Safety
     /// The CPU has tiles, and the system lets the program use them.
-    unsafe fn for_units_of(unit: usize) -> Self {
+    unsafe fn new(unit: usize, columns: usize) -> Self {
         /// As the CPU reads it.
         #[repr(C, align(64))]
         struct Shapes {
@@ -443,11 +537,12 @@ impl Tiles {
             rows: [u8; 16],
         }
         let mut shapes = Shapes { palette: 1, start: 0, reserved: [0; 14], row_bytes: [0; 16], rows: [0; 16] };
-        let elements = unit.min(64);
+        // Fewer columns take less time.
+        let (elements, columns) = (unit.min(64), columns.min(COLUMNS) as u8);
         for tile in 0..8 {
             (shapes.row_bytes[tile], shapes.rows[tile]) = match tile {
-                0..4 => (64, 16),
-                4..6 => (elements as u16, 16),
+                0..4 => (64, columns),
+                4..6 => (elements as u16, columns),
                 _ => (64, elements as u8 / 4),
             };
         }
@@ -458,94 +553,32 @@ impl Tiles {
 
     /// Two tiles of columns times a block: of each its lower bytes, then its upper ones.
     #[inline]
-    fn pair(
+    fn pair<P: Packing>(
         &self,
         first: &[Activations; 4],
         second: &[Activations; 4],
-        Codes { low, high }: &Codes,
+        codes: &Codes,
         products: &mut [Products; 4],
     ) {
-        // SAFETY: `self` shaped the tiles. Each of four rounds loads 16 rows of 64 bytes from each place, which are the
-        // 4 KiB behind the four references; the stores write the 4 KiB of `products`.
+        // SAFETY: `self` shaped the tiles. Each of four rounds loads at most 16 rows of 64 bytes from each place, which are the
+        // 4 KiB behind the four references; the stores write within the 4 KiB of `products`.
         unsafe {
-            asm!(
-                "tilezero tmm0",
-                "tilezero tmm1",
-                "tilezero tmm2",
-                "tilezero tmm3",
-                "2:",
-                "tileloadd tmm4, [{first} + {row}*1]",
-                "tileloadd tmm6, [{low} + {row}*1]",
-                "tdpbsud tmm0, tmm4, tmm6",
-                "tileloadd tmm7, [{high} + {row}*1]",
-                "tdpbssd tmm1, tmm4, tmm7",
-                "tileloadd tmm5, [{second} + {row}*1]",
-                "tdpbsud tmm2, tmm5, tmm6",
-                "tdpbssd tmm3, tmm5, tmm7",
-                "add {first}, 1024",
-                "add {second}, 1024",
-                "add {low}, 1024",
-                "add {high}, 1024",
-                "dec {rounds}",
-                "jnz 2b",
-                "tilestored [{products} + {row}*1], tmm0",
-                "tilestored [{products} + {row}*1 + 1024], tmm1",
-                "tilestored [{products} + {row}*1 + 2048], tmm2",
-                "tilestored [{products} + {row}*1 + 3072], tmm3",
-                first = inout(reg) first => _,
-                second = inout(reg) second => _,
-                low = inout(reg) low => _,
-                high = inout(reg) high => _,
-                rounds = inout(reg) 4usize => _,
-                products = in(reg) products,
-                row = in(reg) 64usize,
-                out("tmm0") _,
-                out("tmm1") _,
-                out("tmm2") _,
-                out("tmm3") _,
-                out("tmm4") _,
-                out("tmm5") _,
-                out("tmm6") _,
-                out("tmm7") _,
-                options(nostack),
-            );
+            match const { P::LAYOUT.mins } {
+                true => pair!("tdpbsud", first, second, codes, products),
+                false => pair!("tdpbssd", first, second, codes, products),
+            }
         }
     }
 
     /// The same of one tile of columns: the first two products.
     #[inline]
-    fn single(&self, columns: &[Activations; 4], Codes { low, high }: &Codes, products: &mut [Products; 4]) {
+    fn single<P: Packing>(&self, columns: &[Activations; 4], codes: &Codes, products: &mut [Products; 4]) {
         // SAFETY: as for a pair.
         unsafe {
-            asm!(
-                "tilezero tmm0",
-                "tilezero tmm1",
-                "2:",
-                "tileloadd tmm4, [{columns} + {row}*1]",
-                "tileloadd tmm6, [{low} + {row}*1]",
-                "tdpbsud tmm0, tmm4, tmm6",
-                "tileloadd tmm7, [{high} + {row}*1]",
-                "tdpbssd tmm1, tmm4, tmm7",
-                "add {columns}, 1024",
-                "add {low}, 1024",
-                "add {high}, 1024",
-                "dec {rounds}",
-                "jnz 2b",
-                "tilestored [{products} + {row}*1], tmm0",
-                "tilestored [{products} + {row}*1 + 1024], tmm1",
-                columns = inout(reg) columns => _,
-                low = inout(reg) low => _,
-                high = inout(reg) high => _,
-                rounds = inout(reg) 4usize => _,
-                products = in(reg) products,
-                row = in(reg) 64usize,
-                out("tmm0") _,
-                out("tmm1") _,
-                out("tmm4") _,
-                out("tmm6") _,
-                out("tmm7") _,
-                options(nostack),
-            );
+            match const { P::LAYOUT.mins } {
+                true => single!("tdpbsud", columns, codes, products),
+                false => single!("tdpbssd", columns, codes, products),
+            }
         }
     }
 
@@ -563,16 +596,16 @@ impl Tiles {
                 "tilezero tmm3",
                 "tileloadd tmm4, [{columns} + {row}*1]",
                 "tileloadd tmm6, [{codes} + {row}*1]",
-                "tdpbsud tmm0, tmm4, tmm6",
+                "tdpbssd tmm0, tmm4, tmm6",
                 "tileloadd tmm5, [{columns} + {row}*1 + 32]",
                 "tileloadd tmm7, [{codes} + {row}*1 + 512]",
-                "tdpbsud tmm1, tmm5, tmm7",
+                "tdpbssd tmm1, tmm5, tmm7",
                 "tileloadd tmm4, [{columns} + {row}*1 + 1024]",
                 "tileloadd tmm6, [{codes} + {row}*1 + 1024]",
-                "tdpbsud tmm2, tmm4, tmm6",
+                "tdpbssd tmm2, tmm4, tmm6",
                 "tileloadd tmm5, [{columns} + {row}*1 + 1056]",
                 "tileloadd tmm7, [{codes} + {row}*1 + 1536]",
-                "tdpbsud tmm3, tmm5, tmm7",
+                "tdpbssd tmm3, tmm5, tmm7",
                 "tilestored [{products} + {row}*1], tmm0",
                 "tilestored [{products} + {row}*1 + 1024], tmm1",
                 "tilestored [{products} + {row}*1 + 2048], tmm2",

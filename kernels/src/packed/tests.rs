@@ -187,9 +187,9 @@ fn whole_numbers_come_out_exactly_on_every_tier() {
 /// What lets callers split work between threads and steps without changing a result.
 #[test]
 fn a_result_does_not_depend_on_the_rows_and_columns_beside_it() {
-    for format in Format::ALL {
-        // More columns than one tile of any tier, with some left over.
-        let (rows, cols, columns) = (37, 512, 51);
+    // Fewer columns than a tile of any tier, as many as one, and more, with some left over.
+    for (format, columns) in Format::ALL.into_iter().flat_map(|format| [7, 16, 51].map(|columns| (format, columns))) {
+        let (rows, cols) = (37, 512);
         let mut numbers = Numbers::from(3);
         let data = weights(format, rows, cols, &mut numbers);
         let packed = Packed::new(format, rows, cols, &data).unwrap();
@@ -203,7 +203,7 @@ fn a_result_does_not_depend_on_the_rows_and_columns_beside_it() {
                     let one = alone.matmul(isa, part);
                     for (one, row) in one.into_iter().zip(packed.panels().rows_of(panel..panel + 1)) {
                         let all = all[column * rows + row];
-                        assert_eq!(one.to_bits(), all.to_bits(), "{} {}", isa.name(), format.name());
+                        assert_eq!(one.to_bits(), all.to_bits(), "{} {} of {columns}", isa.name(), format.name());
                     }
                 }
             }

@@ -30,6 +30,7 @@ packings!(Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, IQ4_NL, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ
 macro_rules! tiles {
     ($(#[$features:meta])?) => {
         use crate::{
+            ahead::ask,
             packed::{
                 layout::{BLOCK, ROWS, STEP, UNSIGNED_TABLE, VECTOR},
                 tile::{Packing, array, blocks, firsts},
@@ -37,17 +38,18 @@ macro_rules! tiles {
             q8::Q8,
         };
 
-        /// A panel of codes, with rows of `cols`, times `C` columns.
+        /// A panel of codes, with rows of `cols`, times `C` columns, asking for what lies `ahead` bytes after it.
         $(#[$features])?
         pub(in crate::packed) fn quantised<P: Packing, const C: usize>(
             panel: &[u8],
             cols: usize,
             x: [&[Q8]; C],
+            ahead: usize,
             out: &mut [[f32; ROWS]; C],
         ) {
             let sums = match P::LAYOUT.unit {
-                BLOCK => wide_units::<P, C>(panel, x),
-                _ => narrow_units::<P, C>(panel, cols, x),
+                BLOCK => wide_units::<P, C>(panel, x, ahead),
+                _ => narrow_units::<P, C>(panel, cols, x, ahead),
             };
             for c in 0..C {
                 store(sums[c], &mut out[c]);
@@ -57,14 +59,16 @@ macro_rules! tiles {
         /// Units of 256 columns, whose runs have whole numbers for scales.
         #[inline]
         $(#[$features])?
-        fn wide_units<P: Packing, const C: usize>(panel: &[u8], x: [&[Q8]; C]) -> [Floats; C] {
+        fn wide_units<P: Packing, const C: usize>(panel: &[u8], x: [&[Q8]; C], ahead: usize) -> [Floats; C] {
             let layout = const { P::LAYOUT };
             let mut sums = [zero(); C];
             for (i, block) in panel.chunks_exact(layout.block_bytes(BLOCK)).enumerate() {
                 let (codes, scales) = block.split_at(8 * layout.step_bytes());
                 let x = blocks(x, i);
                 let mut whole = [none(); C];
+                ask(scales, ahead);
                 for (step, codes) in codes.chunks_exact(layout.step_bytes()).enumerate() {
+                    ask(codes, ahead);
                     let w = unpack::<P>(codes);
                     if layout.run == 32 {
                         let scale = bytes(array(&scales[ROWS * step..]));
@@ -123,14 +127,21 @@ macro_rules! tiles {
         /// Units of 32 columns, each with scales of its own.
         #[inline]
         $(#[$features])?
-        fn narrow_units<P: Packing, const C: usize>(panel: &[u8], cols: usize, x: [&[Q8]; C]) -> [Floats; C] {
+        fn narrow_units<P: Packing, const C: usize>(
+            panel: &[u8],
+            cols: usize,
+            x: [&[Q8]; C],
+            ahead: usize,
+        ) -> [Floats; C] {
             let layout = const { P::LAYOUT };
             let mut sums = [zero(); C];
             for (i, codes) in panel.chunks(layout.block_bytes(BLOCK)).enumerate() {
                 let steps = (cols / STEP - 8 * i).min(8);
                 let (codes, scales) = codes.split_at(steps * layout.step_bytes());
                 let x = blocks(x, i);
+                ask(scales, ahead);
                 for (step, codes) in codes.chunks_exact(layout.step_bytes()).enumerate() {
+                    ask(codes, ahead);
                     let scales = &scales[layout.unit_bytes() * step..];
                     let w = unpack::<P>(codes);
                     let d = mul(halves(array(scales)), splat(layout.factor()));
