@@ -1,7 +1,7 @@
 //! Which layers of a model graphics cards compute: as many as are asked for, or as many as fit.
 //!
 //! Left to itself llama.cpp gives them all layers, and fails in the middle of loading where those do not fit. So what fits is
-//! counted before anything is loaded: the weights of a layer, its part of the cache, and what is left free for computing. It
+//! counted before anything is loaded: the weights of a layer, its part of the cache, and what a pass works in. It
 //! fills cards from the end of a model, the output first. Whoever counts holds the cards until what was counted is taken.
 
 use std::{
@@ -12,7 +12,8 @@ use std::{
 use engine::gguf::File;
 use llama_cpp_2::{LlamaBackendDevice, LlamaBackendDeviceType as Kind, list_llama_ggml_backend_devices};
 
-/// Bytes of each card that are left for computing; what llama.cpp's own tool leaves.
+/// Bytes of each card that are left free: for what the driver loads when it is first needed, and others. What llama.cpp's own
+/// tool leaves.
 const LEFT: u64 = 1 << 30;
 
 /// What a model asks of the memory of cards.
@@ -20,18 +21,20 @@ const LEFT: u64 = 1 << 30;
 pub(crate) struct Needs {
     /// Bytes of the weights of each layer.
     layers: Vec<u64>,
+    /// Bytes of the largest matrix of a layer: cards compute prompts for layers that stay, and get their matrices one by one.
+    largest: u64,
     /// Bytes of what comes behind the last layer.
     output: u64,
     /// Bytes of keys and values in each layer.
     cache: u64,
-    /// Bytes of what goes to a card with the first layer.
+    /// Bytes of what goes to a card with the first layer: adapters, a projector, and what a pass works in.
     beside: u64,
 }
 
 /// More layers than fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{asked} layers take {} MiB of graphics cards, which have {} MiB free beside what computing takes; expected at most {most}, or \
+    "{asked} layers take {} MiB of graphics cards, which have {} MiB free beside what is left of each; expected at most {most}, or \
      none said, for as many as fit", bytes.div_ceil(1 << 20), free >> 20
 )]
 pub struct TooMany {
@@ -49,7 +52,7 @@ impl Needs {
     /// Of the parts of a file, whose cache takes so many bytes, with others that go to a card.
     pub(crate) fn of(parts: &[&File], cache: u64, beside: u64) -> Self {
         let mut layers: Vec<u64> = Vec::new();
-        let (mut output, mut embedding) = (0_u64, 0);
+        let (mut output, mut embedding, mut largest) = (0_u64, 0, 0);
         for tensor in parts.iter().flat_map(|part| part.tensors()) {
             let bytes = tensor.data.len() as u64;
             let layer = tensor.name.strip_prefix("blk.").and_then(|rest| rest.split('.').next()?.parse::<usize>().ok());
@@ -58,6 +61,7 @@ impl Needs {
                 (Some(layer), _) if layer < 1_024 => {
                     layers.resize(layers.len().max(layer + 1), 0);
                     layers[layer] = layers[layer].saturating_add(bytes);
+                    largest = largest.max(bytes);
                 }
                 (_, "token_embd.weight") => embedding = bytes,
                 _ => output = output.saturating_add(bytes),
@@ -68,16 +72,16 @@ impl Needs {
             output = output.saturating_add(embedding);
         }
         let cache = cache.div_ceil(layers.len().max(1) as u64);
-        Self { layers, output, cache, beside }
+        Self { layers, largest, output, cache, beside }
     }
 
     /// Bytes of so many layers, of which the first is the output.
     fn bytes(&self, layers: usize) -> u64 {
         let Some(last) = layers.checked_sub(1) else { return 0 };
+        let brought = if last < self.layers.len() { self.largest } else { 0 };
+        let first = self.output.saturating_add(self.beside).saturating_add(brought);
         let weights = self.layers.iter().rev().take(last);
-        weights.fold(self.output.saturating_add(self.beside), |sum, layer| {
-            sum.saturating_add(*layer).saturating_add(self.cache)
-        })
+        weights.fold(first, |sum, layer| sum.saturating_add(*layer).saturating_add(self.cache))
     }
 
     /// Layers that fit into so many bytes.
@@ -97,9 +101,9 @@ pub struct Placed {
     pub layers: usize,
     /// Layers that there are, the output among them.
     pub of: usize,
-    /// Bytes of cards that they take, as estimated, beside what computing takes.
+    /// Bytes of cards that they take, with what a pass works in, as estimated.
     pub bytes: u64,
-    /// Bytes that the cards have free, beside what is left for computing.
+    /// Bytes that the cards have free, beside what is left of each.
     pub free: u64,
     /// The cards, as they name themselves.
     pub cards: Vec<String>,
@@ -190,7 +194,7 @@ mod tests {
 
     /// Four layers of 100 MiB with 10 of cache each, 50 behind them and 7 beside.
     fn needs() -> Needs {
-        Needs { layers: vec![100 * MIB; 4], output: 50 * MIB, cache: 10 * MIB, beside: 7 * MIB }
+        Needs { layers: vec![100 * MIB; 4], largest: 0, output: 50 * MIB, cache: 10 * MIB, beside: 7 * MIB }
     }
 
     /// Layers that are placed on some devices.
@@ -222,7 +226,7 @@ mod tests {
     fn layers_that_are_asked_for_and_do_not_fit_are_refused_with_the_numbers() {
         let card = [card(Kind::Gpu, LEFT + 300 * MIB)];
         assert_eq!((layers(Some(3), &card), layers(Some(0), &card)), (Ok(Some(3)), Ok(Some(0))));
-        let expected = "4 layers take 387 MiB of graphics cards, which have 300 MiB free beside what computing takes; expected at \
+        let expected = "4 layers take 387 MiB of graphics cards, which have 300 MiB free beside what is left of each; expected at \
                         most 3, or none said, for as many as fit";
         assert_eq!(layers(Some(4), &card).unwrap_err().to_string(), expected);
         // More than there are is all.
@@ -249,6 +253,8 @@ mod tests {
             let table = bytes("token_embd.weight");
             assert_eq!((needs.layers.len(), needs.cache, needs.bytes(0)), (3, 10, 0));
             assert_eq!(needs.bytes(4), whole - if tied { 0 } else { table } + 30 + 5);
+            // Where layers stay, the largest of their matrices is brought for prompts.
+            assert_eq!(needs.bytes(1), needs.output + 5 + bytes("blk.0.ffn_down.weight"));
         }
     }
 }
