@@ -59,7 +59,7 @@ fn machine() -> Vec<(&'static str, bool, bool)> {
     }
 }
 
-/// The instruction sets and devices that it computes with.
+/// The instruction sets that it computes with where no graphics card does.
 ///
 /// # Errors
 /// Where it does not suit this machine.
@@ -100,10 +100,19 @@ fn suits(information: &str, machine: &[(&str, bool, bool)]) -> Result<String, Mi
     Ok(built.join(" "))
 }
 
-/// The names in a line such as `CPU : SSE3 = 1 | AVX = 1 | REPACK = 1 | `.
+/// The names in a line such as `CUDA : USE_GRAPHS = 1 | CPU : SSE3 = 1 | AVX = 1 | REPACK = 1 | `, of processors alone.
 fn compiled(information: &str) -> impl Iterator<Item = &str> {
-    let words = information.split(['|', ':']).map(str::trim);
-    words.filter_map(|word| word.strip_suffix("= 1").map(str::trim))
+    let mut of = "";
+    information.split('|').filter_map(move |word| {
+        let word = match word.split_once(':') {
+            Some((device, word)) => {
+                of = device.trim();
+                word
+            }
+            None => word,
+        };
+        word.trim().strip_suffix("= 1").map(str::trim).filter(|_| of == "CPU")
+    })
 }
 
 #[allow(unsafe_code, reason = "the crate of bindings does not pass this call on")]
@@ -129,6 +138,15 @@ mod tests {
         assert_eq!(used, "SSE3 AVX2");
         assert_eq!(faster(&used, &MACHINE).as_deref(), Some("BMI2"));
         assert_eq!(faster("AVX2 BMI2", &MACHINE), None);
+    }
+
+    #[test]
+    fn what_a_graphics_card_was_compiled_for_is_no_instruction_set() {
+        let cards = "CUDA : ARCHS = 900 | USE_GRAPHS = 1 | PEER_MAX_BATCH_SIZE = 128 | ";
+        let cpu = "CPU : SSE3 = 1 | AVX2 = 1 | ";
+        for line in [format!("{cards}{cpu}"), format!("{cpu}{cards}")] {
+            assert_eq!(suits(&line, &MACHINE).unwrap(), "SSE3 AVX2", "{line}");
+        }
     }
 
     #[test]

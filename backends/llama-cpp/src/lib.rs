@@ -23,5 +23,5 @@ mod vision;
 mod words;
 
 pub use compiled::Mismatch;
-pub use devices::TooMany;
-pub use load::{LoadError, Options, Watch, backend, load, reads};
+pub use devices::{Placed, TooMany};
+pub use load::{LoadError, Options, Watch, backend, load, placed, reads};

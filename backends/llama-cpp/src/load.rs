@@ -15,14 +15,13 @@ use std::{
 
 use backends::BackendId;
 use engine::{
-    DEFAULT_CONTEXT, DEFAULT_SEQUENCES, Engine, Facts, Info, Interest, Purpose, Speech, Windows,
+    DEFAULT_CONTEXT, DEFAULT_SEQUENCES, Engine, Facts, Info, Interest, Purpose, Speech, Windows, encoder,
     gguf::{self, Array, File},
     template::{self, Template},
     tokenizer,
 };
 use llama_cpp_2::{
     context::{LlamaContext, params::LlamaContextParams},
-    list_llama_ggml_backend_devices,
     llama_backend::LlamaBackend,
     model::{LlamaLoraAdapter, LlamaModel, params::LlamaModelParams},
     send_logs_to_tracing,
@@ -31,7 +30,7 @@ use llama_cpp_2::{
 use crate::{
     abort,
     compiled::{self, Mismatch},
-    devices::{self, Needs, TooMany},
+    devices::{Cards, Needs, Placed, TooMany},
     pool::{Pool, Reading},
     prefix::Prefixes,
     steps::{Cache, Context, MOST_TOKENS},
@@ -189,11 +188,21 @@ pub fn backend() -> Option<&'static LlamaBackend> {
 /// When llama.cpp was built for another machine, or the file, the model or an option is not in order.
 pub fn load(id: BackendId, path: &Path, options: &Options) -> Result<Engine, LoadError> {
     let Head { isa, file, facts, library } = Head::of(path)?;
-    let mut params = LlamaModelParams::default();
-    let devices = list_llama_ggml_backend_devices();
-    let layers = devices::placed(options.gpu_layers, &devices, || needs(path, &file, &facts, options))?;
-    if let Some(layers) = layers {
-        params = params.with_n_gpu_layers(layers);
+    // Until the context is made, the last that takes memory of them.
+    let cards = Cards::now();
+    let placed = cards.place(options.gpu_layers, || needs(path, &file, &facts, options))?;
+    let mut params = to_cards(placed.as_ref()).map_err(|_| refused("leave graphics cards alone"))?;
+    match &placed {
+        Some(Placed { layers, of, bytes, free, cards }) => {
+            let (bytes, free, cards) = (bytes >> 20, free >> 20, cards.join(", "));
+            tracing::info!(backend = %id, layers, of, mib = bytes, free_mib = free, cards, "layers for graphics cards");
+        }
+        None if options.gpu_layers.is_some_and(|layers| layers > 0) => tracing::warn!(
+            backend = %id,
+            "`gpu_layers` asks for graphics cards, and llama.cpp sees none: it has them with `--features llama-cpp-cuda`, \
+            `-vulkan` or `-metal`, and a driver that works"
+        ),
+        None => {}
     }
     let given_up = Arc::new(AtomicBool::new(false));
     if let Some(Watch(goes_on)) = options.watch.clone() {
@@ -217,12 +226,12 @@ pub fn load(id: BackendId, path: &Path, options: &Options) -> Result<Engine, Loa
         Some(threads) => within("threads", threads, 1, 1_024)?,
         None => thread::available_parallelism().map_or(1, usize::from),
     };
-    let vision =
-        options.mmproj.as_deref().map(|path| projector(path, &model, facts.purpose, threads, layers != Some(0)));
+    let gpu = placed.as_ref().is_some_and(|placed| placed.layers > 0);
+    let vision = options.mmproj.as_deref().map(|path| projector(path, &model, facts.purpose, threads, gpu));
     let vision = vision.transpose()?;
     let way = match facts.purpose {
         Purpose::Text => {
-            let mut shape = Shape::of(&model, options)?;
+            let mut shape = Shape::of(&file, &model, options)?;
             if vision.as_ref().is_some_and(|vision| vision.is_in_two_directions()) {
                 shape = shape.with_windows();
             }
@@ -242,7 +251,10 @@ pub fn load(id: BackendId, path: &Path, options: &Options) -> Result<Engine, Loa
         context_tokens: context,
         trained_context_tokens: model.n_ctx_train() as usize,
         quantization: quantization(&file),
-        isa,
+        isa: match placed.filter(|placed| placed.layers > 0) {
+            Some(placed) => format!("{isa}, {placed}"),
+            None => isa,
+        },
         threads,
         max_sequences,
         file_bytes: model.size(),
@@ -271,19 +283,65 @@ pub fn load(id: BackendId, path: &Path, options: &Options) -> Result<Engine, Loa
     }
     .map_err(LoadError::Thread)?;
     told.recv().unwrap_or_else(|_| Err(refused("start")))?;
+    drop(cards);
     Ok(engine)
+}
+
+/// What graphics cards would compute of a model if it were loaded now, found out without loading it. `None` where there are
+/// no cards.
+///
+/// # Errors
+/// As for [`load`], as far as the head of the file tells.
+pub fn placed(path: &Path, options: &Options) -> Result<Option<Placed>, LoadError> {
+    let Head { file, facts, .. } = Head::of(path)?;
+    Ok(Cards::now().place(options.gpu_layers, || needs(path, &file, &facts, options))?)
+}
+
+/// The parameters that give cards what was placed on them.
+fn to_cards(placed: Option<&Placed>) -> Result<LlamaModelParams, llama_cpp_2::LlamaCppError> {
+    let params = LlamaModelParams::default();
+    match placed {
+        None => Ok(params),
+        // Cards that are named take part, if only in prompts: they would get the weights of each pass, and memory for them.
+        Some(Placed { layers: 0, .. }) => params.with_n_gpu_layers(0).with_devices(&[]),
+        Some(Placed { layers, .. }) => Ok(params.with_n_gpu_layers(u32::try_from(*layers).unwrap_or(u32::MAX))),
+    }
 }
 
 /// What a model asks of the memory of graphics cards.
 fn needs(path: &Path, file: &File, facts: &Facts, options: &Options) -> Needs {
-    let cache = match facts.purpose {
-        Purpose::Text => Shape::told(file, options).map_or(DEFAULT_CACHE, |shape| shape.cache_bytes()),
-        _ => 0,
+    let shape = (facts.purpose == Purpose::Text).then(|| Shape::told(file, options)).flatten();
+    let cache = match (&shape, facts.purpose) {
+        (Some(shape), _) => shape.cache_bytes(),
+        (None, Purpose::Text) => DEFAULT_CACHE,
+        (None, _) => 0,
+    };
+    let pass = match &shape {
+        Some(shape) => pass_bytes(file, shape.batch, shape.seen_cells()),
+        None => pass_bytes(file, options.context.unwrap_or(encoder::DEFAULT_CONTEXT), 0),
     };
     let beside = options.adapter.iter().chain(&options.mmproj);
-    let beside = beside.filter_map(|path| path.metadata().ok()).map(|file| file.len()).fold(0, u64::saturating_add);
+    let beside = beside.filter_map(|path| path.metadata().ok()).map(|file| file.len());
+    let beside = beside.fold(pass as u64, u64::saturating_add);
     let more = file.parts_behind(path);
     Needs::of(&std::iter::once(file).chain(&more).collect::<Vec<_>>(), cache as u64, beside)
+}
+
+/// Bytes that a pass of so many tokens works in, as counted for its widest moment: the rows of the feed-forward block or those
+/// of the logits beside a few as wide as the model, and for each token which of the cells it looks at.
+fn pass_bytes(file: &File, tokens: usize, cells: usize) -> usize {
+    let width = of_shape(file, "embedding_length").unwrap_or(0);
+    let forward = of_shape(file, "feed_forward_length").unwrap_or(width.saturating_mul(4));
+    let words = file.get::<&Array>("tokenizer.ggml.tokens").ok().flatten().map_or(0, Array::len);
+    let row = forward.saturating_mul(3).max(words).saturating_add(width.saturating_mul(6));
+    tokens.saturating_mul(row.saturating_mul(4).saturating_add(cells.saturating_mul(4)))
+}
+
+/// A number that stands under the name of the architecture.
+fn of_shape(file: &File, key: &str) -> Option<usize> {
+    let architecture = file.get::<&str>("general.architecture").ok()??;
+    let number = file.get::<u64>(&format!("{architecture}.{key}")).ok()??;
+    usize::try_from(number).ok().filter(|number| *number < 1 << 31)
 }
 
 /// What the thread of an engine computes.
@@ -408,24 +466,21 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
-    pub(crate) fn of(model: &LlamaModel, options: &Options) -> Result<Self, LoadError> {
+    pub(crate) fn of(file: &File, model: &LlamaModel, options: &Options) -> Result<Self, LoadError> {
         // Such models keep a state and no keys: it cannot be cut, and each sequence has one of its own.
         let states = model.is_recurrent() || model.is_hybrid();
-        Self::made(model.n_ctx_train() as usize, cell_bytes(model), states, options)
+        let even = (model.n_embd().max(0) as usize) / (model.n_head() as usize).max(1);
+        let cell_bytes = cell_bytes(model.n_layer() as usize, model.n_head_kv() as usize, head_lengths(file, even));
+        Self::made(model.n_ctx_train() as usize, cell_bytes, states, options)
     }
 
     /// What is known of it before llama.cpp has read the file; nothing, of a shape that the file does not say plainly.
     pub(crate) fn told(file: &File, options: &Options) -> Option<Self> {
-        let architecture = file.get::<&str>("general.architecture").ok()??;
-        let number = |key: &str| {
-            let number = file.get::<u64>(&format!("{architecture}.{key}")).ok()??;
-            usize::try_from(number).ok().filter(|number| *number < 1 << 31)
-        };
-        let (heads, layers) = (number("attention.head_count")?, number("block_count")?);
-        let of_keys = number("attention.head_count_kv").unwrap_or(heads);
-        let head = number("embedding_length")?.checked_div(heads)?;
-        let cell_bytes = [2 * 2, layers, of_keys, head].into_iter().fold(1, usize::saturating_mul);
-        Self::made(number("context_length")?, cell_bytes, false, options).ok()
+        let (heads, layers) = (of_shape(file, "attention.head_count")?, of_shape(file, "block_count")?);
+        let of_keys = of_shape(file, "attention.head_count_kv").unwrap_or(heads);
+        let even = of_shape(file, "embedding_length")?.checked_div(heads)?;
+        let cell_bytes = cell_bytes(layers, of_keys, head_lengths(file, even));
+        Self::made(of_shape(file, "context_length")?, cell_bytes, false, options).ok()
     }
 
     fn made(trained: usize, cell_bytes: usize, states: bool, options: &Options) -> Result<Self, LoadError> {
@@ -462,6 +517,11 @@ impl Shape {
         self.cells.saturating_mul(self.cell_bytes)
     }
 
+    /// Cells that a token may look at.
+    fn seen_cells(&self) -> usize {
+        if self.own_windows { self.cells / (self.slots + self.kept) } else { self.cells }
+    }
+
     /// The same with a window for each sequence, and fewer sequences where there is no room for so many windows.
     pub(crate) fn with_windows(self) -> Self {
         let window = self.context.next_multiple_of(WINDOW);
@@ -485,9 +545,14 @@ impl Shape {
 }
 
 /// Bytes of the keys and values of a token, at two bytes a number.
-fn cell_bytes(model: &LlamaModel) -> usize {
-    let head = (model.n_embd().max(0) as usize) / (model.n_head() as usize).max(1);
-    2 * 2 * model.n_layer() as usize * model.n_head_kv() as usize * head
+fn cell_bytes(layers: usize, heads: usize, (key, value): (usize, usize)) -> usize {
+    [2, layers, heads, key.saturating_add(value)].into_iter().fold(1, usize::saturating_mul)
+}
+
+/// How long the key and the value of a head are: as the file says, or an even part of the width.
+fn head_lengths(file: &File, even: usize) -> (usize, usize) {
+    let length = |key| of_shape(file, key).unwrap_or(even);
+    (length("attention.key_length"), length("attention.value_length"))
 }
 
 fn adapter(model: &mut LlamaModel, base: &File, path: &Path) -> Result<LlamaLoraAdapter, LoadError> {

@@ -49,6 +49,27 @@ fn the_bytes_of_a_cache_are_told_before_the_model_is_loaded() {
     }
 }
 
+#[test]
+fn keys_and_values_longer_than_an_even_part_of_the_width_are_counted_as_long_as_they_are() {
+    let bytes = |keys: &[(&str, u32)]| {
+        let mut writer = small().writer();
+        for (key, length) in keys {
+            writer.set(&format!("llama.attention.{key}_length"), Meta::U32(*length));
+        }
+        let options = Options { context: Some(256), max_sequences: Some(1), ..Options::default() };
+        Shape::told(&File::read(writer.finish().into()).unwrap(), &options).unwrap().cache_bytes() / 256
+    };
+    // Two layers, two heads, 16 numbers of two bytes each, as keys and as values.
+    assert_eq!((bytes(&[]), bytes(&[("key", 32)])), (256, 384));
+    assert_eq!(bytes(&[("key", 32), ("value", 24)]), 2 * 2 * 2 * (32 + 24));
+}
+
+#[test]
+fn layers_that_no_card_can_have_are_computed_by_processors() {
+    let engine = engine(Options { gpu_layers: Some(0), ..Options::default() });
+    assert!(!engine.info().isa.contains(" layers on "), "{}", engine.info());
+}
+
 fn request(tokens: Vec<u32>, answer: u32) -> Request {
     // Its end is never chosen, so that an answer is as long as it may be.
     let sampling = Sampling { temperature: 0.0, logit_bias: vec![(2, -100.0)], ..Sampling::default() };

@@ -1,6 +1,6 @@
 //! Steps of a context without a scheduler.
 
-use engine::testing::Llama;
+use engine::{gguf::File, testing::Llama};
 use llama_cpp_2::model::{LlamaModel, params::LlamaModelParams};
 
 use super::*;
@@ -22,12 +22,14 @@ fn a_step_that_nobody_waits_for_is_given_up_and_leaves_each_slot_as_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.gguf");
     std::fs::write(&path, Llama { width: 64, feed_forward: 96, ..Llama::default() }.build()).unwrap();
-    let library = backend().unwrap();
-    let model = LlamaModel::load_from_file(library, &path, &LlamaModelParams::default()).unwrap();
+    let (library, file) = (backend().unwrap(), File::open(&path).unwrap());
+    // A graphics card computes a pass to its end.
+    let processors = LlamaModelParams::default().with_devices(&[]).unwrap();
+    let model = LlamaModel::load_from_file(library, &path, &processors).unwrap();
     // Windows of their own, and then one stream of cells, which has no room for so many windows.
     for cache_bytes in [None, Some(700 * 256)] {
         let options = Options { context: Some(256), max_sequences: Some(4), cache_bytes, ..Options::default() };
-        let shape = Shape::of(&model, &options).unwrap();
+        let shape = Shape::of(&file, &model, &options).unwrap();
         let interest = Arc::new(Interest::default());
         let mut context = make(library, &model, &shape, 1, None, Arc::clone(&interest), None).unwrap();
         assert_eq!(matches!(context.cache, Cache::Own(_)), cache_bytes.is_none(), "{shape:?}");

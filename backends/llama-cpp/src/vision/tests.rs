@@ -119,7 +119,8 @@ async fn a_model_reads_what_mtmd_makes_of_the_same_prompt() {
         let model = LlamaModel::load_from_file(library, folder.path().join("model.gguf"), &params).unwrap();
         let model = Arc::new(model);
         let projector = Projector::load(&folder.path().join("mmproj.gguf"), &model, 1, false).unwrap();
-        let shape = Shape::of(&model, &Options { max_sequences: Some(1), ..Options::default() }).unwrap();
+        let file = File::open(&folder.path().join("model.gguf")).unwrap();
+        let shape = Shape::of(&file, &model, &Options { max_sequences: Some(1), ..Options::default() }).unwrap();
         let mut context = model.new_context(library, shape.params()).unwrap();
         let text = format!("<s><|user|>\nthe {}?</s>\n<|assistant|>\n", mtmd_default_marker());
         let bitmap = MtmdBitmap::from_image_data(40, 30, picture(1).as_raw()).unwrap();
@@ -249,9 +250,12 @@ fn a_picture_that_nobody_waits_for_is_given_up_and_is_computed_anew_when_somebod
     let folder = folder(&model().writer(), &Clip::default().writer());
     let (path, mmproj) = (folder.path().join("model.gguf"), folder.path().join("mmproj.gguf"));
     let library = backend().unwrap();
-    let model = Arc::new(LlamaModel::load_from_file(library, &path, &LlamaModelParams::default()).unwrap());
+    // A graphics card computes a pass to its end.
+    let processors = LlamaModelParams::default().with_devices(&[]).unwrap();
+    let model = Arc::new(LlamaModel::load_from_file(library, &path, &processors).unwrap());
     let projector = Arc::new(Projector::load(&mmproj, &model, 1, false).unwrap());
-    let shape = Shape::of(&model, &Options { max_sequences: Some(2), ..Options::default() }).unwrap();
+    let file = File::open(&path).unwrap();
+    let shape = Shape::of(&file, &model, &Options { max_sequences: Some(2), ..Options::default() }).unwrap();
     let interest = Arc::new(Interest::default());
     let mut context =
         make(library, &model, &shape, 1, None, Arc::clone(&interest), Some(Arc::clone(&projector))).unwrap();
