@@ -424,7 +424,7 @@ impl Scale {
 }
 
 /// The tiles of this thread, shaped for products. Tiles 0 to 3 are sums, 4 and 5 activations, 6 and 7 weights.
-struct Tiles {
+pub(crate) struct Tiles {
     /// They belong to the thread.
     here: PhantomData<*const ()>,
 }
@@ -432,7 +432,7 @@ struct Tiles {
 impl Tiles {
     /// # Safety
     /// The CPU has tiles, and the system lets the program use them.
-    unsafe fn for_units_of(unit: usize) -> Self {
+    pub(crate) unsafe fn for_units_of(unit: usize) -> Self {
         /// As the CPU reads it.
         #[repr(C, align(64))]
         struct Shapes {
