@@ -60,6 +60,7 @@ Examples:
   pointsman keys new --config pointsman.yaml --team support --context bot
   pointsman audit report --since 2026-11-01        what was asked, served and refused
   pointsman models pull hf:Qwen/Qwen3-8B-GGUF:Qwen3-8B-Q4_K_M.gguf    a model file, with its licence
+  pointsman bench engines model.gguf --plot out.svg    how fast each engine is here, and what the machine could do
   pointsman privacy inventory                      which personal data is kept, until when, and how it is erased
 
 Exit status: 0 all is well, 1 something is wrong and was said, 2 the command line itself is wrong.";

@@ -77,6 +77,8 @@ pub struct Beside<'a> {
 pub struct Asked {
     /// Tokens of prompt and answer together.
     pub context_tokens: Option<u64>,
+    /// Choices that are worked on at once; so many as the engine has by itself if not given.
+    pub sequences: Option<usize>,
     /// Layers for a graphics card.
     pub gpu_layers: Option<u32>,
     /// An adapter (LoRA) over the weights: a GGUF file, or a folder of safetensors.
@@ -299,6 +301,7 @@ impl Kind {
                 let adapter = asked.adapter.as_ref().and_then(Weights::path).map(Path::to_owned);
                 let options = native::Options {
                     context: asked.context(),
+                    max_sequences: asked.sequences,
                     adapter,
                     draft: asked.draft.clone(),
                     packed: packed.cloned(),
@@ -321,6 +324,7 @@ impl Kind {
                 });
                 let options = llama_cpp_engine::Options {
                     context: asked.context(),
+                    max_sequences: asked.sequences,
                     gpu_layers: asked.gpu_layers,
                     adapter: asked.adapter.as_ref().and_then(Weights::path).map(Path::to_owned),
                     mmproj: asked.mmproj.clone(),
@@ -371,6 +375,7 @@ fn mistralrs_options(asked: &Asked) -> mistralrs_engine::Options {
     let adapters = asked.adapter.iter().filter_map(Weights::path).map(Path::to_owned).collect();
     mistralrs_engine::Options {
         context: asked.context(),
+        max_sequences: asked.sequences,
         isq: asked.isq.clone(),
         device,
         adapters,

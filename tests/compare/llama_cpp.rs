@@ -1,14 +1,16 @@
 //! Our engine on llama.cpp beside a bare loop over llama.cpp, as its own `llama-batched-bench` has one: tokens per second of
 //! several streams at once, and how long the first token of a prompt takes that begins as one before.
 //!
-//! `cargo run --release -p tests --features engines --example compare-llama-cpp -- [FILE.gguf] [STREAMS]`
+//! `cargo run --release -p tests --features llama-cpp --example compare-llama-cpp -- [FILE.gguf] [STREAMS]`
 //!
-//! Without a file, or with `-`, it makes a llama-shaped model of 1.1 billion random Q4_K weights. Both sides run in one
+//! Without a file, or with `-`, it makes a model of random weights in the shape of Llama 3.2 1B, as Q4_K_M. Both sides run in one
 //! process, by turns, with the same build, threads and batch; the best of the rounds counts.
 
 #![forbid(unsafe_code)]
 
 use std::{
+    fs::File,
+    io::BufWriter,
     num::NonZeroU32,
     path::{Path, PathBuf},
     sync::Arc,
@@ -16,7 +18,10 @@ use std::{
 };
 
 use backends::{Api, Backend, BackendId, Event, Input, Payload, Prompt, Request, Sampling, Usage};
-use engine::{Engine, testing::Llama};
+use engine::{
+    Engine,
+    generate::{Mix, Model, Shape},
+};
 use futures_util::{StreamExt, future::join_all};
 use llama_cpp_2::{
     context::params::LlamaContextParams,
@@ -174,6 +179,8 @@ fn ids(len: usize, seed: usize) -> Vec<u32> {
 
 fn billion(folder: &tempfile::TempDir) -> PathBuf {
     let path = folder.path().join("random.gguf");
-    std::fs::write(&path, Llama::billion().build()).expect("a file");
+    let shape = Shape::named("llama-1b").expect("a shape");
+    let file = BufWriter::new(File::create(&path).expect("a file"));
+    Model { shape, mix: Mix::Q4_K_M, seed: 1 }.write(file, |_, _| {}).expect("room for it");
     path
 }

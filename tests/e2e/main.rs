@@ -7,6 +7,7 @@ mod apis;
 mod backtest;
 mod bad_input;
 mod batches;
+mod bench;
 mod budgets;
 mod crash;
 #[cfg(feature = "engines")]

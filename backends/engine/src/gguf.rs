@@ -9,6 +9,8 @@ mod error;
 mod kind;
 mod read;
 mod value;
+#[cfg(any(test, feature = "generate"))]
+mod write;
 
 #[cfg(test)]
 mod tests;
@@ -20,6 +22,8 @@ use bytes::Bytes;
 pub use error::Error;
 pub use kind::TensorType;
 pub use value::{Array, FromValue, Value, ValueType};
+#[cfg(any(test, feature = "generate"))]
+pub use write::{Header, Meta, padding};
 
 use read::Cursor;
 

@@ -14,6 +14,8 @@ mod cache_type;
 mod calls;
 pub mod encoder;
 mod form;
+#[cfg(any(test, feature = "generate"))]
+pub mod generate;
 pub mod gguf;
 mod grammar;
 mod info;

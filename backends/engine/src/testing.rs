@@ -1,4 +1,4 @@
-//! Small random models in memory, for tests: a GGUF writer, quantisers, a llama-shaped model, a BERT-shaped one, a
+//! Small random models in memory, for tests: a GGUF file in the making, quantisers, a llama-shaped model, a BERT-shaped one, a
 //! projector, which makes pictures into what such a model reads, and pictures.
 //!
 //! Everything is seeded, so a test sees the same model on every machine. The quantisers are the plainest
@@ -16,4 +16,6 @@ pub use clip::{Clip, Projection};
 pub use llama::{Llama, Scaling, Vocabulary};
 pub use png::{crc32, picture};
 pub use quantise::quantise;
-pub use writer::{Meta, Writer};
+pub use writer::Writer;
+
+pub use crate::gguf::Meta;

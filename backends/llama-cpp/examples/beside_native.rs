@@ -3,18 +3,20 @@
 //! `cargo run --release -p llama-cpp-engine --example beside_native -- [FILE.gguf | Q4_K_M | Q8_0 | Q4_0]... [--threads N]
 //! [--after N]`
 //!
-//! A type stands for a llama-shaped model of 1.1 billion random weights of it; without any, all three are measured. With
+//! A mix of types stands for random weights of it in the shape of Llama 3.2 1B; without any, all three are measured. With
 //! `--after` one more answer follows a prompt of so many tokens, with native's keys and values as halves and as bytes, and with
 //! llama.cpp at its better of flash attention on and off.
 //! llama.cpp is only as fast as it is built: set `CMAKE_C_FLAGS=-march=native CMAKE_CXX_FLAGS=-march=native` for its build,
 //! or it uses nothing beyond AVX2 (`.cargo/config.toml`). Each figure is the best of the rounds, as other load only ever
 //! slows a round down. The last column is the share of what bounds a decode step: how often the threads could
-//! have read the weights in that time, doing nothing else.
+//! have read the weights in that time, doing nothing else. `pointsman bench engines` compares whole engines; this one, what is
+//! below their schedulers.
 
 #![forbid(unsafe_code)]
 
 use std::{
-    hint::black_box,
+    fs::File as FileOnDisk,
+    io::BufWriter,
     num::NonZeroU32,
     path::{Path, PathBuf},
     sync::Arc,
@@ -24,8 +26,8 @@ use std::{
 
 use engine::{
     CacheType, Start, Token,
-    gguf::{File, TensorType},
-    testing::Llama,
+    generate::{self, Mix, Shape},
+    gguf::File,
 };
 use llama_cpp_2::{
     context::params::LlamaContextParams,
@@ -36,6 +38,7 @@ use llama_cpp_2::{
 };
 use native::{
     Isa,
+    machine::Machine,
     model::{Limits, Model, Runner},
 };
 
@@ -63,36 +66,24 @@ fn main() {
         }
     }
     if names.is_empty() {
-        names = ["Q4_K_M", "Q8_0", "Q4_0"].map(str::to_owned).to_vec();
+        names = [Mix::Q4_K_M, Mix::Q8_0, Mix::Q4_0].map(|mix| mix.name().to_owned()).to_vec();
     }
     let folder = tempfile::tempdir().expect("a temporary folder");
     for name in names {
-        let (path, made) = match billion(&name, after) {
-            Some(model) => {
+        let (path, made) = match name.parse() {
+            Ok(mix) => {
                 let path = folder.path().join("random.gguf");
-                std::fs::write(&path, model.build()).expect("a file");
+                let shape = Shape::named("llama-1b").expect("a shape");
+                let file = BufWriter::new(FileOnDisk::create(&path).expect("a file"));
+                generate::Model { shape, mix, seed: 1 }.write(file, |_, _| {}).expect("room for it");
                 (path, true)
             }
-            None => (PathBuf::from(&name), false),
+            Err(_) => (PathBuf::from(&name), false),
         };
         compare(&name, &path, threads, after);
         if made {
             std::fs::remove_file(path).expect("the file that was made");
         }
-    }
-}
-
-/// A model of a type, for contexts that suffice.
-fn billion(kind: &str, after: usize) -> Option<Llama> {
-    let billion = Llama::billion();
-    let context = billion.context.max(u32::try_from(after + ANSWER).expect("a context"));
-    let billion = Llama { context, ..billion };
-    let uniform = |kind| Llama { kind, finer: None, ..billion.clone() };
-    match kind {
-        "Q4_K_M" => Some(billion),
-        "Q8_0" => Some(uniform(TensorType::Q8_0)),
-        "Q4_0" => Some(uniform(TensorType::Q4_0)),
-        _ => None,
     }
 }
 
@@ -114,11 +105,13 @@ fn compare(name: &str, path: &Path, threads: usize, after: usize) {
     let limits = Limits { slots: most, context, threads, isa: Isa::best(), cache: CacheType::F16 };
     let mut ours = Native(Runner::new(Arc::clone(&model), limits).expect("limits"));
     let mut rates = [[0.0f64; 2]; 5];
-    // What is read at every token: all but the embedding.
-    let embedding = model.shape().vocabulary * model.shape().width;
-    let bytes = file.size() as f64 * (1.0 - embedding as f64 / model.parameters() as f64);
-    let mut read = f64::MAX;
-    let memory = vec![1u8; bytes as usize];
+    // What is read at every token: all matrices, but for an embedding that is not the output too.
+    let own_output = file.tensor("output.weight").is_some();
+    let is_read = |name: &str| name != "token_embd.weight" || !own_output;
+    let read = file.tensors().filter(|tensor| tensor.dims.len() > 1 && is_read(tensor.name));
+    let bytes: usize = read.map(|tensor| tensor.data.len()).sum();
+    let measured = || Machine::measure(Isa::best(), threads, bytes).expect("memory");
+    let mut machine = measured();
     for _ in 0..ROUNDS {
         for side in 0..2 {
             // Each side has a thread of its own to wait in: llama.cpp sets a thread's tiles once, native for each product.
@@ -141,16 +134,17 @@ fn compare(name: &str, path: &Path, threads: usize, after: usize) {
                 }
             });
         }
-        read = read.min(time(|| plain_read(&memory, threads)));
+        machine = machine.better(measured());
     }
     println!("  {:<24}{:>10}{:>12}{:>8}{:>10}", "tokens per second", "native", "llama.cpp", "ratio", "of memory");
     let names = [format!("prompt of {PROMPT}"), format!("answer after {PROMPT}")];
     let names = names.into_iter().chain(STREAMS.map(|streams| format!("{streams} streams after {START}")));
     for (row, (name, [ours, theirs])) in names.zip(rates).enumerate() {
-        let share = if row == 1 || row == 2 { format!("{:>10.2}", ours * read) } else { String::new() };
+        let share = ours * bytes as f64 / machine.bytes_per_second;
+        let share = if row == 1 || row == 2 { format!("{share:>10.2}") } else { String::new() };
         println!("  {name:<24}{ours:>10.1}{theirs:>12.1}{:>8.2}{share}", ours / theirs);
     }
-    println!("  a plain read of these weights: {:.1} GB/s", bytes / read / 1e9);
+    println!("  a plain read of as much: {:.1} GB/s", machine.bytes_per_second / 1e9);
     drop(ours);
     println!(
         "  a prompt whose first {SHARED} tokens are held: {:.1} % of one that is computed",
@@ -216,22 +210,6 @@ fn time(work: impl FnOnce()) -> f64 {
 
 fn rate(tokens: usize, work: impl FnOnce()) -> f64 {
     tokens as f64 / time(work)
-}
-
-fn plain_read(bytes: &[u8], threads: usize) {
-    thread::scope(|scope| {
-        for part in bytes.chunks(bytes.len().div_ceil(threads)) {
-            scope.spawn(|| {
-                let mut sums = [0u64; 32];
-                for chunk in part.as_chunks::<256>().0 {
-                    for (sum, word) in sums.iter_mut().zip(chunk.as_chunks::<8>().0) {
-                        *sum ^= u64::from_le_bytes(*word);
-                    }
-                }
-                black_box(sums);
-            });
-        }
-    });
 }
 
 /// What both sides do.

@@ -10,6 +10,7 @@
 pub mod draft;
 pub mod encoder;
 mod load;
+pub mod machine;
 pub mod model;
 mod packed;
 mod sequences;

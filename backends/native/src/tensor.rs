@@ -106,3 +106,32 @@ fn format(kind: TensorType) -> Option<Format> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use engine::generate;
+    use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+
+    use super::*;
+
+    /// Of every type that is computed, also those that no quantiser of the tests writes.
+    #[test]
+    fn random_blocks_are_weights_around_zero_of_the_size_that_was_asked_for() {
+        let computed = TensorType::ALL.iter().filter_map(|&kind| Some((kind, format(kind)?)));
+        let mut types = 0;
+        for (kind, format) in computed {
+            let mut rng = ChaCha8Rng::seed_from_u64(3);
+            let mut weights = vec![0.0; 256 * 512];
+            let mut blocks = vec![0; format.row_bytes(weights.len()).expect("whole blocks")];
+            generate::fill(kind, &mut rng, 0.02, &mut blocks);
+            kernels::dequantize_row(format, &blocks, &mut weights);
+            let mean = weights.iter().map(|&w| f64::from(w)).sum::<f64>() / weights.len() as f64;
+            let square = weights.iter().map(|&w| f64::from(w).powi(2)).sum::<f64>() / weights.len() as f64;
+            assert!((square.sqrt() / 0.02 - 1.0).abs() < 0.02, "{kind}: {} in place of 0.02", square.sqrt());
+            // Codes of an even number with a sign have one more below zero than above.
+            assert!(mean.abs() < 0.02 * 0.15, "{kind}: {mean} on average");
+            types += 1;
+        }
+        assert_eq!(types, Format::ALL.len());
+    }
+}

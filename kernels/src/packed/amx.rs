@@ -517,8 +517,9 @@ macro_rules! single {
     };
 }
 
-/// The tiles of this thread, shaped for products with so many columns. Tiles 0 to 3 are sums, 4 and 5 activations, 6 and 7 weights.
-struct Tiles {
+/// The tiles of this thread, shaped for products with so many columns. Tiles 0 to 3 are sums, 4 and 5 activations, 6 and 7
+/// weights.
+pub(crate) struct Tiles {
     /// They belong to the thread.
     here: PhantomData<*const ()>,
 }
@@ -526,7 +527,7 @@ struct Tiles {
 impl Tiles {
     /// # Safety
     /// The CPU has tiles, and the system lets the program use them.
-    unsafe fn new(unit: usize, columns: usize) -> Self {
+    pub(crate) unsafe fn new(unit: usize, columns: usize) -> Self {
         /// As the CPU reads it.
         #[repr(C, align(64))]
         struct Shapes {

@@ -2,14 +2,14 @@
 
 mod family;
 
-use rand_chacha::{
-    ChaCha8Rng,
-    rand_core::{RngCore, SeedableRng},
+use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+
+use crate::{
+    generate::{self, unit},
+    gguf::TensorType,
 };
 
-use crate::gguf::TensorType;
-
-use super::{Meta, Writer, quantise};
+use super::{Meta, Writer, quantise, quantise::quantises};
 
 /// Which tokenizer the model has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub enum Scaling {
 pub struct Llama {
     /// `llama`, or one that differs from it in what each layer has beside and in constants ([`Llama::of`]).
     pub architecture: &'static str,
-    /// Type of the matrices; norms are always F32.
+    /// Type of the matrices; norms are always F32. Of one without a quantiser here, blocks are filled at random.
     pub kind: TensorType,
     /// Type of the matrices that a mix such as Q4_K_M gives more bits; none for one type throughout.
     pub finer: Option<TensorType>,
@@ -194,8 +194,20 @@ impl Llama {
             if name == "token_embd.weight" {
                 self.lean(&mut weights);
             }
-            let kind = self.finer.filter(|_| self.is_finer(name)).unwrap_or(self.kind);
-            file.tensor(name, kind, &dims, quantise(kind, &weights));
+            let is_finer = name == "output.weight" || generate::has_more_bits(name, self.layers);
+            let (kind, data) = match self.finer.filter(|_| is_finer).unwrap_or(self.kind) {
+                kind if quantises(kind) => (kind, quantise(kind, &weights)),
+                // What experts are chosen by is no noise.
+                _ if self.experts > 0 && name == "token_embd.weight" => {
+                    (TensorType::Q8_0, quantise(TensorType::Q8_0, &weights))
+                }
+                kind => {
+                    let mut data = vec![0; weights.len() / kind.block_len() * kind.block_bytes()];
+                    generate::fill(kind, &mut rng, scale / 3f32.sqrt(), &mut data);
+                    (kind, data)
+                }
+            };
+            file.tensor(name, kind, &dims, data);
         };
         matrix(file, "token_embd.weight", width, vocabulary);
         for layer in 0..self.layers {
@@ -236,24 +248,6 @@ impl Llama {
             }
         }
     }
-}
-
-impl Llama {
-    /// Whether the mixes of llama.cpp give a matrix more bits: the output, and what mixes values in the first and last
-    /// eighth of the layers and in each third between.
-    fn is_finer(&self, name: &str) -> bool {
-        let mut parts = name.split('.');
-        let (Some("blk"), Some(layer), Some("attn_v" | "ffn_down")) = (parts.next(), parts.next(), parts.next()) else {
-            return name == "output.weight";
-        };
-        let (layer, eighth) = (layer.parse::<u32>().unwrap_or(0), self.layers / 8);
-        layer < eighth || layer >= 7 * self.layers / 8 || (layer - eighth) % 3 == 2
-    }
-}
-
-/// A number from -1 to 1.
-fn unit(rng: &mut ChaCha8Rng) -> f32 {
-    (rng.next_u32() >> 8) as f32 / (1 << 23) as f32 - 1.0
 }
 
 /// Adds a tensor of F32 whose numbers are at most `scale` off one.

@@ -4,6 +4,12 @@ use half::{bf16, f16};
 
 use crate::gguf::TensorType;
 
+/// Whether there is a quantiser for a type.
+pub(super) fn quantises(kind: TensorType) -> bool {
+    use TensorType::{BF16, F16, F32, Q4_0, Q4_K, Q6_K, Q8_0};
+    matches!(kind, F32 | F16 | BF16 | Q8_0 | Q4_0 | Q4_K | Q6_K)
+}
+
 /// Stores a row, or several whole rows, as `kind`.
 ///
 /// # Panics

@@ -1,5 +1,6 @@
 //! The engine against the reference, on random models of every weight type.
 
+mod generated;
 mod loading;
 
 use std::sync::Arc;

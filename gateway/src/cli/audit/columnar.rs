@@ -17,6 +17,7 @@ use parquet::{
 pub(super) enum Kind {
     Text,
     Count,
+    Number,
     Usd,
     Time,
     Bytes,
@@ -69,7 +70,7 @@ pub(super) fn write_group<'a>(
                     .collect();
                 into.typed::<Int64Type>().write_batch(&values, levels, None)?;
             }
-            Kind::Usd => {
+            Kind::Number | Kind::Usd => {
                 let usd = |cell: &Field| if let Field::Double(usd) = cell { Some(*usd) } else { None };
                 let values: Vec<f64> = cells().filter_map(usd).collect();
                 into.typed::<DoubleType>().write_batch(&values, levels, None)?;
@@ -86,7 +87,7 @@ impl Column<'_> {
         let (physical, logical) = match self.kind {
             Kind::Text => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
             Kind::Count => (Physical::INT64, None),
-            Kind::Usd => (Physical::DOUBLE, None),
+            Kind::Number | Kind::Usd => (Physical::DOUBLE, None),
             Kind::Time => (Physical::INT64, Some(LogicalType::timestamp(true, TimeUnit::MILLIS))),
             Kind::Bytes => (Physical::BYTE_ARRAY, None),
         };

@@ -55,6 +55,8 @@ pub(in crate::cli) enum Cell {
     Text(String),
     /// A count, or the number of a record.
     Count(u64),
+    /// A measure: a rate, a time, a share.
+    Number(f64),
     /// An amount of money.
     Usd(f64),
     /// A moment, in Unix milliseconds.
@@ -136,6 +138,10 @@ impl Cell {
             Self::None => String::new(),
             Self::Text(text) => text.clone(),
             Self::Count(count) => count.to_string(),
+            // Three figures mostly, and none behind them that nobody can measure.
+            Self::Number(number) if number.abs() < 1.0 => format!("{number:.3}"),
+            Self::Number(number) if number.abs() < 10.0 => format!("{number:.2}"),
+            Self::Number(number) => format!("{number:.1}"),
             Self::Usd(usd) => format!("{usd:.6}"),
             Self::Time(millis) => written(*millis),
         }
@@ -146,6 +152,7 @@ impl Cell {
             Self::None => Value::Null,
             Self::Text(text) => text.as_str().into(),
             Self::Count(count) => (*count).into(),
+            Self::Number(number) => (*number).into(),
             Self::Usd(usd) => (*usd).into(),
             Self::Time(_) => self.shown().into(),
         }
@@ -155,7 +162,7 @@ impl Cell {
     fn drawn(&self) -> f64 {
         match self {
             Self::Count(count) => *count as f64,
-            Self::Usd(usd) => *usd,
+            Self::Number(number) | Self::Usd(number) => *number,
             _ => 0.0,
         }
     }
@@ -170,6 +177,18 @@ impl From<&str> for Cell {
 impl From<String> for Cell {
     fn from(text: String) -> Self {
         Self::Text(text)
+    }
+}
+
+impl From<f64> for Cell {
+    fn from(number: f64) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl From<Option<f64>> for Cell {
+    fn from(number: Option<f64>) -> Self {
+        number.map_or(Self::None, Self::Number)
     }
 }
 
@@ -279,6 +298,17 @@ pub(super) mod tests {
             json!({"team": "=1+1", "requests": 3, "cost_usd": 0.5, "last": "1970-01-01T00:00:00.000Z"})
         );
         assert_eq!(json["tables"]["usage"][1]["team"], Value::Null);
+    }
+
+    #[test]
+    fn a_measure_is_a_number_for_programs_and_has_no_more_figures_than_matter_for_people() {
+        let numbers = [1_234.567, 12.34, 1.234, 0.8512].map(Cell::from);
+        assert_eq!(numbers.each_ref().map(Cell::shown), ["1234.6", "12.3", "1.23", "0.851"]);
+        assert_eq!(
+            numbers.each_ref().map(Cell::to_json),
+            [json!(1_234.567), json!(12.34), json!(1.234), json!(0.8512)]
+        );
+        assert_eq!(Cell::from(None::<f64>), Cell::None);
     }
 
     #[test]

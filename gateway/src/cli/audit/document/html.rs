@@ -41,7 +41,7 @@ fn rows(page: &mut String, table: &Table) {
         page.push_str("<p class=\"none\">none</p>\n");
         return;
     }
-    let is_number = |column: usize| matches!(table.rows[0][column], Cell::Count(_) | Cell::Usd(_));
+    let is_number = |column: usize| matches!(table.rows[0][column], Cell::Count(_) | Cell::Number(_) | Cell::Usd(_));
     let class = |column| if is_number(column) { " class=\"n\"" } else { "" };
     page.push_str("<table><thead><tr>");
     for (column, name) in table.columns.iter().enumerate() {

@@ -38,6 +38,7 @@ fn kind_of(table: &Table, column: usize) -> Kind {
         Cell::None => None,
         Cell::Text(_) => Some(Kind::Text),
         Cell::Count(_) => Some(Kind::Count),
+        Cell::Number(_) => Some(Kind::Number),
         Cell::Usd(_) => Some(Kind::Usd),
         Cell::Time(_) => Some(Kind::Time),
     });
@@ -51,7 +52,7 @@ fn field(cell: &Cell, kind: Kind) -> Field {
         (_, Cell::None) => Field::Null,
         (Kind::Text, cell) => Field::Str(cell.shown()),
         (_, Cell::Count(number) | Cell::Time(number)) => Field::Long(i64::try_from(*number).unwrap_or(i64::MAX)),
-        (_, Cell::Usd(usd)) => Field::Double(*usd),
+        (_, Cell::Number(number) | Cell::Usd(number)) => Field::Double(*number),
         (_, Cell::Text(text)) => Field::Str(text.clone()),
     }
 }
