@@ -5,8 +5,8 @@
 //! A step takes any mix of prompt chunks and single tokens of different slots, so weights are read once for all.
 //! Knows tokens as numbers only: nothing of text, sampling or requests.
 //!
-//! Memory: the weights, packed (at most a thirtieth more than in the file, whose pages are read once and given back), or the
-//! pages of a packed file that is mapped, which are not the process's alone; `Runner::cache_bytes` for the cache, and scratch of about `tokens * (8 * width + 5 * feed_forward) * 4` bytes for the
+//! Memory: the weights, packed (at most a thirtieth more than in the file, whose pages are read once and given back; where heads
+//! share what keys and values are made of, what makes keys of it is kept as halves), or the pages of a packed file that is mapped, which are not the process's alone; `Runner::cache_bytes` for the cache, and scratch of about `tokens * (8 * width + 5 * feed_forward) * 4` bytes for the
 //! largest step so far, plus eight bytes for each of its logits; of experts, `feed_forward` counts for each that a token
 //! passes through.
 

@@ -9,6 +9,7 @@ use super::{
     Model, ModelError, Shape,
     cache::Cache,
     prefixes::Prefixes,
+    shape::Latent,
     step::{Gives, Step},
 };
 
@@ -176,9 +177,16 @@ impl Runner {
 
 /// The position at which looking back takes as many multiplications as the weights of a token.
 fn even(shape: &Shape) -> f64 {
-    let heads = (shape.heads + shape.kv_heads) * shape.head;
-    let weights = shape.width * (2 * heads + 3 * shape.feed_forward);
-    weights as f64 / (2 * shape.heads * shape.head) as f64
+    let Shape { width, heads, kv_heads, head, value, .. } = *shape;
+    let attention = match shape.latent {
+        None => width * 2 * (heads + kv_heads) * head,
+        Some(latent) => {
+            let Latent { query, rank, plain, turned, value } = latent;
+            width * (query + rank + turned + heads * value)
+                + heads * (query * (plain + turned) + rank * (plain + value))
+        }
+    };
+    (attention + 3 * width * shape.feed_forward) as f64 / (heads * (head + value)) as f64
 }
 
 impl fmt::Debug for Runner {

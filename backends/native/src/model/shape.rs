@@ -8,7 +8,7 @@ use engine::gguf::{File, FromValue, Value};
 use super::{
     ModelError,
     cache::PANEL,
-    family::{Family, Turns},
+    family::{Family, Scales, Turns},
     keys::Keys,
     rope::{self, Rope, Scaling},
 };
@@ -30,10 +30,14 @@ pub struct Shape {
     pub width: usize,
     /// Query heads.
     pub heads: usize,
-    /// Key and value heads; each serves `heads / kv_heads` query heads.
+    /// Key and value heads that are kept; each serves `heads / kv_heads` query heads.
     pub kv_heads: usize,
-    /// Numbers of a head.
+    /// Numbers of a head of keys, as it is kept.
     pub head: usize,
+    /// Numbers of a head of values, as it is kept.
+    pub(crate) value: usize,
+    /// Of families where a head of keys and values is what all heads are made of.
+    pub(crate) latent: Option<Latent>,
     /// Width inside the feed-forward block, or inside that of each expert.
     pub feed_forward: usize,
     /// Of mixtures.
@@ -68,6 +72,22 @@ pub struct Shape {
     pub(crate) score_cap: Option<f32>,
     /// The same of logits.
     pub(crate) logit_cap: Option<f32>,
+}
+
+/// The heads of a family that keeps what keys and values of all heads are made of, and not those: `rank` numbers, and behind them
+/// in a key those that turn with its position, which heads share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Latent {
+    /// Numbers that queries of all heads are made of.
+    pub(crate) query: usize,
+    /// Numbers that keys and values of all heads are made of.
+    pub(crate) rank: usize,
+    /// Numbers of a head of queries that stay as they are.
+    pub(crate) plain: usize,
+    /// Numbers behind them that turn.
+    pub(crate) turned: usize,
+    /// Numbers of a head of what attention gives.
+    pub(crate) value: usize,
 }
 
 /// The feed-forward blocks of a layer, where there are many.
@@ -109,7 +129,14 @@ impl Shape {
             let expected = format!("a divisor of the {heads} query heads");
             return Err(keys.wrong("attention.head_count_kv", expected, kv_heads));
         }
-        let head = head_length(&keys, width, heads)?;
+        let latent = if family.latent { Some(latent(&keys, width, [heads, kv_heads])?) } else { None };
+        let (scored, [kv_heads, head, value]) = match latent {
+            Some(Latent { rank, plain, turned, .. }) => (plain + turned, [1, rank + turned, rank]),
+            None => {
+                let head = head_length(&keys, width, heads)?;
+                (head, [kv_heads, head, head])
+            }
+        };
         let embedding = file.tensor("token_embd.weight");
         let embedding = embedding.ok_or_else(|| ModelError::MissingTensor { name: "token_embd.weight".into() })?;
         let vocabulary = match *embedding.dims {
@@ -120,10 +147,16 @@ impl Shape {
         if !(0.0..=1.0).contains(&eps) {
             return Err(keys.wrong("attention.layer_norm_rms_epsilon", "a number from 0 to 1", eps));
         }
-        let scaling = Scaling::read(&keys, head, context)?;
+        let scaling = Scaling::read(&keys, scored, context)?;
         let windows = windows(&keys, family, layers, &scaling)?;
-        let divisor = if family.by_width == Some(layers) { width / heads } else { head };
-        let scales = if family.says_scales { scales(&keys)? } else { [None; 4] };
+        let divisor = if family.by_width == Some(layers) { width / heads } else { scored };
+        let scales = match family.scales {
+            _ if family.says_scales => scales(&keys)?,
+            Some(Scales { embeddings, blocks, logits }) => {
+                [Some(embeddings), Some(blocks / (layers as f32).sqrt()), None, Some(width as f32 / logits)]
+            }
+            None => [None; 4],
+        };
         let embedding_scale = if family.scaled_embedding { (width as f32).sqrt() } else { 1.0 };
         Ok(Self {
             layers,
@@ -131,6 +164,8 @@ impl Shape {
             heads,
             kv_heads,
             head,
+            value,
+            latent,
             feed_forward,
             experts,
             vocabulary,
@@ -222,8 +257,7 @@ fn head_length(keys: &Keys<'_>, width: usize, heads: usize) -> Result<usize, Mod
     const VALUE: &str = "attention.value_length";
     let head = match keys.has(KEY) {
         true => keys.bounded(KEY, width as u64)?,
-        false if width.is_multiple_of(heads) => width / heads,
-        false => return Err(keys.wrong("attention.head_count", format!("a divisor of the width {width}"), heads)),
+        false => head_of_width(keys, width, heads)?,
     };
     match keys.get::<u64>(VALUE)? {
         Some(values) if values != head as u64 => {
@@ -231,6 +265,47 @@ fn head_length(keys: &Keys<'_>, width: usize, heads: usize) -> Result<usize, Mod
             Err(ModelError::unsupported(format!("values of {values} beside keys of {head} (`{key}`)")))
         }
         _ => Ok(head),
+    }
+}
+
+/// The heads of a family that keeps what they are made of.
+fn latent(keys: &Keys<'_>, width: usize, [heads, kv_heads]: [usize; 2]) -> Result<Latent, ModelError> {
+    const TURNED: &str = "rope.dimension_count";
+    const RANK: &str = "attention.kv_lora_rank";
+    const VALUE: &str = "attention.value_length";
+    if kv_heads != heads {
+        let expected = format!("{heads}, as many as there are query heads");
+        return Err(keys.wrong("attention.head_count_kv", expected, kv_heads));
+    }
+    let head = keys.bounded("attention.key_length", width as u64)?;
+    let turned = keys.bounded(TURNED, MAX_WIDTH)?;
+    if turned >= head {
+        return Err(keys.wrong(TURNED, format!("fewer than the {head} numbers of a head"), turned));
+    }
+    let latent = Latent {
+        query: keys.bounded("attention.q_lora_rank", MAX_WIDTH)?,
+        rank: keys.bounded(RANK, MAX_WIDTH)?,
+        plain: head - turned,
+        turned,
+        value: match keys.has(VALUE) {
+            true => keys.bounded(VALUE, width as u64)?,
+            false => head_of_width(keys, width, heads)?,
+        },
+    };
+    // Each head of what makes keys and values begins with a panel.
+    for (key, rows) in [(RANK, latent.rank), (VALUE, latent.value)] {
+        if !rows.is_multiple_of(PANEL) {
+            let key = keys.name(key);
+            return Err(ModelError::unsupported(format!("heads of {rows}, which is no multiple of {PANEL} (`{key}`)")));
+        }
+    }
+    Ok(latent)
+}
+
+fn head_of_width(keys: &Keys<'_>, width: usize, heads: usize) -> Result<usize, ModelError> {
+    match width.is_multiple_of(heads) {
+        true => Ok(width / heads),
+        false => Err(keys.wrong("attention.head_count", format!("a divisor of the width {width}"), heads)),
     }
 }
 

@@ -1,7 +1,7 @@
 //! One forward pass, as phases that all threads run together.
 //!
 //! A layer is five phases: queries, keys and values; attention; its output; gate and up; down. (Experts take one more, to be
-//! chosen.) In a phase each worker
+//! chosen, and families whose heads share what keys and values are made of take three.) In a phase each worker
 //! computes its share of the panels of a matrix (or of the heads of keys) for all tokens, and writes the results to
 //! boards that all read in the next. What comes before a product - residuals, norms, quantising - each worker does for
 //! itself where there are few tokens, since waiting for another would take longer; else tokens are split between
@@ -11,6 +11,7 @@
 mod attention;
 mod experts;
 mod input;
+mod latent;
 
 use std::{
     ops::Range,
@@ -34,6 +35,9 @@ use super::{
 
 /// The most tokens of a step for which every worker prepares all.
 const FEW: usize = 4;
+
+/// A phase is run only where the family has what it computes with.
+const OF_PHASE: &str = "a layer that has what the phase is for";
 
 /// The threads, and what they computed.
 pub(super) struct Step {
@@ -84,10 +88,12 @@ struct State {
     queries: Board,
     /// `[token][kv_heads * head]`
     keys: Board,
-    /// `[token][kv_heads * head]`
+    /// `[token][kv_heads * value]`
     values: Board,
-    /// What attention gives, `[token][heads * head]`.
+    /// What attention gives, `[token][heads * value]`.
     attended: Board,
+    /// Where heads share what keys and values are made of.
+    latent: latent::Boards,
     /// The same of spans, where several workers share a head.
     spans: attention::Spans,
     /// Of each expert, `[token][expert]`.
@@ -114,6 +120,14 @@ struct Run {
 enum Phase {
     Prepare(Input),
     QueryKeyValue(usize),
+    /// What queries, keys and values are made of, where heads share that.
+    Shared(usize),
+    /// Queries of what they are made of.
+    Queries(usize),
+    /// What meets what is shared.
+    Meet(usize),
+    /// What heads give of what they mixed of it.
+    Part(usize),
     /// The norms of all heads of a token together, where the family has that.
     NormHeads(usize),
     Store(usize),
@@ -138,6 +152,8 @@ struct Desk {
     /// The same of queries, where keys are bytes.
     blocks: Vec<Q8>,
     results: Vec<f32>,
+    /// Columns of one head.
+    operand: Operand,
     /// Scores of a group of heads, or the second factor of a gate.
     second: Vec<f32>,
     /// What the factors of an adapter give.
@@ -188,7 +204,10 @@ impl Step {
             if !goes_on() {
                 return None;
             }
-            self.product(many, Input::Attention(layer), Phase::QueryKeyValue(layer));
+            match model.shape.latent {
+                None => self.product(many, Input::Attention(layer), Phase::QueryKeyValue(layer)),
+                Some(_) => self.meet(many, layer),
+            }
             if model.weights.layers[layer].own.row_norms.is_some() {
                 self.phase(Phase::NormHeads(layer));
             }
@@ -196,6 +215,9 @@ impl Step {
                 self.phase(Phase::Store(layer));
             }
             self.phase(Phase::Attend(layer));
+            if model.shape.latent.is_some() {
+                self.phase(Phase::Part(layer));
+            }
             self.product(many, Input::Attended(layer), Phase::AttentionOutput(layer));
             match model.shape.experts {
                 None => {
@@ -274,8 +296,9 @@ impl Shared {
         state.tokens.extend_from_slice(tokens);
         state.queries.reserve(count * shape.heads * shape.head);
         state.keys.reserve(count * shape.kv_heads * shape.head);
-        state.values.reserve(count * shape.kv_heads * shape.head);
-        state.attended.reserve(count * shape.heads * shape.head);
+        state.values.reserve(count * shape.kv_heads * shape.value);
+        state.attended.reserve(count * shape.heads * shape.value);
+        state.latent.start(shape, count);
         let experts = shape.experts.unwrap_or(Experts { count: 0, used: 1 });
         state.routes.reserve(count * experts.count);
         state.inner.reserve(count * experts.used * shape.feed_forward);
@@ -315,7 +338,7 @@ impl Task<'_> {
                 let products =
                     [(Place::Query, &state.queries), (Place::Key, &state.keys), (Place::Value, &state.values)];
                 for (i, (place, board)) in products.into_iter().enumerate() {
-                    let matrix = layer.matrix(place);
+                    let matrix = layer.matrix(place).expect(OF_PHASE);
                     self.adapted(layer, place, &mut desk.results, &mut desk.thin);
                     if let Some(biases) = &layer.own.biases {
                         let rows = self.rows(matrix);
@@ -326,6 +349,10 @@ impl Task<'_> {
                     self.put(matrix, &desk.results, board);
                 }
             }
+            Phase::Shared(layer) => self.latent_shared(layer, desk),
+            Phase::Queries(layer) => self.latent_queries(layer, desk),
+            Phase::Meet(layer) => self.latent_meet(layer, desk),
+            Phase::Part(layer) => self.latent_part(layer, desk),
             Phase::NormHeads(layer) => self.norm_heads(layer, desk),
             Phase::Store(layer) => self.store_heads(layer, desk),
             Phase::Attend(layer) => self.attend(layer, desk),
@@ -413,7 +440,7 @@ impl Task<'_> {
 
     /// The same of a matrix of a layer, with what an adapter adds to it.
     fn adapted(&self, layer: &Layer<Packed>, place: Place, results: &mut Vec<f32>, [inner, added]: &mut [Vec<f32>; 2]) {
-        self.product(layer.matrix(place), results);
+        self.product(layer.matrix(place).expect(OF_PHASE), results);
         let Some(factors) = layer.added.of(place) else { return };
         let operands = self.operands();
         let first = factors.first.panels();

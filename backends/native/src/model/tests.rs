@@ -92,6 +92,19 @@ fn logits_are_the_references_on_every_weight_type_and_tier() {
     }
 }
 
+/// Some of their matrices are not packed as they lie in the file.
+#[test]
+fn heads_that_share_are_the_references_on_every_weight_type() {
+    let ids = text(40, 3);
+    for kind in KINDS {
+        let model = load(Llama { seed: 7, ..Llama::of("minicpm3", kind) }.build()).unwrap();
+        for cache in CacheType::ALL {
+            let off = distances(&model, Isa::best(), &ids, Rounding::Contract(cache));
+            check(&format!("minicpm3 {kind} {cache}"), kind, cache, &model, &off);
+        }
+    }
+}
+
 fn check(name: &str, kind: TensorType, cache: CacheType, model: &Model, off: &[f64]) {
     // Sums of up to 512 terms, some twenty of them in a row: 20 * sqrt(512) * 2^-24 is 2.7e-5. In deep models, more in a row.
     let order = 3e-5 * (model.shape().layers as f64 / 7.0).max(1.0);
@@ -154,8 +167,8 @@ fn rounding_moves_logits_no_further_than_its_steps_allow() {
 ///
 /// Rounding to steps of `s` moves a value by `s / sqrt(12)` on average. For a group the step is a 127th of its largest
 /// value, which among 256 normal ones is about 3 root mean squares and among 32 about 2.2: relative to the column 0.0068
-/// and 0.005. A product with a random matrix keeps that ratio. Four products of each layer and the last one
-/// round; what they do is independent and each changes a part of the stream only, so together at most the root of
+/// and 0.005. A product with a random matrix keeps that ratio. Four products of each layer, or six where heads share what they
+/// are made of, and the last one round; what they do is independent and each changes a part of the stream only, so together at most the root of
 /// their number; the product of gate and up has the error of both: a factor of at most the root of two. For the largest
 /// of 70 rows, three halves of the average. Keys and values as halves: two roundings of 2^-11 / sqrt(12) in each layer. As
 /// bytes: those and one of queries, each among 32 or more.
@@ -166,11 +179,12 @@ fn rounding_noise(kind: TensorType, cache: CacheType, model: &Model) -> f64 {
         32 => 2.2 / 127.0 / 12f64.sqrt(),
         _ => 0.0,
     };
+    let products = if model.shape().latent.is_some() { 6.0 } else { 4.0 };
     let cache = match cache {
         CacheType::F16 => (2.0 * layers).sqrt() / 2048.0 / 12f64.sqrt(),
         CacheType::Q8_0 => (3.0 * layers).sqrt() * 2.2 / 127.0 / 12f64.sqrt(),
     };
-    1.5 * (activations * (2.0 * (4.0 * layers + 1.0)).sqrt()).max(cache)
+    1.5 * (activations * (2.0 * (products * layers + 1.0)).sqrt()).max(cache)
 }
 
 /// What a family has of its own is computed, each in its place: prompts longer than windows, layers with and without.
@@ -246,8 +260,11 @@ fn a_result_depends_on_its_own_sequence_alone() {
     let experts = [TensorType::Q8_0, TensorType::F32].map(|kind| Llama::of("qwen3moe", kind));
     // Whose heads are normed all together.
     let olmo = Llama::of("olmo2", TensorType::Q8_0);
-    let all = plain.into_iter().chain(experts).chain([olmo]).map(|llama| (llama, CacheType::F16));
-    for (llama, cache) in all.chain([(random(TensorType::F32), CacheType::Q8_0)]) {
+    // Whose heads share what they are made of.
+    let minicpm = [TensorType::Q8_0, TensorType::F16].map(|kind| Llama::of("minicpm3", kind));
+    let bytes = [random(TensorType::F32), minicpm[0].clone()].map(|llama| (llama, CacheType::Q8_0));
+    let all = plain.into_iter().chain(experts).chain([olmo]).chain(minicpm).map(|llama| (llama, CacheType::F16));
+    for (llama, cache) in all.chain(bytes) {
         let (name, kind) = (llama.architecture, llama.kind);
         let model = load(llama.build()).unwrap();
         let rows = model.shape().vocabulary;
@@ -287,10 +304,18 @@ fn a_result_depends_on_its_own_sequence_alone() {
 #[test]
 fn looking_back_far_is_the_reference_and_the_same_on_any_number_of_threads() {
     let ids = text(1_300, 8);
-    let all = ["llama", "gemma3"].into_iter().flat_map(|name| CacheType::ALL.map(|cache| (name, cache)));
+    let all = ["llama", "gemma3", "minicpm3"].into_iter().flat_map(|name| CacheType::ALL.map(|cache| (name, cache)));
     for (architecture, cache) in all {
         let layers = if architecture == "gemma3" { 6 } else { 2 };
-        let llama = Llama { architecture, layers, tied: true, context: 1_300, ..random(TensorType::F32) };
+        let of = Llama::of(architecture, TensorType::F32);
+        let llama = Llama {
+            architecture,
+            layers,
+            tied: true,
+            context: 1_300,
+            kv_heads: of.kv_heads,
+            ..random(TensorType::F32)
+        };
         let model = load(llama.build()).unwrap();
         let last = |threads: usize, steps: &[usize]| {
             let limits = Limits { slots: 1, context: 1_300, threads, isa: Isa::best(), cache };
@@ -379,6 +404,12 @@ fn limits_beyond_the_model_or_of_nothing_are_refused() {
     let bytes = 4 * (256 + 64) * (36 + 16 + 4);
     let small = Limits { cache: CacheType::Q8_0, ..good };
     assert!(Runner::new(Arc::clone(&model), small).is_ok_and(|runner| runner.cache_bytes() == bytes));
+    // One head of what all are made of: of 32 numbers and 8 that turn, which in bytes are two blocks of 32.
+    let latent = load(Llama::of("minicpm3", TensorType::F32).build()).unwrap();
+    for (cache, bytes) in [(CacheType::F16, 2 * (40 + 32)), (CacheType::Q8_0, 68 + 32 + 4)] {
+        let runner = Runner::new(Arc::clone(&latent), Limits { cache, ..good }).unwrap();
+        assert_eq!(runner.cache_bytes(), 2 * (256 + 64) * bytes, "{cache}");
+    }
     assert_eq!(message(Limits { context: 257, ..good }), "a context of 257; expected 1 to 256");
     assert_eq!(message(Limits { slots: 0, ..good }), "a number of slots of 0; expected 1 to 4096");
     assert_eq!(message(Limits { threads: 5_000, ..good }), "a number of threads of 5000; expected 1 to 1024");

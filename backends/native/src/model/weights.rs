@@ -30,9 +30,7 @@ pub(super) struct Weights<M> {
 pub(super) struct Layer<M> {
     /// None where the family reads the stream as it is.
     pub(super) attention_norm: Option<Vec<f32>>,
-    pub(super) query: M,
-    pub(super) key: M,
-    pub(super) value: M,
+    pub(super) projections: Projections<M>,
     pub(super) attention_output: M,
     /// The same.
     pub(super) feed_forward_norm: Option<Vec<f32>>,
@@ -45,7 +43,64 @@ pub(super) struct Layer<M> {
     pub(super) added: Added,
 }
 
-/// The matrices of a layer.
+/// What makes queries, keys and values of what attention reads.
+#[derive(Debug)]
+pub(super) enum Projections<M> {
+    /// A matrix for each.
+    Each([M; 3]),
+    /// See [`super::shape::Latent`].
+    Latent(Latent<M>),
+}
+
+/// See [`super::shape::Latent`].
+#[derive(Debug)]
+pub(super) struct Latent<M> {
+    /// Makes what queries are made of.
+    pub(super) query: M,
+    pub(super) query_norm: Vec<f32>,
+    /// Makes queries of that.
+    pub(super) queries: M,
+    /// Makes what keys and values are made of, and behind it what of keys turns.
+    pub(super) shared: M,
+    /// Of the first.
+    pub(super) shared_norm: Vec<f32>,
+    /// Of each head, what makes keys of what is shared, turned, as the products of its queries with keys are those of what this
+    /// makes of its queries with what is shared.
+    pub(super) keys: M,
+    /// Of each head, what makes values of what is shared.
+    pub(super) values: M,
+}
+
+impl<M> Projections<M> {
+    fn matrices(&self) -> impl Iterator<Item = &M> {
+        let (each, latent): (&[M], _) = match self {
+            Self::Each(each) => (each, None),
+            Self::Latent(latent) => (&[], Some(latent)),
+        };
+        each.iter().chain(
+            latent
+                .into_iter()
+                .flat_map(|latent| [&latent.query, &latent.queries, &latent.shared, &latent.keys, &latent.values]),
+        )
+    }
+
+    fn map<N, E>(self, pass: &mut impl FnMut(M) -> Result<N, E>) -> Result<Projections<N>, E> {
+        Ok(match self {
+            Self::Each([query, key, value]) => Projections::Each([pass(query)?, pass(key)?, pass(value)?]),
+            Self::Latent(latent) => Projections::Latent(Latent {
+                query: pass(latent.query)?,
+                query_norm: latent.query_norm,
+                queries: pass(latent.queries)?,
+                shared: pass(latent.shared)?,
+                shared_norm: latent.shared_norm,
+                keys: pass(latent.keys)?,
+                values: pass(latent.values)?,
+            }),
+        })
+    }
+}
+
+/// The matrices of a layer that adapters may change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     Query,
@@ -87,20 +142,13 @@ impl Weights<View> {
     pub(super) fn bind(file: &File, shape: &Shape) -> Result<Self, ModelError> {
         let mut binder = Binder { file, used: shape.rope_tensors().iter().map(|&name| name.to_owned()).collect() };
         let (width, inner) = (shape.width, shape.feed_forward);
-        let (queries, keys) = (shape.heads * shape.head, shape.kv_heads * shape.head);
+        let attended = shape.heads * shape.latent.map_or(shape.value, |latent| latent.value);
         let embedding = binder.matrix("token_embd.weight", width, shape.vocabulary)?;
         let mut layers = Vec::new();
         for index in 0..shape.layers {
             let name = |part: &str| format!("blk.{index}.{part}.weight");
             let attention_norm = binder.input_norm(&name("attn_norm"), shape)?;
-            let [query, key, value] = match shape.family.fused {
-                true => binder.fused(&name("attn_qkv"), width, [queries, keys, keys])?,
-                false => [
-                    binder.matrix(&name("attn_q"), width, queries)?,
-                    binder.matrix(&name("attn_k"), width, keys)?,
-                    binder.matrix(&name("attn_v"), width, keys)?,
-                ],
-            };
+            let projections = binder.projections(shape, name)?;
             let [gate, up] = match shape.family.fused {
                 true => binder.fused(&name("ffn_up"), width, [inner, inner])?,
                 false => [
@@ -110,10 +158,8 @@ impl Weights<View> {
             };
             layers.push(Layer {
                 attention_norm,
-                query,
-                key,
-                value,
-                attention_output: binder.matrix(&name("attn_output"), queries, width)?,
+                projections,
+                attention_output: binder.matrix(&name("attn_output"), attended, width)?,
                 feed_forward_norm: binder.input_norm(&name("ffn_norm"), shape)?,
                 router: match shape.experts {
                     Some(experts) => Some(binder.matrix(&name("ffn_gate_inp"), width, experts.count)?),
@@ -154,9 +200,7 @@ impl<M> Weights<M> {
         let layer = |layer: Layer<M>| -> Result<Layer<N>, E> {
             Ok(Layer {
                 attention_norm: layer.attention_norm,
-                query: pass(layer.query)?,
-                key: pass(layer.key)?,
-                value: pass(layer.value)?,
+                projections: layer.projections.map(&mut pass)?,
                 attention_output: pass(layer.attention_output)?,
                 feed_forward_norm: layer.feed_forward_norm,
                 gate: pass(layer.gate)?,
@@ -179,29 +223,42 @@ impl Weights<Packed> {
 }
 
 impl<M> Layer<M> {
-    pub(super) fn matrix(&self, place: Place) -> &M {
+    /// The matrix of a place; none where the family has no such place.
+    pub(super) fn matrix(&self, place: Place) -> Option<&M> {
+        let each = |index: usize| match &self.projections {
+            Projections::Each(each) => Some(&each[index]),
+            Projections::Latent(_) => None,
+        };
         match place {
-            Place::Query => &self.query,
-            Place::Key => &self.key,
-            Place::Value => &self.value,
-            Place::AttentionOutput => &self.attention_output,
-            Place::Gate => &self.gate,
-            Place::Up => &self.up,
-            Place::Down => &self.down,
+            Place::Query => each(0),
+            Place::Key => each(1),
+            Place::Value => each(2),
+            Place::AttentionOutput => Some(&self.attention_output),
+            Place::Gate => Some(&self.gate),
+            Place::Up => Some(&self.up),
+            Place::Down => Some(&self.down),
+        }
+    }
+
+    /// What makes queries, keys and values, where heads share what those are made of.
+    pub(super) fn latent(&self) -> Option<&Latent<M>> {
+        match &self.projections {
+            Projections::Each(_) => None,
+            Projections::Latent(latent) => Some(latent),
         }
     }
 
     fn matrices(&self) -> impl Iterator<Item = &M> {
-        Place::ALL.into_iter().map(|(place, _)| self.matrix(place)).chain(&self.router)
+        let others = [&self.attention_output, &self.gate, &self.up, &self.down];
+        self.projections.matrices().chain(others).chain(&self.router)
     }
 }
 
 impl Layer<Packed> {
     /// What reads a column for some places: their matrices, and what is added to those.
     pub(super) fn readers(&self, places: &'static [Place]) -> impl Iterator<Item = &Packed> + Clone {
-        let of = |place: &Place| {
-            std::iter::once(self.matrix(*place)).chain(self.added.of(*place).map(|factors| &factors.first))
-        };
+        let of =
+            |place: &Place| self.matrix(*place).into_iter().chain(self.added.of(*place).map(|factors| &factors.first));
         places.iter().flat_map(of)
     }
 }
@@ -215,6 +272,33 @@ impl Binder<'_> {
     /// The norm of what a block reads, where the family has that.
     fn input_norm(&mut self, name: &str, shape: &Shape) -> Result<Option<Vec<f32>>, ModelError> {
         shape.family.input_norms.then(|| self.vector(name, shape.width)).transpose()
+    }
+
+    /// What makes queries, keys and values in a layer.
+    fn projections(&mut self, shape: &Shape, name: impl Fn(&str) -> String) -> Result<Projections<View>, ModelError> {
+        let width = shape.width;
+        let Some(super::shape::Latent { query, rank, plain, turned, value }) = shape.latent else {
+            let (queries, keys) = (shape.heads * shape.head, shape.kv_heads * shape.head);
+            return Ok(Projections::Each(match shape.family.fused {
+                true => self.fused(&name("attn_qkv"), width, [queries, keys, keys])?,
+                false => [
+                    self.matrix(&name("attn_q"), width, queries)?,
+                    self.matrix(&name("attn_k"), width, keys)?,
+                    self.matrix(&name("attn_v"), width, keys)?,
+                ],
+            }));
+        };
+        let head = plain + value;
+        let both = self.matrix(&name("attn_kv_b"), rank, shape.heads * head)?;
+        Ok(Projections::Latent(Latent {
+            query: self.matrix(&name("attn_q_a"), width, query)?,
+            query_norm: self.vector(&name("attn_q_a_norm"), query)?,
+            queries: self.matrix(&name("attn_q_b"), query, shape.heads * (plain + turned))?,
+            shared: self.matrix(&name("attn_kv_a_mqa"), width, rank + turned)?,
+            shared_norm: self.vector(&name("attn_kv_a_norm"), rank)?,
+            keys: both.of_groups_turned(head, 0..plain),
+            values: both.of_groups(head, plain..head),
+        }))
     }
 
     /// What the family calls for in a layer.

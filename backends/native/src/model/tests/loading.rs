@@ -47,6 +47,14 @@ fn what_the_graph_does_not_compute_is_refused_by_name() {
             "values of 8 beside keys of 16 (`llama.attention.value_length`)",
         ),
         (
+            of("minicpm3", |file| file.set("minicpm3.attention.kv_lora_rank", Meta::U32(40))),
+            "heads of 40, which is no multiple of 16 (`minicpm3.attention.kv_lora_rank`)",
+        ),
+        (
+            of("minicpm3", |file| file.set("minicpm3.attention.value_length", Meta::U32(8))),
+            "heads of 8, which is no multiple of 16 (`minicpm3.attention.value_length`)",
+        ),
+        (
             set("llama.attention.head_count_kv", Meta::I32s(vec![2, 2])),
             "a `llama.attention.head_count_kv` that differs from layer to layer",
         ),
@@ -118,6 +126,26 @@ fn sizes_that_do_not_fit_are_refused_with_what_was_expected() {
         (
             float("llama.rope.scaling.attn_factor", f32::INFINITY),
             "metadata key `llama.rope.scaling.attn_factor`: expected a number from 0.000001 to 100, found inf",
+        ),
+        (
+            of("minicpm3", |file| file.unset("minicpm3.attention.q_lora_rank")),
+            "the file has no metadata key `minicpm3.attention.q_lora_rank`",
+        ),
+        (
+            of("minicpm3", |file| file.set("minicpm3.attention.kv_lora_rank", Meta::U32(0))),
+            "metadata key `minicpm3.attention.kv_lora_rank`: expected a whole number from 1 to 131072, found 0",
+        ),
+        (
+            of("minicpm3", |file| file.set("minicpm3.attention.kv_lora_rank", Meta::U32(48))),
+            "tensor `blk.0.attn_kv_b.weight`: expected [48, 128], found [32, 128]",
+        ),
+        (
+            of("minicpm3", |file| file.set("minicpm3.attention.head_count_kv", Meta::U32(2))),
+            "metadata key `minicpm3.attention.head_count_kv`: expected 4, as many as there are query heads, found 2",
+        ),
+        (
+            of("minicpm3", |file| file.set("minicpm3.rope.dimension_count", Meta::U32(24))),
+            "metadata key `minicpm3.rope.dimension_count`: expected fewer than the 24 numbers of a head, found 24",
         ),
         (message(|file| file.unset("llama.context_length")), "the file has no metadata key `llama.context_length`"),
     ] {
@@ -193,6 +221,18 @@ fn positions_are_squeezed_by_a_linear_factor_and_by_the_files_own() {
         let expected = 500_000f64.powf(-(pair as f64) / 8.0) / 4.0 / (pair + 1) as f64;
         assert!((frequency - expected).abs() <= 1e-12 * expected, "pair {pair}: {frequency}, expected {expected}");
     }
+}
+
+#[test]
+fn an_adapter_of_what_heads_share_is_refused_by_name() {
+    let llama = Llama::of("minicpm3", TensorType::F32);
+    let base = File::read(Bytes::from(llama.build())).unwrap();
+    let mut adapter = llama.adapter(4, 3);
+    adapter.set("general.architecture", Meta::Text("minicpm3".into()));
+    assert_eq!(
+        Model::check_adapter(&File::read(Bytes::from(adapter.finish())).unwrap(), &base).unwrap_err().to_string(),
+        "the native engine does not compute an adapter of `blk.0.attn_q_a.weight`; the llama-cpp engine may"
+    );
 }
 
 #[test]
