@@ -102,10 +102,13 @@ impl View {
         Self { rows: rows.len(), data: self.data.slice(rows.start * row..rows.end * row), picked: None, ..*self }
     }
 
-    /// Its only row, as floats.
-    pub(crate) fn vector(&self) -> Vec<f32> {
-        let mut values = vec![0.0; self.cols];
-        kernels::dequantize_row(self.format, &self.data, &mut values);
+    /// Its rows, one after the other, as floats.
+    pub(crate) fn numbers(&self) -> Vec<f32> {
+        let mut values = vec![0.0; self.rows * self.cols];
+        let row = self.data.len() / self.rows.max(1);
+        for (row, values) in self.data.chunks_exact(row.max(1)).zip(values.chunks_exact_mut(self.cols.max(1))) {
+            kernels::dequantize_row(self.format, row, values);
+        }
         values
     }
 

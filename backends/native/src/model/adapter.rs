@@ -81,7 +81,7 @@ fn bind(adapter: &File, base: &File) -> Result<Vec<Bound>, ModelError> {
         // Of a file in several parts the first may not show that it has no such matrix.
         let there = |(layer, place): &(usize, Place)| {
             let each = matches!(place, Place::Query | Place::Key | Place::Value);
-            *layer < shape.layers && !(each && shape.latent.is_some())
+            *layer < shape.layers && shape.channels.is_none() && !(each && shape.latent.is_some())
         };
         let (layer, place) = place(name).filter(there).ok_or_else(unsupported)?;
         let second = format!("{name}{}", engine::adapter::FACTORS[1]);

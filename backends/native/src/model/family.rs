@@ -35,6 +35,8 @@ pub(crate) struct Family {
     pub(crate) scales: Option<Scales>,
     /// Whether keys and values of all heads are made of a few numbers that they share, and queries of some more.
     pub(crate) latent: bool,
+    /// Whether layers keep a state of what was before, and do not look back.
+    pub(crate) states: bool,
     /// Of the layers that look back no further than a window, if there are any.
     pub(crate) windows: Option<Windows>,
     /// Layers of the one model that divides scores by the root of width over heads, and not by that of a head.
@@ -103,6 +105,7 @@ const LLAMA: Family = Family {
     says_scales: false,
     scales: None,
     latent: false,
+    states: false,
     windows: None,
     by_width: None,
 };
@@ -147,6 +150,9 @@ const MINICPM3: Family = Family {
     ..LLAMA
 };
 
+/// Falcon's too.
+const MAMBA: Family = Family { states: true, ..LLAMA };
+
 const GEMMA2: Family = Family {
     pairs: Pairs::Halves,
     gate: Gate::Gelu,
@@ -165,7 +171,7 @@ const GEMMA3: Family = Family {
 };
 
 /// Every family that is computed, with its name.
-pub(crate) const FAMILIES: [(&str, Family); 14] = [
+pub(crate) const FAMILIES: [(&str, Family); 15] = [
     ("llama", LLAMA_WITH_EXPERTS),
     ("internlm2", LLAMA),
     ("qwen2", QWEN2),
@@ -178,6 +184,7 @@ pub(crate) const FAMILIES: [(&str, Family); 14] = [
     ("exaone4", EXAONE4),
     ("granite", GRANITE),
     ("minicpm3", MINICPM3),
+    ("mamba", MAMBA),
     ("gemma2", GEMMA2),
     ("gemma3", GEMMA3),
 ];

@@ -5,6 +5,8 @@
 //! engine's contract says that it rounds (activations before a product with quantised weights, keys and values to
 //! halves, or to bytes with what meets them); then the two differ only by the order of additions in `f32`.
 
+mod states;
+
 use std::ops::Range;
 
 use engine::CacheType;
@@ -41,6 +43,9 @@ pub fn logits(model: &Model, context: usize, tokens: &[u32], rounding: Rounding)
 /// What logits are computed from, after each token.
 pub fn rows(model: &Model, context: usize, tokens: &[u32], rounding: Rounding) -> Vec<Vec<f64>> {
     let shape = model.shape();
+    if let Some(sizes) = shape.channels {
+        return states::rows(model, sizes, tokens, rounding);
+    }
     let mut keys: Vec<Vec<Vec<f64>>> = vec![Vec::new(); shape.layers];
     let mut values = keys.clone();
     let mut all = Vec::new();

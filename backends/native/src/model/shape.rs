@@ -18,6 +18,8 @@ const MAX_LAYERS: u64 = 1_024;
 const MAX_WIDTH: u64 = 1 << 17;
 const MAX_FEED_FORWARD: u64 = 1 << 20;
 const MAX_EXPERTS: u64 = 1_024;
+const MAX_WINDOW: u64 = 1 << 10;
+const MAX_STATE: u64 = 1 << 12;
 pub(super) const MAX_CONTEXT: u64 = 1 << 24;
 
 /// Sizes and constants of a model.
@@ -28,7 +30,7 @@ pub struct Shape {
     pub layers: usize,
     /// Width of the residual stream.
     pub width: usize,
-    /// Query heads.
+    /// Query heads; none where layers keep states.
     pub heads: usize,
     /// Key and value heads that are kept; each serves `heads / kv_heads` query heads.
     pub kv_heads: usize,
@@ -38,6 +40,8 @@ pub struct Shape {
     pub(crate) value: usize,
     /// Of families where a head of keys and values is what all heads are made of.
     pub(crate) latent: Option<Latent>,
+    /// Of families that keep a state of what was before; those have no heads, and no feed-forward block.
+    pub(crate) channels: Option<Channels>,
     /// Width inside the feed-forward block, or inside that of each expert.
     pub feed_forward: usize,
     /// Of mixtures.
@@ -90,6 +94,21 @@ pub(crate) struct Latent {
     pub(crate) value: usize,
 }
 
+/// A layer that keeps a state of what was before: what it reads becomes channels, each of which is mixed with its last few values,
+/// and has a state that decays by a step of its own length, takes in the channel, and gives what goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Channels {
+    pub(crate) count: usize,
+    /// Values of a channel that are mixed, the last among them.
+    pub(crate) window: usize,
+    /// Numbers of a channel's state.
+    pub(crate) state: usize,
+    /// Numbers that the lengths of all channels' steps are made of.
+    pub(crate) rank: usize,
+    /// Whether those are normed, and what states take in, and what they give.
+    pub(crate) normed: bool,
+}
+
 /// The feed-forward blocks of a layer, where there are many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Experts {
@@ -120,9 +139,40 @@ impl Shape {
         let keys = Keys { file, architecture };
         let layers = keys.bounded("block_count", MAX_LAYERS)?;
         let width = keys.bounded("embedding_length", MAX_WIDTH)?;
+        let context = keys.bounded("context_length", MAX_CONTEXT)?;
+        let vocabulary = vocabulary(file)?;
+        let eps = eps(&keys)?;
+        if family.states {
+            return Ok(Self {
+                layers,
+                width,
+                heads: 0,
+                kv_heads: 0,
+                head: 0,
+                value: 0,
+                latent: None,
+                channels: Some(channels(&keys)?),
+                feed_forward: 0,
+                experts: None,
+                vocabulary,
+                context,
+                eps,
+                family,
+                rope: Rope { frequencies: Vec::new(), magnitude: 1.0 },
+                long_rope: None,
+                original_context: context,
+                temperature: None,
+                windows: None,
+                embedding_scale: 1.0,
+                block_scale: 1.0,
+                score_scale: 1.0,
+                logit_scale: 1.0,
+                score_cap: None,
+                logit_cap: None,
+            });
+        }
         let feed_forward = keys.bounded("feed_forward_length", MAX_FEED_FORWARD)?;
         let (experts, feed_forward) = experts(&keys, family, width, feed_forward)?;
-        let context = keys.bounded("context_length", MAX_CONTEXT)?;
         let heads = keys.bounded("attention.head_count", width as u64)?;
         let kv_heads = keys.bounded_or("attention.head_count_kv", heads as u64, heads)?;
         if !heads.is_multiple_of(kv_heads) {
@@ -137,16 +187,6 @@ impl Shape {
                 (head, [kv_heads, head, head])
             }
         };
-        let embedding = file.tensor("token_embd.weight");
-        let embedding = embedding.ok_or_else(|| ModelError::MissingTensor { name: "token_embd.weight".into() })?;
-        let vocabulary = match *embedding.dims {
-            [_, rows] => usize::try_from(rows).unwrap_or(usize::MAX),
-            _ => 0, // binding the tensor refuses the shape
-        };
-        let eps: f32 = file.require(&keys.name("attention.layer_norm_rms_epsilon"))?;
-        if !(0.0..=1.0).contains(&eps) {
-            return Err(keys.wrong("attention.layer_norm_rms_epsilon", "a number from 0 to 1", eps));
-        }
         let scaling = Scaling::read(&keys, scored, context)?;
         let windows = windows(&keys, family, layers, &scaling)?;
         let divisor = if family.by_width == Some(layers) { width / heads } else { scored };
@@ -166,6 +206,7 @@ impl Shape {
             head,
             value,
             latent,
+            channels: None,
             feed_forward,
             experts,
             vocabulary,
@@ -184,6 +225,11 @@ impl Shape {
             score_cap: keys.positive("attn_logit_softcapping")?,
             logit_cap: keys.positive("final_logit_softcapping")?,
         })
+    }
+
+    /// Whether all but the beginning of a sequence can be forgotten: a state has the past in it as a whole.
+    pub fn goes_back(&self) -> bool {
+        self.channels.is_none()
     }
 
     /// How many positions a layer looks back, a token's own included, where not to the first.
@@ -220,6 +266,43 @@ impl Shape {
     pub(crate) fn group(&self) -> usize {
         self.heads / self.kv_heads
     }
+}
+
+/// Tokens of the vocabulary.
+fn vocabulary(file: &File) -> Result<usize, ModelError> {
+    let embedding = file.tensor("token_embd.weight");
+    let embedding = embedding.ok_or_else(|| ModelError::MissingTensor { name: "token_embd.weight".into() })?;
+    Ok(match *embedding.dims {
+        [_, rows] => usize::try_from(rows).unwrap_or(usize::MAX),
+        _ => 0, // binding the tensor refuses the shape
+    })
+}
+
+fn eps(keys: &Keys<'_>) -> Result<f32, ModelError> {
+    const EPS: &str = "attention.layer_norm_rms_epsilon";
+    let eps: f32 = keys.file.require(&keys.name(EPS))?;
+    if !(0.0..=1.0).contains(&eps) {
+        return Err(keys.wrong(EPS, "a number from 0 to 1", eps));
+    }
+    Ok(eps)
+}
+
+/// The channels of a family that keeps states.
+fn channels(keys: &Keys<'_>) -> Result<Channels, ModelError> {
+    const COUNT: &str = "ssm.inner_size";
+    let count = keys.bounded(COUNT, MAX_FEED_FORWARD)?;
+    // Sixteen lie side by side.
+    if !count.is_multiple_of(PANEL) {
+        let what = format!("{count} channels, which are no multiple of {PANEL} (`{}`)", keys.name(COUNT));
+        return Err(ModelError::unsupported(what));
+    }
+    Ok(Channels {
+        count,
+        window: keys.bounded("ssm.conv_kernel", MAX_WINDOW)?,
+        state: keys.bounded("ssm.state_size", MAX_STATE)?,
+        rank: keys.bounded("ssm.time_step_rank", MAX_WIDTH)?,
+        normed: keys.get("ssm.dt_b_c_rms")?.unwrap_or(false),
+    })
 }
 
 /// The experts, if there are some, and the width inside a feed-forward block.

@@ -92,15 +92,15 @@ fn logits_are_the_references_on_every_weight_type_and_tier() {
     }
 }
 
-/// Some of their matrices are not packed as they lie in the file.
+/// Of the first some matrices are not packed as they lie in the file.
 #[test]
-fn heads_that_share_are_the_references_on_every_weight_type() {
+fn heads_that_share_and_states_are_the_references_on_every_weight_type() {
     let ids = text(40, 3);
-    for kind in KINDS {
-        let model = load(Llama { seed: 7, ..Llama::of("minicpm3", kind) }.build()).unwrap();
+    for (architecture, kind) in ["minicpm3", "mamba"].into_iter().flat_map(|name| KINDS.map(|kind| (name, kind))) {
+        let model = load(Llama { seed: 7, ..Llama::of(architecture, kind) }.build()).unwrap();
         for cache in CacheType::ALL {
             let off = distances(&model, Isa::best(), &ids, Rounding::Contract(cache));
-            check(&format!("minicpm3 {kind} {cache}"), kind, cache, &model, &off);
+            check(&format!("{architecture} {kind} {cache}"), kind, cache, &model, &off);
         }
     }
 }
@@ -262,8 +262,11 @@ fn a_result_depends_on_its_own_sequence_alone() {
     let olmo = Llama::of("olmo2", TensorType::Q8_0);
     // Whose heads share what they are made of.
     let minicpm = [TensorType::Q8_0, TensorType::F16].map(|kind| Llama::of("minicpm3", kind));
+    // Whose layers keep states.
+    let mamba = [TensorType::Q8_0, TensorType::F16].map(|kind| Llama { normed: true, ..Llama::of("mamba", kind) });
     let bytes = [random(TensorType::F32), minicpm[0].clone()].map(|llama| (llama, CacheType::Q8_0));
-    let all = plain.into_iter().chain(experts).chain([olmo]).chain(minicpm).map(|llama| (llama, CacheType::F16));
+    let all =
+        plain.into_iter().chain(experts).chain([olmo]).chain(minicpm).chain(mamba).map(|llama| (llama, CacheType::F16));
     for (llama, cache) in all.chain(bytes) {
         let (name, kind) = (llama.architecture, llama.kind);
         let model = load(llama.build()).unwrap();
@@ -374,6 +377,52 @@ fn going_back_in_a_slot_forgets_what_was_behind() {
     assert!(again == &expected[5 * rows..]);
 }
 
+#[test]
+fn a_step_that_breaks_off_leaves_states_as_they_were_and_position_0_begins_anew() {
+    let model = load(Llama::of("mamba", TensorType::Q8_0).build()).unwrap();
+    let ids = text(40, 3);
+    let rows = model.shape().vocabulary;
+    let expected = runner(&model, Isa::best(), 1).step(&chunk(0, 0, &ids)).to_vec();
+    for threads in [1, 2, 7] {
+        let mut runner = runner(&model, Isa::best(), threads);
+        runner.step(&chunk(0, 0, &ids[..20]));
+        runner.step(&chunk(1, 0, &ids[..3]));
+        for layers in [0, 1] {
+            let asked = std::cell::Cell::new(0);
+            let goes_on = || asked.replace(asked.get() + 1) < layers;
+            let both = [chunk(0, 20, &ids[20..25]), chunk(1, 3, &ids[3..5])].concat();
+            assert_eq!(runner.step_while(&both, &goes_on), None);
+        }
+        // In a step with tokens of another slot between its own.
+        let parts = [chunk(0, 20, &ids[20..30]), chunk(1, 3, &ids[3..4]), chunk(0, 30, &ids[30..])].concat();
+        let logits = runner.step(&parts).to_vec();
+        assert_eq!(logits[..10 * rows], expected[20 * rows..30 * rows], "{threads} threads");
+        assert_eq!(logits[10 * rows..11 * rows], expected[3 * rows..4 * rows], "{threads} threads");
+        assert_eq!(logits[11 * rows..], expected[30 * rows..], "{threads} threads");
+        assert_eq!(runner.step(&chunk(0, 0, &ids)), expected, "{threads} threads");
+    }
+}
+
+#[test]
+fn a_model_that_keeps_states_does_not_go_back() {
+    let model = load(Llama::of("mamba", TensorType::F32).build()).unwrap();
+    let message = |go_back: &dyn Fn(&mut Runner)| {
+        let mut runner = runner(&model, Isa::best(), 1);
+        runner.step(&chunk(0, 0, &[1, 2, 3]));
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| go_back(&mut runner)));
+        *outcome.unwrap_err().downcast::<String>().unwrap()
+    };
+    assert_eq!(
+        message(&|runner| drop(runner.step(&chunk(0, 2, &[9])).to_vec())),
+        "step: position 2 of slot 0, which holds 3"
+    );
+    assert_eq!(message(&|runner| runner.forget(0, 2)), "forget: all but 2 tokens of slot 0, which holds 3");
+    let mut runner = runner(&model, Isa::best(), 1);
+    runner.step(&chunk(0, 0, &[1, 2, 3]));
+    runner.forget(0, 3);
+    runner.forget(0, 0);
+}
+
 fn refused(tokens: &[Token]) -> String {
     let model = load(random(TensorType::F32).build()).unwrap();
     let mut runner = runner(&model, Isa::best(), 1);
@@ -409,6 +458,12 @@ fn limits_beyond_the_model_or_of_nothing_are_refused() {
     for (cache, bytes) in [(CacheType::F16, 2 * (40 + 32)), (CacheType::Q8_0, 68 + 32 + 4)] {
         let runner = Runner::new(Arc::clone(&latent), Limits { cache, ..good }).unwrap();
         assert_eq!(runner.cache_bytes(), 2 * (256 + 64) * bytes, "{cache}");
+    }
+    // Twice the last three values and the state of each of 128 channels, for any context.
+    let states = load(Llama::of("mamba", TensorType::F32).build()).unwrap();
+    for context in [1, 256] {
+        let runner = Runner::new(Arc::clone(&states), Limits { slots: 3, context, ..good }).unwrap();
+        assert_eq!(runner.cache_bytes(), 3 * 2 * 2 * 128 * (3 + 16) * 4);
     }
     assert_eq!(message(Limits { context: 257, ..good }), "a context of 257; expected 1 to 256");
     assert_eq!(message(Limits { slots: 0, ..good }), "a number of slots of 0; expected 1 to 4096");

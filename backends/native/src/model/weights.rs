@@ -10,7 +10,13 @@ use engine::gguf::File;
 
 use crate::tensor::View;
 
-use super::{ModelError, Shape, adapter::Added, family::KeyNorms};
+use super::{
+    ModelError, Shape,
+    adapter::Added,
+    cache::PANEL,
+    family::KeyNorms,
+    shape::{self, Channels},
+};
 
 /// Tensors that old converters wrote and that hold nothing but what metadata says.
 const REDUNDANT: &str = ".attn_rot_embd";
@@ -19,7 +25,10 @@ const REDUNDANT: &str = ".attn_rot_embd";
 #[derive(Debug)]
 pub(super) struct Weights<M> {
     pub(super) embedding: M,
+    /// None where the family keeps states.
     pub(super) layers: Vec<Layer<M>>,
+    /// None where it does not.
+    pub(super) states: Vec<StateLayer<M>>,
     pub(super) norm: Vec<f32>,
     /// None where the embedding is the output matrix too.
     output: Option<M>,
@@ -74,7 +83,7 @@ pub(super) struct Latent<M> {
 impl<M> Projections<M> {
     fn matrices(&self) -> impl Iterator<Item = &M> {
         let (each, latent): (&[M], _) = match self {
-            Self::Each(each) => (each, None),
+            Self::Each(each) => (&each[..], None),
             Self::Latent(latent) => (&[], Some(latent)),
         };
         each.iter().chain(
@@ -96,6 +105,55 @@ impl<M> Projections<M> {
                 keys: pass(latent.keys)?,
                 values: pass(latent.values)?,
             }),
+        })
+    }
+}
+
+/// The weights of a layer that keeps a state. See [`super::shape::Channels`].
+#[derive(Debug)]
+pub(super) struct StateLayer<M> {
+    pub(super) norm: Vec<f32>,
+    /// Makes channels of the stream.
+    pub(super) channels: M,
+    /// Makes the gate of what is given.
+    pub(super) gate: M,
+    /// Of each of the last values of a channel, the newest behind: what it is multiplied by, `[value][channel]`.
+    pub(super) window: Vec<f32>,
+    /// What is added to those.
+    pub(super) window_bias: Vec<f32>,
+    /// Makes what steps are made of, what states take in, and what they give.
+    pub(super) read: M,
+    /// Makes the lengths of steps of what they are made of.
+    pub(super) steps: M,
+    pub(super) steps_bias: Vec<f32>,
+    /// What states decay by in a step of length one, as the kernel reads it.
+    pub(super) decay: Vec<[f32; PANEL]>,
+    /// What part of a channel is given beside its state.
+    pub(super) passed: Vec<f32>,
+    pub(super) output: M,
+    /// As many ones as there are numbers in what is normed without weights.
+    pub(super) ones: Vec<f32>,
+}
+
+impl<M> StateLayer<M> {
+    fn matrices(&self) -> impl Iterator<Item = &M> {
+        [&self.channels, &self.gate, &self.read, &self.steps, &self.output].into_iter()
+    }
+
+    fn map<N, E>(self, pass: &mut impl FnMut(M) -> Result<N, E>) -> Result<StateLayer<N>, E> {
+        Ok(StateLayer {
+            norm: self.norm,
+            channels: pass(self.channels)?,
+            gate: pass(self.gate)?,
+            window: self.window,
+            window_bias: self.window_bias,
+            read: pass(self.read)?,
+            steps: pass(self.steps)?,
+            steps_bias: self.steps_bias,
+            decay: self.decay,
+            passed: self.passed,
+            output: pass(self.output)?,
+            ones: self.ones,
         })
     }
 }
@@ -144,8 +202,15 @@ impl Weights<View> {
         let (width, inner) = (shape.width, shape.feed_forward);
         let attended = shape.heads * shape.latent.map_or(shape.value, |latent| latent.value);
         let embedding = binder.matrix("token_embd.weight", width, shape.vocabulary)?;
+        let mut states = Vec::new();
+        if let Some(channels) = shape.channels {
+            for index in 0..shape.layers {
+                states.push(binder.state_layer(width, channels, index)?);
+            }
+        }
+        // All are of one kind.
         let mut layers = Vec::new();
-        for index in 0..shape.layers {
+        for index in states.len()..shape.layers {
             let name = |part: &str| format!("blk.{index}.{part}.weight");
             let attention_norm = binder.input_norm(&name("attn_norm"), shape)?;
             let projections = binder.projections(shape, name)?;
@@ -178,7 +243,7 @@ impl Weights<View> {
             None => None,
         };
         binder.finish()?;
-        Ok(Self { embedding, layers, norm, output })
+        Ok(Self { embedding, layers, states, norm, output })
     }
 
     /// Packs every matrix, one after the other, each by all threads.
@@ -191,7 +256,8 @@ impl<M> Weights<M> {
     /// Every matrix once.
     pub(super) fn matrices(&self) -> impl Iterator<Item = &M> {
         let layers = self.layers.iter().flat_map(Layer::matrices);
-        std::iter::once(&self.embedding).chain(layers).chain(&self.output)
+        let states = self.states.iter().flat_map(StateLayer::matrices);
+        std::iter::once(&self.embedding).chain(layers).chain(states).chain(&self.output)
     }
 
     /// Each matrix as what it becomes, in the order of [`Weights::matrices`].
@@ -212,7 +278,8 @@ impl<M> Weights<M> {
             })
         };
         let layers = self.layers.into_iter().map(layer).collect::<Result<_, E>>()?;
-        Ok(Weights { embedding, layers, norm: self.norm, output: self.output.map(pass).transpose()? })
+        let states = self.states.into_iter().map(|layer| layer.map(&mut pass)).collect::<Result<_, E>>()?;
+        Ok(Weights { embedding, layers, states, norm: self.norm, output: self.output.map(pass).transpose()? })
     }
 }
 
@@ -277,7 +344,7 @@ impl Binder<'_> {
     /// What makes queries, keys and values in a layer.
     fn projections(&mut self, shape: &Shape, name: impl Fn(&str) -> String) -> Result<Projections<View>, ModelError> {
         let width = shape.width;
-        let Some(super::shape::Latent { query, rank, plain, turned, value }) = shape.latent else {
+        let Some(shape::Latent { query, rank, plain, turned, value }) = shape.latent else {
             let (queries, keys) = (shape.heads * shape.head, shape.kv_heads * shape.head);
             return Ok(Projections::Each(match shape.family.fused {
                 true => self.fused(&name("attn_qkv"), width, [queries, keys, keys])?,
@@ -299,6 +366,35 @@ impl Binder<'_> {
             keys: both.of_groups_turned(head, 0..plain),
             values: both.of_groups(head, plain..head),
         }))
+    }
+
+    /// A layer that keeps a state.
+    fn state_layer(&mut self, width: usize, sizes: Channels, index: usize) -> Result<StateLayer<View>, ModelError> {
+        let Channels { count, window, state, rank, .. } = sizes;
+        let name = |part: &str| format!("blk.{index}.{part}");
+        let [channels, gate] = self.fused(&name("ssm_in.weight"), width, [count, count])?;
+        let weights = self.matrix(&name("ssm_conv1d.weight"), window, count)?.numbers();
+        let window = (0..window).flat_map(|value| weights.iter().skip(value).step_by(window)).copied().collect();
+        let decay = self.matrix(&name("ssm_a"), state, count)?.numbers();
+        // Number after number of sixteen channels.
+        let sixteen = |channels: &[f32]| {
+            let lane = |n: usize| std::array::from_fn(|channel| channels[channel * state + n]);
+            (0..state).map(lane).collect::<Vec<_>>()
+        };
+        Ok(StateLayer {
+            norm: self.vector(&name("attn_norm.weight"), width)?,
+            channels,
+            gate,
+            window,
+            window_bias: self.vector(&name("ssm_conv1d.bias"), count)?,
+            read: self.matrix(&name("ssm_x.weight"), count, rank + 2 * state)?,
+            steps: self.matrix(&name("ssm_dt.weight"), rank, count)?,
+            steps_bias: self.vector(&name("ssm_dt.bias"), count)?,
+            decay: decay.chunks_exact(PANEL * state).flat_map(sixteen).collect(),
+            passed: self.vector(&name("ssm_d"), count)?,
+            output: self.matrix(&name("ssm_out.weight"), count, width)?,
+            ones: vec![1.0; rank.max(state)],
+        })
     }
 
     /// What the family calls for in a layer.
@@ -357,7 +453,7 @@ impl Binder<'_> {
 
     /// A vector, as floats.
     pub(crate) fn vector(&mut self, name: &str, len: usize) -> Result<Vec<f32>, ModelError> {
-        Ok(self.tensor(name, &[len as u64])?.vector())
+        Ok(self.tensor(name, &[len as u64])?.numbers())
     }
 
     fn tensor(&mut self, name: &str, dims: &[u64]) -> Result<View, ModelError> {

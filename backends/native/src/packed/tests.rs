@@ -118,6 +118,7 @@ fn what_one_load_packed_the_next_maps_and_gives_the_same_to_the_bit() {
         Llama::of("qwen3moe", TensorType::F16),
         Llama::of("phi3", TensorType::Q4_K),
         Llama::of("minicpm3", TensorType::Q8_0),
+        Llama::of("mamba", TensorType::Q8_0),
     ];
     for model in models {
         let bed = Bed::with(&model);

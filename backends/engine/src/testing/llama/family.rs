@@ -1,15 +1,17 @@
 //! What families have beside llama, in constants and in each layer.
 
+use rand_chacha::ChaCha8Rng;
+
 use crate::gguf::TensorType;
 
-use super::{Llama, Meta, Scaling, Writer, quantise};
+use super::{Llama, Meta, Scaling, Writer, quantise, random};
 
 impl Llama {
     /// A small model of an architecture, with what its files have: `llama`, `qwen2`, `qwen2vl` (positions of pictures count
     /// in two directions), `qwen3`, `qwen3moe`, `internlm2`, `exaone`, `granite`, `gemma2`, `gemma3` (both with windows of 24 tokens),
     /// `phi3` (of whose heads a quarter does not turn, and whose window means nothing), `mistral3`, `olmo2` (with windows where
     /// it is stretched, which is its next generation), `exaone4` (with windows if it has 64 layers), `minicpm3` (whose heads share
-    /// what keys and values are made of, and turn in the last third of their numbers).
+    /// what keys and values are made of, and turn in the last third of their numbers), `mamba` (whose layers keep states).
     ///
     /// Sizes suit the type of the matrices.
     pub fn of(architecture: &'static str, kind: TensorType) -> Self {
@@ -49,6 +51,7 @@ impl Llama {
             ("llama that could be longer", scaled("llama", Scaling::Long { original: 256 })),
             ("mistral3 with yarn", scaled("mistral3", Scaling::Yarn)),
             ("olmo2 with windows and yarn", olmo3),
+            ("mamba with norms", Self { normed: true, ..Self::of("mamba", kind) }),
             ("minicpm3 in a long context", scaled("minicpm3", Scaling::Long { original: 64 })),
             ("minicpm3 that could be longer", scaled("minicpm3", Scaling::Long { original: 256 })),
         ];
@@ -102,6 +105,24 @@ impl Llama {
                 file.set(&key("attention.key_length"), Meta::U32(head + self.turned(head)))
                     .set(&key("attention.q_lora_rank"), Meta::U32(query))
                     .set(&key("attention.kv_lora_rank"), Meta::U32(shared));
+            }
+            "mamba" => {
+                let [channels, window, state, rank] = self.channels();
+                // As its files have them.
+                for (name, number) in [
+                    ("feed_forward_length", 0),
+                    ("attention.head_count", 0),
+                    ("ssm.inner_size", channels),
+                    ("ssm.conv_kernel", window),
+                    ("ssm.state_size", state),
+                    ("ssm.time_step_rank", rank),
+                ] {
+                    file.set(&key(name), Meta::U32(number));
+                }
+                for name in ["attention.head_count_kv", "rope.dimension_count", "rope.freq_base"] {
+                    file.unset(&key(name));
+                }
+                file.set(&key("ssm.dt_b_c_rms"), Meta::Bool(self.normed));
             }
             "gemma3" => {
                 file.set(&key("rope.scaling.type"), Meta::Text("linear".into()));
@@ -157,6 +178,7 @@ impl Llama {
     pub(super) fn input_norms(&self) -> &'static [&'static str] {
         match self.architecture {
             "olmo2" | "exaone4" => &[],
+            "mamba" => &["attn_norm"],
             _ => &["attn_norm", "ffn_norm"],
         }
     }
@@ -176,8 +198,34 @@ impl Llama {
         [2 * row, row]
     }
 
+    /// Channels of a layer that keeps states, how many of the last values of each are mixed, numbers of a state, and how many steps
+    /// are made of, which are rows of matrices.
+    fn channels(&self) -> [u32; 4] {
+        [2 * self.width, 4, 16, self.kind.block_len().max(32) as u32]
+    }
+
+    /// What such a layer has beside matrices that are multiplied with, and vectors: by how much channels are multiplied, and what
+    /// states decay by, which is below zero.
+    pub(super) fn states(&self, file: &mut Writer, rng: &mut ChaCha8Rng, layer: u32) {
+        if self.architecture != "mamba" {
+            return;
+        }
+        let [channels, window, state, _] = self.channels();
+        random(file, rng, &format!("blk.{layer}.ssm_conv1d.weight"), &[window, channels], 0.0, 0.8);
+        random(file, rng, &format!("blk.{layer}.ssm_a"), &[state, channels], -2.0, 1.9);
+    }
+
     /// The matrices of a layer: numbers of a row, and rows.
     pub(super) fn matrices(&self, head: u32) -> Vec<(&'static str, u32, u32)> {
+        if self.architecture == "mamba" {
+            let [channels, _, state, rank] = self.channels();
+            return vec![
+                ("ssm_in", self.width, 2 * channels),
+                ("ssm_x", channels, rank + 2 * state),
+                ("ssm_dt", rank, channels),
+                ("ssm_out", channels, self.width),
+            ];
+        }
         let (width, inner) = (self.width, self.feed_forward);
         let (queries, keys) = (self.heads * head, self.kv_heads * head);
         let usual = vec![("ffn_gate", width, inner), ("ffn_up", width, inner)];
@@ -214,6 +262,11 @@ impl Llama {
         let row_norms = [("attn_q_norm.weight", queries, 1.0), ("attn_k_norm.weight", keys, 1.0)];
         let block_norms = [("post_attention_norm.weight", width, 1.0), ("post_ffw_norm.weight", width, 1.0)];
         match self.architecture {
+            "mamba" => {
+                let [channels, ..] = self.channels();
+                // Steps of a twentieth, one more and one less.
+                vec![("ssm_conv1d.bias", channels, 0.0), ("ssm_dt.bias", channels, -3.0), ("ssm_d", channels, 1.0)]
+            }
             "minicpm3" => {
                 let [query, shared] = self.ranks();
                 vec![("attn_q_a_norm.weight", query, 1.0), ("attn_kv_a_norm.weight", shared, 1.0)]

@@ -13,6 +13,14 @@ use crate::model::{operand::Wanted, weights::Place};
 pub(super) enum Input {
     /// The stream before a layer's attention, normed where the family does.
     Attention(usize),
+    /// The stream before a layer that keeps a state, normed.
+    State(usize),
+    /// The channels of such a layer.
+    Channels(usize),
+    /// What the lengths of its steps are made of, normed where the model does.
+    Steps(usize),
+    /// What its states gave.
+    Given(usize),
     /// What a layer's queries are made of, normed, where heads share that.
     Queries(usize),
     /// What a layer's attention gave.
@@ -56,8 +64,32 @@ impl Task<'_> {
         let (model, state) = (&self.shared.model, self.state);
         let (shape, layers) = (&model.shape, &model.weights.layers);
         // Of what attention (0) or the feed-forward block (1) gave.
-        let block_norm = |layer: usize, block: usize| Some(&layers[layer].own.block_norms.as_ref()?[block]);
+        let block_norm = |layer: usize, block: usize| Some(&layers.get(layer)?.own.block_norms.as_ref()?[block]);
+        let states = &model.weights.states;
         match input {
+            Input::State(index) => {
+                let layer = &states[index];
+                let wanted = Wanted::by([&layer.channels, &layer.gate]);
+                let reader = Reader { wanted, norm: Some(&layer.norm), change_norm: None };
+                self.read(input, &reader, columns, desk);
+            }
+            Input::Channels(index) => {
+                let (len, wanted) = (shape.channels.expect(OF_PHASE).count, Wanted::by([&states[index].read]));
+                let take = |token, column: &mut [f32]| state.states.channels.copy(token * len, column);
+                self.take(take, len, None, wanted, columns, desk);
+            }
+            Input::Steps(index) => {
+                let (sizes, layer) = (shape.channels.expect(OF_PHASE), &states[index]);
+                let stride = sizes.rank + 2 * sizes.state;
+                let take = |token, column: &mut [f32]| state.states.read.copy(token * stride, column);
+                let norm = sizes.normed.then_some(&layer.ones[..sizes.rank]);
+                self.take(take, sizes.rank, norm, Wanted::by([&layer.steps]), columns, desk);
+            }
+            Input::Given(index) => {
+                let (len, wanted) = (shape.channels.expect(OF_PHASE).count, Wanted::by([&states[index].output]));
+                let take = |token, column: &mut [f32]| state.states.given.copy(token * len, column);
+                self.take(take, len, None, wanted, columns, desk);
+            }
             Input::Attended(index) => {
                 let wanted = Wanted::by(layers[index].readers(&[Place::AttentionOutput]));
                 match shape.latent {
@@ -120,7 +152,7 @@ impl Task<'_> {
         &self,
         copy: impl Fn(usize, &mut [f32]),
         len: usize,
-        norm: Option<&Vec<f32>>,
+        norm: Option<&[f32]>,
         wanted: Wanted,
         columns: Range<usize>,
         desk: &mut Desk,
@@ -152,7 +184,7 @@ impl Task<'_> {
         stream.resize(tokens.len() * width, 0.0);
         for (token, stream) in tokens.zip(stream.chunks_exact_mut(width)) {
             match (input, reader.change_norm) {
-                (Input::Attention(0), _) => {
+                (Input::Attention(0) | Input::State(0), _) => {
                     model.weights.embedding.panels().row(state.tokens[token].id as usize, stream);
                     stream.iter_mut().for_each(|x| *x *= shape.embedding_scale);
                 }

@@ -28,7 +28,15 @@ fn what_the_graph_does_not_compute_is_refused_by_name() {
     let set = |key: &str, value: Meta| message(|file| file.set(key, value));
     let text = |text: &str| Meta::Text(text.into());
     for (found, expected) in [
-        (set("general.architecture", text("mamba")), "the architecture `mamba`"),
+        (set("general.architecture", text("rwkv6")), "the architecture `rwkv6`"),
+        (
+            of("mamba", |file| file.set("mamba.ssm.inner_size", Meta::U32(120))),
+            "120 channels, which are no multiple of 16 (`mamba.ssm.inner_size`)",
+        ),
+        (
+            of("mamba", |file| file.tensor("blk.0.ssm_dt_norm.weight", TensorType::F32, &[32], vec![0; 128])),
+            "with the tensor `blk.0.ssm_dt_norm.weight`",
+        ),
         (
             of("qwen2", |file| file.set("qwen2.expert_count", Meta::U32(8))),
             "mixtures of experts (`qwen2.expert_count`)",
@@ -147,6 +155,27 @@ fn sizes_that_do_not_fit_are_refused_with_what_was_expected() {
             of("minicpm3", |file| file.set("minicpm3.rope.dimension_count", Meta::U32(24))),
             "metadata key `minicpm3.rope.dimension_count`: expected fewer than the 24 numbers of a head, found 24",
         ),
+        (of("mamba", |file| file.unset("mamba.ssm.state_size")), "the file has no metadata key `mamba.ssm.state_size`"),
+        (
+            of("mamba", |file| file.set("mamba.ssm.conv_kernel", Meta::U32(0))),
+            "metadata key `mamba.ssm.conv_kernel`: expected a whole number from 1 to 1024, found 0",
+        ),
+        (
+            of("mamba", |file| file.set("mamba.ssm.conv_kernel", Meta::U32(3))),
+            "tensor `blk.0.ssm_conv1d.weight`: expected [3, 128], found [4, 128]",
+        ),
+        (
+            of("mamba", |file| file.set("mamba.ssm.inner_size", Meta::U32(64))),
+            "tensor `blk.0.ssm_in.weight`: expected [64, 128], found [64, 256]",
+        ),
+        (
+            of("mamba", |file| file.set("mamba.ssm.time_step_rank", Meta::U32(64))),
+            "tensor `blk.0.ssm_x.weight`: expected [128, 96], found [128, 64]",
+        ),
+        (
+            of("mamba", |file| file.set("mamba.ssm.state_size", Meta::U32(8))),
+            "tensor `blk.0.ssm_a`: expected [8, 128], found [16, 128]",
+        ),
         (message(|file| file.unset("llama.context_length")), "the file has no metadata key `llama.context_length`"),
     ] {
         assert_eq!(found, expected);
@@ -224,15 +253,19 @@ fn positions_are_squeezed_by_a_linear_factor_and_by_the_files_own() {
 }
 
 #[test]
-fn an_adapter_of_what_heads_share_is_refused_by_name() {
-    let llama = Llama::of("minicpm3", TensorType::F32);
-    let base = File::read(Bytes::from(llama.build())).unwrap();
-    let mut adapter = llama.adapter(4, 3);
-    adapter.set("general.architecture", Meta::Text("minicpm3".into()));
-    assert_eq!(
-        Model::check_adapter(&File::read(Bytes::from(adapter.finish())).unwrap(), &base).unwrap_err().to_string(),
-        "the native engine does not compute an adapter of `blk.0.attn_q_a.weight`; the llama-cpp engine may"
-    );
+fn an_adapter_of_what_heads_share_or_of_states_is_refused_by_name() {
+    for (architecture, matrix) in [("minicpm3", "attn_q_a"), ("mamba", "ssm_in")] {
+        let llama = Llama::of(architecture, TensorType::F32);
+        let base = File::read(Bytes::from(llama.build())).unwrap();
+        let mut adapter = llama.adapter(4, 3);
+        adapter.set("general.architecture", Meta::Text(architecture.into()));
+        assert_eq!(
+            Model::check_adapter(&File::read(Bytes::from(adapter.finish())).unwrap(), &base).unwrap_err().to_string(),
+            format!(
+                "the native engine does not compute an adapter of `blk.0.{matrix}.weight`; the llama-cpp engine may"
+            )
+        );
+    }
 }
 
 #[test]
