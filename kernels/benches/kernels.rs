@@ -15,8 +15,8 @@ use std::{
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
 use kernels::{
-    Columns, Format, Gate, Group, Isa, Packed, Q8, exponentials, gate_mul, largest, layer_norm, matmul, quantize,
-    rms_norm,
+    Columns, Format, Gate, Group, Isa, Packed, Q8, Scan, exponentials, gate_mul, largest, layer_norm, matmul, quantize,
+    rms_norm, scan,
 };
 
 const ROW: usize = 2_048;
@@ -233,6 +233,12 @@ fn others(c: &mut Criterion) {
         });
         group.bench_function(BenchmarkId::new("largest", isa.name()), |bench| {
             bench.iter(|| largest(isa, black_box(&x)));
+        });
+        group.bench_function(BenchmarkId::new("scan", isa.name()), |bench| {
+            let mut state = vec![[0.0; 16]; ROW];
+            let (decay, numbers) = (vec![[-1.0; 16]; ROW], floats(16));
+            let read = Scan { decay: &decay, input: &numbers, output: &numbers, step: &weight, x: &x };
+            bench.iter(|| scan(isa, black_box(read), &mut state, &mut out));
         });
         for kind in [Gate::Silu, Gate::Gelu] {
             group.bench_function(BenchmarkId::new(format!("{kind:?} gate"), isa.name()), |bench| {

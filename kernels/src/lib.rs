@@ -25,6 +25,7 @@ mod packed;
 pub mod peak;
 mod q8;
 mod rope;
+mod scan;
 #[cfg(target_arch = "x86_64")]
 mod simd;
 mod softmax;
@@ -41,5 +42,6 @@ pub use norm::{layer_norm, rms_norm};
 pub use packed::{Columns, LAYOUT, Packed, Panels, Part, matmul, pack_f16_column, pack_f16_row, pack_q8_0_row};
 pub use q8::{Group, Q8, quantize};
 pub use rope::{Pairs, rope};
+pub use scan::{Scan, scan};
 pub use softmax::{exponentials, largest};
 pub use values::{Values, copy_values, mix, put_values};

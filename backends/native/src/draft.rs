@@ -22,7 +22,7 @@ use engine::{
     tokenizer::{self, TokenType, Tokenizer},
 };
 
-use crate::model::{Limits, Model, ModelError, Runner};
+use crate::model::{Limits, Model, ModelError, Runner, goes_back};
 
 /// Tokens of a text that are computed in a call: a step of them takes a draft about as long as a token takes its model.
 const PIECE: usize = 128;
@@ -99,13 +99,26 @@ struct Guess {
 /// Why it cannot.
 pub fn check(draft: &File, model: &File) -> Result<(), DraftError> {
     Model::check(draft)?;
+    can_forget(draft)?;
+    if !goes_back(model)? {
+        return Err(ModelError::unsupported(DRAFTED).into());
+    }
     same_tokens(&Tokenizer::from_file(draft)?, &Tokenizer::from_file(model)?)
+}
+
+/// What is refused of a model that keeps a state.
+pub(crate) const DRAFTED: &str = "a draft for a model that cannot forget what was guessed wrongly";
+
+/// A draft forgets what it guessed otherwise than the model chose.
+fn can_forget(draft: &File) -> Result<(), ModelError> {
+    if goes_back(draft)? { Ok(()) } else { Err(ModelError::unsupported("a draft that cannot forget what it guessed")) }
 }
 
 impl Draft {
     /// Loads one for a model with such a tokenizer and limits. Its context may be smaller.
     pub(crate) fn load(path: &Path, tokenizer: &Tokenizer, limits: Limits) -> Result<Self, DraftError> {
         let file = File::open(path)?;
+        can_forget(&file)?;
         let own = Tokenizer::from_file(&file)?;
         same_tokens(&own, tokenizer)?;
         let model = Model::load(&file, limits.threads)?;

@@ -1,4 +1,4 @@
-//! Our own engine: computes GGUF models of the architectures of llama and BERT inside the gateway process.
+//! Our own engine: computes GGUF models of the architectures of llama, Mamba and BERT inside the gateway process.
 //!
 //! [`model`] binds the weights of a file and computes what may follow; [`load`] puts it behind the shared
 //! [`Engine`](engine::Engine), which speaks, schedules and chooses; `sequences` is what lies between, and knows what of an

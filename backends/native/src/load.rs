@@ -17,8 +17,8 @@ use engine::{
 use kernels::Isa;
 
 use crate::{
-    draft::{Draft, DraftError},
-    model::{Limits, Model, ModelError, Runner},
+    draft::{DRAFTED, Draft, DraftError},
+    model::{Limits, Model, ModelError, Runner, goes_back},
     packed::{PackedFiles, Place},
     sequences::Sequences,
     texts::Decodes,
@@ -137,6 +137,9 @@ pub fn load(id: BackendId, source: Source, options: Options) -> Result<Engine, L
     let facts = Facts::of(&file)?;
     if options.draft.is_some() && facts.purpose != Purpose::Text {
         return Err(ModelError::unsupported("a draft for a model that writes no text").into());
+    }
+    if options.draft.is_some() && !goes_back(&file)? {
+        return Err(ModelError::unsupported(DRAFTED).into());
     }
     if reading::is_encoder(&facts) {
         return reading::load(id, &file, facts, &options);

@@ -1,14 +1,16 @@
-//! The decoder of llama and its kin: weights bound to their places, and the forward pass over several sequences at once.
+//! The decoder of llama and its kin, and that of Mamba: weights bound to their places, and the forward pass over several
+//! sequences at once.
 //!
 //! [`Model`] is what a file says: shape and weights, checked against each other, shared and never changed.
 //! [`Runner`] computes with it: it owns the pages of keys and values, which sequences share, the threads and the scratch.
 //! A step takes any mix of prompt chunks and single tokens of different slots, so weights are read once for all.
 //! Knows tokens as numbers only: nothing of text, sampling or requests.
 //!
-//! Memory: the weights, packed (at most a thirtieth more than in the file, whose pages are read once and given back), or the
-//! pages of a packed file that is mapped, which are not the process's alone; `Runner::cache_bytes` for the cache, and scratch of about `tokens * (8 * width + 5 * feed_forward) * 4` bytes for the
-//! largest step so far, plus eight bytes for each of its logits; of experts, `feed_forward` counts for each that a token
-//! passes through.
+//! Memory: the weights, packed (at most a thirtieth more than in the file, whose pages are read once and given back; where heads
+//! share what keys and values are made of, what makes keys of it is kept as halves), or the pages of a packed file that is
+//! mapped, which are not the process's alone; `Runner::cache_bytes` for the cache, or for states where layers keep those; and
+//! scratch of about `tokens * (8 * width + 5 * feed_forward) * 4` bytes for the largest step so far, plus eight bytes for each of
+//! its logits; of experts, `feed_forward` counts for each that a token passes through.
 
 mod adapter;
 mod board;
@@ -24,6 +26,7 @@ pub mod reference;
 pub(crate) mod rope;
 mod runner;
 mod shape;
+mod states;
 mod step;
 #[cfg(test)]
 mod tests;
@@ -48,6 +51,12 @@ use crate::{
 /// The architectures that are computed, as `general.architecture` names them.
 pub fn architectures() -> impl Iterator<Item = &'static str> {
     family::FAMILIES.iter().map(|(name, _)| *name)
+}
+
+/// Whether the model of a file could forget all but the beginning of a sequence, as [`Shape::goes_back`] tells once it is loaded.
+pub(crate) fn goes_back(file: &File) -> Result<bool, ModelError> {
+    let family = file.get::<&str>("general.architecture")?.and_then(family::Family::of);
+    Ok(family.is_none_or(|family| !family.states))
 }
 
 /// A model: its shape and its weights.

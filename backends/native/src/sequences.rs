@@ -48,7 +48,8 @@ impl Steps for Sequences {
     }
 
     fn spare(&self) -> Option<usize> {
-        Some(SPARE)
+        // What was guessed wrongly has to be forgotten.
+        self.runner.model().shape().goes_back().then_some(SPARE)
     }
 
     fn forget(&mut self, slot: usize, len: usize) {

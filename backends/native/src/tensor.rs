@@ -2,12 +2,16 @@
 //!
 //! A [`View`] is where it lies in the file, checked; packing reads it once, and nothing of the file is kept.
 
+mod picked;
+
 use std::{io, ops::Range, thread};
 
 use bytes::Bytes;
 use kernels::{Format, Packed};
 
 use engine::gguf::{TensorType, TensorView};
+
+use picked::Picked;
 
 /// A matrix of weights in a file, or a vector as a matrix of one row.
 #[derive(Clone, Debug)]
@@ -16,6 +20,8 @@ pub(crate) struct View {
     rows: usize,
     cols: usize,
     data: Bytes,
+    /// Which rows of the data it is, and how they lie, where that is not all as they are.
+    picked: Option<Picked>,
 }
 
 /// A packed matrix but for its bytes.
@@ -36,7 +42,39 @@ impl View {
             _ => return None,
         };
         let (rows, cols) = (usize::try_from(rows).ok()?, usize::try_from(cols).ok()?);
-        Some(Self { format: format(view.kind)?, rows, cols, data: view.data.clone() })
+        Some(Self { format: format(view.kind)?, rows, cols, data: view.data.clone(), picked: None })
+    }
+
+    /// Some rows of each group of so many, group after group.
+    ///
+    /// # Panics
+    /// If there is no whole number of groups, or a group has not so many rows.
+    pub(crate) fn of_groups(&self, group: usize, rows: Range<usize>) -> Self {
+        let count = self.groups(group, &rows) * rows.len();
+        Self { rows: count, picked: Some(self.picked(group, rows, false)), ..self.clone() }
+    }
+
+    /// The same, and each group's rows as columns: floats stay what they are, and others become halves.
+    ///
+    /// # Panics
+    /// As [`View::of_groups`].
+    pub(crate) fn of_groups_turned(&self, group: usize, rows: Range<usize>) -> Self {
+        let (count, cols) = (self.groups(group, &rows) * self.cols, rows.len());
+        let format = if self.is_float() { self.format } else { Format::F16 };
+        let picked = Some(self.picked(group, rows, true));
+        Self { format, rows: count, cols, picked, ..self.clone() }
+    }
+
+    fn picked(&self, group: usize, rows: Range<usize>, turned: bool) -> Picked {
+        Picked { group, rows, format: self.format, cols: self.cols, turned }
+    }
+
+    fn groups(&self, group: usize, rows: &Range<usize>) -> usize {
+        assert!(
+            self.picked.is_none() && rows.end <= group && self.rows.is_multiple_of(group),
+            "View: {rows:?} of {group}"
+        );
+        self.rows / group
     }
 
     /// Whether its numbers are floats.
@@ -57,16 +95,20 @@ impl View {
     /// Some of its rows.
     ///
     /// # Panics
-    /// If it has not so many.
+    /// If it has not so many, or not all rows as they lie.
     pub(crate) fn rows(&self, rows: Range<usize>) -> Self {
+        assert!(self.picked.is_none(), "View::rows: of a view that is picked");
         let row = self.data.len() / self.rows.max(1);
-        Self { rows: rows.len(), data: self.data.slice(rows.start * row..rows.end * row), ..*self }
+        Self { rows: rows.len(), data: self.data.slice(rows.start * row..rows.end * row), picked: None, ..*self }
     }
 
-    /// Its only row, as floats.
-    pub(crate) fn vector(&self) -> Vec<f32> {
-        let mut values = vec![0.0; self.cols];
-        kernels::dequantize_row(self.format, &self.data, &mut values);
+    /// Its rows, one after the other, as floats.
+    pub(crate) fn numbers(&self) -> Vec<f32> {
+        let mut values = vec![0.0; self.rows * self.cols];
+        let row = self.data.len() / self.rows.max(1);
+        for (row, values) in self.data.chunks_exact(row.max(1)).zip(values.chunks_exact_mut(self.cols.max(1))) {
+            kernels::dequantize_row(self.format, row, values);
+        }
         values
     }
 
@@ -76,8 +118,12 @@ impl View {
     /// When the system has not the memory.
     pub(crate) fn pack(self, threads: usize) -> io::Result<Packed> {
         let mut packed = Packed::zeroed(self.format, self.rows, self.cols)?;
+        let data = match &self.picked {
+            Some(picked) => picked.take(&self.data).into(),
+            None => self.data,
+        };
         thread::scope(|scope| {
-            for part in packed.parts(&self.data, threads) {
+            for part in packed.parts(&data, threads) {
                 scope.spawn(|| part.pack());
             }
         });

@@ -70,6 +70,8 @@ pub struct Llama {
     pub more_tokens: usize,
     /// Whether the output shares the embedding's weights.
     pub tied: bool,
+    /// Of `mamba`, whether what steps are made of is normed, and what states take in and give.
+    pub normed: bool,
     /// How far apart the logits are: with 1 nothing is likely, with 12 most often one token is.
     pub sharpness: f32,
     /// Seed of the weights.
@@ -95,6 +97,7 @@ impl Default for Llama {
             vocabulary: Vocabulary::Spm,
             more_tokens: 0,
             tied: false,
+            normed: false,
             sharpness: 1.0,
             seed: 1,
         }
@@ -235,6 +238,7 @@ impl Llama {
             for (name, len, around) in self.beside(head) {
                 random(file, &mut rng, &format!("blk.{layer}.{name}"), &[len], around, 0.3);
             }
+            self.states(file, &mut rng, layer);
         }
         for layer in self.layers..self.layers + self.idle_layers {
             for (name, row, rows) in self.matrices(head) {

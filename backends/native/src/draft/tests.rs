@@ -143,7 +143,14 @@ fn a_draft_of_other_tokens_is_refused_with_the_first_that_differs() {
     let bpe = Llama { vocabulary: Vocabulary::Bpe, ..shape() }.writer();
     let why = check(&file(&bpe), &file(&whole)).unwrap_err().to_string();
     assert!(why.contains("token 0 is the control token `<s>`"), "{why}");
-    let mut mamba = shape().writer();
-    mamba.set("general.architecture", Meta::Text("mamba".into()));
-    assert!(check(&file(&mamba), &file(&whole)).unwrap_err().to_string().contains("mamba"));
+    let mut other = shape().writer();
+    other.set("general.architecture", Meta::Text("rwkv6".into()));
+    assert!(check(&file(&other), &file(&whole)).unwrap_err().to_string().contains("rwkv6"));
+    let mamba = Llama::of("mamba", gguf::TensorType::F32).writer();
+    for (draft, model, why) in
+        [(&mamba, &whole, "a draft that cannot forget"), (&whole, &mamba, "a draft for a model that")]
+    {
+        let found = check(&file(draft), &file(model)).unwrap_err().to_string();
+        assert!(found.contains(why), "{found}");
+    }
 }

@@ -177,7 +177,7 @@ fn part(binder: &mut Binder<'_>, width: usize) -> Result<Vec<f32>, ModelError> {
         [_, rows] => usize::try_from(rows).unwrap_or(usize::MAX),
         _ => 1, // binding the tensor refuses the shape
     };
-    Ok(binder.matrix(NAME, width, rows)?.rows(0..1).vector())
+    Ok(binder.matrix(NAME, width, rows)?.rows(0..1).numbers())
 }
 
 fn head(binder: &mut Binder<'_>, width: usize) -> Result<Head<View>, ModelError> {

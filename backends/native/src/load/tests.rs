@@ -188,6 +188,23 @@ async fn a_request_finds_as_much_as_was_told_before_it_was_sent() {
 }
 
 #[tokio::test]
+async fn a_model_that_keeps_states_answers_as_alone_and_tells_that_nothing_was_held() {
+    let engine = engine(&Llama { context: 512, sharpness: 12.0, ..Llama::of("mamba", TensorType::Q8_0) });
+    let prompts = ["hello hello hello hello hello", "the model is the model", "hello hello hello hello hello"];
+    let mut alone = Vec::new();
+    for text in prompts {
+        let request = prompt(text);
+        let held = engine.held(&request).expect("an engine that can tell").await.expect("a prompt in order");
+        assert_eq!(held.tokens, 0);
+        alone.push(self::text(&engine, request).await);
+    }
+    assert_eq!(alone[0], alone[2]);
+    let together = prompts.map(|text| self::text(&engine, prompt(text)));
+    assert_eq!(futures_util::future::join_all(together).await, alone);
+    assert_eq!(engine.guesses(), engine::Guesses::default());
+}
+
+#[tokio::test]
 async fn a_seed_gives_the_same_answer_and_choices_differ() {
     let engine = engine(&Llama::default());
     let three = Request { choices: 3, ..chat("hello") };
@@ -334,8 +351,8 @@ fn a_model_that_cannot_be_served_is_refused_with_the_reason() {
     assert!(message.starts_with("option `context` is 257, expected 2 to 256"), "{message}");
     let mut writer = model.writer();
     let spm = Llama { layers: 0, width: 4, heads: 1, kv_heads: 1, ..Llama::default() };
-    writer.set("general.architecture", Meta::Text("mamba".into()));
-    assert!(refusal(writer.finish(), Options::default()).contains("`mamba`"));
+    writer.set("general.architecture", Meta::Text("rwkv6".into()));
+    assert!(refusal(writer.finish(), Options::default()).contains("`rwkv6`"));
     let mut writer = Llama { vocabulary: Vocabulary::Bpe, ..model }.writer();
     // The tokenizer of another model: as many scores and types as its own tokens, and other weights.
     for key in ["tokenizer.ggml.tokens", "tokenizer.ggml.scores", "tokenizer.ggml.token_type", "tokenizer.ggml.model"] {
@@ -360,10 +377,13 @@ proptest! {
     #[test]
     fn a_damaged_model_is_taken_or_refused(
         vocabulary in prop::sample::select(vec![Vocabulary::Spm, Vocabulary::Bpe]),
-        architecture in prop::sample::select(vec!["llama", "phi3", "qwen3moe"]),
+        architecture in prop::sample::select(vec!["llama", "phi3", "qwen3moe", "minicpm3", "mamba"]),
         edits in prop::collection::vec((0..16_000usize, any::<u8>()), 1..4),
     ) {
-        let sizes = Llama { layers: 1, width: 32, feed_forward: 32, vocabulary, ..Llama::of(architecture, TensorType::F32) };
+        let of = Llama::of(architecture, TensorType::F32);
+        // Heads of sixteen.
+        let [heads, kv_heads] = [of.heads / 2, of.kv_heads / 2];
+        let sizes = Llama { layers: 1, width: 32, feed_forward: 32, heads, kv_heads, vocabulary, ..of };
         let mut bytes = sizes.build();
         for (at, byte) in edits {
             bytes[at] = byte;

@@ -78,7 +78,12 @@ fn bind(adapter: &File, base: &File) -> Result<Vec<Bound>, ModelError> {
         // What has the first has the second, and what is neither is passed over: that was checked.
         let Some(name) = tensor.name.strip_suffix(engine::adapter::FACTORS[0]) else { continue };
         let unsupported = || ModelError::unsupported(format!("an adapter of `{}`", name.escape_debug()));
-        let (layer, place) = place(name).filter(|(layer, _)| *layer < shape.layers).ok_or_else(unsupported)?;
+        // Of a file in several parts the first may not show that it has no such matrix.
+        let there = |(layer, place): &(usize, Place)| {
+            let each = matches!(place, Place::Query | Place::Key | Place::Value);
+            *layer < shape.layers && shape.channels.is_none() && !(each && shape.latent.is_some())
+        };
+        let (layer, place) = place(name).filter(there).ok_or_else(unsupported)?;
         let second = format!("{name}{}", engine::adapter::FACTORS[1]);
         let second = adapter.tensor(&second).ok_or(ModelError::MissingTensor { name: second })?;
         let float = |view: &engine::gguf::TensorView<'_>| {

@@ -40,7 +40,9 @@ pub(super) struct Cache {
 #[derive(Debug)]
 pub(super) struct Lane {
     kind: CacheType,
-    head: usize,
+    /// Numbers of a key, and of a value.
+    key: usize,
+    value: usize,
     /// For each layer, page after page.
     keys: Vec<Vec<u8>>,
     /// For each layer, page after page.
@@ -50,16 +52,16 @@ pub(super) struct Lane {
 impl Cache {
     /// Bytes of so many pages; none if that overflows.
     pub(super) fn bytes(shape: &Shape, kind: CacheType, pages: usize) -> Option<usize> {
-        let page = keys_of_page(kind, shape.head) + values_of_page(kind, shape.head);
+        let page = keys_of_page(kind, shape.head) + values_of_page(kind, shape.value);
         pages.checked_mul(shape.layers * shape.kv_heads * page)
     }
 
     pub(super) fn new(shape: &Shape, kind: CacheType, pages: usize) -> Self {
-        let (layers, head) = (shape.layers, shape.head);
+        let Shape { layers, head: key, value, .. } = *shape;
         let zeros = |bytes: usize| (0..layers).map(|_| vec![0; pages * bytes]).collect();
         let lane = || {
-            let (keys, values) = (zeros(keys_of_page(kind, head)), zeros(values_of_page(kind, head)));
-            RwLock::new(Lane { kind, head, keys, values })
+            let (keys, values) = (zeros(keys_of_page(kind, key)), zeros(values_of_page(kind, value)));
+            RwLock::new(Lane { kind, key, value, keys, values })
         };
         Self { kind, lanes: (0..shape.kv_heads).map(|_| lane()).collect() }
     }
@@ -90,12 +92,12 @@ impl Cache {
 impl Lane {
     /// Stores the key and value of a position of a page.
     pub(super) fn put(&mut self, layer: usize, page: usize, position: usize, key: &[f32], value: &[f32]) {
-        let (kind, head) = (self.kind, self.head);
-        let keys = page_of(&mut self.keys[layer], page, keys_of_page(kind, head));
-        let values = page_of(&mut self.values[layer], page, values_of_page(kind, head));
+        let kind = self.kind;
+        let keys = page_of(&mut self.keys[layer], page, keys_of_page(kind, self.key));
+        let values = page_of(&mut self.values[layer], page, values_of_page(kind, self.value));
         match kind {
             CacheType::F16 => {
-                pack_f16_row(key, position, 2 * PANEL * head, keys);
+                pack_f16_row(key, position, 2 * PANEL * self.key, keys);
                 pack_f16_column(value, position, 2 * PANEL * PAGE, values);
             }
             CacheType::Q8_0 => {
@@ -107,15 +109,15 @@ impl Lane {
 
     /// The products of queries with the keys of the first `len` positions of a page, `[query][position]`.
     pub(super) fn scores(&self, isa: Isa, (layer, page, len): Part, queries: &Queries<'_>, scores: &mut [f32]) {
-        let bytes = keys_of_page(self.kind, self.head);
+        let bytes = keys_of_page(self.kind, self.key);
         let keys = &self.keys[layer][page * bytes..][..bytes];
         match queries {
             Queries::Floats(queries) => {
-                let keys = Panels::f16(len, self.head, 2 * PANEL * self.head, keys);
+                let keys = Panels::f16(len, self.key, 2 * PANEL * self.key, keys);
                 matmul(isa, keys, Columns::Dense(queries), scores);
             }
             Queries::Blocks(queries) => {
-                let keys = Panels::q8_0(len, self.head.next_multiple_of(BLOCK), keys);
+                let keys = Panels::q8_0(len, self.key.next_multiple_of(BLOCK), keys);
                 matmul(isa, keys, Columns::Quantized(queries), scores);
             }
         }
@@ -131,22 +133,22 @@ impl Lane {
         sums: &mut [f32],
         scratch: &mut Vec<f32>,
     ) {
-        let bytes = values_of_page(self.kind, self.head);
+        let bytes = values_of_page(self.kind, self.value);
         let values = &self.values[layer][page * bytes..][..bytes];
         match self.kind {
             CacheType::F16 => {
                 scratch.resize(sums.len(), 0.0);
-                let values = Panels::f16(self.head, len, 2 * PANEL * PAGE, values);
+                let values = Panels::f16(self.value, len, 2 * PANEL * PAGE, values);
                 matmul(isa, values, Columns::Dense(weights), scratch);
                 sums.iter_mut().zip(&*scratch).for_each(|(sum, x)| *sum += x);
             }
-            CacheType::Q8_0 => mix(isa, Values::of(self.head, values), len, weights, sums),
+            CacheType::Q8_0 => mix(isa, Values::of(self.value, values), len, weights, sums),
         }
     }
 
     fn copy(&mut self, from: usize, to: usize, len: usize) {
-        let (kind, head) = (self.kind, self.head);
-        let (keys, values) = (keys_of_page(kind, head), values_of_page(kind, head));
+        let (kind, head) = (self.kind, self.value);
+        let (keys, values) = (keys_of_page(kind, self.key), values_of_page(kind, head));
         for layer in &mut self.keys {
             // Whole panels: what comes along is written before it is read.
             let len = keys / (PAGE / PANEL) * len.div_ceil(PANEL);

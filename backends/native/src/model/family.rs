@@ -31,10 +31,27 @@ pub(crate) struct Family {
     pub(crate) says_temperature: bool,
     /// Whether a file says what embeddings, what a block gives, scores and logits are multiplied by.
     pub(crate) says_scales: bool,
+    /// The same, where all of the family have the same and no file says.
+    pub(crate) scales: Option<Scales>,
+    /// Whether keys and values of all heads are made of a few numbers that they share, and queries of some more.
+    pub(crate) latent: bool,
+    /// Whether layers keep a state of what was before, and do not look back.
+    pub(crate) states: bool,
     /// Of the layers that look back no further than a window, if there are any.
     pub(crate) windows: Option<Windows>,
     /// Layers of the one model that divides scores by the root of width over heads, and not by that of a head.
     pub(crate) by_width: Option<usize>,
+}
+
+/// What numbers are multiplied by, for any size.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Scales {
+    /// Embeddings by this.
+    pub(crate) embeddings: f32,
+    /// What a block gives by this over the root of the number of layers.
+    pub(crate) blocks: f32,
+    /// Logits by this over the width.
+    pub(crate) logits: f32,
 }
 
 /// What of queries and keys is normed.
@@ -86,6 +103,9 @@ const LLAMA: Family = Family {
     experts: false,
     says_temperature: false,
     says_scales: false,
+    scales: None,
+    latent: false,
+    states: false,
     windows: None,
     by_width: None,
 };
@@ -123,6 +143,16 @@ const EXAONE4: Family = Family {
 
 const GRANITE: Family = Family { says_scales: true, ..LLAMA };
 
+const MINICPM3: Family = Family {
+    pairs: Pairs::Halves,
+    scales: Some(Scales { embeddings: 12.0, blocks: 1.4, logits: 256.0 }),
+    latent: true,
+    ..LLAMA
+};
+
+/// Falcon's too.
+const MAMBA: Family = Family { states: true, ..LLAMA };
+
 const GEMMA2: Family = Family {
     pairs: Pairs::Halves,
     gate: Gate::Gelu,
@@ -141,7 +171,7 @@ const GEMMA3: Family = Family {
 };
 
 /// Every family that is computed, with its name.
-pub(crate) const FAMILIES: [(&str, Family); 13] = [
+pub(crate) const FAMILIES: [(&str, Family); 15] = [
     ("llama", LLAMA_WITH_EXPERTS),
     ("internlm2", LLAMA),
     ("qwen2", QWEN2),
@@ -153,6 +183,8 @@ pub(crate) const FAMILIES: [(&str, Family); 13] = [
     ("exaone", EXAONE),
     ("exaone4", EXAONE4),
     ("granite", GRANITE),
+    ("minicpm3", MINICPM3),
+    ("mamba", MAMBA),
     ("gemma2", GEMMA2),
     ("gemma3", GEMMA3),
 ];

@@ -5,6 +5,8 @@
 //! engine's contract says that it rounds (activations before a product with quantised weights, keys and values to
 //! halves, or to bytes with what meets them); then the two differ only by the order of additions in `f32`.
 
+mod states;
+
 use std::ops::Range;
 
 use engine::CacheType;
@@ -15,7 +17,8 @@ use super::{
     Model, Shape,
     cache::PAGE,
     rope::Rope,
-    weights::{Layer, Place},
+    shape::Latent,
+    weights::{self, Layer, Place},
 };
 
 /// What is rounded.
@@ -40,6 +43,9 @@ pub fn logits(model: &Model, context: usize, tokens: &[u32], rounding: Rounding)
 /// What logits are computed from, after each token.
 pub fn rows(model: &Model, context: usize, tokens: &[u32], rounding: Rounding) -> Vec<Vec<f64>> {
     let shape = model.shape();
+    if let Some(sizes) = shape.channels {
+        return states::rows(model, sizes, tokens, rounding);
+    }
     let mut keys: Vec<Vec<Vec<f64>>> = vec![Vec::new(); shape.layers];
     let mut values = keys.clone();
     let mut all = Vec::new();
@@ -48,52 +54,42 @@ pub fn rows(model: &Model, context: usize, tokens: &[u32], rounding: Rounding) -
         x.iter_mut().for_each(|x| *x *= f64::from(shape.embedding_scale));
         for (index, layer) in model.weights.layers.iter().enumerate() {
             let input = layer.attention_norm.as_ref().map_or(x.clone(), |own| norm(&x, own, shape.eps));
-            let mut query = adapted(layer, Place::Query, &input, rounding);
-            let mut key = adapted(layer, Place::Key, &input, rounding);
-            let mut value = adapted(layer, Place::Value, &input, rounding);
-            if let Some(biases) = &layer.own.biases {
-                for (x, bias) in [&mut query, &mut key, &mut value].into_iter().zip(biases) {
-                    add(x, &bias.iter().map(|&bias| f64::from(bias)).collect::<Vec<_>>());
-                }
-            }
             let window = shape.window(index);
-            for (i, heads) in [&mut query, &mut key].into_iter().enumerate() {
-                if let Some(norms) = &layer.own.row_norms {
-                    *heads = norm(heads, &norms[i], shape.eps);
-                }
-                for head in heads.chunks_mut(shape.head) {
-                    if let Some(norms) = &layer.own.head_norms {
-                        head.copy_from_slice(&norm(head, &norms[i], shape.eps));
-                    }
-                    if let Some(rope) = shape.ropes(context)[usize::from(window.is_some())] {
-                        turn(shape.family.pairs, head, position, rope);
-                    }
-                }
-            }
+            let rope = shape.ropes(context)[usize::from(window.is_some())];
+            let [mut query, key, value] = match (shape.latent, layer.latent()) {
+                (Some(sizes), Some(weights)) => shared(shape, sizes, weights, &input, (position, rope), rounding),
+                _ => each(shape, layer, &input, (position, rope), rounding),
+            };
             query = query.chunks(shape.head).flat_map(|head| asked(head, rounding)).collect();
             keys[index].push(key.chunks(shape.head).flat_map(|head| stored_key(head, rounding)).collect());
-            values[index].push(value.chunks(shape.head).flat_map(|head| stored_value(head, rounding)).collect());
-            let mut mixed = vec![0.0; query.len()];
+            values[index].push(value.chunks(shape.value).flat_map(|head| stored_value(head, rounding)).collect());
+            let mut mixed = vec![0.0; shape.heads * shape.value];
             for head in 0..shape.heads {
-                let kv = head / (shape.heads / shape.kv_heads) * shape.head;
+                let kv = head / (shape.heads / shape.kv_heads);
+                let key = kv * shape.head..(kv + 1) * shape.head;
+                let value = kv * shape.value..(kv + 1) * shape.value;
                 let own = head * shape.head..(head + 1) * shape.head;
                 let first = window.map_or(0, |window| (position + 1).saturating_sub(window.positions));
-                let score = |key: &Vec<f64>| {
+                let score = |keys: &Vec<f64>| {
                     let score =
-                        dot(&query[own.clone()], &key[kv..kv + shape.head]) * f64::from(shape.score_scale_at(position));
+                        dot(&query[own.clone()], &keys[key.clone()]) * f64::from(shape.score_scale_at(position));
                     bent(score, shape.score_cap)
                 };
                 let scores: Vec<f64> = keys[index][first..].iter().map(score).collect();
                 let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
                 let weights: Vec<f64> = scores.iter().map(|score| (score - largest).exp()).collect();
                 let sum: f64 = weights.iter().sum();
-                let seen = values[index][first..].iter().map(|value| &value[kv..kv + shape.head]);
-                let weights = weighed(weights, first, seen, rounding);
-                for (weight, value) in weights.iter().zip(&values[index][first..]) {
-                    for (mixed, value) in mixed[own.clone()].iter_mut().zip(&value[kv..]) {
+                let seen = values[index][first..].iter().map(|values| &values[value.clone()]);
+                let weights = weighed(weights, first, seen.clone(), rounding);
+                for (weight, value) in weights.iter().zip(seen) {
+                    for (mixed, value) in mixed[head * shape.value..].iter_mut().zip(value) {
                         *mixed += weight / sum * value;
                     }
                 }
+            }
+            if let (Some(sizes), Some(weights)) = (shape.latent, layer.latent()) {
+                let made = |(head, mixed)| some(&weights.values, part(head, sizes.value), mixed, rounding);
+                mixed = mixed.chunks(shape.value).enumerate().flat_map(made).collect();
             }
             let block = |change: Vec<f64>, block: usize| {
                 let change = match &layer.own.block_norms {
@@ -109,6 +105,69 @@ pub fn rows(model: &Model, context: usize, tokens: &[u32], rounding: Rounding) -
         all.push(norm(&x, &model.weights.norm, shape.eps));
     }
     all
+}
+
+/// Queries, keys and values, where each has a matrix.
+fn each(
+    shape: &Shape,
+    layer: &Layer<Packed>,
+    input: &[f64],
+    (position, rope): (usize, Option<&Rope>),
+    rounding: Rounding,
+) -> [Vec<f64>; 3] {
+    let mut all = [Place::Query, Place::Key, Place::Value].map(|place| adapted(layer, place, input, rounding));
+    if let Some(biases) = &layer.own.biases {
+        for (x, bias) in all.iter_mut().zip(biases) {
+            add(x, &bias.iter().map(|&bias| f64::from(bias)).collect::<Vec<_>>());
+        }
+    }
+    for (i, heads) in all[..2].iter_mut().enumerate() {
+        if let Some(norms) = &layer.own.row_norms {
+            *heads = norm(heads, &norms[i], shape.eps);
+        }
+        for head in heads.chunks_mut(shape.head) {
+            if let Some(norms) = &layer.own.head_norms {
+                head.copy_from_slice(&norm(head, &norms[i], shape.eps));
+            }
+            if let Some(rope) = rope {
+                turn(shape.family.pairs, head, position, rope);
+            }
+        }
+    }
+    all
+}
+
+/// The same where heads share what they are made of: queries as they meet that, and that as the one head of keys and of values.
+fn shared(
+    shape: &Shape,
+    sizes: Latent,
+    weights: &weights::Latent<Packed>,
+    input: &[f64],
+    (position, rope): (usize, Option<&Rope>),
+    rounding: Rounding,
+) -> [Vec<f64>; 3] {
+    let turned = |x: &[f64]| {
+        let mut x = x.to_vec();
+        if let Some(rope) = rope {
+            turn(shape.family.pairs, &mut x, position, rope);
+        }
+        x
+    };
+    let query = norm(&product(&weights.query, input, rounding), &weights.query_norm, shape.eps);
+    let query = product(&weights.queries, &query, rounding);
+    let heads = query.chunks(sizes.plain + sizes.turned).enumerate().flat_map(|(head, query)| {
+        let (plain, rest) = query.split_at(sizes.plain);
+        [some(&weights.keys, part(head, sizes.rank), plain, rounding), turned(rest)].concat()
+    });
+    let made = product(&weights.shared, input, rounding);
+    let (made, rest) = made.split_at(sizes.rank);
+    let value = norm(made, &weights.shared_norm, shape.eps);
+    [heads.collect(), [value.clone(), turned(rest)].concat(), value]
+}
+
+/// The rows of one head of a matrix.
+fn part(head: usize, rows: usize) -> Range<usize> {
+    head * rows..(head + 1) * rows
 }
 
 /// What the feed-forward block of a layer gives, or all that a token passes through.
@@ -146,7 +205,7 @@ pub(crate) fn row(tensor: &Packed, index: usize) -> Vec<f64> {
 }
 
 fn adapted(layer: &Layer<Packed>, place: Place, x: &[f64], rounding: Rounding) -> Vec<f64> {
-    let mut results = product(layer.matrix(place), x, rounding);
+    let mut results = product(layer.matrix(place).expect("a place that the family has"), x, rounding);
     adapt(layer, place, x, &mut results);
     results
 }

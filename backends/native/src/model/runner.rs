@@ -9,6 +9,8 @@ use super::{
     Model, ModelError, Shape,
     cache::Cache,
     prefixes::Prefixes,
+    shape::Latent,
+    states::States,
     step::{Gives, Step},
 };
 
@@ -52,7 +54,9 @@ impl Runner {
         within("a context", limits.context, shape.context)?;
         within("a number of threads", limits.threads, MAX_THREADS)?;
         let pages = Prefixes::pages(limits.slots, limits.context).unwrap_or(usize::MAX);
-        let cache_bytes = Cache::bytes(shape, limits.cache, pages).unwrap_or(usize::MAX);
+        let cache_bytes = Cache::bytes(shape, limits.cache, pages)
+            .and_then(|pages| pages.checked_add(States::bytes(shape, limits.slots)?))
+            .unwrap_or(usize::MAX);
         within("a cache (bytes, by slots and context)", cache_bytes, MAX_CACHE_BYTES)?;
         let prefixes = Prefixes::new(limits.slots, limits.context, even(shape));
         let cache = Cache::new(shape, limits.cache, pages);
@@ -70,7 +74,7 @@ impl Runner {
         self.limits
     }
 
-    /// Bytes that keys and values take once every page is used.
+    /// Bytes that keys and values take once every page is used, or what is kept of sequences otherwise.
     pub fn cache_bytes(&self) -> usize {
         self.cache_bytes
     }
@@ -82,6 +86,11 @@ impl Runner {
     /// If the prompt is empty or longer than the context.
     pub fn begin(&mut self, start: Start<'_>) -> Option<usize> {
         assert!((1..=self.limits.context).contains(&start.prompt.len()), "begin: a prompt of {}", start.prompt.len());
+        if !self.model.shape().goes_back() {
+            // What another sequence had at the end of a beginning that they share is gone.
+            self.prefixes.cut(start.slot, 0);
+            return Some(0);
+        }
         let held = self.prefixes.begin(start, &mut |copy| self.step.copy(copy));
         self.prefixes.tell();
         held
@@ -99,7 +108,13 @@ impl Runner {
     }
 
     /// All but the first `len` tokens of a slot are forgotten.
+    ///
+    /// # Panics
+    /// If the model cannot go back ([`Shape::goes_back`]), and that is not all or nothing.
     pub fn forget(&mut self, slot: usize, len: usize) {
+        let holds = self.prefixes.len(slot);
+        let may = self.model.shape().goes_back() || len == 0 || len >= holds;
+        assert!(may, "forget: all but {len} tokens of slot {slot}, which holds {holds}");
         self.prefixes.cut(slot, len);
     }
 
@@ -112,8 +127,9 @@ impl Runner {
     /// [`super::Shape::vocabulary`] numbers.
     ///
     /// Tokens of a slot stand in order of their positions without a gap, the first at most one behind what the slot
-    /// holds: position 0 starts it anew. A result depends on the tokens of its own sequence alone: not on the others
-    /// in the step, not on how a prompt was cut into steps, not on the number of threads.
+    /// holds: position 0 starts it anew, and where a model cannot go back ([`Shape::goes_back`]) no other may be less. A result
+    /// depends on the tokens of its own sequence alone: not on the others in the step, not on how a prompt was cut into steps,
+    /// not on the number of threads.
     ///
     /// # Panics
     /// If a slot, position or id is out of range or out of order: the caller checks what comes from outside.
@@ -165,8 +181,9 @@ impl Runner {
                 self.prefixes.undo(slot);
             }
             let filled = self.prefixes.len(slot);
+            let goes_back = position == 0 || self.model.shape().goes_back();
             assert!(
-                position == filled || first && position < filled,
+                position == filled || first && position < filled && goes_back,
                 "step: position {position} of slot {slot}, which holds {filled}"
             );
             self.prefixes.extend(slot, position, id, &mut |copy| self.step.copy(copy));
@@ -176,9 +193,16 @@ impl Runner {
 
 /// The position at which looking back takes as many multiplications as the weights of a token.
 fn even(shape: &Shape) -> f64 {
-    let heads = (shape.heads + shape.kv_heads) * shape.head;
-    let weights = shape.width * (2 * heads + 3 * shape.feed_forward);
-    weights as f64 / (2 * shape.heads * shape.head) as f64
+    let Shape { width, heads, kv_heads, head, value, .. } = *shape;
+    let attention = match shape.latent {
+        None => width * 2 * (heads + kv_heads) * head,
+        Some(latent) => {
+            let Latent { query, rank, plain, turned, value } = latent;
+            width * (query + rank + turned + heads * value)
+                + heads * (query * (plain + turned) + rank * (plain + value))
+        }
+    };
+    (attention + 3 * width * shape.feed_forward) as f64 / (heads * (head + value)).max(1) as f64
 }
 
 impl fmt::Debug for Runner {

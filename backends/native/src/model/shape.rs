@@ -8,7 +8,7 @@ use engine::gguf::{File, FromValue, Value};
 use super::{
     ModelError,
     cache::PANEL,
-    family::{Family, Turns},
+    family::{Family, Scales, Turns},
     keys::Keys,
     rope::{self, Rope, Scaling},
 };
@@ -18,6 +18,8 @@ const MAX_LAYERS: u64 = 1_024;
 const MAX_WIDTH: u64 = 1 << 17;
 const MAX_FEED_FORWARD: u64 = 1 << 20;
 const MAX_EXPERTS: u64 = 1_024;
+const MAX_WINDOW: u64 = 1 << 10;
+const MAX_STATE: u64 = 1 << 12;
 pub(super) const MAX_CONTEXT: u64 = 1 << 24;
 
 /// Sizes and constants of a model.
@@ -28,12 +30,18 @@ pub struct Shape {
     pub layers: usize,
     /// Width of the residual stream.
     pub width: usize,
-    /// Query heads.
+    /// Query heads; none where layers keep states.
     pub heads: usize,
-    /// Key and value heads; each serves `heads / kv_heads` query heads.
+    /// Key and value heads that are kept; each serves `heads / kv_heads` query heads.
     pub kv_heads: usize,
-    /// Numbers of a head.
+    /// Numbers of a head of keys, as it is kept.
     pub head: usize,
+    /// Numbers of a head of values, as it is kept.
+    pub(crate) value: usize,
+    /// Of families where a head of keys and values is what all heads are made of.
+    pub(crate) latent: Option<Latent>,
+    /// Of families that keep a state of what was before; those have no heads, and no feed-forward block.
+    pub(crate) channels: Option<Channels>,
     /// Width inside the feed-forward block, or inside that of each expert.
     pub feed_forward: usize,
     /// Of mixtures.
@@ -70,6 +78,37 @@ pub struct Shape {
     pub(crate) logit_cap: Option<f32>,
 }
 
+/// The heads of a family that keeps what keys and values of all heads are made of, and not those: `rank` numbers, and behind them
+/// in a key those that turn with its position, which heads share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Latent {
+    /// Numbers that queries of all heads are made of.
+    pub(crate) query: usize,
+    /// Numbers that keys and values of all heads are made of.
+    pub(crate) rank: usize,
+    /// Numbers of a head of queries that stay as they are.
+    pub(crate) plain: usize,
+    /// Numbers behind them that turn.
+    pub(crate) turned: usize,
+    /// Numbers of a head of what attention gives.
+    pub(crate) value: usize,
+}
+
+/// A layer that keeps a state of what was before: what it reads becomes channels, each of which is mixed with its last few values,
+/// and has a state that decays by a step of its own length, takes in the channel, and gives what goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Channels {
+    pub(crate) count: usize,
+    /// Values of a channel that are mixed, the last among them.
+    pub(crate) window: usize,
+    /// Numbers of a channel's state.
+    pub(crate) state: usize,
+    /// Numbers that the lengths of all channels' steps are made of.
+    pub(crate) rank: usize,
+    /// Whether those are normed, and what states take in, and what they give.
+    pub(crate) normed: bool,
+}
+
 /// The feed-forward blocks of a layer, where there are many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Experts {
@@ -100,30 +139,64 @@ impl Shape {
         let keys = Keys { file, architecture };
         let layers = keys.bounded("block_count", MAX_LAYERS)?;
         let width = keys.bounded("embedding_length", MAX_WIDTH)?;
+        let context = keys.bounded("context_length", MAX_CONTEXT)?;
+        let vocabulary = vocabulary(file)?;
+        let eps = eps(&keys)?;
+        if family.states {
+            return Ok(Self {
+                layers,
+                width,
+                heads: 0,
+                kv_heads: 0,
+                head: 0,
+                value: 0,
+                latent: None,
+                channels: Some(channels(&keys)?),
+                feed_forward: 0,
+                experts: None,
+                vocabulary,
+                context,
+                eps,
+                family,
+                rope: Rope { frequencies: Vec::new(), magnitude: 1.0 },
+                long_rope: None,
+                original_context: context,
+                temperature: None,
+                windows: None,
+                embedding_scale: 1.0,
+                block_scale: 1.0,
+                score_scale: 1.0,
+                logit_scale: 1.0,
+                score_cap: None,
+                logit_cap: None,
+            });
+        }
         let feed_forward = keys.bounded("feed_forward_length", MAX_FEED_FORWARD)?;
         let (experts, feed_forward) = experts(&keys, family, width, feed_forward)?;
-        let context = keys.bounded("context_length", MAX_CONTEXT)?;
         let heads = keys.bounded("attention.head_count", width as u64)?;
         let kv_heads = keys.bounded_or("attention.head_count_kv", heads as u64, heads)?;
         if !heads.is_multiple_of(kv_heads) {
             let expected = format!("a divisor of the {heads} query heads");
             return Err(keys.wrong("attention.head_count_kv", expected, kv_heads));
         }
-        let head = head_length(&keys, width, heads)?;
-        let embedding = file.tensor("token_embd.weight");
-        let embedding = embedding.ok_or_else(|| ModelError::MissingTensor { name: "token_embd.weight".into() })?;
-        let vocabulary = match *embedding.dims {
-            [_, rows] => usize::try_from(rows).unwrap_or(usize::MAX),
-            _ => 0, // binding the tensor refuses the shape
+        let latent = if family.latent { Some(latent(&keys, width, [heads, kv_heads])?) } else { None };
+        let (scored, [kv_heads, head, value]) = match latent {
+            Some(Latent { rank, plain, turned, .. }) => (plain + turned, [1, rank + turned, rank]),
+            None => {
+                let head = head_length(&keys, width, heads)?;
+                (head, [kv_heads, head, head])
+            }
         };
-        let eps: f32 = file.require(&keys.name("attention.layer_norm_rms_epsilon"))?;
-        if !(0.0..=1.0).contains(&eps) {
-            return Err(keys.wrong("attention.layer_norm_rms_epsilon", "a number from 0 to 1", eps));
-        }
-        let scaling = Scaling::read(&keys, head, context)?;
+        let scaling = Scaling::read(&keys, scored, context)?;
         let windows = windows(&keys, family, layers, &scaling)?;
-        let divisor = if family.by_width == Some(layers) { width / heads } else { head };
-        let scales = if family.says_scales { scales(&keys)? } else { [None; 4] };
+        let divisor = if family.by_width == Some(layers) { width / heads } else { scored };
+        let scales = match family.scales {
+            _ if family.says_scales => scales(&keys)?,
+            Some(Scales { embeddings, blocks, logits }) => {
+                [Some(embeddings), Some(blocks / (layers as f32).sqrt()), None, Some(width as f32 / logits)]
+            }
+            None => [None; 4],
+        };
         let embedding_scale = if family.scaled_embedding { (width as f32).sqrt() } else { 1.0 };
         Ok(Self {
             layers,
@@ -131,6 +204,9 @@ impl Shape {
             heads,
             kv_heads,
             head,
+            value,
+            latent,
+            channels: None,
             feed_forward,
             experts,
             vocabulary,
@@ -149,6 +225,11 @@ impl Shape {
             score_cap: keys.positive("attn_logit_softcapping")?,
             logit_cap: keys.positive("final_logit_softcapping")?,
         })
+    }
+
+    /// Whether all but the beginning of a sequence can be forgotten: a state has the past in it as a whole.
+    pub fn goes_back(&self) -> bool {
+        self.channels.is_none()
     }
 
     /// How many positions a layer looks back, a token's own included, where not to the first.
@@ -187,6 +268,43 @@ impl Shape {
     }
 }
 
+/// Tokens of the vocabulary.
+fn vocabulary(file: &File) -> Result<usize, ModelError> {
+    let embedding = file.tensor("token_embd.weight");
+    let embedding = embedding.ok_or_else(|| ModelError::MissingTensor { name: "token_embd.weight".into() })?;
+    Ok(match *embedding.dims {
+        [_, rows] => usize::try_from(rows).unwrap_or(usize::MAX),
+        _ => 0, // binding the tensor refuses the shape
+    })
+}
+
+fn eps(keys: &Keys<'_>) -> Result<f32, ModelError> {
+    const EPS: &str = "attention.layer_norm_rms_epsilon";
+    let eps: f32 = keys.file.require(&keys.name(EPS))?;
+    if !(0.0..=1.0).contains(&eps) {
+        return Err(keys.wrong(EPS, "a number from 0 to 1", eps));
+    }
+    Ok(eps)
+}
+
+/// The channels of a family that keeps states.
+fn channels(keys: &Keys<'_>) -> Result<Channels, ModelError> {
+    const COUNT: &str = "ssm.inner_size";
+    let count = keys.bounded(COUNT, MAX_FEED_FORWARD)?;
+    // Sixteen lie side by side.
+    if !count.is_multiple_of(PANEL) {
+        let what = format!("{count} channels, which are no multiple of {PANEL} (`{}`)", keys.name(COUNT));
+        return Err(ModelError::unsupported(what));
+    }
+    Ok(Channels {
+        count,
+        window: keys.bounded("ssm.conv_kernel", MAX_WINDOW)?,
+        state: keys.bounded("ssm.state_size", MAX_STATE)?,
+        rank: keys.bounded("ssm.time_step_rank", MAX_WIDTH)?,
+        normed: keys.get("ssm.dt_b_c_rms")?.unwrap_or(false),
+    })
+}
+
 /// The experts, if there are some, and the width inside a feed-forward block.
 fn experts(
     keys: &Keys<'_>,
@@ -222,8 +340,7 @@ fn head_length(keys: &Keys<'_>, width: usize, heads: usize) -> Result<usize, Mod
     const VALUE: &str = "attention.value_length";
     let head = match keys.has(KEY) {
         true => keys.bounded(KEY, width as u64)?,
-        false if width.is_multiple_of(heads) => width / heads,
-        false => return Err(keys.wrong("attention.head_count", format!("a divisor of the width {width}"), heads)),
+        false => head_of_width(keys, width, heads)?,
     };
     match keys.get::<u64>(VALUE)? {
         Some(values) if values != head as u64 => {
@@ -231,6 +348,47 @@ fn head_length(keys: &Keys<'_>, width: usize, heads: usize) -> Result<usize, Mod
             Err(ModelError::unsupported(format!("values of {values} beside keys of {head} (`{key}`)")))
         }
         _ => Ok(head),
+    }
+}
+
+/// The heads of a family that keeps what they are made of.
+fn latent(keys: &Keys<'_>, width: usize, [heads, kv_heads]: [usize; 2]) -> Result<Latent, ModelError> {
+    const TURNED: &str = "rope.dimension_count";
+    const RANK: &str = "attention.kv_lora_rank";
+    const VALUE: &str = "attention.value_length";
+    if kv_heads != heads {
+        let expected = format!("{heads}, as many as there are query heads");
+        return Err(keys.wrong("attention.head_count_kv", expected, kv_heads));
+    }
+    let head = keys.bounded("attention.key_length", width as u64)?;
+    let turned = keys.bounded(TURNED, MAX_WIDTH)?;
+    if turned >= head {
+        return Err(keys.wrong(TURNED, format!("fewer than the {head} numbers of a head"), turned));
+    }
+    let latent = Latent {
+        query: keys.bounded("attention.q_lora_rank", MAX_WIDTH)?,
+        rank: keys.bounded(RANK, MAX_WIDTH)?,
+        plain: head - turned,
+        turned,
+        value: match keys.has(VALUE) {
+            true => keys.bounded(VALUE, width as u64)?,
+            false => head_of_width(keys, width, heads)?,
+        },
+    };
+    // Each head of what makes keys and values begins with a panel.
+    for (key, rows) in [(RANK, latent.rank), (VALUE, latent.value)] {
+        if !rows.is_multiple_of(PANEL) {
+            let key = keys.name(key);
+            return Err(ModelError::unsupported(format!("heads of {rows}, which is no multiple of {PANEL} (`{key}`)")));
+        }
+    }
+    Ok(latent)
+}
+
+fn head_of_width(keys: &Keys<'_>, width: usize, heads: usize) -> Result<usize, ModelError> {
+    match width.is_multiple_of(heads) {
+        true => Ok(width / heads),
+        false => Err(keys.wrong("attention.head_count", format!("a divisor of the width {width}"), heads)),
     }
 }
 

@@ -1,9 +1,9 @@
 //! One forward pass, as phases that all threads run together.
 //!
 //! A layer is five phases: queries, keys and values; attention; its output; gate and up; down. (Experts take one more, to be
-//! chosen.) In a phase each worker
-//! computes its share of the panels of a matrix (or of the heads of keys) for all tokens, and writes the results to
-//! boards that all read in the next. What comes before a product - residuals, norms, quantising - each worker does for
+//! chosen, and families whose heads share what keys and values are made of take three; layers that keep states are four:
+//! `states`.) In a phase each worker computes its share of the panels of a matrix (or of the heads of keys) for all tokens, and
+//! writes the results to boards that all read in the next. What comes before a product - residuals, norms, quantising - each worker does for
 //! itself where there are few tokens, since waiting for another would take longer; else tokens are split between
 //! workers, in a phase before. Every number is computed whole by one thread in one order, so results depend neither on
 //! how many threads there are nor on what else is in the step.
@@ -11,6 +11,8 @@
 mod attention;
 mod experts;
 mod input;
+mod latent;
+mod states;
 
 use std::{
     ops::Range,
@@ -29,17 +31,23 @@ use super::{
     pool::{Pool, Work, part},
     prefixes::{self, Prefixes},
     shape::Experts,
+    states::{Before, Place as Kept, States},
     weights::{Layer, Place},
 };
 
 /// The most tokens of a step for which every worker prepares all.
 const FEW: usize = 4;
 
+/// A phase is run only where the family has what it computes with.
+const OF_PHASE: &str = "a layer that has what the phase is for";
+
 /// The threads, and what they computed.
 pub(super) struct Step {
     pool: Pool<Shared>,
     /// `[wanted token][vocabulary]`, or `[wanted token][width]`
     given: Vec<f32>,
+    /// Of each slot, which of the two that are kept of it is what it holds.
+    held: Vec<usize>,
 }
 
 /// What a step gives of the tokens that ask.
@@ -58,6 +66,8 @@ struct Shared {
     /// The most positions of a slot.
     context: usize,
     cache: Cache,
+    /// What is kept of sequences where no token looks back, of each worker.
+    states: Vec<Mutex<States>>,
     /// Written by the calling thread between phases, read by all in a phase.
     state: RwLock<State>,
     /// What each worker prepared: written by its own, read by all in the next phase.
@@ -84,10 +94,14 @@ struct State {
     queries: Board,
     /// `[token][kv_heads * head]`
     keys: Board,
-    /// `[token][kv_heads * head]`
+    /// `[token][kv_heads * value]`
     values: Board,
-    /// What attention gives, `[token][heads * head]`.
+    /// What attention gives, `[token][heads * value]`.
     attended: Board,
+    /// Where heads share what keys and values are made of.
+    latent: latent::Boards,
+    /// Where layers keep states.
+    states: states::Boards,
     /// The same of spans, where several workers share a head.
     spans: attention::Spans,
     /// Of each expert, `[token][expert]`.
@@ -108,12 +122,28 @@ struct Run {
     tokens: Range<usize>,
     /// A range of [`State::pages`].
     pages: Range<usize>,
+    /// What is kept of the slot where no token looks back.
+    kept: Kept,
 }
 
 #[derive(Clone, Copy)]
 enum Phase {
     Prepare(Input),
     QueryKeyValue(usize),
+    /// What queries, keys and values are made of, where heads share that.
+    Shared(usize),
+    /// Queries of what they are made of.
+    Queries(usize),
+    /// What meets what is shared.
+    Meet(usize),
+    /// What heads give of what they mixed of it.
+    Part(usize),
+    /// What the stream becomes where layers keep states.
+    Channels(usize),
+    /// What is read of all channels.
+    Read(usize),
+    Scan(usize),
+    StateOutput(usize),
     /// The norms of all heads of a token together, where the family has that.
     NormHeads(usize),
     Store(usize),
@@ -138,6 +168,8 @@ struct Desk {
     /// The same of queries, where keys are bytes.
     blocks: Vec<Q8>,
     results: Vec<f32>,
+    /// Columns of one head.
+    operand: Operand,
     /// Scores of a group of heads, or the second factor of a gate.
     second: Vec<f32>,
     /// What the factors of an adapter give.
@@ -149,14 +181,15 @@ struct Desk {
 impl Step {
     pub(super) fn new(
         model: Arc<Model>,
-        Limits { context, threads, isa, .. }: Limits,
+        Limits { slots, context, threads, isa, .. }: Limits,
         cache: Cache,
     ) -> Result<Self, ModelError> {
+        let states = (0..threads).map(|worker| Mutex::new(States::new(&model.shape, slots, worker, threads))).collect();
         let operands = (0..threads).map(|_| RwLock::default()).collect();
         let desks = (0..threads).map(|_| Mutex::default()).collect();
-        let shared = Shared { model, isa, context, cache, state: RwLock::default(), operands, desks };
+        let shared = Shared { model, isa, context, cache, states, state: RwLock::default(), operands, desks };
         let pool = Pool::new(threads, shared).map_err(|source| ModelError::Threads { count: threads, source })?;
-        Ok(Self { pool, given: Vec::new() })
+        Ok(Self { pool, given: Vec::new(), held: vec![0; slots] })
     }
 
     /// Lets its threads sleep until the next step.
@@ -181,14 +214,21 @@ impl Step {
         let wanted = tokens.iter().filter(|token| token.logits).count();
         let len = if gives == Gives::Rows { model.shape.width } else { model.shape.vocabulary };
         self.given.resize(wanted * len, 0.0);
-        self.pool.work().start(tokens, prefixes, self.given.len());
+        self.pool.work().start(tokens, prefixes, &self.held, self.given.len());
         let many = tokens.len() > FEW;
         let apart = self.pool.work().read().apart;
         for layer in 0..model.shape.layers {
             if !goes_on() {
                 return None;
             }
-            self.product(many, Input::Attention(layer), Phase::QueryKeyValue(layer));
+            if model.shape.channels.is_some() {
+                self.states(many, layer);
+                continue;
+            }
+            match model.shape.latent {
+                None => self.product(many, Input::Attention(layer), Phase::QueryKeyValue(layer)),
+                Some(_) => self.meet(many, layer),
+            }
             if model.weights.layers[layer].own.row_norms.is_some() {
                 self.phase(Phase::NormHeads(layer));
             }
@@ -196,6 +236,9 @@ impl Step {
                 self.phase(Phase::Store(layer));
             }
             self.phase(Phase::Attend(layer));
+            if model.shape.latent.is_some() {
+                self.phase(Phase::Part(layer));
+            }
             self.product(many, Input::Attended(layer), Phase::AttentionOutput(layer));
             match model.shape.experts {
                 None => {
@@ -203,6 +246,12 @@ impl Step {
                     self.product(many, Input::Inner(layer), Phase::Down(layer));
                 }
                 Some(_) => self.experts(many, layer),
+            }
+        }
+        // What a slot holds is now where the step has put it.
+        for (index, token) in tokens.iter().enumerate() {
+            if !tokens[..index].iter().rev().any(|before| before.slot == token.slot) {
+                self.held[token.slot] = 1 - self.held[token.slot];
             }
         }
         if wanted > 0 {
@@ -242,7 +291,7 @@ impl Work for Shared {
 
 impl Shared {
     /// Notes the tokens, the angles of their positions, and takes room for their results.
-    fn start(&self, tokens: &[Token], prefixes: &Prefixes, given: usize) {
+    fn start(&self, tokens: &[Token], prefixes: &Prefixes, held: &[usize], given: usize) {
         let (shape, count) = (&self.model.shape, tokens.len());
         let mut state = self.write();
         let State { runs, pages, angles, window_angles, .. } = &mut *state;
@@ -255,9 +304,15 @@ impl Shared {
             match runs.last_mut() {
                 Some(run) if tokens[run.tokens.start].slot == token.slot => run.tokens.end = i + 1,
                 _ => {
-                    let before = pages.len();
+                    let first = pages.len();
                     pages.extend_from_slice(prefixes.of(token.slot));
-                    runs.push(Run { tokens: i..i + 1, pages: before..pages.len() });
+                    let before = match runs.iter().any(|run: &Run| run.kept.slot == token.slot) {
+                        true => Before::Same,
+                        false if token.position == 0 => Before::Nothing,
+                        false => Before::Other,
+                    };
+                    let kept = Kept { slot: token.slot, before, to: 1 - held[token.slot] };
+                    runs.push(Run { tokens: i..i + 1, pages: first..pages.len(), kept });
                 }
             }
             for (rope, angles) in ropes.iter().zip([&mut *angles, &mut *window_angles]) {
@@ -274,8 +329,10 @@ impl Shared {
         state.tokens.extend_from_slice(tokens);
         state.queries.reserve(count * shape.heads * shape.head);
         state.keys.reserve(count * shape.kv_heads * shape.head);
-        state.values.reserve(count * shape.kv_heads * shape.head);
-        state.attended.reserve(count * shape.heads * shape.head);
+        state.values.reserve(count * shape.kv_heads * shape.value);
+        state.attended.reserve(count * shape.heads * shape.value);
+        state.latent.start(shape, count);
+        state.states.start(shape, count);
         let experts = shape.experts.unwrap_or(Experts { count: 0, used: 1 });
         state.routes.reserve(count * experts.count);
         state.inner.reserve(count * experts.used * shape.feed_forward);
@@ -315,7 +372,7 @@ impl Task<'_> {
                 let products =
                     [(Place::Query, &state.queries), (Place::Key, &state.keys), (Place::Value, &state.values)];
                 for (i, (place, board)) in products.into_iter().enumerate() {
-                    let matrix = layer.matrix(place);
+                    let matrix = layer.matrix(place).expect(OF_PHASE);
                     self.adapted(layer, place, &mut desk.results, &mut desk.thin);
                     if let Some(biases) = &layer.own.biases {
                         let rows = self.rows(matrix);
@@ -326,6 +383,14 @@ impl Task<'_> {
                     self.put(matrix, &desk.results, board);
                 }
             }
+            Phase::Shared(layer) => self.latent_shared(layer, desk),
+            Phase::Queries(layer) => self.latent_queries(layer, desk),
+            Phase::Meet(layer) => self.latent_meet(layer, desk),
+            Phase::Part(layer) => self.latent_part(layer, desk),
+            Phase::Channels(layer) => self.channels(layer, desk),
+            Phase::Read(layer) => self.read_channels(layer, desk),
+            Phase::Scan(layer) => self.scan(layer, desk),
+            Phase::StateOutput(layer) => self.state_output(layer, desk),
             Phase::NormHeads(layer) => self.norm_heads(layer, desk),
             Phase::Store(layer) => self.store_heads(layer, desk),
             Phase::Attend(layer) => self.attend(layer, desk),
@@ -413,7 +478,7 @@ impl Task<'_> {
 
     /// The same of a matrix of a layer, with what an adapter adds to it.
     fn adapted(&self, layer: &Layer<Packed>, place: Place, results: &mut Vec<f32>, [inner, added]: &mut [Vec<f32>; 2]) {
-        self.product(layer.matrix(place), results);
+        self.product(layer.matrix(place).expect(OF_PHASE), results);
         let Some(factors) = layer.added.of(place) else { return };
         let operands = self.operands();
         let first = factors.first.panels();

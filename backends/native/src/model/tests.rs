@@ -93,6 +93,19 @@ fn logits_are_the_references_on_every_weight_type_and_tier() {
     }
 }
 
+/// Of the first some matrices are not packed as they lie in the file.
+#[test]
+fn heads_that_share_and_states_are_the_references_on_every_weight_type() {
+    let ids = text(40, 3);
+    for (architecture, kind) in ["minicpm3", "mamba"].into_iter().flat_map(|name| KINDS.map(|kind| (name, kind))) {
+        let model = load(Llama { seed: 7, ..Llama::of(architecture, kind) }.build()).unwrap();
+        for cache in CacheType::ALL {
+            let off = distances(&model, Isa::best(), &ids, Rounding::Contract(cache));
+            check(&format!("{architecture} {kind} {cache}"), kind, cache, &model, &off);
+        }
+    }
+}
+
 fn check(name: &str, kind: TensorType, cache: CacheType, model: &Model, off: &[f64]) {
     // Sums of up to 512 terms, some twenty of them in a row: 20 * sqrt(512) * 2^-24 is 2.7e-5. In deep models, more in a row.
     let order = 3e-5 * (model.shape().layers as f64 / 7.0).max(1.0);
@@ -155,8 +168,8 @@ fn rounding_moves_logits_no_further_than_its_steps_allow() {
 ///
 /// Rounding to steps of `s` moves a value by `s / sqrt(12)` on average. For a group the step is a 127th of its largest
 /// value, which among 256 normal ones is about 3 root mean squares and among 32 about 2.2: relative to the column 0.0068
-/// and 0.005. A product with a random matrix keeps that ratio. Four products of each layer and the last one
-/// round; what they do is independent and each changes a part of the stream only, so together at most the root of
+/// and 0.005. A product with a random matrix keeps that ratio. Four products of each layer, or six where heads share what they
+/// are made of, and the last one round; what they do is independent and each changes a part of the stream only, so together at most the root of
 /// their number; the product of gate and up has the error of both: a factor of at most the root of two. For the largest
 /// of 70 rows, three halves of the average. Keys and values as halves: two roundings of 2^-11 / sqrt(12) in each layer. As
 /// bytes: those and one of queries, each among 32 or more.
@@ -167,11 +180,12 @@ fn rounding_noise(kind: TensorType, cache: CacheType, model: &Model) -> f64 {
         32 => 2.2 / 127.0 / 12f64.sqrt(),
         _ => 0.0,
     };
+    let products = if model.shape().latent.is_some() { 6.0 } else { 4.0 };
     let cache = match cache {
         CacheType::F16 => (2.0 * layers).sqrt() / 2048.0 / 12f64.sqrt(),
         CacheType::Q8_0 => (3.0 * layers).sqrt() * 2.2 / 127.0 / 12f64.sqrt(),
     };
-    1.5 * (activations * (2.0 * (4.0 * layers + 1.0)).sqrt()).max(cache)
+    1.5 * (activations * (2.0 * (products * layers + 1.0)).sqrt()).max(cache)
 }
 
 /// What a family has of its own is computed, each in its place: prompts longer than windows, layers with and without.
@@ -247,8 +261,14 @@ fn a_result_depends_on_its_own_sequence_alone() {
     let experts = [TensorType::Q8_0, TensorType::F32].map(|kind| Llama::of("qwen3moe", kind));
     // Whose heads are normed all together.
     let olmo = Llama::of("olmo2", TensorType::Q8_0);
-    let all = plain.into_iter().chain(experts).chain([olmo]).map(|llama| (llama, CacheType::F16));
-    for (llama, cache) in all.chain([(random(TensorType::F32), CacheType::Q8_0)]) {
+    // Whose heads share what they are made of.
+    let minicpm = [TensorType::Q8_0, TensorType::F16].map(|kind| Llama::of("minicpm3", kind));
+    // Whose layers keep states.
+    let mamba = [TensorType::Q8_0, TensorType::F16].map(|kind| Llama { normed: true, ..Llama::of("mamba", kind) });
+    let bytes = [random(TensorType::F32), minicpm[0].clone()].map(|llama| (llama, CacheType::Q8_0));
+    let all =
+        plain.into_iter().chain(experts).chain([olmo]).chain(minicpm).chain(mamba).map(|llama| (llama, CacheType::F16));
+    for (llama, cache) in all.chain(bytes) {
         let (name, kind) = (llama.architecture, llama.kind);
         let model = load(llama.build()).unwrap();
         let rows = model.shape().vocabulary;
@@ -288,10 +308,18 @@ fn a_result_depends_on_its_own_sequence_alone() {
 #[test]
 fn looking_back_far_is_the_reference_and_the_same_on_any_number_of_threads() {
     let ids = text(1_300, 8);
-    let all = ["llama", "gemma3"].into_iter().flat_map(|name| CacheType::ALL.map(|cache| (name, cache)));
+    let all = ["llama", "gemma3", "minicpm3"].into_iter().flat_map(|name| CacheType::ALL.map(|cache| (name, cache)));
     for (architecture, cache) in all {
         let layers = if architecture == "gemma3" { 6 } else { 2 };
-        let llama = Llama { architecture, layers, tied: true, context: 1_300, ..random(TensorType::F32) };
+        let of = Llama::of(architecture, TensorType::F32);
+        let llama = Llama {
+            architecture,
+            layers,
+            tied: true,
+            context: 1_300,
+            kv_heads: of.kv_heads,
+            ..random(TensorType::F32)
+        };
         let model = load(llama.build()).unwrap();
         let last = |threads: usize, steps: &[usize]| {
             let limits = Limits { slots: 1, context: 1_300, threads, isa: Isa::best(), cache };
@@ -350,6 +378,52 @@ fn going_back_in_a_slot_forgets_what_was_behind() {
     assert!(again == &expected[5 * rows..]);
 }
 
+#[test]
+fn a_step_that_breaks_off_leaves_states_as_they_were_and_position_0_begins_anew() {
+    let model = load(Llama::of("mamba", TensorType::Q8_0).build()).unwrap();
+    let ids = text(40, 3);
+    let rows = model.shape().vocabulary;
+    let expected = runner(&model, Isa::best(), 1).step(&chunk(0, 0, &ids)).to_vec();
+    for threads in [1, 2, 7] {
+        let mut runner = runner(&model, Isa::best(), threads);
+        runner.step(&chunk(0, 0, &ids[..20]));
+        runner.step(&chunk(1, 0, &ids[..3]));
+        for layers in [0, 1] {
+            let asked = std::cell::Cell::new(0);
+            let goes_on = || asked.replace(asked.get() + 1) < layers;
+            let both = [chunk(0, 20, &ids[20..25]), chunk(1, 3, &ids[3..5])].concat();
+            assert_eq!(runner.step_while(&both, &goes_on), None);
+        }
+        // In a step with tokens of another slot between its own.
+        let parts = [chunk(0, 20, &ids[20..30]), chunk(1, 3, &ids[3..4]), chunk(0, 30, &ids[30..])].concat();
+        let logits = runner.step(&parts).to_vec();
+        assert_eq!(logits[..10 * rows], expected[20 * rows..30 * rows], "{threads} threads");
+        assert_eq!(logits[10 * rows..11 * rows], expected[3 * rows..4 * rows], "{threads} threads");
+        assert_eq!(logits[11 * rows..], expected[30 * rows..], "{threads} threads");
+        assert_eq!(runner.step(&chunk(0, 0, &ids)), expected, "{threads} threads");
+    }
+}
+
+#[test]
+fn a_model_that_keeps_states_does_not_go_back() {
+    let model = load(Llama::of("mamba", TensorType::F32).build()).unwrap();
+    let message = |go_back: &dyn Fn(&mut Runner)| {
+        let mut runner = runner(&model, Isa::best(), 1);
+        runner.step(&chunk(0, 0, &[1, 2, 3]));
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| go_back(&mut runner)));
+        *outcome.unwrap_err().downcast::<String>().unwrap()
+    };
+    assert_eq!(
+        message(&|runner| drop(runner.step(&chunk(0, 2, &[9])).to_vec())),
+        "step: position 2 of slot 0, which holds 3"
+    );
+    assert_eq!(message(&|runner| runner.forget(0, 2)), "forget: all but 2 tokens of slot 0, which holds 3");
+    let mut runner = runner(&model, Isa::best(), 1);
+    runner.step(&chunk(0, 0, &[1, 2, 3]));
+    runner.forget(0, 3);
+    runner.forget(0, 0);
+}
+
 fn refused(tokens: &[Token]) -> String {
     let model = load(random(TensorType::F32).build()).unwrap();
     let mut runner = runner(&model, Isa::best(), 1);
@@ -380,6 +454,18 @@ fn limits_beyond_the_model_or_of_nothing_are_refused() {
     let bytes = 4 * (256 + 64) * (36 + 16 + 4);
     let small = Limits { cache: CacheType::Q8_0, ..good };
     assert!(Runner::new(Arc::clone(&model), small).is_ok_and(|runner| runner.cache_bytes() == bytes));
+    // One head of what all are made of: of 32 numbers and 8 that turn, which in bytes are two blocks of 32.
+    let latent = load(Llama::of("minicpm3", TensorType::F32).build()).unwrap();
+    for (cache, bytes) in [(CacheType::F16, 2 * (40 + 32)), (CacheType::Q8_0, 68 + 32 + 4)] {
+        let runner = Runner::new(Arc::clone(&latent), Limits { cache, ..good }).unwrap();
+        assert_eq!(runner.cache_bytes(), 2 * (256 + 64) * bytes, "{cache}");
+    }
+    // Twice the last three values and the state of each of 128 channels, for any context.
+    let states = load(Llama::of("mamba", TensorType::F32).build()).unwrap();
+    for context in [1, 256] {
+        let runner = Runner::new(Arc::clone(&states), Limits { slots: 3, context, ..good }).unwrap();
+        assert_eq!(runner.cache_bytes(), 3 * 2 * 2 * 128 * (3 + 16) * 4);
+    }
     assert_eq!(message(Limits { context: 257, ..good }), "a context of 257; expected 1 to 256");
     assert_eq!(message(Limits { slots: 0, ..good }), "a number of slots of 0; expected 1 to 4096");
     assert_eq!(message(Limits { threads: 5_000, ..good }), "a number of threads of 5000; expected 1 to 1024");

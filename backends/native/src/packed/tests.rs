@@ -111,8 +111,15 @@ fn set_modified(path: &Path, time: SystemTime) {
 fn what_one_load_packed_the_next_maps_and_gives_the_same_to_the_bit() {
     let mix = Llama { finer: Some(TensorType::Q6_K), layers: 5, ..Llama::of("llama", TensorType::Q4_K) };
     let tied = Llama { tied: true, vocabulary: Vocabulary::Bpe, ..Llama::of("llama", TensorType::Q8_0) };
-    let models =
-        [Llama::default(), tied, mix, Llama::of("qwen3moe", TensorType::F16), Llama::of("phi3", TensorType::Q4_K)];
+    let models = [
+        Llama::default(),
+        tied,
+        mix,
+        Llama::of("qwen3moe", TensorType::F16),
+        Llama::of("phi3", TensorType::Q4_K),
+        Llama::of("minicpm3", TensorType::Q8_0),
+        Llama::of("mamba", TensorType::Q8_0),
+    ];
     for model in models {
         let bed = Bed::with(&model);
         bed.is_packed_and_kept("a", model.architecture);

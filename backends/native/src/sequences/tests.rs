@@ -1,7 +1,11 @@
 //! What is held against what is computed anew: the same bits.
 
 use bytes::Bytes;
-use engine::{CacheType, gguf::File, testing::Llama};
+use engine::{
+    CacheType,
+    gguf::{File, TensorType},
+    testing::Llama,
+};
 use kernels::Isa;
 
 use super::*;
@@ -12,7 +16,12 @@ fn sequences(slots: usize) -> Sequences {
 }
 
 fn keeping(cache: CacheType, slots: usize) -> Sequences {
-    let file = File::read(Bytes::from(Llama { width: 64, feed_forward: 96, ..Llama::default() }.build())).unwrap();
+    of("llama", cache, slots)
+}
+
+/// Of another architecture.
+fn of(architecture: &'static str, cache: CacheType, slots: usize) -> Sequences {
+    let file = File::read(Bytes::from(Llama::of(architecture, TensorType::F32).build())).unwrap();
     let model = Arc::new(Model::load(&file, 1).unwrap());
     let limits = Limits { slots, context: 200, threads: 2, isa: Isa::best(), cache };
     Sequences::new(Runner::new(model, limits).unwrap(), None, Arc::default())
@@ -57,15 +66,23 @@ fn what_a_prompt_finds_held_is_to_the_bit_what_computing_it_gives() {
 }
 
 #[test]
-fn what_is_held_as_bytes_is_to_the_bit_what_computing_it_gives() {
-    let alone = |prompt: &[u32]| begun(&mut keeping(CacheType::Q8_0, 1), 0, prompt, None).1;
-    let mut its = keeping(CacheType::Q8_0, 2);
+fn what_is_held_as_bytes_or_for_all_heads_is_to_the_bit_what_computing_it_gives() {
+    for (architecture, cache) in
+        [("llama", CacheType::Q8_0), ("minicpm3", CacheType::Q8_0), ("minicpm3", CacheType::F16)]
+    {
+        is_found_again(architecture, cache);
+    }
+}
+
+fn is_found_again(architecture: &'static str, cache: CacheType) {
+    let alone = |prompt: &[u32]| begun(&mut of(architecture, cache, 1), 0, prompt, None).1;
+    let mut its = of(architecture, cache, 2);
     let first = text(150, 1);
     assert_eq!(begun(&mut its, 0, &first, None), (0, alone(&first)));
     // Copies of every length but a few, within groups of positions and at their ends.
     for shared in (64..=149).step_by(5).chain([66, 67, 68, 127, 128]) {
         let other = [&first[..shared], &[199 - first[shared] % 2][..], &text(8, shared)].concat();
-        assert_eq!(begun(&mut its, 1, &other, None), (shared, alone(&other)), "{shared}");
+        assert_eq!(begun(&mut its, 1, &other, None), (shared, alone(&other)), "{architecture} {cache}, {shared}");
         its.end(1);
     }
 }
@@ -96,6 +113,19 @@ fn a_step_that_is_given_up_leaves_what_was_held_before_and_can_be_made_again() {
     assert_eq!(its.step(&rest(0, &prompt, 60)), Err(Halt::Unwanted));
     its.interest.begin(30);
     assert_eq!(its.step(&rest(0, &prompt, 60)).unwrap(), [&alone(&prompt)[..]]);
+}
+
+#[test]
+fn a_model_that_cannot_go_back_begins_each_prompt_anew_and_takes_no_guesses() {
+    let alone = |prompt: &[u32]| begun(&mut of("mamba", CacheType::F16, 1), 0, prompt, None).1;
+    let mut its = of("mamba", CacheType::F16, 2);
+    let prompt = text(100, 1);
+    for slot in [0, 1, 0] {
+        assert_eq!(begun(&mut its, slot, &prompt, None), (0, alone(&prompt)));
+        its.end(slot);
+    }
+    assert_eq!(its.runner.held().held(&prompt, None), 0);
+    assert_eq!((its.spare(), sequences(1).spare()), (None, Some(SPARE)));
 }
 
 #[test]

@@ -126,6 +126,14 @@ fn a_draft_that_cannot_guess_is_refused_with_its_path_and_why() {
     };
     let other = refusal(Llama { vocabulary: Vocabulary::Bpe, ..Llama::default() }.build());
     assert!(other.contains("draft.gguf") && other.contains("token 0 is"), "{other}");
+    let states = Llama::of("mamba", TensorType::F32).build();
+    let why = refusal(states.clone());
+    assert!(why.contains("draft.gguf") && why.contains("a draft that cannot forget what it guessed"), "{why}");
+    // Of the model it is told before a draft is opened.
+    let options = Options { draft: Some("nowhere".into()), ..Options::default() };
+    let why = load(states, options).expect_err("the draft should be refused");
+    let why = std::error::Error::source(&why).unwrap().to_string();
+    assert!(why.contains("a draft for a model that cannot forget what was guessed wrongly"), "{why}");
     let broken = refusal(b"GGUF".to_vec());
     assert!(broken.starts_with("cannot use the draft `") && broken.contains("cannot read the file"), "{broken}");
 }

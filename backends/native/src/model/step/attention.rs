@@ -32,16 +32,16 @@ struct Tile<'r> {
 /// What was mixed of the values of some positions, for each column.
 #[derive(Debug, Default)]
 pub(super) struct Mixed {
-    /// Values times exponentials, `[column][head]`.
+    /// Values times exponentials, `[column][value]`.
     values: Vec<f32>,
     /// The largest score, and the sum of the exponentials beside it.
     scores: Vec<[f32; 2]>,
 }
 
 impl Mixed {
-    fn start(&mut self, columns: usize, head: usize) {
+    fn start(&mut self, columns: usize, value: usize) {
         self.values.clear();
-        self.values.resize(columns * head, 0.0);
+        self.values.resize(columns * value, 0.0);
         self.scores.clear();
         self.scores.resize(columns, [f32::NEG_INFINITY, 0.0]);
     }
@@ -60,7 +60,7 @@ pub(super) struct Spans {
 impl Spans {
     /// Takes room for some tokens.
     pub(super) fn start(&mut self, shape: &Shape, tokens: usize, longest: usize) {
-        self.len = shape.head + 2;
+        self.len = shape.value + 2;
         self.count = if tokens == 0 { 0 } else { longest.div_ceil(SPAN) };
         self.board.reserve(tokens * shape.heads * self.count * self.len);
     }
@@ -121,21 +121,27 @@ impl Task<'_> {
 
     /// What attention gave a token, all heads.
     pub(super) fn attended(&self, layer: usize, token: usize, column: &mut [f32]) {
-        let (shape, spans) = (&self.shared.model.shape, &self.state.spans);
+        let value = self.shared.model.shape.value;
+        let heads = column.chunks_exact_mut(value).enumerate();
+        heads.for_each(|(head, column)| self.attended_head(layer, token, head, column));
+    }
+
+    /// The same of one head.
+    pub(super) fn attended_head(&self, layer: usize, token: usize, head: usize, column: &mut [f32]) {
+        let (spans, value) = (&self.state.spans, column.len());
+        let head = token * self.shared.model.shape.heads + head;
         if spans.count == 0 {
-            return self.state.attended.copy(token * column.len(), column);
+            return self.state.attended.copy(head * value, column);
         }
-        for (head, column) in column.chunks_exact_mut(shape.head).enumerate() {
-            let mut score = [f32::NEG_INFINITY, 0.0];
-            column.fill(0.0);
-            for span in self.spans(layer, &(token..token + 1)) {
-                let at = spans.at(token * shape.heads + head, span);
-                let mut scores = [0.0; 2];
-                spans.board.copy(at + shape.head, &mut scores);
-                join(column, &mut score, spans.board.get(at, shape.head), scores);
-            }
-            column.iter_mut().for_each(|x| *x /= score[1]);
+        let mut score = [f32::NEG_INFINITY, 0.0];
+        column.fill(0.0);
+        for span in self.spans(layer, &(token..token + 1)) {
+            let at = spans.at(head, span);
+            let mut scores = [0.0; 2];
+            spans.board.copy(at + value, &mut scores);
+            join(column, &mut score, spans.board.get(at, value), scores);
         }
+        column.iter_mut().for_each(|x| *x /= score[1]);
     }
 
     /// The heads of keys that are this worker's where each is one's.
@@ -147,13 +153,13 @@ impl Task<'_> {
     fn store(&self, layer: usize, run: &Run, head: usize, lane: &mut Lane, row: &mut Vec<f32>) {
         let (model, state) = (&self.shared.model, self.state);
         let (shape, norms) = (&model.shape, model.weights.layers[layer].own.head_norms.as_ref());
-        row.resize(3 * shape.head, 0.0);
+        row.resize(2 * shape.head + shape.value, 0.0);
         let (key, rest) = row.split_at_mut(shape.head);
-        let (value, plain) = rest.split_at_mut(shape.head);
+        let (plain, value) = rest.split_at_mut(shape.head);
         for token in run.tokens.clone() {
-            let at = (token * shape.kv_heads + head) * shape.head;
-            self.heads(layer, token, (&state.keys, at), norms.map(|[_, keys]| keys), plain, key);
-            state.values.copy(at, value);
+            let lane_at = token * shape.kv_heads + head;
+            self.heads(layer, token, (&state.keys, lane_at * shape.head), norms.map(|[_, keys]| keys), plain, key);
+            state.values.copy(lane_at * shape.value, value);
             let position = state.tokens[token].position;
             lane.put(layer, self.page(run, position / PAGE), position % PAGE, key, value);
         }
@@ -162,23 +168,24 @@ impl Task<'_> {
     /// What a tile sees, from the first span to the last.
     fn attend_tile(&self, tile: &Tile<'_>, lane: &Lane, desk: &mut Desk) {
         let shape = &self.shared.model.shape;
-        let (head, group) = (shape.head, shape.group());
+        let (value, group) = (shape.value, shape.group());
         self.queries(tile, desk);
         let [mut all, mut next] = std::mem::take(&mut desk.mixed);
         let spans = self.spans(tile.layer, &tile.tokens);
         self.mix(tile, spans.start, lane, desk, &mut all);
         for span in spans.skip(1) {
             self.mix(tile, span, lane, desk, &mut next);
-            let parts = next.values.chunks_exact(head).zip(&next.scores);
-            for ((values, score), (part, scores)) in all.values.chunks_exact_mut(head).zip(&mut all.scores).zip(parts) {
+            let parts = next.values.chunks_exact(value).zip(&next.scores);
+            for ((values, score), (part, scores)) in all.values.chunks_exact_mut(value).zip(&mut all.scores).zip(parts)
+            {
                 join(values, score, part.iter().copied(), *scores);
             }
         }
-        for (values, [_, sum]) in all.values.chunks_exact_mut(head).zip(&all.scores) {
+        for (values, [_, sum]) in all.values.chunks_exact_mut(value).zip(&all.scores) {
             values.iter_mut().for_each(|x| *x /= sum);
         }
-        for (token, values) in tile.tokens.clone().zip(all.values.chunks_exact(group * head)) {
-            self.state.attended.put((token * shape.heads + tile.head * group) * head, values);
+        for (token, values) in tile.tokens.clone().zip(all.values.chunks_exact(group * value)) {
+            self.state.attended.put((token * shape.heads + tile.head * group) * value, values);
         }
         desk.mixed = [all, next];
     }
@@ -190,11 +197,11 @@ impl Task<'_> {
         self.queries(tile, desk);
         let [mut mixed, next] = std::mem::take(&mut desk.mixed);
         self.mix(tile, span, lane, desk, &mut mixed);
-        for (column, (values, scores)) in mixed.values.chunks_exact(shape.head).zip(&mixed.scores).enumerate() {
+        for (column, (values, scores)) in mixed.values.chunks_exact(shape.value).zip(&mixed.scores).enumerate() {
             let token = tile.tokens.start + column / group;
             let at = spans.at(token * shape.heads + tile.head * group + column % group, span);
             spans.board.put(at, values);
-            spans.board.put(at + shape.head, scores);
+            spans.board.put(at + shape.value, scores);
         }
         desk.mixed = [mixed, next];
     }
@@ -222,7 +229,7 @@ impl Task<'_> {
         let Desk { column: queries, blocks, second: scores, results, .. } = desk;
         let queries = Queries::of(head, queries, blocks);
         let columns = tokens.len() * group;
-        mixed.start(columns, head);
+        mixed.start(columns, shape.value);
         let within = |seen: Range<usize>| seen.start.max(span * SPAN)..seen.end.min((span + 1) * SPAN);
         let all = within(self.seen(layer, tokens.start).start..self.seen(layer, tokens.end - 1).end);
         // Of each page that any token sees: its number among the slot's, and the positions that are filled.
@@ -286,7 +293,8 @@ impl Task<'_> {
         self.seen(layer, tokens.start).start / SPAN..self.seen(layer, tokens.end - 1).end.div_ceil(SPAN)
     }
 
-    /// Heads of a token, from a place of a board on, as attention reads them: normed where the family has that, and turned.
+    /// Heads of a token, from a place of a board on, as attention reads them: normed where the family has that, and turned, unless a phase before
+    /// has made them so.
     fn heads(
         &self,
         layer: usize,
@@ -297,6 +305,9 @@ impl Task<'_> {
         heads: &mut [f32],
     ) {
         let shape = &self.shared.model.shape;
+        if shape.latent.is_some() {
+            return board.copy(at, heads);
+        }
         match norm {
             None => board.copy(at, heads),
             Some(norm) => {
@@ -309,7 +320,7 @@ impl Task<'_> {
         rope(shape.family.pairs, heads, shape.head, self.angles(layer, token));
     }
 
-    fn angles(&self, layer: usize, token: usize) -> &[[f32; 2]] {
+    pub(super) fn angles(&self, layer: usize, token: usize) -> &[[f32; 2]] {
         let shape = &self.shared.model.shape;
         let angles = match shape.window(layer) {
             None => &self.state.angles,

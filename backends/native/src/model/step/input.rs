@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use kernels::rms_norm;
 
-use super::{Desk, FEW, Task};
+use super::{Desk, FEW, OF_PHASE, Task};
 use crate::model::{operand::Wanted, weights::Place};
 
 /// What a product reads.
@@ -13,6 +13,16 @@ use crate::model::{operand::Wanted, weights::Place};
 pub(super) enum Input {
     /// The stream before a layer's attention, normed where the family does.
     Attention(usize),
+    /// The stream before a layer that keeps a state, normed.
+    State(usize),
+    /// The channels of such a layer.
+    Channels(usize),
+    /// What the lengths of its steps are made of, normed where the model does.
+    Steps(usize),
+    /// What its states gave.
+    Given(usize),
+    /// What a layer's queries are made of, normed, where heads share that.
+    Queries(usize),
     /// What a layer's attention gave.
     Attended(usize),
     /// The same as the first before a layer's feed-forward block.
@@ -54,21 +64,61 @@ impl Task<'_> {
         let (model, state) = (&self.shared.model, self.state);
         let (shape, layers) = (&model.shape, &model.weights.layers);
         // Of what attention (0) or the feed-forward block (1) gave.
-        let block_norm = |layer: usize, block: usize| Some(&layers[layer].own.block_norms.as_ref()?[block]);
+        let block_norm = |layer: usize, block: usize| Some(&layers.get(layer)?.own.block_norms.as_ref()?[block]);
+        let states = &model.weights.states;
         match input {
+            Input::State(index) => {
+                let layer = &states[index];
+                let wanted = Wanted::by([&layer.channels, &layer.gate]);
+                let reader = Reader { wanted, norm: Some(&layer.norm), change_norm: None };
+                self.read(input, &reader, columns, desk);
+            }
+            Input::Channels(index) => {
+                let (len, wanted) = (shape.channels.expect(OF_PHASE).count, Wanted::by([&states[index].read]));
+                let take = |token, column: &mut [f32]| state.states.channels.copy(token * len, column);
+                self.take(take, len, None, wanted, columns, desk);
+            }
+            Input::Steps(index) => {
+                let (sizes, layer) = (shape.channels.expect(OF_PHASE), &states[index]);
+                let stride = sizes.rank + 2 * sizes.state;
+                let take = |token, column: &mut [f32]| state.states.read.copy(token * stride, column);
+                let norm = sizes.normed.then_some(&layer.ones[..sizes.rank]);
+                self.take(take, sizes.rank, norm, Wanted::by([&layer.steps]), columns, desk);
+            }
+            Input::Given(index) => {
+                let (len, wanted) = (shape.channels.expect(OF_PHASE).count, Wanted::by([&states[index].output]));
+                let take = |token, column: &mut [f32]| state.states.given.copy(token * len, column);
+                self.take(take, len, None, wanted, columns, desk);
+            }
             Input::Attended(index) => {
                 let wanted = Wanted::by(layers[index].readers(&[Place::AttentionOutput]));
-                let len = shape.heads * shape.head;
-                self.take(|token, column| self.attended(index, token, column), len, wanted, columns, desk);
+                match shape.latent {
+                    None => {
+                        let take = |token, column: &mut [f32]| self.attended(index, token, column);
+                        self.take(take, shape.heads * shape.value, None, wanted, columns, desk);
+                    }
+                    Some(latent) => {
+                        let len = shape.heads * latent.value;
+                        let take = |token, column: &mut [f32]| state.latent.given.copy(token * len, column);
+                        self.take(take, len, None, wanted, columns, desk);
+                    }
+                }
+            }
+            Input::Queries(index) => {
+                let latent = layers[index].latent().expect(OF_PHASE);
+                let (len, wanted) = (latent.query_norm.len(), Wanted::by([&latent.queries]));
+                let take = |token, column: &mut [f32]| state.latent.query.copy(token * len, column);
+                self.take(take, len, Some(&latent.query_norm), wanted, columns, desk);
             }
             Input::Inner(index) => {
                 let (len, wanted) = (shape.feed_forward, Wanted::by(layers[index].readers(&[Place::Down])));
-                self.take(|column, to| state.inner.copy(column * len, to), len, wanted, columns, desk);
+                self.take(|column, to| state.inner.copy(column * len, to), len, None, wanted, columns, desk);
             }
             Input::Attention(index) => {
                 let layer = &layers[index];
+                let made = layer.latent().into_iter().flat_map(|latent| [&latent.query, &latent.shared]);
                 let reader = Reader {
-                    wanted: Wanted::by(layer.readers(&[Place::Query, Place::Key, Place::Value])),
+                    wanted: Wanted::by(layer.readers(&[Place::Query, Place::Key, Place::Value]).chain(made)),
                     norm: layer.attention_norm.as_ref(),
                     change_norm: index.checked_sub(1).and_then(|before| block_norm(before, 1)),
                 };
@@ -97,11 +147,12 @@ impl Task<'_> {
         }
     }
 
-    /// Makes columns of what a phase before gave.
+    /// Makes columns of what a phase before gave, normed where there is a norm.
     fn take(
         &self,
         copy: impl Fn(usize, &mut [f32]),
         len: usize,
+        norm: Option<&[f32]>,
         wanted: Wanted,
         columns: Range<usize>,
         desk: &mut Desk,
@@ -111,7 +162,14 @@ impl Task<'_> {
         desk.column.resize(len, 0.0);
         for index in columns {
             copy(index, &mut desk.column);
-            operand.put(self.shared.isa, wanted, &desk.column);
+            match norm {
+                None => operand.put(self.shared.isa, wanted, &desk.column),
+                Some(norm) => {
+                    desk.results.resize(len, 0.0);
+                    rms_norm(self.shared.isa, &desk.column, norm, self.shared.model.shape.eps, &mut desk.results);
+                    operand.put(self.shared.isa, wanted, &desk.results);
+                }
+            }
         }
     }
 
@@ -126,7 +184,7 @@ impl Task<'_> {
         stream.resize(tokens.len() * width, 0.0);
         for (token, stream) in tokens.zip(stream.chunks_exact_mut(width)) {
             match (input, reader.change_norm) {
-                (Input::Attention(0), _) => {
+                (Input::Attention(0) | Input::State(0), _) => {
                     model.weights.embedding.panels().row(state.tokens[token].id as usize, stream);
                     stream.iter_mut().for_each(|x| *x *= shape.embedding_scale);
                 }

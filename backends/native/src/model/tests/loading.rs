@@ -28,7 +28,15 @@ fn what_the_graph_does_not_compute_is_refused_by_name() {
     let set = |key: &str, value: Meta| message(|file| file.set(key, value));
     let text = |text: &str| Meta::Text(text.into());
     for (found, expected) in [
-        (set("general.architecture", text("mamba")), "the architecture `mamba`"),
+        (set("general.architecture", text("rwkv6")), "the architecture `rwkv6`"),
+        (
+            of("mamba", |file| file.set("mamba.ssm.inner_size", Meta::U32(120))),
+            "120 channels, which are no multiple of 16 (`mamba.ssm.inner_size`)",
+        ),
+        (
+            of("mamba", |file| file.tensor("blk.0.ssm_dt_norm.weight", TensorType::F32, &[32], vec![0; 128])),
+            "with the tensor `blk.0.ssm_dt_norm.weight`",
+        ),
         (
             of("qwen2", |file| file.set("qwen2.expert_count", Meta::U32(8))),
             "mixtures of experts (`qwen2.expert_count`)",
@@ -45,6 +53,14 @@ fn what_the_graph_does_not_compute_is_refused_by_name() {
         (
             set("llama.attention.value_length", Meta::U32(8)),
             "values of 8 beside keys of 16 (`llama.attention.value_length`)",
+        ),
+        (
+            of("minicpm3", |file| file.set("minicpm3.attention.kv_lora_rank", Meta::U32(40))),
+            "heads of 40, which is no multiple of 16 (`minicpm3.attention.kv_lora_rank`)",
+        ),
+        (
+            of("minicpm3", |file| file.set("minicpm3.attention.value_length", Meta::U32(8))),
+            "heads of 8, which is no multiple of 16 (`minicpm3.attention.value_length`)",
         ),
         (
             set("llama.attention.head_count_kv", Meta::I32s(vec![2, 2])),
@@ -119,6 +135,47 @@ fn sizes_that_do_not_fit_are_refused_with_what_was_expected() {
             float("llama.rope.scaling.attn_factor", f32::INFINITY),
             "metadata key `llama.rope.scaling.attn_factor`: expected a number from 0.000001 to 100, found inf",
         ),
+        (
+            of("minicpm3", |file| file.unset("minicpm3.attention.q_lora_rank")),
+            "the file has no metadata key `minicpm3.attention.q_lora_rank`",
+        ),
+        (
+            of("minicpm3", |file| file.set("minicpm3.attention.kv_lora_rank", Meta::U32(0))),
+            "metadata key `minicpm3.attention.kv_lora_rank`: expected a whole number from 1 to 131072, found 0",
+        ),
+        (
+            of("minicpm3", |file| file.set("minicpm3.attention.kv_lora_rank", Meta::U32(48))),
+            "tensor `blk.0.attn_kv_b.weight`: expected [48, 128], found [32, 128]",
+        ),
+        (
+            of("minicpm3", |file| file.set("minicpm3.attention.head_count_kv", Meta::U32(2))),
+            "metadata key `minicpm3.attention.head_count_kv`: expected 4, as many as there are query heads, found 2",
+        ),
+        (
+            of("minicpm3", |file| file.set("minicpm3.rope.dimension_count", Meta::U32(24))),
+            "metadata key `minicpm3.rope.dimension_count`: expected fewer than the 24 numbers of a head, found 24",
+        ),
+        (of("mamba", |file| file.unset("mamba.ssm.state_size")), "the file has no metadata key `mamba.ssm.state_size`"),
+        (
+            of("mamba", |file| file.set("mamba.ssm.conv_kernel", Meta::U32(0))),
+            "metadata key `mamba.ssm.conv_kernel`: expected a whole number from 1 to 1024, found 0",
+        ),
+        (
+            of("mamba", |file| file.set("mamba.ssm.conv_kernel", Meta::U32(3))),
+            "tensor `blk.0.ssm_conv1d.weight`: expected [3, 128], found [4, 128]",
+        ),
+        (
+            of("mamba", |file| file.set("mamba.ssm.inner_size", Meta::U32(64))),
+            "tensor `blk.0.ssm_in.weight`: expected [64, 128], found [64, 256]",
+        ),
+        (
+            of("mamba", |file| file.set("mamba.ssm.time_step_rank", Meta::U32(64))),
+            "tensor `blk.0.ssm_x.weight`: expected [128, 96], found [128, 64]",
+        ),
+        (
+            of("mamba", |file| file.set("mamba.ssm.state_size", Meta::U32(8))),
+            "tensor `blk.0.ssm_a`: expected [8, 128], found [16, 128]",
+        ),
         (message(|file| file.unset("llama.context_length")), "the file has no metadata key `llama.context_length`"),
     ] {
         assert_eq!(found, expected);
@@ -192,6 +249,22 @@ fn positions_are_squeezed_by_a_linear_factor_and_by_the_files_own() {
     for (pair, frequency) in rope(&scaled, 256).frequencies.iter().enumerate() {
         let expected = 500_000f64.powf(-(pair as f64) / 8.0) / 4.0 / (pair + 1) as f64;
         assert!((frequency - expected).abs() <= 1e-12 * expected, "pair {pair}: {frequency}, expected {expected}");
+    }
+}
+
+#[test]
+fn an_adapter_of_what_heads_share_or_of_states_is_refused_by_name() {
+    for (architecture, matrix) in [("minicpm3", "attn_q_a"), ("mamba", "ssm_in")] {
+        let llama = Llama::of(architecture, TensorType::F32);
+        let base = File::read(Bytes::from(llama.build())).unwrap();
+        let mut adapter = llama.adapter(4, 3);
+        adapter.set("general.architecture", Meta::Text(architecture.into()));
+        assert_eq!(
+            Model::check_adapter(&File::read(Bytes::from(adapter.finish())).unwrap(), &base).unwrap_err().to_string(),
+            format!(
+                "the native engine does not compute an adapter of `blk.0.{matrix}.weight`; the llama-cpp engine may"
+            )
+        );
     }
 }
 
