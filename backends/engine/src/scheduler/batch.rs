@@ -2,7 +2,8 @@
 //!
 //! Every answer under way gets its next token, and what is guessed behind it. The budget goes to prompts, half of it to the one that has waited longest and
 //! the rest to the shortest: a short one behind a long one starts at once, however many of those come the long one goes on,
-//! and of several alike the first is not held up by the last. None holds up the answers. The budget is what the model was seen to
+//! and of several alike the first is not held up by the last. Prompts of low priority have what the others leave, and a part of
+//! the budget always. None holds up the answers. The budget is what the model was seen to
 //! compute within the time that a step may take ([`Pace`]), but never so few that prompts take much longer for it: for so
 //! long a caller who is gone is not noticed.
 
@@ -13,6 +14,8 @@ use super::{sequence::Sequence, steps::Token};
 /// Fewer would leave most of the machine idle: weights are read once a step, whatever it computes. With 32 the first token of
 /// 2,000 took twice as long on two cores.
 const LEAST: usize = 128;
+/// The part of the budget that prompts of low priority have, whatever the others could do with it.
+const FOR_LOW: usize = 8;
 
 /// How many prompt tokens go into a step.
 #[derive(Debug)]
@@ -64,19 +67,28 @@ pub(super) struct Share {
 }
 
 /// The next step for those that are `ready`, with at most `budget` prompt tokens; with none beside answers, if those are `due`.
-pub(super) fn choose(running: &[Sequence], mut budget: usize, due: bool, ready: impl Fn(&Sequence) -> bool) -> Batch {
+pub(super) fn choose(running: &[Sequence], budget: usize, due: bool, ready: impl Fn(&Sequence) -> bool) -> Batch {
     let mut batch = Batch::default();
-    let mut prompts = Vec::new();
+    let (mut usual, mut low) = (Vec::new(), Vec::new());
     for (index, sequence) in running.iter().enumerate().filter(|(_, sequence)| ready(sequence)) {
-        if sequence.prompt_left() > 0 {
-            prompts.push(index);
-        } else {
-            batch.add(index, sequence, sequence.ahead());
+        match sequence.prompt_left() {
+            0 => batch.add(index, sequence, sequence.ahead()),
+            _ if sequence.is_low() => low.push(index),
+            _ => usual.push(index),
         }
     }
     if due && !batch.tokens.is_empty() {
         return batch;
     }
+    let of_low: usize = low.iter().map(|&index| running[index].prompt_left()).sum();
+    let kept = of_low.min(budget.div_ceil(FOR_LOW));
+    let left = share_out(&mut batch, running, usual, budget - kept);
+    share_out(&mut batch, running, low, kept + left);
+    batch
+}
+
+/// Shares a budget among some prompts; what they leave of it.
+fn share_out(batch: &mut Batch, running: &[Sequence], mut prompts: Vec<usize>, mut budget: usize) -> usize {
     let oldest = prompts.first().copied();
     let mut kept = oldest.map_or(0, |index| running[index].prompt_left().min(budget / 2));
     prompts.sort_by_key(|&index| running[index].prompt_left());
@@ -92,7 +104,7 @@ pub(super) fn choose(running: &[Sequence], mut budget: usize, due: bool, ready: 
             budget = budget.saturating_sub(share);
         }
     }
-    batch
+    budget
 }
 
 impl Batch {
