@@ -417,7 +417,8 @@ impl<'a, M: Steps> Loop<'a, M> {
             self.look_ahead(due);
             let requests = &self.requests;
             let ready = |sequence: &Sequence| requests.get(&sequence.request).is_some_and(Open::has_room);
-            let batch = batch::choose(&self.running, self.pace.budget(), due, ready);
+            let answers = self.running.iter().any(|sequence| sequence.prompt_left() == 0);
+            let batch = batch::choose(&self.running, self.pace.budget(answers), due, ready);
             if batch.tokens.is_empty() {
                 // A model may have a sequence wait for what another one is computing, which nobody is now.
                 if self.admit() {
@@ -645,7 +646,7 @@ impl<'a, M: Steps> Loop<'a, M> {
         let answers = batch.shares.len() - with;
         // The time of a picture says nothing of that of tokens.
         if !pictures {
-            self.pace.note(batch.tokens.len(), time);
+            self.pace.note(prompt_tokens, batch.tokens.len() - prompt_tokens, time);
         }
         if let Some(turns) = &mut self.turns {
             let prompts = self.running.iter().filter(|sequence| sequence.prompt_left() > 0);
