@@ -22,7 +22,7 @@ mod request;
 mod tally;
 mod usage;
 
-use std::{borrow::Borrow, fmt, future::Future, pin::Pin, sync::Arc};
+use std::{borrow::Borrow, fmt, future::Future, pin::Pin, sync::Arc, time::Instant};
 
 use futures_core::Stream;
 
@@ -37,7 +37,7 @@ pub use object::Object;
 pub use payload::{Payload, PayloadError, Rewrite, chooses};
 pub use prefix::{Asker, Chain, PlaceId, Prefix, Prefixes, conversation, digest, is_crowded};
 pub use reading::{ReadPrompt, Reader, Reading};
-pub use request::{Input, Message, Part, Prompt, Request, Sampling, ToolUse};
+pub use request::{Input, Message, Part, Priority, Prompt, Request, Sampling, ToolUse};
 pub use tally::Tally;
 pub use usage::{Convention, Count, Counting, Usage, text_tokens};
 
@@ -82,6 +82,21 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// Whatever went wrong before the request was taken; nothing has been generated then, so another
     /// candidate may be tried where [`BackendError::try_next`] says so.
     fn generate(&self, request: Arc<Request>) -> BoxFuture<'_, Result<EventStream, BackendError>>;
+
+    /// The same of a request whose caller waits for the first of its answer until then and no longer: where it is known that this
+    /// comes later, it is refused at once, so that another may be asked. Whoever asks keeps to the time himself: it is not
+    /// cancelled here.
+    ///
+    /// # Errors
+    /// As of [`Backend::generate`].
+    fn generate_by(
+        &self,
+        request: Arc<Request>,
+        begins_by: Instant,
+    ) -> BoxFuture<'_, Result<EventStream, BackendError>> {
+        let _ = begins_by;
+        self.generate(request)
+    }
 
     /// What it has counted itself, asked now; one entry a counter that it stands for. Empty where it counts nothing that can
     /// be read, or does not answer.

@@ -50,6 +50,9 @@ pub struct Load {
     /// How long it takes until it can begin, where that is not at once: its model has to be loaded first. It is healthy all
     /// the same.
     pub starts_in: Option<Duration>,
+    /// How long a request that came now would wait until its own prompt is begun with, by what waits and runs there and how fast
+    /// that goes; `None` where that is not known. What [`Load::starts_in`] tells comes before it.
+    pub wait: Option<Duration>,
 }
 
 impl Load {
@@ -63,5 +66,11 @@ impl Load {
         throttled_for: None,
         quota_left: None,
         starts_in: None,
+        wait: None,
     };
+
+    /// Whether it takes requests and has none.
+    pub fn is_idle(&self) -> bool {
+        self.healthy && self.running == 0 && self.queued == 0
+    }
 }

@@ -54,6 +54,18 @@ pub struct Request {
     pub session: Option<String>,
     /// What places have read its prompts as already.
     pub read: Reading,
+    /// Whether it gives way to others.
+    pub priority: Priority,
+}
+
+/// Who goes before whom, the lesser first. It holds in this process alone: a host is told what its caller wrote.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Priority {
+    /// Nobody waits for it at this moment: it gives way to others, and gets on all the same.
+    Low,
+    /// Somebody waits for it.
+    #[default]
+    Usual,
 }
 
 impl Request {
@@ -81,6 +93,7 @@ impl Request {
             prefix: None,
             session: None,
             read: Reading::default(),
+            priority: Priority::default(),
         }
     }
 

@@ -8,7 +8,7 @@ pub mod shadow;
 
 use std::sync::Arc;
 
-use backends::Event;
+use backends::{Event, Priority};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header, request::Parts};
 use hyper::body::Incoming;
@@ -67,7 +67,10 @@ pub async fn tokenizer_info(gateway: Arc<Gateway>, request: Request<Incoming>) -
                 .hint("for example `/tokenizer_info?model=NAME`; GET /v1/models lists the names")
         })?;
         let bytes = serde_json::json!({"model": model}).to_string().into();
-        Bare { runtime, api, headers: &parts.headers, caller, bytes, id: &id, arrived }.answered(&gateway).await
+        let priority = Priority::Usual;
+        Bare { runtime, api, headers: &parts.headers, caller, bytes, id: &id, arrived, priority }
+            .answered(&gateway)
+            .await
     };
     let mut response = told.await.unwrap_or_else(|error: ApiError| refused(error).response(api, &id));
     stamp(response.headers_mut(), &id);
@@ -107,7 +110,8 @@ async fn serve(
 ) -> Result<Response<Body>, ApiError> {
     let runtime = gateway.runtime();
     let (caller, bytes) = admitted(&runtime, parts, body, api.into()).await.map_err(refused)?;
-    Bare { runtime, api, headers: &parts.headers, caller, bytes, id, arrived }.answered(gateway).await
+    let priority = Priority::Usual;
+    Bare { runtime, api, headers: &parts.headers, caller, bytes, id, arrived, priority }.answered(gateway).await
 }
 
 /// A request whose caller is known and whose body has been read: also one that has come otherwise than by a connection.
@@ -127,6 +131,8 @@ pub struct Bare<'a> {
     pub id: &'a str,
     /// When it came.
     pub arrived: Instant,
+    /// The most that it has, whatever it asks for.
+    pub priority: Priority,
 }
 
 /// A refusal before a plan was made, counted.
@@ -141,7 +147,7 @@ impl Bare<'_> {
     /// # Errors
     /// What its caller is told instead of an answer.
     pub async fn answered(self, gateway: &Arc<Gateway>) -> Result<Response<Body>, ApiError> {
-        let Self { runtime, api, headers: asked_with, caller, bytes, id, arrived } = self;
+        let Self { runtime, api, headers: asked_with, caller, bytes, id, arrived, priority } = self;
         let mut pass = runtime.quotas.enter(&caller, api).map_err(refused)?;
         let shelf = (api == ClientApi::Responses).then(|| runtime.kept.shelf(caller.team.as_ref())).flatten();
         let body = bytes.clone();
@@ -150,6 +156,7 @@ impl Bare<'_> {
             api => decode_from(shelf.clone(), api, id, bytes).await,
         };
         let mut decoded = decoded.map_err(refused)?;
+        decoded.request.priority = decoded.request.priority.min(priority);
         decoded.request.cache_salt = caller.team.as_deref().map(cache_salt);
 
         let mut facts = facts::of(&decoded, &caller, asked_with, &runtime.config);

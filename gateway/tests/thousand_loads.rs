@@ -4,7 +4,7 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use backends::{Backend as _, BackendId, Load, Probe, Request};
+use backends::{Backend as _, BackendId, Probe, Request};
 use futures_util::StreamExt as _;
 use gateway::{
     config::Weights,
@@ -74,7 +74,7 @@ async fn memory_is_where_it_was_after_ten_thousand_callers_have_gone() {
                 baseline = resident();
             }
         }
-        while backend.load(&Probe::default()) != Load::IDLE {
+        while !backend.load(&Probe::default()).is_idle() {
             tokio::task::yield_now().await;
         }
         let now = resident();

@@ -488,6 +488,9 @@ pub struct Live {
     pub quota_left: f32,
     /// How full its cache of keys and values is, 0 to 1; 0 where it says nothing of it.
     pub cache_used: f32,
+    /// How long a request that came now would wait there until it is begun with, in milliseconds, where it tells: then `queued`
+    /// says nothing more. Without what `starts_ms` tells.
+    pub wait_ms: Option<u32>,
     /// How long it takes until it can begin, in milliseconds: its model has to be loaded first. 0 where it can begin now.
     pub starts_ms: u32,
 }
@@ -526,6 +529,7 @@ impl Live {
         full: false,
         quota_left: 1.0,
         cache_used: 0.0,
+        wait_ms: None,
         starts_ms: 0,
     };
 }

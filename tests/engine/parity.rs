@@ -6,8 +6,8 @@
 use std::{collections::BTreeMap, future::Future, path::Path, sync::Arc, time::Duration};
 
 use backends::{
-    Api, Backend, BackendError, BackendId, Event, FinishReason, Form, Input, Load, Message, Part, Payload, Probe,
-    Prompt, Request, Sampling, Shape, TokenLogprob, Tool, ToolChoice, Tools, Usage,
+    Api, Backend, BackendError, BackendId, Event, FinishReason, Form, Input, Message, Part, Payload, Probe, Prompt,
+    Request, Sampling, Shape, TokenLogprob, Tool, ToolChoice, Tools, Usage,
 };
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use engine::testing::{self, Llama, Vocabulary};
@@ -205,7 +205,7 @@ async fn cancelling(it: &Pair, _: &Pair) -> Checked {
         }
         drop(events);
         let idle = async {
-            while it.random.load(&Probe::default()) != Load::IDLE {
+            while !it.random.load(&Probe::default()).is_idle() {
                 tokio::task::yield_now().await;
             }
         };

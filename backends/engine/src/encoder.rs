@@ -12,7 +12,7 @@ mod texts;
 #[cfg(test)]
 mod tests;
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Instant};
 
 use backends::{BackendError, EventStream, Input, Load, Request, Tally};
 use futures_util::stream;
@@ -82,7 +82,12 @@ impl Encoder {
     }
 
     /// Takes the texts of a request; the stream has the one event that is its answer. Dropping either cancels it.
-    pub(crate) async fn take(&self, speech: &Arc<Speech>, request: Arc<Request>) -> Result<EventStream, BackendError> {
+    pub(crate) async fn take(
+        &self,
+        speech: &Arc<Speech>,
+        request: Arc<Request>,
+        begins_by: Option<Instant>,
+    ) -> Result<EventStream, BackendError> {
         let between: Option<Arc<[u32]>> = match (&self.makes, &request.input) {
             (Makes::Vectors { width }, Input::Embed { dimensions, .. }) => {
                 let width = *width;
@@ -100,7 +105,7 @@ impl Encoder {
         let texts = tokio::task::spawn_blocking(move || speech.texts(&asked, between.as_ref()))
             .await
             .map_err(|_| BackendError::Internal { reason: "the texts could not be tokenized".into() })??;
-        let pooled = self.queue.submit(texts)?;
+        let pooled = self.queue.submit(texts, begins_by)?;
         Ok(Box::pin(stream::once(async move {
             let stopped = |_| BackendError::Internal { reason: "the engine has stopped".into() };
             let pooled = pooled.await.map_err(stopped)??;

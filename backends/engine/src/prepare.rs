@@ -2,9 +2,12 @@
 //!
 //! What is refused here is the caller's to change, or fits another model; nothing has been computed then.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Instant,
+};
 
-use backends::{BackendError, Input, Prompt, ReadPrompt, Reader, Request, Sampling, ToolChoice};
+use backends::{BackendError, Input, Priority, Prompt, ReadPrompt, Reader, Request, Sampling, ToolChoice};
 
 use crate::{
     calls::neutral,
@@ -60,6 +63,9 @@ pub(crate) struct Choice {
     pub(crate) echo: Option<Echo>,
     /// What parts its prompt from the same one of others, where they may not know of each other.
     pub(crate) salt: Option<Arc<str>>,
+    pub(crate) priority: Priority,
+    /// Until then its caller waits for the first of its answer, where he says so.
+    pub(crate) begins_by: Option<Instant>,
     /// The form that is asked of it.
     pub(crate) kept: Kept,
 }
@@ -127,7 +133,7 @@ impl Speech {
     }
 
     /// The choices of a request, by their index. Prompts of a token list may be long, so this may take a while.
-    pub(crate) fn prepare(&self, request: &Request) -> Result<Vec<Choice>, BackendError> {
+    pub(crate) fn prepare(&self, request: &Request, begins_by: Option<Instant>) -> Result<Vec<Choice>, BackendError> {
         self.check(request)?;
         let prompts = self.prompts(request)?;
         let choices = request.choices.max(1) as usize;
@@ -158,6 +164,8 @@ impl Speech {
                 logprobs: request.logprobs.map(usize::from),
                 echo: prompt.echo.clone(),
                 salt: salt.clone(),
+                priority: request.priority,
+                begins_by,
                 kept: kept.clone(),
             });
         }

@@ -3,7 +3,11 @@
 //! Requests are turned into tokens on the caller's side (long ones on a blocking thread), then handed to the one thread
 //! that computes: `crate::scheduler` for a model that writes, [`crate::encoder`] for one that only reads.
 
-use std::{fmt, io, sync::Arc, time::Duration};
+use std::{
+    fmt, io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use backends::{
     Api, Backend, BackendError, BackendId, BoxFuture, EventStream, Held, Input, Load, Probe, Prompt, Request, Tally,
@@ -17,7 +21,7 @@ use crate::{
     info::Info,
     pictures,
     prepare::Speech,
-    scheduler::{Guesses, Holds, Scheduler, Worker},
+    scheduler::{Clock, Guesses, Holds, Scheduler, Worker},
     tokenizer::Tokenizer,
 };
 
@@ -71,7 +75,15 @@ impl Engine {
         let speech = Arc::new(speech);
         let queued = (info.max_sequences * QUEUED_PER_SLOT).max(MIN_QUEUED) as u32;
         let name = format!("{} {id}", info.engine);
-        let scheduler = Scheduler::start(&name, info.max_sequences, Arc::clone(&speech), queued, Some(STEP), run)?;
+        let scheduler = Scheduler::start(
+            &name,
+            info.max_sequences,
+            Arc::clone(&speech),
+            queued,
+            Some(STEP),
+            Clock::default(),
+            run,
+        )?;
         Ok(Self::ready(id, info, speech, Work::Writes(scheduler)))
     }
 
@@ -161,39 +173,50 @@ impl Backend for Engine {
     }
 
     fn generate(&self, request: Arc<Request>) -> BoxFuture<'_, Result<EventStream, BackendError>> {
-        Box::pin(async move {
-            match &self.work {
-                Work::Writes(scheduler) if request.api.generates() => {
-                    let shown = pictures::are_in(&request.input);
-                    // Nobody closes it.
-                    let looks = if shown { Arc::clone(&self.looking).acquire_owned().await.ok() } else { None };
-                    let choices = if shown || text_bytes(&request.input) > INLINE_BYTES || compiles(&request) {
-                        let speech = Arc::clone(&self.speech);
-                        let prepare = move || {
-                            let prepared = speech.prepare(&request);
-                            drop(looks);
-                            prepared
-                        };
-                        let prepared = tokio::task::spawn_blocking(prepare).await;
-                        prepared.map_err(|_| BackendError::Internal {
-                            reason: "the prompt could not be tokenized".into(),
-                        })??
-                    } else {
-                        self.speech.prepare(&request)?
-                    };
-                    scheduler.submit(choices)
-                }
-                Work::Reads(encoder) if !is_of_tokens(request.api) => encoder.take(&self.speech, request).await,
-                _ => {
+        Box::pin(self.take(request, None))
+    }
+
+    fn generate_by(
+        &self,
+        request: Arc<Request>,
+        begins_by: Instant,
+    ) -> BoxFuture<'_, Result<EventStream, BackendError>> {
+        Box::pin(self.take(request, Some(begins_by)))
+    }
+}
+
+impl Engine {
+    async fn take(&self, request: Arc<Request>, begins_by: Option<Instant>) -> Result<EventStream, BackendError> {
+        match &self.work {
+            Work::Writes(scheduler) if request.api.generates() => {
+                let shown = pictures::are_in(&request.input);
+                // Nobody closes it.
+                let looks = if shown { Arc::clone(&self.looking).acquire_owned().await.ok() } else { None };
+                let choices = if shown || text_bytes(&request.input) > INLINE_BYTES || compiles(&request) {
                     let speech = Arc::clone(&self.speech);
-                    let told = tokio::task::spawn_blocking(move || speech.tell(&request)).await;
-                    let told =
-                        told.map_err(|_| BackendError::Internal { reason: "the text could not be read".into() })??;
-                    let events: EventStream = Box::pin(stream::once(async move { Ok(told) }));
-                    Ok(events)
-                }
+                    let prepare = move || {
+                        let prepared = speech.prepare(&request, begins_by);
+                        drop(looks);
+                        prepared
+                    };
+                    let prepared = tokio::task::spawn_blocking(prepare).await;
+                    prepared
+                        .map_err(|_| BackendError::Internal { reason: "the prompt could not be tokenized".into() })??
+                } else {
+                    self.speech.prepare(&request, begins_by)?
+                };
+                scheduler.submit(choices)
             }
-        })
+            Work::Reads(encoder) if !is_of_tokens(request.api) => encoder.take(&self.speech, request, begins_by).await,
+            _ => {
+                let speech = Arc::clone(&self.speech);
+                let told = tokio::task::spawn_blocking(move || speech.tell(&request)).await;
+                let told =
+                    told.map_err(|_| BackendError::Internal { reason: "the text could not be read".into() })??;
+                let events: EventStream = Box::pin(stream::once(async move { Ok(told) }));
+                Ok(events)
+            }
+        }
     }
 }
 

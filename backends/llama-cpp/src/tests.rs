@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use backends::{Api, Backend, BackendId, Event, Input, Load, Payload, Probe, Prompt, Request, Sampling, Usage};
+use backends::{Api, Backend, BackendId, Event, Input, Payload, Probe, Prompt, Request, Sampling, Usage};
 use bytes::Bytes;
 use engine::{
     Engine,
@@ -167,7 +167,7 @@ async fn a_dropped_stream_frees_the_engine_in_its_prompt_too() {
         }
         drop(stream);
         let start = Instant::now();
-        while engine.load(&Probe::default()) != Load::IDLE {
+        while !engine.load(&Probe::default()).is_idle() {
             assert!(start.elapsed() < PATIENCE);
             tokio::task::yield_now().await;
         }

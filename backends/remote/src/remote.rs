@@ -290,6 +290,7 @@ impl Backend for Remote {
             throttled_for: quota.closed,
             quota_left: quota.left,
             starts_in: None,
+            wait: None,
         }
     }
 

@@ -12,6 +12,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use backends::Priority;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt as _;
@@ -236,7 +237,9 @@ impl Asker {
         let answered = match self.caller(&runtime) {
             Ok(caller) => {
                 let (api, arrived) = (self.api, Instant::now());
-                let asked = Bare { runtime, api, headers: &headers, caller, bytes: body, id: request, arrived };
+                let priority = Priority::Low;
+                let asked =
+                    Bare { runtime, api, headers: &headers, caller, bytes: body, id: request, arrived, priority };
                 asked.answered(&self.gateway).await
             }
             Err(error) => Err(error),
@@ -305,3 +308,6 @@ fn done(path: &Path) -> io::Result<HashSet<u64>> {
     }
     Ok(numbers)
 }
+
+#[cfg(test)]
+mod tests;

@@ -58,7 +58,8 @@ pub(super) async fn commit(
     };
     let late = |phase| if request.stream { phase } else { Phase::Total };
     let result = async {
-        let sent = remote::connect_within(deadlines.connect, backend.generate(Arc::clone(request)));
+        let begins_by = first_by.min(deadline).into_std();
+        let sent = remote::connect_within(deadlines.connect, backend.generate_by(Arc::clone(request), begins_by));
         let mut rest = timeout_at(headers_by.min(deadline), sent)
             .await
             .map_err(|_| BackendError::Timeout { phase: late(Phase::Headers) })??;

@@ -125,6 +125,7 @@ impl Stats {
             full: running >= self.ceiling.of(now_ms),
             quota_left: load.quota_left.unwrap_or(1.0),
             cache_used: load.cache_used.unwrap_or(0.0),
+            wait_ms: load.wait.map(|wait| u32::try_from(wait.as_millis()).unwrap_or(u32::MAX)),
             starts_ms: load.starts_in.map_or(0, |time| (time.as_millis() as u32).max(1)),
         }
     }

@@ -272,3 +272,46 @@ async fn a_model_that_is_loaded_first_has_its_deadlines_from_then_on_and_is_not_
     committed.attempt.succeeded(Usage::default(), true);
     assert_eq!(places[0].stats.ttft(work.size).map(|ttft| ttft.mean < 400.0), Some(true));
 }
+
+/// An engine where a request waits for so long.
+#[derive(Debug)]
+struct Busy(Arc<Played>, Duration);
+
+impl Backend for Busy {
+    fn id(&self) -> &BackendId {
+        self.0.id()
+    }
+
+    fn load(&self, probe: &Probe<'_>) -> Load {
+        self.0.load(probe)
+    }
+
+    fn generate(&self, request: Arc<Request>) -> BoxFuture<'_, Result<EventStream, BackendError>> {
+        self.0.generate(request)
+    }
+
+    fn generate_by(
+        &self,
+        request: Arc<Request>,
+        begins_by: std::time::Instant,
+    ) -> BoxFuture<'_, Result<EventStream, BackendError>> {
+        match begins_by < Instant::now().into_std() + self.1 {
+            true => Box::pin(async { Err(BackendError::Overloaded { retry_after: Some(Duration::from_secs(4)) }) }),
+            false => self.0.generate(request),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_would_begin_too_late_says_so_at_once_and_the_next_candidate_answers() {
+    for (first_token, answers) in [("4s", 1), ("6s", 0)] {
+        let deadlines = format!("{{deadlines: {{first_token: {first_token}, total: 60s}}}}");
+        let mut bed = Bed::new(&deadlines, [&[], &[]]);
+        bed.places[0].backend = Arc::new(Busy(Arc::clone(&bed.backends[0]), Duration::from_secs(5)));
+        let begun = Instant::now();
+        let (answered, tried) = bed.run().await;
+        assert_eq!((answered, begun.elapsed()), (Some(answers), Duration::ZERO));
+        let refused = [("a", Some("backend.overloaded")), ("b", None)];
+        assert_eq!(noted(&tried), if answers == 1 { &refused[..] } else { &[("a", None)] });
+    }
+}

@@ -295,7 +295,7 @@ impl Machine {
             Phase::Failed { until, .. } if now < *until => Load { healthy: false, ..Load::IDLE },
             Phase::Loaded(loaded) => {
                 let load = loaded.backend.load(probe);
-                Load { queued: load.queued + queued, starts_in: Some(book.starts_in(key, now)), ..load }
+                Load { queued: load.queued + queued, starts_in: Some(book.starts_in(key, now)), wait: None, ..load }
             }
             _ => Load { queued, starts_in: Some(book.starts_in(key, now)), ..Load::IDLE },
         }

@@ -8,7 +8,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use backends::{Backend, BackendError, BackendId, BoxFuture, Event, EventStream, Held, Load, Probe, Request, Tally};
@@ -145,11 +145,26 @@ impl Backend for Seat {
     }
 
     fn generate(&self, request: Arc<Request>) -> BoxFuture<'_, Result<EventStream, BackendError>> {
+        Box::pin(self.seated(|backend| backend.generate(request)))
+    }
+
+    fn generate_by(
+        &self,
+        request: Arc<Request>,
+        begins_by: Instant,
+    ) -> BoxFuture<'_, Result<EventStream, BackendError>> {
+        Box::pin(self.seated(move |backend| backend.generate_by(request, begins_by)))
+    }
+}
+
+impl Seat {
+    async fn seated(
+        &self,
+        generate: impl for<'a> FnOnce(&'a Arc<dyn Backend>) -> BoxFuture<'a, Result<EventStream, BackendError>> + Send,
+    ) -> Result<EventStream, BackendError> {
         let held = Arc::clone(&self.0);
-        Box::pin(async move {
-            let events = held.backend.generate(request).await?;
-            Ok(Box::pin(Seated { events, _held: held }) as EventStream)
-        })
+        let events = generate(&held.backend).await?;
+        Ok(Box::pin(Seated { events, _held: held }) as EventStream)
     }
 }
 

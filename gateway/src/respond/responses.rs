@@ -17,7 +17,7 @@ mod item;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use backends::Usage;
+use backends::{Priority, Usage};
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -294,7 +294,10 @@ impl Writer {
             parallel_tool_calls: self.echo.parallel_tool_calls,
             previous_response_id: self.echo.previous.as_deref(),
             reasoning: Json(written.reasoning.as_deref(), r#"{"effort":null,"summary":null}"#),
-            service_tier: "default",
+            service_tier: match self.echo.priority {
+                Priority::Low => "flex",
+                Priority::Usual => "default",
+            },
             store: self.shelf.is_some(),
             temperature: self.echo.temperature.unwrap_or(1.0),
             text: Json(written.text.as_deref(), r#"{"format":{"type":"text"}}"#),

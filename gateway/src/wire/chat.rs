@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use super::{
     Decoded, Manner, asked,
-    fields::{Fields, out_of_range},
+    fields::{self, Fields, out_of_range},
     text_or_list::{Entry, TextOr, text_or_list},
 };
 use crate::respond::error::ApiError;
@@ -170,6 +170,7 @@ pub(super) fn decode(id: &str, object: &Object<'_>) -> Result<Decoded, ApiError>
         stop: fields.stop()?,
         choices: fields.choices()?,
         sampling: fields.sampling()?,
+        priority: fields::priority(fields.service_tier.as_deref()),
         stream: fields.stream.unwrap_or(false),
         include_usage: fields.stream_options.and_then(|options| options.include_usage).unwrap_or(false),
         logprobs,
@@ -244,6 +245,8 @@ impl Entry for Part {
 
 #[cfg(test)]
 mod tests {
+    use backends::Priority;
+
     use super::*;
     use crate::wire::ClientApi;
 
@@ -273,6 +276,20 @@ mod tests {
 "]
         );
         assert!(decoded.request.stream && decoded.request.include_usage);
+    }
+
+    #[test]
+    fn of_the_service_tiers_flex_gives_way_to_others_and_its_bytes_stay_as_they_are() {
+        for (tier, priority) in [
+            (r#""flex""#, Priority::Low),
+            (r#""default""#, Priority::Usual),
+            (r#""priority""#, Priority::Usual),
+            ("null", Priority::Usual),
+        ] {
+            let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":"x"}}],"service_tier":{tier}}}"#);
+            let request = decoded(&body).request;
+            assert_eq!((request.priority, request.payload.bytes()), (priority, body.as_bytes()));
+        }
     }
 
     #[test]

@@ -10,7 +10,10 @@ use serde::{
 };
 use serde_json::json;
 
-use super::{Decoded, Manner, asked, fields::Fields, fields::out_of_range};
+use super::{
+    Decoded, Manner, asked,
+    fields::{self, Fields, out_of_range},
+};
 use crate::respond::error::ApiError;
 
 /// Most rivals a token that `logprobs` may ask for.
@@ -72,6 +75,7 @@ pub(super) fn decode(id: &str, object: &Object<'_>) -> Result<Decoded, ApiError>
         stop: fields.stop()?,
         choices,
         sampling: fields.sampling()?,
+        priority: fields::priority(fields.service_tier.as_deref()),
         stream: fields.stream.unwrap_or(false),
         include_usage: fields.stream_options.and_then(|options| options.include_usage).unwrap_or(false),
         logprobs,

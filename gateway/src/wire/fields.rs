@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use backends::Sampling;
+use backends::{Priority, Sampling};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -51,6 +51,8 @@ pub(super) struct Fields {
     pub logit_bias: Option<BTreeMap<String, f32>>,
     #[serde(default)]
     pub metadata: Option<Box<RawValue>>,
+    #[serde(default)]
+    pub service_tier: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -64,6 +66,15 @@ pub(super) struct StreamOptions {
 pub(super) enum Stop {
     One(String),
     Many(Vec<String>),
+}
+
+/// What a `service_tier` says of who goes first in this process. `flex` gives way to others, as it does where it is sold; that
+/// anybody goes before others is not a caller's to say.
+pub(super) fn priority(service_tier: Option<&str>) -> Priority {
+    match service_tier {
+        Some("flex") => Priority::Low,
+        _ => Priority::Usual,
+    }
 }
 
 impl Fields {

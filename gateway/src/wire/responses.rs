@@ -15,7 +15,8 @@
 //!
 //! Tools that run at OpenAI (`web_search`, `namespace` and so on) are left out and named to the caller, as agents offer them
 //! whatever they talk to; a choice that forces one is refused. `reasoning.effort` is left out and named likewise.
-//! `reasoning.summary`, `include`, `truncation`, `service_tier`, `text.verbosity` and `prompt_cache_key` are hints to OpenAI's own service and are not passed on. A request that goes on from an earlier one
+//! `reasoning.summary`, `include`, `truncation`, `text.verbosity` and `prompt_cache_key` are hints to OpenAI's own service and are
+//! not passed on; no more is `service_tier`, of which `flex` holds in this process. A request that goes on from an earlier one
 //! (`previous_response_id`) is that one's conversation with its own items behind it. What the gateway does not keep
 //! (`conversation`, `background`, a stored `prompt`, an `item_reference`) is refused by its name.
 
@@ -23,13 +24,13 @@ mod chat;
 
 use std::sync::Arc;
 
-use backends::{Api, Object};
+use backends::{Api, Object, Priority};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 
 use super::{
-    Decoded, Manner,
+    Decoded, Manner, fields,
     text_or_list::{Entry, TextOr, text_or_list},
 };
 use crate::{
@@ -80,6 +81,8 @@ pub(super) struct Responses {
     conversation: Option<Box<RawValue>>,
     #[serde(default)]
     prompt: Option<Box<RawValue>>,
+    #[serde(default)]
+    service_tier: Option<String>,
 }
 
 /// An item of the input: the fields of every kind, of which each kind has its own.
@@ -177,6 +180,8 @@ pub struct Echo {
     pub written: Written,
     /// The tools of the type `custom`: calls of them are told otherwise than those of functions.
     pub custom_tools: Vec<String>,
+    /// What its `service_tier` comes to.
+    pub priority: Priority,
     /// `previous_response_id`.
     pub previous: Option<String>,
     /// All that it is an answer to, where that is to be kept.
@@ -230,7 +235,9 @@ pub(super) fn decode(id: &str, object: &Object<'_>, before: Option<&Before<'_>>)
     let metadata = asked.metadata.take();
     let custom =
         asked.tools.iter().flatten().filter(|tool| tool.r#type == "custom").filter_map(|tool| tool.name.clone());
+    let priority = fields::priority(asked.service_tier.as_deref());
     let echo = Echo {
+        priority,
         instructions: asked.instructions.clone(),
         max_output_tokens: asked.max_output_tokens,
         temperature: asked.temperature,
@@ -251,7 +258,7 @@ pub(super) fn decode(id: &str, object: &Object<'_>, before: Option<&Before<'_>>)
         left_out.push("reasoning.effort".to_owned());
     }
     let mut decoded = chat.decoded(id, ["max_tokens", "max_output_tokens"])?;
-    decoded.request.own = own;
+    (decoded.request.own, decoded.request.priority) = (own, priority);
     Ok(Decoded { metadata, manner: Manner::Responses(Arc::new(echo)), left_out, ..decoded })
 }
 

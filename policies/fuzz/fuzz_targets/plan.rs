@@ -93,6 +93,7 @@ fn live(u: &mut Unstructured<'_>) -> Result<Live> {
         full: u.arbitrary()?,
         quota_left: number(u)?,
         cache_used: number(u)?,
+        wait_ms: u.arbitrary()?,
         starts_ms: u.arbitrary()?,
     })
 }

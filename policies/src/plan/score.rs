@@ -69,9 +69,11 @@ pub struct Score {
     pub expected_usd: Option<f32>,
     /// How long the whole answer is expected to take, in milliseconds: time to the first token, less where more of the
     /// prompt is cached than usual, and time per further token
-    /// of an answer of the route's usual length, longer by those that wait and run there, by failing attempts, and by
-    /// `starts_ms`.
+    /// of an answer of the route's usual length, longer by those that run there, by failing attempts, by `wait_ms` or, where that
+    /// is not known, by those that wait, and by `starts_ms`.
     pub expected_ms: Option<f32>,
+    /// How long a request waits there until it is begun with, in milliseconds, where the place tells.
+    pub wait_ms: Option<u32>,
     /// How long it takes until it can begin, in milliseconds, as its model has to be loaded first; else 0.
     pub starts_ms: u32,
     /// It was put first to hear of it again: its score alone did not put it there.
@@ -121,6 +123,9 @@ impl Candidate {
         }
         if !score.roomy {
             add("little-room", "prompt and whole answer may not fit".to_owned());
+        }
+        if let Some(wait @ 1..) = score.wait_ms {
+            add("waits", format!("it begins in about {:.1} s, behind others", wait as f32 / 1e3));
         }
         if score.starts_ms > 0 {
             add("loads-first", format!("its model is loaded first, in about {:.1} s", score.starts_ms as f32 / 1e3));
@@ -360,6 +365,7 @@ impl<'a> Asked<'a> {
                         expected_usd: Some(usd[lane]).filter(|usd| !usd.is_nan()),
                         expected_ms: Some(ms[lane]).filter(|ms| !ms.is_nan()),
                         explored: explored == Some(key.at()),
+                        wait_ms: self.live(able).wait_ms,
                         starts_ms: self.live(able).starts_ms,
                         ..self.score(able, &known.lane(lane), &usual, spread[lane])
                     },
@@ -415,6 +421,7 @@ impl<'a> Asked<'a> {
             load: known.load,
             expected_usd: None,
             expected_ms: None,
+            wait_ms: None,
             starts_ms: 0,
             explored: false,
         }

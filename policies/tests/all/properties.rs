@@ -77,7 +77,7 @@ fn live() -> impl Strategy<Value = Live> {
         move || option::of((millis(), millis(), millis()).prop_map(|(mean, p50, p95)| Spread { mean, p50, p95 }));
     let share = || prop_oneof![0.0f32..1.0, any::<f32>()];
     let sometimes = || prop_oneof![3 => Just(0u32), 1 => any::<u32>()];
-    let limits = (sometimes(), any::<bool>(), share(), share(), sometimes());
+    let limits = (sometimes(), any::<bool>(), share(), share(), (option::of(any::<u32>()), sometimes()));
     (
         (any::<bool>(), any::<bool>(), any::<u32>(), any::<u32>()),
         (spread(), spread(), share(), share(), option::of(any::<u32>())),
@@ -86,7 +86,7 @@ fn live() -> impl Strategy<Value = Live> {
         .prop_map(|(state, measured, limits)| {
             let (healthy, fresh, running, queued) = state;
             let (ttft, tpot, error_rate, cached_share, cached_prefix_tokens) = measured;
-            let (throttled_ms, full, quota_left, cache_used, starts_ms) = limits;
+            let (throttled_ms, full, quota_left, cache_used, (wait_ms, starts_ms)) = limits;
             Live {
                 healthy,
                 fresh,
@@ -101,6 +101,7 @@ fn live() -> impl Strategy<Value = Live> {
                 full,
                 quota_left,
                 cache_used,
+                wait_ms,
                 starts_ms,
             }
         })

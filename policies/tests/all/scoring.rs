@@ -147,6 +147,32 @@ fn a_model_that_has_to_be_loaded_first_takes_that_much_longer_and_the_report_say
 }
 
 #[test]
+fn one_that_tells_how_long_a_request_waits_is_judged_by_that_and_not_by_how_many_wait() {
+    let mut world = alike(2);
+    *world.live("d0") = Live { running: 4, queued: 8, wait_ms: Some(500), ..measured(200.0, 10.0) };
+    *world.live("d1") = Live { running: 4, queued: 1, ..measured(200.0, 10.0) };
+    let ask = Facts { answer_tokens: Some(101.0), ..asks("auto") };
+    let plan = world.plan(&ask);
+    let of = |id| plan.candidates.iter().find(|candidate| candidate.deployment == id).unwrap().made_of;
+    assert_eq!(of(0).expected_ms, Some(1_200.0 * (1.0 + 4.0 / 64.0) + 500.0));
+    assert_eq!(of(1).expected_ms, Some(1_200.0 * (1.0 + 0.25 + 4.0 / 64.0)));
+    assert_eq!(
+        (of(0).load, of(1).load),
+        (4_000.0 / 4_500.0, 8.0 / 9.0),
+        "halved by four seconds, or by eight that wait"
+    );
+    assert_eq!(of(0).wait_ms, Some(500));
+    let explained = plan.explain(&world.snapshot());
+    assert!(explained.contains("it begins in about 0.5 s, behind others"), "{explained}");
+    // Also where it was never measured how long it takes.
+    *world.live("d0") = Live { wait_ms: Some(60_000), ..Live::UNMEASURED };
+    *world.live("d1") = Live { queued: 1, ..Live::UNMEASURED };
+    assert_eq!(world.order(&ask), ["d1", "d0"]);
+    *world.live("d0") = Live { queued: 9, wait_ms: Some(0), ..Live::UNMEASURED };
+    assert_eq!(world.order(&ask), ["d0", "d1"]);
+}
+
+#[test]
 fn nobody_is_tried_anew_whose_model_would_have_to_be_loaded_for_it() {
     let mut world = alike(2);
     *world.live("d0") = measured(100.0, 5.0);

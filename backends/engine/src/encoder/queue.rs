@@ -1,7 +1,7 @@
 //! One thread that computes texts, those of several requests in one batch.
 //!
 //! Requests take turns text by text, so that one with thousands delays others by a batch and no more. A request whose caller
-//! is gone is let go of before the next batch. An error ends the requests of its batch; when the model fails over and over,
+//! is gone is let go of before the next batch, and one who will be gone before a text of his could be begun is refused at once. An error ends the requests of its batch; when the model fails over and over,
 //! the engine says that it is not healthy and stops.
 
 use std::{
@@ -16,7 +16,7 @@ use std::{
 use backends::{BackendError, Load, Tally};
 use tokio::sync::oneshot;
 
-use crate::scheduler::MAX_FAILURES;
+use crate::scheduler::{LATEST, MAX_FAILURES, SOONEST, too_late};
 
 use super::texts::Text;
 
@@ -78,6 +78,8 @@ struct Book {
     line: VecDeque<u64>,
     /// Those with a text in the present batch.
     at_work: BTreeSet<u64>,
+    /// Tokens of that batch.
+    batch: usize,
     /// A decayed mean of how long a token takes, in nanoseconds.
     token_ns: u64,
     finished: u64,
@@ -120,8 +122,12 @@ impl Queue {
         Ok(Self { shared, since: SystemTime::now(), thread: Some(thread) })
     }
 
-    /// Takes the texts of a request; dropping what is returned gives it up.
-    pub(super) fn submit(&self, texts: Vec<Text>) -> Result<oneshot::Receiver<Answer>, BackendError> {
+    /// Takes the texts of a request, whose caller waits until then for the first of them; dropping what is returned gives it up.
+    pub(super) fn submit(
+        &self,
+        texts: Vec<Text>,
+        begins_by: Option<Instant>,
+    ) -> Result<oneshot::Receiver<Answer>, BackendError> {
         let mut book = self.shared.book();
         if book.over {
             return Err(BackendError::Internal { reason: "the engine has stopped".into() });
@@ -130,8 +136,13 @@ impl Queue {
         let coming: usize = texts.iter().map(Text::len).sum();
         if waiting > 0 && waiting.saturating_add(coming) > MOST_WAITING {
             let half = Duration::from_nanos(book.token_ns.saturating_mul(waiting as u64 / 2));
-            let retry_after = Some(half.clamp(Duration::from_secs(1), Duration::from_secs(60)));
-            return Err(BackendError::Overloaded { retry_after });
+            return Err(BackendError::Overloaded { retry_after: Some(half.clamp(SOONEST, LATEST)) });
+        }
+        let left = begins_by.map(|by| by.saturating_duration_since(Instant::now()));
+        if let (Some(left), Some(wait)) = (left, book.wait())
+            && let Some(late) = too_late(wait, left)
+        {
+            return Err(BackendError::Overloaded { retry_after: Some(late.clamp(SOONEST, LATEST)) });
         }
         let id = book.next;
         book.next += 1;
@@ -149,7 +160,8 @@ impl Queue {
         let book = self.shared.book();
         let running = book.at_work.len();
         let queued = book.requests.len().saturating_sub(running);
-        Load { healthy: !book.over, running: running as u32, queued: queued as u32, ..Load::IDLE }
+        let (running, queued, wait) = (running as u32, queued as u32, book.wait());
+        Load { healthy: !book.over, running, queued, wait, ..Load::IDLE }
     }
 
     /// What ended well since it began, under the name of what counts.
@@ -186,6 +198,7 @@ impl Drop for Last {
         let mut book = self.0.book();
         book.over = true;
         book.at_work.clear();
+        book.batch = 0;
         book.line.clear();
         // Whoever waits for them hears that nobody answers any more.
         book.requests.clear();
@@ -244,7 +257,8 @@ impl Worker {
             if !places.is_empty() {
                 book.at_work = places.iter().map(|(id, _)| *id).collect();
                 let texts = places.iter().filter_map(|(id, at)| Some(book.requests.get(id)?.texts[*at].tokens()));
-                let texts = texts.collect();
+                let texts: Vec<Vec<u32>> = texts.collect();
+                book.batch = texts.iter().map(Vec::len).sum();
                 return Some((places, texts));
             }
             book = self.shared.changed.wait(book).unwrap_or_else(PoisonError::into_inner);
@@ -272,6 +286,7 @@ impl Worker {
             }
         }
         // Before an answer leaves, so that whoever has it sees it counted and the engine free.
+        book.batch = 0;
         let mut over = Vec::new();
         for id in std::mem::take(&mut book.at_work) {
             let whole = |open: &Open| open.next == open.texts.len();
@@ -294,6 +309,7 @@ impl Worker {
     fn failed(&self, places: &[Place]) {
         let mut book = self.shared.book();
         book.at_work.clear();
+        book.batch = 0;
         let failed: Vec<_> = places.iter().filter_map(|(id, _)| book.requests.remove(id)).collect();
         drop(book);
         for open in failed {
@@ -303,6 +319,15 @@ impl Worker {
 }
 
 impl Book {
+    /// How long a text that came now would wait: for the batch of now, and for the next text of each request that stands before
+    /// its own. `None` where it is not known how long that takes.
+    fn wait(&self) -> Option<Duration> {
+        let next = |id| self.requests.get(id).and_then(|open| open.texts.get(open.next)).map_or(0, Text::len);
+        let before = self.batch + self.line.iter().map(next).sum::<usize>();
+        let known = before == 0 || self.token_ns > 0;
+        known.then(|| Duration::from_nanos(self.token_ns.saturating_mul(before as u64)))
+    }
+
     /// The texts of a batch: one of each request in turn, while there is room.
     fn choose(&mut self, room: Room) -> Vec<Place> {
         let mut places = Vec::new();

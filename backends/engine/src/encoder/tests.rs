@@ -90,7 +90,7 @@ fn tokens(lens: &[usize]) -> Vec<Prompt> {
 
 impl Bed {
     async fn take(&self, request: Arc<Request>) -> Result<EventStream, BackendError> {
-        self.encoder.take(&self.speech, request).await
+        self.encoder.take(&self.speech, request, None).await
     }
 
     async fn answer(&self, request: Arc<Request>) -> Result<(Value, u64), BackendError> {
@@ -121,7 +121,7 @@ async fn each_text_has_its_vector_in_its_place_and_its_tokens_are_counted() {
     assert_eq!(answer["data"].as_array().unwrap().len(), lens.len());
     let tally = bed.encoder.tally("toy".into());
     assert_eq!((tally.requests, tally.prompt_tokens), (Some(1), Some(sum as u64)));
-    assert_eq!(bed.encoder.load(), Load::IDLE);
+    assert!(bed.encoder.load().is_idle());
     let plain = [Prompt::Text("the model".into())].to_vec();
     let (answer, counted) = bed.answer(embed(plain)).await.unwrap();
     assert_eq!(answer["data"][0]["embedding"], json!([1.0, counted as f32]), "it begins as the file says");
@@ -174,6 +174,26 @@ async fn requests_take_turns_in_batches_that_have_room_for_them() {
     let lens = |batch: Vec<Vec<u32>>| batch.iter().map(Vec::len).collect::<Vec<_>>();
     let batches: Vec<Vec<usize>> = began.iter().map(lens).collect();
     assert_eq!(batches, [vec![10], vec![64], vec![5, 10, 5, 10], vec![10, 10, 10]]);
+}
+
+#[tokio::test]
+async fn who_would_wait_too_long_is_refused_at_once_and_whoever_may_be_in_time_is_taken() {
+    let bed = bed(Makes::Vectors { width: 2 });
+    let wait = || bed.encoder.load().wait;
+    assert_eq!(wait(), Some(Duration::ZERO));
+    let first = bed.take(embed(tokens(&[2]))).await.unwrap();
+    bed.began.recv().unwrap();
+    assert_eq!(wait(), None, "nothing is known before there was a batch");
+    bed.orders.send(Order::Go).unwrap();
+    read(first).await.unwrap();
+    let _second = bed.take(embed(tokens(&[40]))).await.unwrap();
+    bed.began.recv().unwrap();
+    assert!(wait() > Some(Duration::ZERO));
+    let by = |begins_by| bed.encoder.take(&bed.speech, embed(tokens(&[3])), Some(begins_by));
+    let now = Instant::now();
+    assert!(matches!(by(now).await, Err(BackendError::Overloaded { retry_after: Some(_) })));
+    assert_eq!(bed.encoder.load().queued, 0);
+    assert!(by(now + Duration::from_secs(3_600)).await.is_ok());
 }
 
 #[tokio::test]

@@ -12,10 +12,13 @@
 mod tests;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::HashMap,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering::SeqCst},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
     thread,
     time::Instant,
 };
@@ -23,7 +26,9 @@ use std::{
 use crate::{pictures::Placed, prepare::Choice, tokenizer::Tokenizer};
 
 use super::{
-    MAX_FAILURES, Shared, Worker, note,
+    MAX_FAILURES, Shared, Worker,
+    line::Line,
+    note,
     request::Open,
     sequence::{Next, Sequence},
 };
@@ -143,18 +148,27 @@ fn step(sequence: &mut Sequence, rows: &[&[f32]], tokenizer: &Tokenizer, request
 struct Slot {
     shared: Arc<Shared>,
     started: Instant,
+    /// Where it is counted, if it gives way to others.
+    low: Option<Arc<AtomicUsize>>,
 }
 
 impl Slot {
-    fn take(shared: &Arc<Shared>, sequence: &Sequence) -> Self {
+    fn take(shared: &Arc<Shared>, sequence: &Sequence, low: &Arc<AtomicUsize>) -> Self {
         shared.running.fetch_add(1, SeqCst);
-        Self { shared: Arc::clone(shared), started: sequence.started }
+        let low = sequence.is_low().then(|| Arc::clone(low));
+        if let Some(low) = &low {
+            low.fetch_add(1, SeqCst);
+        }
+        Self { shared: Arc::clone(shared), started: sequence.started, low }
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        note(&self.shared.service_ms, self.started);
+        note(&self.shared.service_ms, self.shared.clock.now().saturating_duration_since(self.started));
+        if let Some(low) = &self.low {
+            low.fetch_sub(1, SeqCst);
+        }
         // The loop sets it to nothing when it ends; what ends behind that counts no more.
         let _ = self.shared.running.fetch_update(SeqCst, SeqCst, |running| running.checked_sub(1));
         self.shared.wake();
@@ -176,7 +190,8 @@ pub(super) fn run(model: impl Writes, worker: Worker) {
         shared,
         requests: HashMap::new(),
         next_request: 0,
-        waiting: VecDeque::new(),
+        line: Line::new(slots),
+        low: Arc::default(),
     }
     .run();
 }
@@ -189,7 +204,9 @@ struct Desk<M> {
     shared: Arc<Shared>,
     requests: HashMap<u64, Arc<Mutex<Open>>>,
     next_request: u64,
-    waiting: VecDeque<(u64, Choice)>,
+    line: Line<(u64, Choice)>,
+    /// Slots that those of low priority have.
+    low: Arc<AtomicUsize>,
 }
 
 impl<M: Writes> Desk<M> {
@@ -198,9 +215,10 @@ impl<M: Writes> Desk<M> {
         while self.shared.goes_on(MAX_FAILURES * self.slots) {
             self.receive();
             self.requests.retain(|_, request| lock(request).flush());
-            self.waiting.retain(|(request, _)| self.requests.contains_key(request));
+            self.line.retain(|(request, _)| self.requests.contains_key(request));
             self.admit();
             self.count();
+            self.foresee();
             // Whoever changes something wakes us, also if that was a moment ago.
             thread::park();
         }
@@ -217,20 +235,22 @@ impl<M: Writes> Desk<M> {
         for mut open in new {
             let id = self.next_request;
             self.next_request += 1;
-            self.waiting.extend(std::mem::take(&mut open.choices).into_iter().map(|choice| (id, choice)));
+            for choice in std::mem::take(&mut open.choices) {
+                self.line.join(choice.priority, (id, choice));
+            }
             self.requests.insert(id, Arc::new(Mutex::new(open)));
         }
     }
 
-    /// Gives free slots to those who wait longest.
+    /// Gives free slots to those whose turn it is.
     fn admit(&mut self) {
         while self.shared.running.load(SeqCst) < self.slots
-            && let Some((id, choice)) = self.waiting.pop_front()
+            && let Some((id, choice)) = self.line.take(self.low.load(SeqCst))
         {
             let Some(request) = self.requests.get(&id) else { continue };
-            let sequence = Sequence::new(id, 0, 0, choice, (*self.tokenizer).as_ref());
+            let sequence = Sequence::new(id, 0, 0, choice, (*self.tokenizer).as_ref(), self.shared.clock.now());
             let mut writing = Writing {
-                slot: Some(Slot::take(&self.shared, &sequence)),
+                slot: Some(Slot::take(&self.shared, &sequence, &self.low)),
                 sequence,
                 tokenizer: Arc::clone(&self.tokenizer),
                 request: Arc::clone(request),
@@ -245,10 +265,20 @@ impl<M: Writes> Desk<M> {
         }
     }
 
-    /// The count that others see. What is in the inbox was counted by who put it there.
+    /// The count that others see.
     fn count(&self) {
-        let inbox = self.shared.inbox();
-        let coming: usize = inbox.iter().map(|open| open.choices.len()).sum();
-        self.shared.queued.store((self.waiting.len() + coming) as u32, SeqCst);
+        self.shared.count_queued(&self.line);
+    }
+
+    /// Tells others when one that came now would begin: how far those are that have slots is the engine's to know, so it is by
+    /// how often a slot becomes free.
+    fn foresee(&self) {
+        let each = self.shared.each(self.slots);
+        let before = self.shared.running.load(SeqCst) as usize + self.line.usual().len();
+        let seconds = match before.checked_sub(self.slots as usize) {
+            None => Some(0.0),
+            Some(behind) => (!each.is_zero()).then(|| each.as_secs_f64() * (behind + 1) as f64),
+        };
+        self.shared.tell_wait(seconds, each);
     }
 }

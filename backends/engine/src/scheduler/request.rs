@@ -31,6 +31,8 @@ pub(super) struct Open {
     pub(super) flow: Arc<Flow>,
     /// Choices that have not finished.
     left: usize,
+    /// Whether one of them had a slot.
+    pub(super) begun: bool,
     usage: Usage,
     ended: bool,
 }
@@ -45,6 +47,7 @@ pub(super) fn open(choices: Vec<Choice>, shared: &Arc<Shared>) -> (Open, Events)
     let prompt_tokens = prompts.iter().map(|prompt| prompt.len() as u64).sum();
     let open = Open {
         left: choices.len(),
+        begun: false,
         usage: Usage { prompt_tokens, ..Usage::default() },
         choices,
         events,
@@ -133,10 +136,15 @@ impl Open {
         }
     }
 
-    /// Ends the request with an error.
+    /// Ends the request with an error of the engine's.
     pub(super) fn fail(&mut self, reason: &str) {
+        self.end(BackendError::Internal { reason: reason.to_owned() });
+    }
+
+    /// Ends the request with an error.
+    pub(super) fn end(&mut self, error: BackendError) {
         if !self.ended {
-            self.unsent.push_back(Err(BackendError::Internal { reason: reason.to_owned() }));
+            self.unsent.push_back(Err(error));
             self.ended = true;
         }
     }

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use backends::{Alternative, CallPart, Delta, Event, FinishReason, TokenLogprob};
+use backends::{Alternative, CallPart, Delta, Event, FinishReason, Priority, TokenLogprob};
 
 use crate::{
     calls::Part,
@@ -69,11 +69,18 @@ pub(super) enum Next {
 
 impl Sequence {
     /// A choice whose slot holds the first `held` tokens of its prompt already: fewer than there are.
-    pub(super) fn new(request: u64, slot: usize, held: usize, choice: Choice, tokenizer: &Tokenizer) -> Self {
+    pub(super) fn new(
+        request: u64,
+        slot: usize,
+        held: usize,
+        choice: Choice,
+        tokenizer: &Tokenizer,
+        started: Instant,
+    ) -> Self {
         Self {
             request,
             slot,
-            started: Instant::now(),
+            started,
             position: held,
             next: 0,
             drawn: 0,
@@ -165,6 +172,16 @@ impl Sequence {
     /// How many tokens it has that are computed.
     pub(super) fn position(&self) -> usize {
         self.position
+    }
+
+    /// Whether it gives way to others.
+    pub(super) fn is_low(&self) -> bool {
+        self.choice.priority == Priority::Low
+    }
+
+    /// Tokens of its answer so far.
+    pub(super) fn drawn(&self) -> usize {
+        self.drawn
     }
 
     /// What it goes on from.

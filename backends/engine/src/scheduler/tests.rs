@@ -1,6 +1,7 @@
 //! The loop over a model that does what a test tells it, one step at a time.
 
 mod reasoning;
+mod waits;
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
@@ -19,6 +20,9 @@ use crate::{
 };
 
 use super::*;
+
+/// An engine that has nothing to do.
+pub(super) const IDLE: Load = Load { wait: Some(Duration::ZERO), ..Load::IDLE };
 
 /// How long a test waits for what must happen.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -49,7 +53,13 @@ struct Toy {
     /// How often it has a sequence wait.
     waits: usize,
     draft: Option<Guesser>,
+    /// Microseconds since the beginning: what it takes for its steps passes there and nowhere else.
+    time: Arc<AtomicU64>,
 }
+
+/// What a token of a prompt takes, and a step without any, in microseconds.
+const PROMPT_TOKEN: u64 = 1_000;
+const ANSWERS: u64 = 10_000;
 
 /// A draft model for the toy.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -110,6 +120,9 @@ impl Steps for Toy {
             return Err(Halt::Unwanted);
         }
         self.logits.clear();
+        let prompts = tokens.iter().zip(tokens.iter().skip(1)).any(|(token, next)| token.slot == next.slot);
+        let took = if prompts { PROMPT_TOKEN * tokens.len() as u64 } else { ANSWERS };
+        self.time.fetch_add(took, SeqCst);
         for token in tokens {
             let history = &mut self.history[token.slot];
             history.truncate(token.position);
@@ -166,6 +179,7 @@ struct Rig {
     scheduler: Scheduler,
     words: Arc<Words>,
     began: Receiver<Vec<Token>>,
+    clock: Clock,
 }
 
 impl Rig {
@@ -178,6 +192,11 @@ impl Rig {
         Self::drafted(slots, max_queued, sees, spare, waits, None)
     }
 
+    /// One that heeds what steps take.
+    fn timed(slots: usize, max_queued: u32) -> Self {
+        Self::made(slots, max_queued, usize::MAX, None, 0, None, Some(Duration::from_millis(50)))
+    }
+
     /// The same with a draft.
     fn drafted(
         slots: usize,
@@ -187,10 +206,25 @@ impl Rig {
         waits: usize,
         draft: Option<Guesser>,
     ) -> Self {
+        Self::made(slots, max_queued, sees, spare, waits, draft, None)
+    }
+
+    fn made(
+        slots: usize,
+        max_queued: u32,
+        sees: usize,
+        spare: Option<usize>,
+        waits: usize,
+        draft: Option<Guesser>,
+        step: Option<Duration>,
+    ) -> Self {
         let model =
             Llama { layers: 0, width: 4, heads: 1, kv_heads: 1, vocabulary: Vocabulary::Bpe, ..Llama::default() };
         let words = Arc::new(Words(Tokenizer::from_file(&File::read(Bytes::from(model.build())).unwrap()).unwrap()));
         let ((began, begins), (order, orders)) = (channel(), channel());
+        let (time, since) = (Arc::new(AtomicU64::default()), Instant::now());
+        let passed = Arc::clone(&time);
+        let clock = Clock::told_by(move || since + Duration::from_micros(passed.load(SeqCst)));
         let toy = Toy {
             letters: ('a'..='z').map(|letter| words.0.encode(&letter.to_string())[0]).collect(),
             vocabulary: words.0.len(),
@@ -204,13 +238,15 @@ impl Rig {
             spare,
             waits,
             draft,
+            time,
         };
         let run = move |worker: Worker| {
             let interest = Some(worker.interest());
             worker.work(Toy { interest, ..toy });
         };
-        let scheduler = Scheduler::start("toy", slots, Arc::clone(&words), max_queued, None, run).unwrap();
-        Self { orders: order, scheduler, words, began: begins }
+        let scheduler =
+            Scheduler::start("toy", slots, Arc::clone(&words), max_queued, step, clock.clone(), run).unwrap();
+        Self { orders: order, scheduler, words, began: begins, clock }
     }
 
     /// A rig whose model needs no orders.
@@ -254,7 +290,7 @@ impl Rig {
 
     async fn idle(&self) {
         let start = Instant::now();
-        while self.scheduler.load() != Load::IDLE {
+        while self.scheduler.load() != IDLE {
             assert!(start.elapsed() < PATIENCE, "{:?} should become idle", self.scheduler);
             tokio::task::yield_now().await;
         }
@@ -477,6 +513,8 @@ pub(super) fn rig_choice(words: &Words, prompt: &str) -> Choice {
         logprobs: None,
         echo: None,
         salt: None,
+        priority: Priority::default(),
+        begins_by: None,
         kept: Default::default(),
     }
 }
@@ -650,7 +688,8 @@ async fn what_a_slot_holds_is_not_computed_again_and_is_counted_and_who_finds_no
     let ended = Arc::new(AtomicU32::new(0));
     let holder = Holder { held: 2, busy: false, ended: Arc::clone(&ended), logits: vec![0.0; rig.words.0.len()] };
     let words = Arc::clone(&rig.words);
-    let scheduler = Scheduler::start("holder", 4, words, 10, None, |worker| worker.work(holder)).unwrap();
+    let scheduler =
+        Scheduler::start("holder", 4, words, 10, None, Clock::default(), |worker| worker.work(holder)).unwrap();
     let salted = Choice { salt: Some("a".into()), ..rig.choice("abcd", 3) };
     let choices = [rig.choice("abcd", 3), rig.choice("xyz", 3), salted, rig.choice("hello", 3)];
     let streams: Vec<_> = choices.into_iter().map(|choice| scheduler.submit(vec![choice]).unwrap()).collect();

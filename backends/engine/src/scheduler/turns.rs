@@ -4,7 +4,8 @@
 //! pause after it until the answers have been given as many steps as make up for that: over time an answer's tokens take at most
 //! [`GROWTH`] times as long as they do without any prompt, and prompts get the rest of the time. Where more prompts wait than
 //! there are answers, each of them counts as much as an answer: of sixteen requests that come together the first does not hold up
-//! the others, with which it will share its steps.
+//! the others, with which it will share its steps. Prompts of low priority leave answers of the usual one more: those take at most
+//! [`GROWTH_FOR_LOW`] times as long for them, however many they are.
 //!
 //! Knows durations and counts only.
 
@@ -12,6 +13,8 @@ use std::time::Duration;
 
 /// How much longer the tokens of answers may take for the sake of prompts.
 const GROWTH: f64 = 2.0;
+/// The same where all prompts are of low priority and not all answers.
+const GROWTH_FOR_LOW: f64 = 1.25;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -32,7 +35,23 @@ pub(super) struct Taken {
     pub(super) prompts: bool,
     /// Prompts that were to be computed, in it or later.
     pub(super) waiting: usize,
+    /// Whether these are all of low priority, and the answers are not.
+    pub(super) give_way: bool,
     pub(super) time: Duration,
+}
+
+/// How much longer the tokens of so many answers may take for the sake of so many prompts.
+fn growth(answers: usize, waiting: usize) -> f64 {
+    GROWTH.max((answers + waiting) as f64 / answers as f64)
+}
+
+/// The share of the time that so many prompts have beside so many answers.
+pub(super) fn share(answers: usize, waiting: usize) -> f64 {
+    match (answers, waiting) {
+        (_, 0) => 0.0,
+        (0, _) => 1.0,
+        _ => 1.0 - 1.0 / growth(answers, waiting),
+    }
 }
 
 impl Turns {
@@ -41,7 +60,7 @@ impl Turns {
         self.owed > 0.0
     }
 
-    pub(super) fn note(&mut self, Taken { answers, prompts, waiting, time }: Taken) {
+    pub(super) fn note(&mut self, Taken { answers, prompts, waiting, give_way, time }: Taken) {
         if answers == 0 {
             // Nobody waited for it.
             self.owed = 0.0;
@@ -51,7 +70,7 @@ impl Turns {
         if !prompts {
             self.alone = Some(self.alone.map_or(time, |mean| mean + (time - mean) / 4.0));
         }
-        let growth = GROWTH.max((answers + waiting) as f64 / answers as f64);
+        let growth = if give_way { GROWTH_FOR_LOW } else { growth(answers, waiting) };
         let given = growth * self.alone.unwrap_or_default();
         self.owed = (self.owed + time - given).max(-given);
     }
@@ -66,17 +85,17 @@ mod tests {
     }
 
     fn alone(answers: usize, waiting: usize) -> Taken {
-        Taken { answers, prompts: false, waiting, time: ms(20) }
+        Taken { answers, prompts: false, waiting, give_way: false, time: ms(20) }
     }
 
     /// How many of some steps have prompts, which then take `long`, and what a token of an answer takes over all of them.
-    fn run(turns: &mut Turns, answers: usize, waiting: usize, long: Duration) -> (u32, Duration) {
+    fn run(turns: &mut Turns, of: Taken, long: Duration) -> (u32, Duration) {
         const STEPS: u32 = 2_000;
         let (mut with, mut all) = (0, Duration::ZERO);
         for _ in 0..STEPS {
             let prompts = !turns.answers_are_due();
             let time = if prompts { long } else { ms(20) };
-            turns.note(Taken { answers, prompts, waiting, time });
+            turns.note(Taken { prompts, time, ..of });
             with += u32::from(prompts);
             all += time;
         }
@@ -88,20 +107,34 @@ mod tests {
         let mut turns = Turns::default();
         turns.note(alone(1, 0));
         for (answers, long) in [(1, ms(640)), (5, ms(100)), (16, ms(45))] {
-            let (with, each) = run(&mut turns, answers, 1, long);
+            let (with, each) = run(&mut turns, alone(answers, 1), long);
             assert!((ms(39)..=ms(41)).contains(&each), "{each:?} with steps of {long:?}");
             assert!(with > 0);
         }
         // Where prompts cost next to nothing they are in every step.
-        assert_eq!(run(&mut turns, 1, 1, ms(39)).0, 2_000);
+        assert_eq!(run(&mut turns, alone(1, 1), ms(39)).0, 2_000);
     }
 
     #[test]
     fn of_many_that_come_together_the_first_does_not_hold_up_the_others() {
         let mut turns = Turns::default();
         turns.note(alone(1, 0));
-        let (_, each) = run(&mut turns, 1, 15, ms(1_000));
+        let (_, each) = run(&mut turns, alone(1, 15), ms(1_000));
         assert!((ms(315)..=ms(325)).contains(&each), "{each:?}: a sixteenth of the time");
+    }
+
+    #[test]
+    fn prompts_of_low_priority_take_a_quarter_more_of_an_answers_time_and_no_more_however_many_they_are() {
+        let mut turns = Turns::default();
+        turns.note(alone(1, 0));
+        let (with, each) = run(&mut turns, Taken { give_way: true, ..alone(1, 15) }, ms(200));
+        assert!((ms(24)..=ms(26)).contains(&each) && with > 0, "{each:?}");
+    }
+
+    #[test]
+    fn prompts_have_the_time_that_answers_leave() {
+        assert_eq!([share(0, 0), share(3, 0), share(0, 5)], [0.0, 0.0, 1.0]);
+        assert_eq!([share(1, 1), share(8, 2), share(1, 3)], [0.5, 0.5, 0.75]);
     }
 
     #[test]

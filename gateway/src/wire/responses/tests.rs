@@ -1,6 +1,6 @@
 //! What becomes of a request of the Responses API.
 
-use backends::Api;
+use backends::{Api, Priority};
 use serde_json::{Value, json};
 
 use super::*;
@@ -21,6 +21,15 @@ fn sent(body: &Value) -> Value {
 fn a_text_is_a_turn_of_the_user() {
     let body = json!({"model": "auto", "input": "hi"});
     assert_eq!(sent(&body), json!({"model": "auto", "messages": [{"role": "user", "content": "hi"}], "stream": false}));
+}
+
+#[test]
+fn of_the_service_tiers_flex_gives_way_to_others_in_this_process_and_no_tier_is_passed_on() {
+    for (tier, priority) in [("flex", Priority::Low), ("default", Priority::Usual), ("priority", Priority::Usual)] {
+        let body = json!({"model": "auto", "input": "hi", "service_tier": tier});
+        assert_eq!(decoded(&body).unwrap_or_else(|error| panic!("{}", error.message)).request.priority, priority);
+        assert!(sent(&body).get("service_tier").is_none());
+    }
 }
 
 #[test]

@@ -15,8 +15,10 @@ const HALF_COST_USD: f32 = 0.5;
 const HALF_LATENCY_MS: f32 = 4_000.0;
 /// The time per further token at which the throughput factor is one half, in milliseconds: 20 tokens a second.
 const HALF_THROUGHPUT_MS: f32 = 50.0;
-/// A score is halved by this many waiting requests.
+/// A score is halved by this many waiting requests, where it is not known how long they take.
 const HALF_QUEUE: f32 = 8.0;
+/// It is halved where a request would wait for so long, in milliseconds, where that is known.
+const HALF_WAIT_MS: f32 = 4_000.0;
 /// A request is taken to last twice as long beside this many others. An assumption, on the low side: what is measured
 /// has the usual load in it already, and this only keeps a herd from one place until its measures show it.
 const DOUBLING_RUNNING: f32 = 64.0;
@@ -57,10 +59,23 @@ impl Eight<'_> {
         self.live(|live| live.running as f32)
     }
 
-    /// How long each takes until it can begin, in milliseconds.
+    /// How long each takes until it can begin, as far as it tells, in milliseconds.
     #[inline(always)]
     fn starts(&self) -> f32x8 {
-        self.live(|live| live.starts_ms as f32)
+        self.live(|live| live.starts_ms as f32 + live.wait_ms.unwrap_or(0) as f32)
+    }
+
+    /// How many wait there, where it is not known how long a request would.
+    #[inline(always)]
+    fn queued(&self) -> f32x8 {
+        self.live(|live| if live.wait_ms.is_some() { 0.0 } else { live.queued as f32 })
+    }
+
+    /// What those that wait leave of a score.
+    #[inline(always)]
+    fn queue(&self) -> f32x8 {
+        let waits = self.live(|live| live.wait_ms.unwrap_or(0) as f32);
+        factor(f32x8::splat(HALF_QUEUE), self.queued()) * factor(f32x8::splat(HALF_WAIT_MS), waits)
     }
 
     /// The share of attempts that succeed.
@@ -146,8 +161,7 @@ impl Expected {
     /// The factors that have a weight; `qualities` by row.
     #[inline(always)]
     pub(super) fn known(&self, eight: &Eight<'_>, qualities: &[f32], weights: &Prefer) -> Known {
-        let queued = eight.live(|live| live.queued as f32);
-        let (half_queue, good) = (f32x8::splat(HALF_QUEUE), eight.good());
+        let good = eight.good();
         let none = f32x8::ZERO;
         // No closures: they would not be inlined.
         Known {
@@ -159,7 +173,7 @@ impl Expected {
             locality: eight.able(|able| f32::from(u8::from(able.local))),
             start: if weights.latency > 0.0 { self.start(eight) } else { f32x8::ONE },
             // Errors are squared, so that a backend which fails fast attracts nothing.
-            load: good * good * (half_queue / (half_queue + queued)) * eight.room(),
+            load: good * good * eight.queue() * eight.room(),
         }
     }
 
@@ -226,7 +240,7 @@ impl Expected {
             false => eight.live(further_ms) * self.further_tokens,
         };
         let running = eight.running();
-        let waits = eight.live(|live| live.queued as f32) / larger(running, f32x8::ONE);
+        let waits = eight.queued() / larger(running, f32x8::ONE);
         time((first + rest) * (f32x8::ONE + waits + running * (1.0 / DOUBLING_RUNNING))) + eight.starts()
     }
 }

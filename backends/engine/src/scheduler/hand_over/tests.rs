@@ -2,11 +2,14 @@
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
-    sync::mpsc::{Receiver, Sender, channel},
+    sync::{
+        atomic::AtomicU64,
+        mpsc::{Receiver, Sender, channel},
+    },
     time::{Duration, Instant},
 };
 
-use backends::{BackendError, Delta, Event, EventStream, FinishReason, Load, Sampling, Usage};
+use backends::{BackendError, Delta, Event, EventStream, FinishReason, Load, Priority, Sampling, Usage};
 use bytes::Bytes;
 use futures_util::StreamExt;
 
@@ -14,8 +17,8 @@ use crate::{
     gguf::File,
     prepare::Echo,
     scheduler::{
-        Scheduler,
-        tests::{Words, rig_choice},
+        Clock, Scheduler,
+        tests::{IDLE, Words, rig_choice},
     },
     testing::{Llama, Vocabulary},
 };
@@ -58,6 +61,8 @@ struct Rig {
     permits: Sender<bool>,
     scheduler: Scheduler,
     words: Arc<Words>,
+    /// Milliseconds since the beginning.
+    time: Arc<AtomicU64>,
 }
 
 impl Rig {
@@ -71,9 +76,12 @@ impl Rig {
             letters: ('a'..='z').map(|letter| words.0.encode(&letter.to_string())[0]).collect(),
             permits: Arc::new(Mutex::new(permitted)),
         };
-        let scheduler =
-            Scheduler::start("toy", slots, Arc::clone(&words), 100, None, |worker| worker.hand_over(model)).unwrap();
-        Self { permits, scheduler, words }
+        let (time, since) = (Arc::new(AtomicU64::default()), Instant::now());
+        let passed = Arc::clone(&time);
+        let clock = Clock::told_by(move || since + Duration::from_millis(passed.load(SeqCst)));
+        let run = |worker: Worker| worker.hand_over(model);
+        let scheduler = Scheduler::start("toy", slots, Arc::clone(&words), 100, None, clock, run).unwrap();
+        Self { permits, scheduler, words, time }
     }
 
     /// A rig whose model needs no permits.
@@ -136,8 +144,45 @@ async fn choices_at_once_are_each_what_they_are_alone_and_counted() {
         };
         assert_eq!((*reason, *completion_tokens), (FinishReason::Length, 9));
     }
-    assert_eq!(rig.scheduler.load(), Load::IDLE);
+    assert_eq!(rig.scheduler.load(), IDLE);
     assert_eq!(rig.scheduler.tally("toy".into()).requests, Some(8));
+}
+
+/// How far an answer is, such an engine knows alone.
+#[tokio::test]
+async fn one_that_finds_no_slot_is_told_to_wait_by_how_often_one_becomes_free() {
+    let rig = Rig::new(1);
+    let first = rig.submit("a", 1);
+    // None has become free yet.
+    rig.wait(|load| load.running == 1 && load.wait.is_none());
+    rig.time.store(1_000, SeqCst);
+    rig.permits.send(true).unwrap();
+    events(first).await;
+    assert_eq!(rig.scheduler.load(), IDLE);
+    let told = |queued: u32| {
+        move |load: Load| load.queued == queued && load.wait == Some(Duration::from_secs(1 + u64::from(queued)))
+    };
+    let _running = rig.submit("b", 1);
+    rig.wait(told(0));
+    let _waiting = rig.submit("c", 1);
+    rig.wait(told(1));
+}
+
+#[tokio::test]
+async fn of_low_priority_one_waits_for_those_that_came_after_it_and_never_has_the_last_slot() {
+    let rig = Rig::new(2);
+    let low = |prompt| {
+        let choice = Choice { priority: Priority::Low, ..rig.choice(prompt, 1) };
+        rig.scheduler.submit(vec![choice]).unwrap()
+    };
+    let (first, second) = (low("a"), low("b"));
+    rig.wait(|load| (load.running, load.queued) == (1, 1));
+    let usual = rig.submit("c", 1);
+    rig.wait(|load| (load.running, load.queued) == (2, 1));
+    drop(rig.permits);
+    for stream in [first, second, usual] {
+        assert_eq!(text(&events(stream).await).len(), 1);
+    }
 }
 
 #[tokio::test]
@@ -162,7 +207,7 @@ async fn a_caller_who_is_gone_frees_the_slot_at_the_next_row() {
         rig.permits.send(true).unwrap();
     }
     assert_eq!(text(&events(next).await).len(), 3);
-    assert_eq!(rig.scheduler.load(), Load::IDLE);
+    assert_eq!(rig.scheduler.load(), IDLE);
 }
 
 #[tokio::test]
@@ -230,8 +275,10 @@ async fn rows_that_are_too_short_or_no_numbers_fail_the_request() {
         (vec![f32::NAN; len], "the model gave no usable logits"),
     ] {
         let tokenizer = Arc::clone(&words);
-        let scheduler = Scheduler::start("odd", 1, tokenizer, 9, None, |worker| worker.hand_over(Odd(row))).unwrap();
-        let rig = Rig { permits: channel().0, scheduler, words: Arc::clone(&words) };
+        let scheduler =
+            Scheduler::start("odd", 1, tokenizer, 9, None, Clock::default(), |worker| worker.hand_over(Odd(row)))
+                .unwrap();
+        let rig = Rig { permits: channel().0, scheduler, words: Arc::clone(&words), time: Arc::default() };
         assert_eq!(failure(&events(rig.submit("a", 3)).await), format!("failed: {reason}"));
     }
 }

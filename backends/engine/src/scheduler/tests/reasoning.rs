@@ -58,7 +58,8 @@ async fn answer(written: &str, kept: impl FnOnce(&Tokenizer) -> Kept) -> (Came, 
     let choice = Choice { max_tokens: 200, logprobs: Some(0), kept: kept(&words.0), ..rig_choice(&words, "x") };
     let choice = Choice { sampling: Arc::new(Sampling { temperature: 0.0, ..Sampling::default() }), ..choice };
     let script = Script { tokens, end, vocabulary: words.0.len(), logits: Vec::new() };
-    let scheduler = Scheduler::start("script", 1, words, 1, None, |worker| worker.work(script)).unwrap();
+    let scheduler =
+        Scheduler::start("script", 1, words, 1, None, Clock::default(), |worker| worker.work(script)).unwrap();
     let (mut came, mut finish) = (Came::default(), None);
     for event in collect(scheduler.submit(vec![choice]).unwrap()).await {
         match event {

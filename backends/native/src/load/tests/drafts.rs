@@ -51,7 +51,7 @@ async fn one_by_one(engine: &Engine, requests: &[Request]) -> Vec<HashMap<u32, A
 
 async fn idle(engine: &Engine) {
     let start = Instant::now();
-    while engine.load(&Probe::default()) != Load::IDLE {
+    while !engine.load(&Probe::default()).is_idle() {
         assert!(start.elapsed() < PATIENCE);
         tokio::task::yield_now().await;
     }

@@ -7,7 +7,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use backends::{
-    Backend, BackendError, BackendId, Delta, Event, EventStream, FinishReason, Load, Phase, Probe, Request,
+    Backend, BackendError, BackendId, Delta, Event, EventStream, FinishReason, Load, Phase, Priority, Probe, Request,
 };
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream};
@@ -206,7 +206,16 @@ async fn asks(gateway: Arc<Gateway>, seed: u64) {
     let body = serde_json::json!({"model": model, "stream": stream, "messages": [{"role": "user", "content": format!("{said}")}]});
     let (id, headers, bytes) = (handle::request_id(), HeaderMap::new(), body.to_string().into());
     let arrived = tokio::time::Instant::now();
-    let asked = Bare { runtime, api: ClientApi::Chat, headers: &headers, caller, bytes, id: &id, arrived };
+    let asked = Bare {
+        runtime,
+        api: ClientApi::Chat,
+        headers: &headers,
+        caller,
+        bytes,
+        id: &id,
+        arrived,
+        priority: Priority::Usual,
+    };
     let patience =
         std::time::Duration::from_millis(if rng.random_ratio(1, 10) { rng.random_range(0..20) } else { 250 });
     let answered = tokio::time::timeout(patience, asked.answered(&gateway)).await;
