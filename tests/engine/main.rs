@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod families;
 mod logits;
 mod oracle;
 #[cfg(feature = "engines")]
