@@ -10,7 +10,7 @@
 //! `1.5 * ratio * sqrt(2 * (4 * layers + 1))`. Where heads share what they are made of there are six in a layer. Without quantised weights both keep keys and values as halves, and
 //! llama.cpp rounds activations to halves before products with F16: 2^-11 / sqrt(12) in place of the ratio.
 
-use std::{path::Path, sync::Arc};
+use std::{fmt, path::Path, sync::Arc};
 
 use engine::{
     CacheType, Token,
@@ -30,6 +30,7 @@ use crate::{demo, oracle::Oracle};
 const KINDS: [TensorType; 6] =
     [TensorType::F32, TensorType::F16, TensorType::Q8_0, TensorType::Q4_0, TensorType::Q4_K, TensorType::Q6_K];
 
+/// How far each may be from exact, as derived above.
 pub(crate) fn noise(kind: TensorType, layers: usize) -> f64 {
     noise_of(kind, 4 * layers)
 }
@@ -73,20 +74,49 @@ pub(crate) fn add(runner: &mut Runner, first: usize, ids: &[u32]) -> Vec<Vec<f32
     runner.step(&tokens).chunks(rows).map(<[f32]>::to_vec).collect()
 }
 
+/// How far the logits of a whole prompt are from exact ones, and from each other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Apart {
+    native: f64,
+    llama_cpp: f64,
+    each_other: f64,
+}
+
+impl Apart {
+    pub(crate) fn of(model: &Arc<Model>, oracle: &Oracle, ids: &[u32]) -> Self {
+        let ours = add(&mut runner(model, ids.len()), 0, ids);
+        let theirs = oracle.sequence(ids.len(), 2).add(ids, true);
+        let exact = reference::logits(model, ids.len(), ids, Rounding::None);
+        Apart {
+            native: farthest(&ours, &exact),
+            llama_cpp: farthest(&theirs, &exact),
+            each_other: farthest(&ours, &theirs),
+        }
+    }
+
+    /// Whether native is as near to exact as rounding allows, and no farther from llama.cpp than both roundings.
+    pub(crate) fn agree(&self, noise: f64) -> bool {
+        self.native < noise && self.each_other < noise + self.llama_cpp
+    }
+}
+
+impl fmt::Display for Apart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Apart { native, llama_cpp, each_other } = self;
+        write!(f, "native {native:.2e} and llama.cpp {llama_cpp:.2e} from exact, {each_other:.2e} apart")
+    }
+}
+
 /// Checks a whole prompt; `noise` as derived above, or a quarter more than an exact computation with native's rounding has:
 /// in a model that was trained a few values are far larger than the others, and take the small ones' steps.
 fn check(name: &str, path: &Path, ids: &[u32], noise: Option<f64>) {
     let model = model(path);
-    let ours = add(&mut runner(&model, ids.len()), 0, ids);
-    let theirs = Oracle::load(path).sequence(ids.len(), 2).add(ids, true);
-    let exact = reference::logits(&model, ids.len(), ids, Rounding::None);
-    let noise = noise.unwrap_or_else(|| {
-        1.25 * farthest(&reference::logits(&model, ids.len(), ids, Rounding::Contract(CacheType::F16)), &exact)
-    });
-    let (we, they, between) = (farthest(&ours, &exact), farthest(&theirs, &exact), farthest(&ours, &theirs));
-    println!("{name}: native {we:.2e} and llama.cpp {they:.2e} from exact, {between:.2e} apart; bound {noise:.2e}");
-    assert!(we < noise, "{name}: native is {we:e} from the exact logits, beyond {noise:e}");
-    assert!(between < noise + they, "{name}: the engines are {between:e} apart");
+    let apart = Apart::of(&model, &Oracle::load(path), ids);
+    let logits = |rounding| reference::logits(&model, ids.len(), ids, rounding);
+    let contract = Rounding::Contract(CacheType::F16);
+    let noise = noise.unwrap_or_else(|| 1.25 * farthest(&logits(contract), &logits(Rounding::None)));
+    println!("{name}: {apart}; bound {noise:.2e}");
+    assert!(apart.agree(noise), "{name}: {apart}, beyond {noise:e}");
 }
 
 #[test]

@@ -24,8 +24,12 @@ pub struct Oracle(LlamaModel);
 impl Oracle {
     /// Loads a file.
     pub fn load(path: &Path) -> Self {
-        let params = LlamaModelParams::default();
-        Self(LlamaModel::load_from_file(backend(), path, &params).expect("llama.cpp reads the file"))
+        Self::if_read(path).expect("llama.cpp reads the file")
+    }
+
+    /// The same; none if llama.cpp does not read it.
+    pub fn if_read(path: &Path) -> Option<Self> {
+        LlamaModel::load_from_file(backend(), path, &LlamaModelParams::default()).map(Self).ok()
     }
 
     /// Plain text as tokens, none added.
