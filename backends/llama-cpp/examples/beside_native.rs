@@ -6,7 +6,7 @@
 //! A mix of types stands for random weights of it in the shape of Llama 3.2 1B; without any, all three are measured. With
 //! `--after` one more answer follows a prompt of so many tokens, with native's keys and values as halves and as bytes, and with
 //! llama.cpp at its better of flash attention on and off.
-//! llama.cpp is only as fast as it is built: set `CMAKE_C_FLAGS=-march=native CMAKE_CXX_FLAGS=-march=native` for its build,
+//! llama.cpp is only as fast as it is built: set CMAKE_C_FLAGS and CMAKE_CXX_FLAGS to '-march=native -mno-amx-int8' for its build,
 //! or it uses nothing beyond AVX2 (`.cargo/config.toml`). Each figure is the best of the rounds, as other load only ever
 //! slows a round down. The last column is the share of what bounds a decode step: how often the threads could
 //! have read the weights in that time, doing nothing else. `pointsman bench engines` compares whole engines; this one, what is

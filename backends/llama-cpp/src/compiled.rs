@@ -7,6 +7,8 @@ use std::ffi::CStr;
 
 /// What is set in the environment of a build for each x86-64 machine of the last ten years, which `.cargo/config.toml` does.
 const REMEDY: &str = "build it with GGML_AVX2=ON GGML_FMA=ON GGML_F16C=ON GGML_BMI2=ON in the environment";
+/// The same of a build for the machine that builds, without tiles.
+const NATIVE: &str = "CMAKE_C_FLAGS='-march=native -mno-amx-int8' CMAKE_CXX_FLAGS='-march=native -mno-amx-int8'";
 
 /// Why this build of llama.cpp is not used on this machine.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -20,6 +22,13 @@ pub enum Mismatch {
         /// Instruction sets, as llama.cpp names them.
         missing: String,
     },
+    /// It would end the process, on machines that have them too: GCC 12 leaves out most of what sets llama.cpp's tiles up, and the
+    /// first prompt is a fault of memory (seen here; llama.cpp's issue 20824). A build cannot be seen to be free of it.
+    #[error(
+        "this build of llama.cpp uses the tiles of AMX, which end the process where the compiler sets them up wrongly, as \
+        GCC 12 does: build it with {NATIVE}"
+    )]
+    Tiles,
     /// It would end the process.
     #[error(
         "this build of llama.cpp needs {missing}, which this machine does not have: {REMEDY}, or build it on such a machine"
@@ -69,8 +78,7 @@ pub(crate) fn used() -> Result<String, Mismatch> {
         tracing::info!(
             used,
             faster,
-            "llama.cpp is built for less than this machine has; built here with \
-            CMAKE_C_FLAGS=-march=native CMAKE_CXX_FLAGS=-march=native it may be faster"
+            "llama.cpp is built for less than this machine has; built here with {NATIVE} it may be faster"
         );
     }
     Ok(used)
@@ -91,6 +99,9 @@ fn suits(information: &str, machine: &[(&str, bool, bool)]) -> Result<String, Mi
     let foreign: Vec<_> = machine.iter().filter(|(name, has, _)| !has && built.contains(name)).collect();
     if !foreign.is_empty() {
         return Err(Mismatch::Foreign { missing: names(foreign) });
+    }
+    if built.contains(&"AMX_INT8") {
+        return Err(Mismatch::Tiles);
     }
     let slow: Vec<_> =
         machine.iter().filter(|(name, has, matters)| *has && *matters && !built.contains(name)).collect();
@@ -159,6 +170,13 @@ mod tests {
     fn a_build_for_another_machine_is_refused_before_it_ends_the_process() {
         let error = suits("CPU : AVX2 = 1 | AVX512 = 1 | ", &MACHINE).unwrap_err().to_string();
         assert!(error.contains("needs AVX512, which this machine does not have"), "{error}");
+    }
+
+    #[test]
+    fn a_build_whose_tiles_may_end_the_process_is_refused_with_how_to_build_it_without() {
+        let error = suits("CPU : AVX2 = 1 | AMX_INT8 = 1 | ", &MACHINE).unwrap_err().to_string();
+        assert!(error.contains("-march=native -mno-amx-int8"), "{error}");
+        suits("CPU : AVX2 = 1 | AMX_INT8 = 0 | ", &MACHINE).unwrap();
     }
 
     #[test]

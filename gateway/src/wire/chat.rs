@@ -288,7 +288,7 @@ mod tests {
         ] {
             let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":"x"}}],"service_tier":{tier}}}"#);
             let request = decoded(&body).request;
-            assert_eq!((request.priority, request.payload.bytes()), (priority, body.as_bytes()));
+            assert_eq!((request.priority, &request.payload.bytes()[..]), (priority, body.as_bytes()));
         }
     }
 

@@ -151,6 +151,7 @@ fn a_whole_response_has_every_key_and_repeats_its_request() {
         user: Some("u".into()),
         written: written.unwrap(),
         custom_tools: Vec::new(),
+        priority: backends::Priority::Usual,
         previous: None,
         kept: None,
     };
