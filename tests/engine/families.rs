@@ -14,7 +14,7 @@ use engine::{
 use native::model::Model;
 
 use crate::{
-    logits::{Apart, noise},
+    logits::{Apart, check, noise},
     oracle::Oracle,
 };
 
@@ -53,7 +53,7 @@ need be.
 ";
 
 fn ids() -> Vec<u32> {
-    (0..100).map(|i: u32| (i * i * 31 + i * 17 + 5) % 300).collect()
+    (0..32).map(|i: u32| (i * i * 31 + i * 17 + 5) % 300).collect()
 }
 
 /// What is in a cell.
@@ -94,18 +94,15 @@ fn families_load_and_agree_in_each_type_as_the_table_says() {
     }
 }
 
-/// Files as they are made for measurements: real families, mixes, tokenizers.
+/// Files as they are made for measurements: real families, mixes, tokenizers. Not every shape in every mix.
 #[test]
-fn families_of_generated_models_agree_in_each_mix() {
+fn generated_models_of_each_shape_and_each_mix_agree() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    for shape in Shape::ALL.iter().map(Shape::small) {
-        for mix in Mix::ALL {
-            let path = folder.path().join(format!("{}-{mix}.gguf", shape.name));
-            let file = std::fs::File::create(&path).expect("a file");
-            Written { shape: &shape, mix, seed: 5 }.write(std::io::BufWriter::new(file), |_, _| {}).expect("room");
-            // Some of its types round in groups of 256.
-            let cell = compared(&format!("{} {mix}", shape.name), &path, noise(TensorType::Q6_K, 8));
-            assert_eq!(cell, "agree", "{} {mix}", shape.name);
-        }
+    for (shape, mix) in Shape::ALL.iter().map(Shape::small).zip(Mix::ALL.into_iter().cycle()) {
+        let name = format!("{}-{mix}", shape.name);
+        let path = folder.path().join(format!("{name}.gguf"));
+        let file = std::fs::File::create(&path).expect("a file");
+        Written { shape: &shape, mix, seed: 5 }.write(std::io::BufWriter::new(file), |_, _| {}).expect("room");
+        check(&name, &path, &ids(), None);
     }
 }

@@ -109,7 +109,7 @@ impl fmt::Display for Apart {
 
 /// Checks a whole prompt; `noise` as derived above, or a quarter more than an exact computation with native's rounding has:
 /// in a model that was trained a few values are far larger than the others, and take the small ones' steps.
-fn check(name: &str, path: &Path, ids: &[u32], noise: Option<f64>) {
+pub(crate) fn check(name: &str, path: &Path, ids: &[u32], noise: Option<f64>) {
     let model = model(path);
     let apart = Apart::of(&model, &Oracle::load(path), ids);
     let logits = |rounding| reference::logits(&model, ids.len(), ids, rounding);
