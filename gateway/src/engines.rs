@@ -379,7 +379,6 @@ fn mistralrs_options(asked: &Asked) -> mistralrs_engine::Options {
         isq: asked.isq.clone(),
         device,
         adapters,
-        ..Default::default()
     }
 }
 

@@ -126,7 +126,8 @@ mod tests {
             steps in vec(happens(), 0..200),
         ) {
             let mut line = Line::new(slots);
-            let (mut running, mut waiting): (Vec<(bool, usize)>, Vec<(bool, usize)>) = (Vec::new(), Vec::new());
+            let mut running: Vec<(bool, usize)> = Vec::new();
+            let mut waiting: Vec<(bool, usize)> = Vec::new();
             // Usual ones that went before the low one that stands first, while it had a slot to get.
             let mut passed = 0;
             for (number, step) in steps.into_iter().enumerate() {
