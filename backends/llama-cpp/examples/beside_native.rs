@@ -113,13 +113,13 @@ fn compare(name: &str, path: &Path, threads: usize, after: usize) {
     let measured = || Machine::measure(Isa::best(), threads, bytes).expect("memory");
     let mut machine = measured();
     for _ in 0..ROUNDS {
-        for side in 0..2 {
+        for (side, ours_now) in [true, false].into_iter().enumerate() {
             // Each side has a thread of its own to wait in: llama.cpp sets a thread's tiles once, native for each product.
             apart(|| {
                 let mut bare;
-                let steps: &mut dyn Steps = match side {
-                    0 => &mut ours,
-                    _ => {
+                let steps: &mut dyn Steps = match ours_now {
+                    true => &mut ours,
+                    false => {
                         bare = Bare::new(backend, &theirs, context, most, threads, None);
                         &mut bare
                     }
