@@ -19,9 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use backends::{
-    Api, Backend, BackendId, Event, Input, Load, Payload, Probe, Prompt, Request, Sampling, TokenLogprob, Usage,
-};
+use backends::{Api, Backend, BackendId, Event, Input, Payload, Probe, Prompt, Request, Sampling, TokenLogprob, Usage};
 use bytes::Bytes;
 use engine::{
     Engine,
@@ -261,7 +259,7 @@ async fn leaving(engine: &Engine) -> Duration {
         }
         let start = Instant::now();
         drop(stream);
-        while engine.load(&Probe::default()) != Load::IDLE {
+        while !engine.load(&Probe::default()).is_idle() {
             tokio::task::yield_now().await;
         }
         longest = longest.max(start.elapsed());
