@@ -5,8 +5,8 @@
 //! between steps with prompts answers get steps of their own ([`turns`]), in which what comes next may be guessed and checked
 //! ([`lookup`], [`drafts`]). A caller who is gone is noticed before each step, in every phase, and during it by engines that ask
 //! ([`Interest`]); one who will be gone before the first of his answer could be there is refused at once, as far as that can be
-//! foreseen ([`outlook`]). A caller who reads slowly is left out of steps until there is room, and stops nobody else. An error in one
-//! choice fails its own request; if the model itself fails over and over, the engine says that it is not healthy and stops. What
+//! foreseen ([`outlook`]). A caller who reads slowly is left out of steps until there is room, and stops nobody else. An error in
+//! one choice fails its own request; if the model itself fails over and over, the engine says that it is not healthy and stops. What
 //! computes is behind [`Steps`].
 //!
 //! An engine that has a scheduler of its own gets the choices instead ([`hand_over`]); all else is the same.
@@ -57,16 +57,13 @@ pub(crate) use clock::Clock;
 pub use guesses::Guesses;
 pub use hand_over::{Writes, Writing};
 pub use interest::Interest;
-pub(crate) use outlook::too_late;
+pub(crate) use outlook::{in_time, refusal};
 pub use steps::{Ahead, Drafted, Halt, Holds, Start, Steps, Token};
 
 /// After this many steps in a row that failed, the model is taken for broken.
 pub(crate) const MAX_FAILURES: u32 = 3;
 /// Of the choices that may wait, one of so many may be of low priority.
 const QUEUED_LOW: u32 = 2;
-/// When whoever is refused is told to come back, at the earliest and the latest.
-pub(crate) const SOONEST: Duration = Duration::from_secs(1);
-pub(crate) const LATEST: Duration = Duration::from_secs(60);
 /// How long what is foreseen stands where nobody has come or gone.
 const FORESEEN: Duration = Duration::from_millis(50);
 
@@ -225,15 +222,10 @@ impl Scheduler {
         // A request that is larger than the whole queue is taken when nothing else waits.
         if queued > 0 && (is_more(queued, self.max_queued) || low && is_more(queued_low, self.max_queued / QUEUED_LOW))
         {
-            return Err(BackendError::Overloaded { retry_after: Some(self.retry_after()) });
+            return Err(refusal(self.room_in()));
         }
         let now = self.shared.clock.now();
-        let left = begins_by.map(|by| by.saturating_duration_since(now));
-        if let (Some(left), Some(wait)) = (left, self.shared.wait(now))
-            && let Some(late) = too_late(wait, left)
-        {
-            return Err(BackendError::Overloaded { retry_after: Some(late.clamp(SOONEST, LATEST)) });
-        }
+        in_time(self.shared.wait(now), begins_by, now)?;
         self.shared.queued.store(queued + count, SeqCst);
         self.shared.queued_low.store(queued_low + if low { count } else { 0 }, SeqCst);
         let behind = (self.shared.running.load(SeqCst) + queued + count).saturating_sub(self.slots);
@@ -274,9 +266,9 @@ impl Scheduler {
     }
 
     /// When about half of what waits now will have been served.
-    fn retry_after(&self) -> Duration {
+    fn room_in(&self) -> Duration {
         let rounds = u64::from(self.shared.queued.load(SeqCst) / self.slots.max(1) / 2 + 1);
-        Duration::from_millis(self.shared.service_ms.load(SeqCst).saturating_mul(rounds)).clamp(SOONEST, LATEST)
+        Duration::from_millis(self.shared.service_ms.load(SeqCst).saturating_mul(rounds))
     }
 }
 
@@ -478,7 +470,7 @@ impl<'a, M: Steps> Loop<'a, M> {
             let late = self.too_late(choice, held);
             if let Some(request) = self.requests.get_mut(id) {
                 if let Some(late) = late.filter(|_| !request.begun) {
-                    request.end(BackendError::Overloaded { retry_after: Some(late.clamp(SOONEST, LATEST)) });
+                    request.end(refusal(late));
                     request.flush();
                     self.model.end(slot);
                     self.line.take(low);
@@ -508,7 +500,7 @@ impl<'a, M: Steps> Loop<'a, M> {
         if self.running.is_empty() {
             return None;
         }
-        too_late(self.outlook.prompt(choice.prompt.len() - held, answers, prompts)?, left)
+        outlook::too_late(self.outlook.prompt(choice.prompt.len() - held, answers, prompts)?, left)
     }
 
     /// Tells others when one that came now would begin, where that may be another moment than before.

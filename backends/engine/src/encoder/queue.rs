@@ -1,8 +1,8 @@
 //! One thread that computes texts, those of several requests in one batch.
 //!
 //! Requests take turns text by text, so that one with thousands delays others by a batch and no more. A request whose caller
-//! is gone is let go of before the next batch, and one who will be gone before a text of his could be begun is refused at once. An error ends the requests of its batch; when the model fails over and over,
-//! the engine says that it is not healthy and stops.
+//! is gone is let go of before the next batch, and one who will be gone before a text of his could be begun is refused at once.
+//! An error ends the requests of its batch; when the model fails over and over, the engine says that it is not healthy and stops.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -16,7 +16,7 @@ use std::{
 use backends::{BackendError, Load, Tally};
 use tokio::sync::oneshot;
 
-use crate::scheduler::{LATEST, MAX_FAILURES, SOONEST, too_late};
+use crate::scheduler::{MAX_FAILURES, in_time, refusal};
 
 use super::texts::Text;
 
@@ -136,14 +136,9 @@ impl Queue {
         let coming: usize = texts.iter().map(Text::len).sum();
         if waiting > 0 && waiting.saturating_add(coming) > MOST_WAITING {
             let half = Duration::from_nanos(book.token_ns.saturating_mul(waiting as u64 / 2));
-            return Err(BackendError::Overloaded { retry_after: Some(half.clamp(SOONEST, LATEST)) });
+            return Err(refusal(half));
         }
-        let left = begins_by.map(|by| by.saturating_duration_since(Instant::now()));
-        if let (Some(left), Some(wait)) = (left, book.wait())
-            && let Some(late) = too_late(wait, left)
-        {
-            return Err(BackendError::Overloaded { retry_after: Some(late.clamp(SOONEST, LATEST)) });
-        }
+        in_time(book.wait(), begins_by, Instant::now())?;
         let id = book.next;
         book.next += 1;
         let (tell, told) = oneshot::channel();

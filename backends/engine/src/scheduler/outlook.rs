@@ -16,6 +16,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use backends::BackendError;
+
 use super::turns;
 
 /// Of those that wait so many are played through; for what is behind them time goes on at the same rate.
@@ -170,8 +172,23 @@ fn moves(mean: &mut Option<f64>, value: f64, part: f64) {
     *mean = Some(mean.map_or(value, |mean| mean + (value - mean) * part));
 }
 
+/// When whoever is refused is told to come back, at the earliest and the latest.
+const COMES_BACK: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
+
+/// Refuses one for whom there is room in about so long.
+pub(crate) fn refusal(room_in: Duration) -> BackendError {
+    let [soonest, latest] = COMES_BACK;
+    BackendError::Overloaded { retry_after: Some(room_in.clamp(soonest, latest)) }
+}
+
+/// Refuses one whose caller waits until `begins_by`, where it is known that it would begin too late.
+pub(crate) fn in_time(wait: Option<Duration>, begins_by: Option<Instant>, now: Instant) -> Result<(), BackendError> {
+    let Some((wait, by)) = wait.zip(begins_by) else { return Ok(()) };
+    too_late(wait, by.saturating_duration_since(now)).map_or(Ok(()), |late| Err(refusal(late)))
+}
+
 /// By how much what is to take `wait` would come too late for one that has `left`; `None` where it may be in time.
-pub(crate) fn too_late(wait: Duration, left: Duration) -> Option<Duration> {
+pub(super) fn too_late(wait: Duration, left: Duration) -> Option<Duration> {
     (wait > left.mul_f64(OFF)).then(|| wait - left)
 }
 
