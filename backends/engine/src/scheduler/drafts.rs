@@ -10,10 +10,10 @@
 //! ```
 //!
 //! Here `draft(n)` is what a step of the draft for `n` answers takes, and `model(m)` what a step of the model takes that has `m`
-//! tokens of answers and no prompt: decayed means, and of a size that was never seen what the next smaller one takes, so that
-//! it is tried. The draft is asked for the `k` that makes `E(k) / T(k)` greatest; where that is none, the answer goes on without
-//! it for a while, and for a while twice as long the next time. `p` is measured for each answer, which begins with what all
-//! before it came to.
+//! tokens of answers and no prompt: decayed means, never less than what fewer tokens take, so that a size that was never seen is
+//! tried. The draft is asked for the `k` that makes `E(k) / T(k)` greatest; where that is none, or gains less than times vary by
+//! chance, the answer goes on without it for a while, and for a while twice as long the next time. `p` is measured for each
+//! answer, which begins with what all before it came to.
 //!
 //! Before it can guess, a draft has to compute the text so far, in pieces beside the steps of the answer: that is begun only if
 //! it takes less than a quarter of the time that the rest of the answer takes at most.
@@ -28,6 +28,8 @@ const LEAST_RIGHT: f64 = 0.4;
 const HOPED: f64 = 0.8;
 /// For how many guesses that counts.
 const HOPE: f64 = 4.0;
+/// How many times as fast as without it an answer with the draft must be.
+const GAIN: f64 = 1.05;
 /// What is left of what was seen of guesses after each time.
 const KEPT: f64 = 0.9;
 /// Tokens without the draft after the first time that it did not pay, and the most.
@@ -148,12 +150,13 @@ impl Times {
     /// See the module.
     fn best(&self, p: f64, Asks { answers, most, .. }: Asks) -> usize {
         let draft = seen(&self.draft, answers).unwrap_or(0.0);
-        let model = |tokens| seen(&self.model, tokens).unwrap_or(0.0);
-        let (mut best, mut length, mut tokens, mut power) = (1.0 / model(answers), 0, 1.0, 1.0);
+        let mut model = seen(&self.model, answers).unwrap_or(0.0);
+        let (mut best, mut length, mut tokens, mut power) = (GAIN / model, 0, 1.0, 1.0);
         for k in 1..=most {
             power *= p;
             tokens += power;
-            let rate = tokens / (k as f64 * draft + model(answers * (k + 1)));
+            model = model.max(seen(&self.model, answers * (k + 1)).unwrap_or(0.0));
+            let rate = tokens / (k as f64 * draft + model);
             if rate > best {
                 (best, length) = (rate, k);
             }
@@ -245,7 +248,7 @@ mod tests {
         let lengths = |share: f64| [1, 10, 40, 90].map(|draft| measured(ms(draft)).length(&mut trust(share), ALONE));
         assert_eq!(lengths(1.0), [7, 7, 7, 0]);
         assert_eq!(lengths(0.8), [5, 3, 2, 0]);
-        assert_eq!(lengths(0.3), [1, 1, 0, 0]);
+        assert_eq!(lengths(0.3), [1, 0, 0, 0]);
         assert_eq!(lengths(0.05), [0; 4]);
     }
 
@@ -263,6 +266,16 @@ mod tests {
             assert_eq!(times.best(p, ALONE), best as usize, "{p}");
         }
         assert_eq!(measured(ms(100)).length(&mut trust(1.0), ALONE), 0);
+    }
+
+    #[test]
+    fn a_step_of_more_tokens_that_was_faster_by_chance_is_no_gain() {
+        let mut drafts = Drafts::new(true);
+        drafts.note_model(1, 1, ms(100));
+        drafts.note_model(1, 2, ms(50));
+        drafts.note_draft(1, 1, ms(10));
+        assert_eq!(drafts.length(&mut trust(0.1), ALONE), 0);
+        assert_eq!(drafts.length(&mut trust(0.2), ALONE), 1);
     }
 
     #[test]

@@ -102,16 +102,19 @@ async fn a_draft_changes_no_answer_whatever_it_is() {
     }
 }
 
+/// One that was asked before each token would have made at least as many guesses as there are tokens. How many fewer it makes
+/// goes by measured times, which `engine` tests with given ones.
 #[tokio::test]
 async fn a_draft_that_is_wrong_is_soon_asked_little() {
+    const TOKENS: u32 = 450;
     let engine = drafted(&shape(MODEL), &Llama { seed: 2, ..shape((1, 0)) });
-    let answer = answers(&engine, long("hello", 1.0, 450)).await.unwrap().remove(&0).unwrap();
-    assert_eq!(answer.logprobs.len(), 450);
+    let answer = answers(&engine, long("hello", 1.0, TOKENS)).await.unwrap().remove(&0).unwrap();
+    assert_eq!(answer.logprobs.len(), TOKENS as usize);
     let first = engine.guesses();
-    assert!((1..100).contains(&first.drafted), "{first:?}");
-    answers(&engine, long("the model is", 1.0, 450)).await.unwrap();
+    assert!((1..u64::from(TOKENS) / 2).contains(&first.drafted), "{first:?}");
+    answers(&engine, long("the model is", 1.0, TOKENS)).await.unwrap();
     let more = engine.guesses().drafted - first.drafted;
-    assert!(more < 100, "{more} after {first:?}");
+    assert!(more < u64::from(TOKENS) / 2, "{more} after {first:?}");
 }
 
 #[test]
