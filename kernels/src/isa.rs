@@ -16,7 +16,8 @@ pub enum Tier {
     Avx512,
     /// The above and VNNI, whose integer dot products add four bytes at a time.
     Avx512Vnni,
-    /// The above and AMX, which multiplies tiles of sixteen rows by sixteen columns. Where Linux lets the program use them.
+    /// The above and AMX, which multiplies tiles of sixteen rows by sixteen columns, of bytes and of bfloat16. Where Linux lets
+    /// the program use them.
     Amx,
 }
 
@@ -61,7 +62,7 @@ impl fmt::Display for Tier {
     }
 }
 
-/// Whether the CPU multiplies tiles of bytes and the system lets this program do so: Linux asks to be asked, as their
+/// Whether the CPU multiplies tiles of bytes and of bfloat16, and the system lets this program do so: Linux asks to be asked, as their
 /// registers make what it saves for a thread 8 KiB larger. Asked once; a yes holds for every thread.
 #[cfg(all(target_arch = "x86_64", target_os = "linux", not(miri)))]
 fn tiles_are_allowed() -> bool {
@@ -70,10 +71,10 @@ fn tiles_are_allowed() -> bool {
     const ASK: libc::c_long = 0x1023;
     const TILES: libc::c_long = 18;
     static ALLOWED: LazyLock<bool> = LazyLock::new(|| {
-        // Leaf 7, EDX: bit 24 is AMX-TILE, bit 25 AMX-INT8.
-        let both = 1 << 24 | 1 << 25;
+        // Leaf 7, EDX: bit 22 is AMX-BF16, bit 24 AMX-TILE, bit 25 AMX-INT8.
+        let all = 1 << 22 | 1 << 24 | 1 << 25;
         // SAFETY: the call reads two numbers and touches no memory of the program.
-        __cpuid_count(7, 0).edx & both == both && unsafe { libc::syscall(libc::SYS_arch_prctl, ASK, TILES) } == 0
+        __cpuid_count(7, 0).edx & all == all && unsafe { libc::syscall(libc::SYS_arch_prctl, ASK, TILES) } == 0
     });
     *ALLOWED
 }

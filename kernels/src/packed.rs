@@ -356,6 +356,14 @@ pub fn matmul(isa: Isa, weights: Panels<'_>, x: Columns<'_>, y: &mut [f32]) {
     {
         return tiles(isa, weights, columns, y);
     }
+    #[cfg(target_arch = "x86_64")]
+    if isa.tier() == Tier::Amx && matches!(format, Format::F16 | Format::BF16) && cols > 0 {
+        return match x {
+            Columns::Floats(columns) => float_tiles(isa, weights, columns.iter().copied(), y),
+            Columns::Dense(numbers) => float_tiles(isa, weights, numbers.chunks_exact(cols), y),
+            Columns::Quantized(_) => unreachable!("the form was checked"),
+        };
+    }
     let block = (BLOCK_BYTES / weights.stride.max(1)).max(1);
     for first in (0..weights.count()).step_by(block) {
         let panels = first..weights.count().min(first + block);
@@ -437,4 +445,17 @@ fn tiles(isa: Isa, weights: Panels<'_>, columns: &[&[Q8]], y: &mut [f32]) {
     assert_eq!(isa.tier(), Tier::Amx);
     // SAFETY: an `Isa` of this tier exists only on a CPU with all that the function asks for, and with tiles.
     with_packing!(weights.format, P => unsafe { amx::product::<P>(weights, columns, y) })
+}
+
+/// A matrix of halves times columns, on such a CPU.
+#[cfg(target_arch = "x86_64")]
+fn float_tiles<'x>(isa: Isa, weights: Panels<'_>, columns: impl ExactSizeIterator<Item = &'x [f32]>, y: &mut [f32]) {
+    assert_eq!(isa.tier(), Tier::Amx);
+    // SAFETY: as for tiles of bytes.
+    unsafe {
+        match weights.format {
+            Format::F16 => amx::floats::product::<{ tile::F16 }>(weights, columns, y),
+            _ => amx::floats::product::<{ tile::BF16 }>(weights, columns, y),
+        }
+    }
 }

@@ -10,6 +10,8 @@
 //! is 256, the whole numbers that scale its runs are multiplied into the codes beforehand, which takes two bytes that are
 //! tiles of their own, so that a unit is again one sum ([`Scale`]).
 
+pub(super) mod floats;
+
 use std::{
     arch::{asm, x86_64::*},
     array,

@@ -19,7 +19,7 @@ use crate::model::{
 /// Positions whose scores are taken at once: with [`COLUMNS`] they stay in the second-level cache.
 const SPAN: usize = 8 * PAGE;
 /// The most columns of a product with keys, unless one token alone has more.
-const COLUMNS: usize = 64;
+const COLUMNS: usize = 128;
 
 /// Some tokens of a slot, and a head of keys with the heads of queries that read it.
 struct Tile<'r> {
