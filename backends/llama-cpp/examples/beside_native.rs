@@ -1,11 +1,12 @@
 //! The native engine beside llama.cpp: prompt and answer tokens per second, by turns, in one process.
 //!
 //! `cargo run --release -p llama-cpp-engine --example beside_native -- [FILE.gguf | Q4_K_M | Q8_0 | Q4_0]... [--threads N]
-//! [--after N]`
+//! [--after N] [--tier TIER]`
 //!
 //! A mix of types stands for random weights of it in the shape of Llama 3.2 1B; without any, all three are measured. With
 //! `--after` one more answer follows a prompt of so many tokens, with native's keys and values as halves and as bytes, and with
 //! llama.cpp at its better of flash attention on and off.
+//! With `--tier` native uses no better instructions than those of a tier (`avx2`, `avx512`, ...).
 //! llama.cpp is only as fast as it is built: set CMAKE_C_FLAGS and CMAKE_CXX_FLAGS to '-march=native -mno-amx-int8' for its build,
 //! or it uses nothing beyond AVX2 (`.cargo/config.toml`). Each figure is the best of the rounds, as other load only ever
 //! slows a round down. The last column is the share of what bounds a decode step: how often the threads could
@@ -55,13 +56,17 @@ const STREAMS: [usize; 3] = [1, 8, 16];
 
 fn main() {
     let mut names = Vec::new();
-    let mut after = 0;
+    let (mut after, mut isa) = (0, Isa::best());
     let mut threads = thread::available_parallelism().expect("a number of cores").get();
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--threads" => threads = arguments.next().and_then(|n| n.parse().ok()).expect("a number of threads"),
             "--after" => after = arguments.next().and_then(|n| n.parse().ok()).expect("a number of tokens"),
+            "--tier" => {
+                let tier = arguments.next().expect("a tier").parse();
+                isa = Isa::at_most(tier.unwrap_or_else(|error| panic!("{error}")));
+            }
             _ => names.push(argument),
         }
     }
@@ -80,14 +85,14 @@ fn main() {
             }
             Err(_) => (PathBuf::from(&name), false),
         };
-        compare(&name, &path, threads, after);
+        compare(&name, &path, threads, after, isa);
         if made {
             std::fs::remove_file(path).expect("the file that was made");
         }
     }
 }
 
-fn compare(name: &str, path: &Path, threads: usize, after: usize) {
+fn compare(name: &str, path: &Path, threads: usize, after: usize, isa: Isa) {
     let file = File::open(path).expect("a file in order");
     let start = Instant::now();
     let model = Arc::new(Model::load(&file, threads).expect("a model that native reads"));
@@ -96,13 +101,13 @@ fn compare(name: &str, path: &Path, threads: usize, after: usize) {
         model.parameters() as f64 / 1e9,
         file.size() as f64 / 1e6,
         start.elapsed().as_secs_f64(),
-        Isa::best().name()
+        isa.name()
     );
     let backend = llama_cpp_engine::backend().expect("llama.cpp starts");
     let theirs = LlamaModel::load_from_file(backend, path, &LlamaModelParams::default()).expect("a model");
     let context = (PROMPT + ANSWER).min(model.shape().context);
     let most = STREAMS.into_iter().max().unwrap_or(1);
-    let limits = Limits { slots: most, context, threads, isa: Isa::best(), cache: CacheType::F16 };
+    let limits = Limits { slots: most, context, threads, isa, cache: CacheType::F16 };
     let mut ours = Native(Runner::new(Arc::clone(&model), limits).expect("limits"));
     let mut rates = [[0.0f64; 2]; 5];
     // What is read at every token: all matrices, but for an embedding that is not the output too.
@@ -110,7 +115,7 @@ fn compare(name: &str, path: &Path, threads: usize, after: usize) {
     let is_read = |name: &str| name != "token_embd.weight" || !own_output;
     let read = file.tensors().filter(|tensor| tensor.dims.len() > 1 && is_read(tensor.name));
     let bytes: usize = read.map(|tensor| tensor.data.len()).sum();
-    let measured = || Machine::measure(Isa::best(), threads, bytes).expect("memory");
+    let measured = || Machine::measure(isa, threads, bytes).expect("memory");
     let mut machine = measured();
     for _ in 0..ROUNDS {
         for (side, ours_now) in [true, false].into_iter().enumerate() {
@@ -148,7 +153,7 @@ fn compare(name: &str, path: &Path, threads: usize, after: usize) {
     drop(ours);
     println!(
         "  a prompt whose first {SHARED} tokens are held: {:.1} % of one that is computed",
-        100.0 * apart(|| held(&model, threads))
+        100.0 * apart(|| held(&model, limits))
     );
     if after > 0 {
         let ours = CacheType::ALL.map(|cache| {
@@ -174,8 +179,8 @@ fn far(steps: &mut dyn Steps, after: usize) -> f64 {
 }
 
 /// How long a prompt takes of which an earlier one had all but the end, as a share of what the earlier one took.
-fn held(model: &Arc<Model>, threads: usize) -> f64 {
-    let limits = Limits { slots: 1, context: SHARED + OWN, threads, isa: Isa::best(), cache: CacheType::F16 };
+fn held(model: &Arc<Model>, limits: Limits) -> f64 {
+    let limits = Limits { slots: 1, context: SHARED + OWN, ..limits };
     let mut runner = Runner::new(Arc::clone(model), limits).expect("limits");
     let mut prompt = |own: usize| {
         let at = |position| id(if position < SHARED { 0 } else { own }, position);

@@ -6,11 +6,13 @@
 //! Gives what the VNNI version gives, bit for bit: within a unit integers are exact however they are added, and units are
 //! added by the same operations in the same order. So a column may be computed here or there, as suits the step it is in.
 //!
-//! A tile instruction knows no scales. Where a unit is 32 columns it is one instruction, and its sums are scaled. Where it
-//! is 256, the whole numbers that scale its runs are multiplied into the codes beforehand, which takes two bytes that are
-//! tiles of their own, so that a unit is again one sum ([`Scale`]).
+//! A tile instruction knows no scales. Where a unit is 32 columns it is one instruction, and its sums are scaled
+//! ([`narrow`]). Where it is 256, the whole numbers that scale its runs are multiplied into the codes beforehand, which takes
+//! two bytes that are tiles of their own, so that a unit is again one sum ([`Scale`]). Floats have tiles of another kind
+//! ([`mod@floats`]).
 
 pub(super) mod floats;
+mod narrow;
 
 use std::{
     arch::{asm, x86_64::*},
@@ -23,7 +25,7 @@ use super::{
     Panels,
     avx512::{Bytes, Floats, Ints, add_product, floats, halves, mul, pairs, splat, store, take_product},
     avx512vnni::{add_pairs, unpack},
-    layout::{BLOCK, Layout, ROWS, STEP, VECTOR},
+    layout::{BLOCK, Layout, ROWS, VECTOR},
     tile::{Packing, array as at},
 };
 use crate::{
@@ -33,16 +35,9 @@ use crate::{
     simd::{load_16, load_f32x16, load_i32x16, store_64},
 };
 
-/// From how many columns on it is faster than columns side by side in vectors: a panel takes longer to unpack, and where
-/// units are narrow their sums are scaled as often as there.
+/// From how many columns on it is faster than columns side by side in vectors: a panel takes longer to unpack.
 pub(super) const fn least(format: Format) -> usize {
-    let layout = Layout::of(format);
-    match (layout.unit, layout.mins) {
-        (BLOCK, true) => 5,
-        (BLOCK, false) => 6,
-        (_, true) => 16,
-        _ => 32,
-    }
+    if Layout::of(format).mins { 5 } else { 6 }
 }
 
 /// Columns of a tile.
@@ -55,7 +50,7 @@ const CHUNK: usize = 128;
 #[repr(C, align(64))]
 struct Activations([[i8; 64]; COLUMNS]);
 
-/// The 64 groups of a block: what is multiplied, and where that takes two bytes the upper ones.
+/// The 64 groups of a block that is one unit: what is multiplied, and where that takes two bytes the upper ones.
 #[repr(C, align(64))]
 struct Codes {
     low: [[u8; VECTOR]; 64],
@@ -82,23 +77,13 @@ struct Wide {
     scale: f32,
 }
 
-/// The same of a block of units of 32.
-#[derive(Clone, Copy, Default)]
-#[repr(align(32))]
-struct Narrow {
-    scales: [f32; 8],
-    /// The sums of the units, as what they stand for.
-    sums: [f32; 8],
-}
-
 /// What a thread keeps from one product to the next: about 200 bytes for each element of a row.
 #[derive(Default)]
 struct Scratch {
     /// By block, then by tile of columns, four of 64 elements.
     activations: Vec<[Activations; 4]>,
-    /// By block, then by column, what it has beside, in one of the two forms.
+    /// By block, then by column, what it has beside.
     wide: Vec<Wide>,
-    narrow: Vec<Narrow>,
     /// Of the panel at hand, by column.
     sums: Vec<Sum>,
 }
@@ -111,6 +96,9 @@ thread_local! {
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
 pub(super) fn product<P: Packing>(weights: Panels<'_>, columns: &[&[Q8]], y: &mut [f32]) {
     let layout = const { P::LAYOUT };
+    if layout.unit < BLOCK {
+        return narrow::product::<P>(weights, columns, y);
+    }
     // SAFETY: the tier's CPU has tiles, and the system lets the program use them.
     let tiles = unsafe { Tiles::new(layout.unit, columns.len()) };
     let mut scratch = SCRATCH.take();
@@ -126,56 +114,45 @@ pub(super) fn product<P: Packing>(weights: Panels<'_>, columns: &[&[Q8]], y: &mu
             sums.resize(columns.len(), Sum([0.0; ROWS]));
             for (i, block) in weights.panel(panel).chunks(layout.block_bytes(BLOCK)).enumerate() {
                 let activations = &scratch.activations[i * across..][..across];
-                let beside = i * columns.len()..(i + 1) * columns.len();
-                if layout.unit == BLOCK {
-                    let unit = Unit::<P>::unpack(block, &mut codes);
-                    unit.multiply(&tiles, &codes, activations, &scratch.wide[beside], &mut products, sums);
-                } else {
-                    let steps = (weights.cols / STEP - 8 * i).min(8);
-                    let units = Units::<P>::unpack(block, steps, &mut codes);
-                    units.multiply(&tiles, &codes, activations, &scratch.narrow[beside], &mut products, sums);
-                }
+                let beside = &scratch.wide[i * columns.len()..][..columns.len()];
+                Unit::<P>::unpack(block, &mut codes).multiply(&tiles, &codes, activations, beside, &mut products, sums);
             }
-            let rows = weights.rows_of(panel..panel + 1);
-            for (Sum(sum), y) in sums.iter().zip(y.chunks_exact_mut(weights.rows)) {
-                match y[rows.clone()].as_mut_array::<ROWS>() {
-                    Some(y) => *y = *sum,
-                    None => y[rows.clone()].copy_from_slice(&sum[..rows.len()]),
-                }
-            }
+            put(&scratch.sums, &weights, panel, y);
         }
     }
     drop(tiles);
     SCRATCH.set(scratch);
 }
 
+/// Writes the sums of some columns for a panel.
+fn put(sums: &[Sum], weights: &Panels<'_>, panel: usize, y: &mut [f32]) {
+    let rows = weights.rows_of(panel..panel + 1);
+    for (Sum(sum), y) in sums.iter().zip(y.chunks_exact_mut(weights.rows)) {
+        match y[rows.clone()].as_mut_array::<ROWS>() {
+            Some(y) => *y = *sum,
+            None => y[rows.clone()].copy_from_slice(&sum[..rows.len()]),
+        }
+    }
+}
+
 /// Puts columns into tiles. Columns that the last tile lacks are left as they were: what they give is not read.
-fn gather<P: Packing>(columns: &[&[Q8]], Scratch { activations, wide, narrow, .. }: &mut Scratch) {
+fn gather<P: Packing>(columns: &[&[Q8]], Scratch { activations, wide, .. }: &mut Scratch) {
     let layout = const { P::LAYOUT };
     let (count, across) = (columns.len(), columns.len().div_ceil(COLUMNS));
     let blocks = columns.first().map_or(0, |column| column.len());
     activations.resize(blocks * across, [Activations([[0; 64]; COLUMNS]); 4]);
-    if layout.unit == BLOCK {
-        wide.resize(blocks * count, Default::default());
-    } else {
-        narrow.resize(blocks * count, Default::default());
-    }
+    wide.resize(blocks * count, Default::default());
     for (c, column) in columns.iter().enumerate() {
         for (i, x) in column.iter().enumerate() {
             for (tile, q) in activations[i * across + c / COLUMNS].iter_mut().zip(x.q.as_chunks::<64>().0) {
                 tile.0[c % COLUMNS] = *q;
             }
-            if layout.unit == BLOCK {
-                let side = &mut wide[i * count + c];
-                match layout.run {
-                    32 => side.pairs[..4].copy_from_slice(&x.sums),
-                    _ => side.pairs = x.half_sums,
-                }
-                side.scale = x.scales[0] * layout.factor();
-            } else {
-                let sums = array::from_fn(|step| x.scales[step] * f32::from(x.sums[step / 2][step % 2]));
-                narrow[i * count + c] = Narrow { scales: x.scales, sums };
+            let side = &mut wide[i * count + c];
+            match layout.run {
+                32 => side.pairs[..4].copy_from_slice(&x.sums),
+                _ => side.pairs = x.half_sums,
             }
+            side.scale = x.scales[0] * layout.factor();
         }
     }
 }
@@ -272,107 +249,6 @@ impl<P: Packing> Unit<P> {
                 unit = take_product(unit, self.m, floats(under));
             }
             store(add_product(load_f32x16(sum), unit, splat(side.scale)), sum);
-        }
-    }
-}
-
-/// A block of units of 32, with their codes unpacked.
-struct Units<P> {
-    steps: usize,
-    d: [Floats; 8],
-    m: [Floats; 8],
-    packing: PhantomData<P>,
-}
-
-impl<P: Packing> Units<P> {
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
-    fn unpack(block: &[u8], steps: usize, to: &mut Codes) -> Self {
-        let layout = const { P::LAYOUT };
-        ask(block, AHEAD);
-        let (codes, scales) = block.split_at(steps * layout.step_bytes());
-        let mut units = Units { steps, d: [splat(0.0); 8], m: [splat(0.0); 8], packing: PhantomData };
-        let to = to.low.as_chunks_mut::<8>().0;
-        for ((step, codes), to) in codes.chunks_exact(layout.step_bytes()).enumerate().zip(to) {
-            let w = unpack::<P>(codes);
-            for g in 0..8 {
-                // As bytes with a sign, whether or not their zero is 128.
-                let code = if layout.centred() { _mm512_xor_si512(w[g], _mm512_set1_epi8(i8::MIN)) } else { w[g] };
-                store_64(&mut to[g], code);
-            }
-            let scales = &scales[layout.unit_bytes() * step..];
-            units.d[step] = mul(halves(at(scales)), splat(layout.factor()));
-            if layout.mins {
-                units.m[step] = halves(at(&scales[2 * ROWS..]));
-            }
-        }
-        units
-    }
-
-    /// Adds them times all columns. The tiles of some are in the making while those before are finished.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
-    fn multiply(
-        &self,
-        tiles: &Tiles,
-        codes: &Codes,
-        activations: &[[Activations; 4]],
-        sides: &[Narrow],
-        products: &mut [[Products; 4]; 2],
-        sums: &mut [Sum],
-    ) {
-        let [mut now, mut before] = products.each_mut();
-        let of = |tile| COLUMNS * tile..sides.len().min(COLUMNS * (tile + 1));
-        let places = (0..activations.len()).flat_map(|tile| (0..self.steps).step_by(4).map(move |from| (tile, from)));
-        let mut waits = None;
-        for (tile, from) in places {
-            let columns = activations[tile][from / 2..].first_chunk().expect("two of four");
-            let codes = codes.low[8 * from..].first_chunk().expect("half of a block");
-            tiles.four_steps(columns, codes, now);
-            if let Some((tile, from)) = waits.replace((tile, from)) {
-                self.finish(from, before, &sides[of(tile)], &mut sums[of(tile)]);
-            }
-            std::mem::swap(&mut now, &mut before);
-        }
-        if let Some((tile, from)) = waits {
-            self.finish(from, before, &sides[of(tile)], &mut sums[of(tile)]);
-        }
-    }
-
-    /// Scales what four steps gave for a tile of columns, or as many as there are, and adds that to their sums.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
-    fn finish(&self, from: usize, products: &[Products; 4], sides: &[Narrow], sums: &mut [Sum]) {
-        match self.steps - from {
-            1 => self.finish_steps::<1>(from, products, sides, sums),
-            2 => self.finish_steps::<2>(from, products, sides, sums),
-            3 => self.finish_steps::<3>(from, products, sides, sums),
-            _ => self.finish_steps::<4>(from, products, sides, sums),
-        }
-    }
-
-    #[inline]
-    #[allow(clippy::needless_range_loop, reason = "as pairs of iterators it is a third slower")]
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
-    fn finish_steps<const COUNT: usize>(
-        &self,
-        from: usize,
-        products: &[Products; 4],
-        sides: &[Narrow],
-        sums: &mut [Sum],
-    ) {
-        let layout = const { P::LAYOUT };
-        for (c, (Sum(to), side)) in sums.iter_mut().zip(sides).enumerate() {
-            let mut sum = load_f32x16(to);
-            for k in 0..COUNT {
-                let step = from + k;
-                let dot = floats(load_i32x16(&products[k].0[c]));
-                sum = add_product(sum, dot, mul(self.d[step], splat(side.scales[step])));
-                if layout.mins {
-                    sum = take_product(sum, self.m[step], splat(side.sums[step]));
-                }
-            }
-            store(sum, to);
         }
     }
 }
@@ -582,51 +458,6 @@ impl Tiles {
                 true => single!("tdpbsud", columns, codes, products),
                 false => single!("tdpbssd", columns, codes, products),
             }
-        }
-    }
-
-    /// A tile of columns, 128 elements of each, times four steps.
-    #[inline]
-    fn four_steps(&self, columns: &[Activations; 2], codes: &[[u8; VECTOR]; 32], products: &mut [Products; 4]) {
-        // SAFETY: `self` shaped the tiles. The loads read 32 of the 64 bytes of each of 16 rows of activations, from the first
-        // or from the 33rd on, and 8 rows of weights, all within what is behind the references; the stores write the 4 KiB of
-        // `products`.
-        unsafe {
-            asm!(
-                "tilezero tmm0",
-                "tilezero tmm1",
-                "tilezero tmm2",
-                "tilezero tmm3",
-                "tileloadd tmm4, [{columns} + {row}*1]",
-                "tileloadd tmm6, [{codes} + {row}*1]",
-                "tdpbssd tmm0, tmm4, tmm6",
-                "tileloadd tmm5, [{columns} + {row}*1 + 32]",
-                "tileloadd tmm7, [{codes} + {row}*1 + 512]",
-                "tdpbssd tmm1, tmm5, tmm7",
-                "tileloadd tmm4, [{columns} + {row}*1 + 1024]",
-                "tileloadd tmm6, [{codes} + {row}*1 + 1024]",
-                "tdpbssd tmm2, tmm4, tmm6",
-                "tileloadd tmm5, [{columns} + {row}*1 + 1056]",
-                "tileloadd tmm7, [{codes} + {row}*1 + 1536]",
-                "tdpbssd tmm3, tmm5, tmm7",
-                "tilestored [{products} + {row}*1], tmm0",
-                "tilestored [{products} + {row}*1 + 1024], tmm1",
-                "tilestored [{products} + {row}*1 + 2048], tmm2",
-                "tilestored [{products} + {row}*1 + 3072], tmm3",
-                columns = in(reg) columns,
-                codes = in(reg) codes,
-                products = in(reg) products,
-                row = in(reg) 64usize,
-                out("tmm0") _,
-                out("tmm1") _,
-                out("tmm2") _,
-                out("tmm3") _,
-                out("tmm4") _,
-                out("tmm5") _,
-                out("tmm6") _,
-                out("tmm7") _,
-                options(nostack, preserves_flags),
-            );
         }
     }
 }

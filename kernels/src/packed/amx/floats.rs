@@ -68,6 +68,7 @@ pub(in crate::packed) fn product<'x, const FORMAT: u8>(
     // SAFETY: the tier's CPU has tiles, and the system lets the program use them.
     let tiles = unsafe { Tiles::new(2 * DEEP, columns.len()) };
     let mut scratch = SCRATCH.take();
+    let mut products = [Products([[0; ROWS]; COLUMNS]); 4];
     let steps = weights.cols.div_ceil(DEEP);
     let mut columns = columns;
     for y in y.chunks_mut((CHUNK * weights.rows).max(1)) {
@@ -89,7 +90,6 @@ pub(in crate::packed) fn product<'x, const FORMAT: u8>(
             for tile in (0..across).step_by(2) {
                 let pair = [tile, (tile + 1).min(across - 1)];
                 let columns = pair.map(|tile| &scratch.columns[tile * steps..][..steps]);
-                let mut products = [Products([[0; ROWS]; COLUMNS]); 4];
                 if group == 4 {
                     tiles.four_panels::<FORMAT>(columns[0], rows, &mut products);
                 } else {
@@ -120,13 +120,12 @@ fn put(products: &Products, weights: &Panels<'_>, panel: usize, y: &mut [f32]) {
     }
 }
 
-/// What a float rounds to with eight bits, where what stands behind its upper sixteen is to be cut off, and what it is short of.
+/// What a float rounds to with eight bits, which are the upper half of each number, and what it is short of.
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn part(x: __m512) -> (__m512i, __m512) {
     let rounded = _mm512_add_epi32(_mm512_castps_si512(x), _mm512_set1_epi32(0x8000));
-    let cut = _mm512_and_si512(rounded, _mm512_set1_epi32(0xffff_0000_u32 as i32));
-    (rounded, _mm512_sub_ps(x, _mm512_castsi512_ps(cut)))
+    (rounded, _mm512_sub_ps(x, cut(_mm512_castsi512_ps(rounded))))
 }
 
 /// Puts a column into its line of each step. What is behind its end is zeros.
@@ -167,10 +166,11 @@ fn unpack<const FORMAT: u8>(panel: &[u8], steps: &mut [RowStep]) {
                 Some(pair) => (at(pair), at(&pair[bytes..])),
             };
             if FORMAT == F16 {
-                let (even, odd) = (part(load_f16x16(even)), part(load_f16x16(odd)));
-                store_64(larger, join(even.0, odd.0));
-                // Of a half three bits are left: nothing is cut off.
-                store_64(smaller, join(_mm512_castps_si512(even.1), _mm512_castps_si512(odd.1)));
+                // Eight bits, not rounded, and the three that are left: nothing is cut off.
+                let (even, odd) = (load_f16x16(even), load_f16x16(odd));
+                let [left_of_even, left_of_odd] = [_mm512_sub_ps(even, cut(even)), _mm512_sub_ps(odd, cut(odd))];
+                store_64(larger, join(even, odd));
+                store_64(smaller, join(left_of_even, left_of_odd));
             } else {
                 let (even, odd) = (_mm512_cvtepu16_epi32(load_32(even)), _mm512_cvtepu16_epi32(load_32(odd)));
                 store_64(larger, _mm512_or_si512(_mm512_slli_epi32::<16>(odd), even));
@@ -179,12 +179,19 @@ fn unpack<const FORMAT: u8>(panel: &[u8], steps: &mut [RowStep]) {
     }
 }
 
-/// The upper halves of two vectors, side by side.
+/// The upper halves of the numbers of two vectors, side by side.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn join(even: __m512i, odd: __m512i) -> __m512i {
-    let upper = _mm512_and_si512(odd, _mm512_set1_epi32(0xffff_0000_u32 as i32));
-    _mm512_or_si512(upper, _mm512_srli_epi32::<16>(even))
+fn join(even: __m512, odd: __m512) -> __m512i {
+    _mm512_or_si512(_mm512_castps_si512(cut(odd)), _mm512_srli_epi32::<16>(_mm512_castps_si512(even)))
+}
+
+/// The upper half of each number, as a number.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn cut(x: __m512) -> __m512 {
+    let upper = _mm512_set1_epi32(0xffff_0000_u32 as i32);
+    _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(x), upper))
 }
 
 /// Loads the parts at a byte of the steps of two tiles of columns.
