@@ -4,7 +4,7 @@
 //! `scalar` version that says what the operation means, and `avx2` / `avx512` versions that must agree with it.
 //! Holding an [`Isa`] is the proof that the CPU can run its tier, so the only `unsafe` is the call at dispatch
 //! (the `dispatch!` macro), the loads and stores (`simd`), the tiles of AMX, which the system is asked for (`isa`) and which
-//! multiply (`packed::amx`, `peak::amx`), and the map of a file (`memory`).
+//! multiply (`tiles`, `packed::amx`, `peak::amx`), and the map of a file (`memory`).
 //!
 //! Knows nothing of models, caches or threads, and of files only that packed weights may lie in one ([`Mapped`]). Callers
 //! split rows between threads, and a row's result does not depend on how they split.
@@ -31,6 +31,8 @@ mod simd;
 mod softmax;
 #[cfg(test)]
 mod testing;
+#[cfg(target_arch = "x86_64")]
+mod tiles;
 mod values;
 
 pub use dequantize::dequantize_row;

@@ -24,8 +24,6 @@ mod written;
 
 use std::{fmt, io, ops::Range, sync::Arc};
 
-#[cfg(target_arch = "x86_64")]
-pub(crate) use amx::Tiles;
 use half::{bf16, f16};
 pub(crate) use layout::Layout;
 use layout::{ROWS, panel_bytes};

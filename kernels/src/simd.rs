@@ -1,5 +1,5 @@
 //! The loads, stores and sums that the x86 versions share: the only place where they touch memory by
-//! address, but for the tiles of `packed::amx` and `peak::amx`.
+//! address, but for tiles (`tiles`, `packed::amx` and `peak::amx`).
 //!
 //! Each takes a reference to an array of the very size it moves, so it is safe for every caller that has the
 //! instructions. None asks for alignment.

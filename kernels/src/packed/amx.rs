@@ -14,12 +14,7 @@
 pub(super) mod floats;
 mod narrow;
 
-use std::{
-    arch::{asm, x86_64::*},
-    array,
-    cell::Cell,
-    marker::PhantomData,
-};
+use std::{arch::x86_64::*, array, cell::Cell, marker::PhantomData};
 
 use super::{
     Panels,
@@ -33,6 +28,7 @@ use crate::{
     format::Format,
     q8::Q8,
     simd::{load_16, load_f32x16, load_i32x16, store_64},
+    tiles::{Tiles, store_tiles, tile_asm},
 };
 
 /// From how many columns on it is faster than columns side by side in vectors: a panel takes longer to unpack.
@@ -316,7 +312,7 @@ impl Scale {
 /// The instructions of [`Tiles::pair`], with the one that multiplies upper bytes.
 macro_rules! pair {
     ($upper:literal, $first:ident, $second:ident, $codes:ident, $products:ident) => {
-        asm!(
+        tile_asm!(
             "tilezero tmm0",
             "tilezero tmm1",
             "tilezero tmm2",
@@ -336,10 +332,7 @@ macro_rules! pair {
             "add {high}, 1024",
             "dec {rounds}",
             "jnz 2b",
-            "tilestored [{products} + {row}*1], tmm0",
-            "tilestored [{products} + {row}*1 + 1024], tmm1",
-            "tilestored [{products} + {row}*1 + 2048], tmm2",
-            "tilestored [{products} + {row}*1 + 3072], tmm3",
+            store_tiles!("products"),
             first = inout(reg) $first => _,
             second = inout(reg) $second => _,
             low = inout(reg) &$codes.low => _,
@@ -347,15 +340,6 @@ macro_rules! pair {
             rounds = inout(reg) 4usize => _,
             products = in(reg) $products,
             row = in(reg) 64usize,
-            out("tmm0") _,
-            out("tmm1") _,
-            out("tmm2") _,
-            out("tmm3") _,
-            out("tmm4") _,
-            out("tmm5") _,
-            out("tmm6") _,
-            out("tmm7") _,
-            options(nostack),
         )
     };
 }
@@ -363,7 +347,7 @@ macro_rules! pair {
 /// The same of [`Tiles::single`].
 macro_rules! single {
     ($upper:literal, $columns:ident, $codes:ident, $products:ident) => {
-        asm!(
+        tile_asm!(
             "tilezero tmm0",
             "tilezero tmm1",
             "2:",
@@ -385,51 +369,11 @@ macro_rules! single {
             rounds = inout(reg) 4usize => _,
             products = in(reg) $products,
             row = in(reg) 64usize,
-            out("tmm0") _,
-            out("tmm1") _,
-            out("tmm4") _,
-            out("tmm6") _,
-            out("tmm7") _,
-            options(nostack),
         )
     };
 }
 
-/// The tiles of this thread, shaped for products with so many columns. Tiles 0 to 3 are sums, 4 and 5 activations, 6 and 7
-/// weights.
-pub(crate) struct Tiles {
-    /// They belong to the thread.
-    here: PhantomData<*const ()>,
-}
-
 impl Tiles {
-    /// # Safety
-    /// The CPU has tiles, and the system lets the program use them.
-    pub(crate) unsafe fn new(unit: usize, columns: usize) -> Self {
-        /// As the CPU reads it.
-        #[repr(C, align(64))]
-        struct Shapes {
-            palette: u8,
-            start: u8,
-            reserved: [u8; 14],
-            row_bytes: [u16; 16],
-            rows: [u8; 16],
-        }
-        let mut shapes = Shapes { palette: 1, start: 0, reserved: [0; 14], row_bytes: [0; 16], rows: [0; 16] };
-        // Fewer columns take less time.
-        let (elements, columns) = (unit.min(64), columns.min(COLUMNS) as u8);
-        for tile in 0..8 {
-            (shapes.row_bytes[tile], shapes.rows[tile]) = match tile {
-                0..4 => (64, columns),
-                4..6 => (elements as u16, columns),
-                _ => (64, elements as u8 / 4),
-            };
-        }
-        // SAFETY: 64 readable bytes that are a valid configuration; the caller vouches for the instruction.
-        unsafe { asm!("ldtilecfg [{}]", in(reg) &shapes, options(nostack, preserves_flags, readonly)) };
-        Tiles { here: PhantomData }
-    }
-
     /// Two tiles of columns times a block: of each its lower bytes, then its upper ones.
     #[inline]
     fn pair<P: Packing>(
@@ -459,12 +403,5 @@ impl Tiles {
                 false => single!("tdpbssd", columns, codes, products),
             }
         }
-    }
-}
-
-impl Drop for Tiles {
-    fn drop(&mut self) {
-        // SAFETY: tiles were configured, so there is the instruction. A thread without tiles is cheaper to switch.
-        unsafe { asm!("tilerelease", options(nostack, preserves_flags, nomem)) };
     }
 }

@@ -1,7 +1,7 @@
-use std::{arch::asm, hint::black_box};
+use std::hint::black_box;
 
 use super::{LEFT, Products, RIGHT};
-use crate::packed::Tiles;
+use crate::tiles::{Tiles, store_tiles, tile_asm};
 
 /// Chains: so many instructions are begun before the first is done.
 const CHAINS: usize = 4;
@@ -21,7 +21,7 @@ pub(super) unsafe fn multiply(steps: u32) -> Products {
     // SAFETY: `tiles` shaped them, all as 16 rows of 64 bytes: so much is read behind `left` and `right`, and written behind
     // `sums` for each chain. It holds them until all is done.
     unsafe {
-        asm!(
+        tile_asm!(
             "tilezero tmm0",
             "tilezero tmm1",
             "tilezero tmm2",
@@ -40,24 +40,12 @@ pub(super) unsafe fn multiply(steps: u32) -> Products {
             "dec {steps:e}",
             "jnz 2b",
             "3:",
-            "tilestored [{sums} + {row}*1], tmm0",
-            "tilestored [{sums} + {row}*1 + 1024], tmm1",
-            "tilestored [{sums} + {row}*1 + 2048], tmm2",
-            "tilestored [{sums} + {row}*1 + 3072], tmm3",
+            store_tiles!("sums"),
             left = in(reg) &left,
             right = in(reg) &right,
             sums = in(reg) &mut sums,
             steps = inout(reg) steps => _,
             row = in(reg) 64usize,
-            out("tmm0") _,
-            out("tmm1") _,
-            out("tmm2") _,
-            out("tmm3") _,
-            out("tmm4") _,
-            out("tmm5") _,
-            out("tmm6") _,
-            out("tmm7") _,
-            options(nostack),
         );
     }
     drop(tiles);

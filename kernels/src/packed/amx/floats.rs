@@ -7,13 +7,9 @@
 //! All columns go this way, be it one or many, and each sum is added up in the same order whatever stands beside it. So one
 //! that a step computes alone is the same to the bit as among others.
 
-use std::{
-    arch::{asm, x86_64::*},
-    array,
-    cell::Cell,
-};
+use std::{arch::x86_64::*, array, cell::Cell};
 
-use super::{COLUMNS, Products, Tiles};
+use super::{COLUMNS, Products};
 use crate::{
     ahead::{AHEAD, ask},
     packed::{
@@ -22,6 +18,7 @@ use crate::{
         tile::{F16, array as at, element_bytes},
     },
     simd::{load_32, load_f16x16, load_f32x16, store_64},
+    tiles::{Tiles, store_tiles, tile_asm},
 };
 
 /// Elements of a step: as many as a row of a tile has.
@@ -231,7 +228,7 @@ macro_rules! add_four {
 /// What all products have in common: `$step` for each step, and the stores.
 macro_rules! multiply {
     ($products:ident, $steps:ident, [$($columns:ident = $column:expr),*], [$($rows:ident = $panel:expr),*], $($step:expr),*) => {
-        asm!(
+        tile_asm!(
             "tilezero tmm0",
             "tilezero tmm1",
             "tilezero tmm2",
@@ -242,24 +239,12 @@ macro_rules! multiply {
             $(concat!("add {", stringify!($rows), "}, 2048"),)*
             "dec {steps}",
             "jnz 2b",
-            "tilestored [{products} + {row}*1], tmm0",
-            "tilestored [{products} + {row}*1 + 1024], tmm1",
-            "tilestored [{products} + {row}*1 + 2048], tmm2",
-            "tilestored [{products} + {row}*1 + 3072], tmm3",
+            store_tiles!("products"),
             $($columns = inout(reg) $column.as_ptr() => _,)*
             $($rows = inout(reg) $panel.as_ptr() => _,)*
             steps = inout(reg) $steps => _,
             products = in(reg) $products,
             row = in(reg) 64usize,
-            out("tmm0") _,
-            out("tmm1") _,
-            out("tmm2") _,
-            out("tmm3") _,
-            out("tmm4") _,
-            out("tmm5") _,
-            out("tmm6") _,
-            out("tmm7") _,
-            options(nostack),
         )
     };
 }

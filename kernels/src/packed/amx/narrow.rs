@@ -6,13 +6,9 @@
 //! still take nearly as long as one after the other (58 and 63 ns, together 129): loads of tiles take what loads of
 //! vectors need.
 
-use std::{
-    arch::{asm, x86_64::*},
-    array,
-    cell::Cell,
-};
+use std::{arch::x86_64::*, array, cell::Cell};
 
-use super::{Activations, CHUNK, COLUMNS, Products, Sum, Tiles, put};
+use super::{Activations, CHUNK, COLUMNS, Products, Sum, put};
 use crate::{
     ahead::{AHEAD, ask},
     packed::{
@@ -24,6 +20,7 @@ use crate::{
     },
     q8::Q8,
     simd::{store_64, store_f32x16},
+    tiles::{Tiles, tile_asm},
 };
 
 /// Units of a block.
@@ -259,7 +256,7 @@ macro_rules! store {
 /// what waits for a product waits for the fourth one before.
 macro_rules! eight_units {
     ($add:ident, $columns:ident, $codes:ident, $to:ident, $behind:ident, $sums:ident, $($c:literal)*) => {
-        asm!(
+        tile_asm!(
             load_sums!($($c)*),
             multiply!(0, 0, 0, 4, 6),
             $add!(0, $($c)*),
@@ -294,14 +291,6 @@ macro_rules! eight_units {
             sides = in(reg) $behind.sides,
             sums = in(reg) $sums,
             row = in(reg) 64usize,
-            out("tmm0") _,
-            out("tmm1") _,
-            out("tmm2") _,
-            out("tmm3") _,
-            out("tmm4") _,
-            out("tmm5") _,
-            out("tmm6") _,
-            out("tmm7") _,
             out("zmm0") _,
             out("zmm1") _,
             out("zmm2") _,
@@ -321,7 +310,6 @@ macro_rules! eight_units {
             out("zmm24") _,
             out("zmm25") _,
             out("zmm26") _,
-            options(nostack, preserves_flags),
         )
     };
 }
