@@ -347,6 +347,10 @@ pub fn matmul(isa: Isa, weights: Panels<'_>, x: Columns<'_>, y: &mut [f32]) {
         }
     }
     assert!(y.len() == rows * count, "matmul: {} results for {rows} rows and {count} columns", y.len());
+    // Tiles have no shape for no columns.
+    if y.is_empty() {
+        return;
+    }
     #[cfg(target_arch = "x86_64")]
     if let Columns::Quantized(columns) = x
         && isa.tier() == Tier::Amx

@@ -212,6 +212,17 @@ fn a_result_does_not_depend_on_the_rows_and_columns_beside_it() {
 }
 
 #[test]
+fn no_columns_give_nothing_on_any_tier() {
+    for format in Format::ALL {
+        let data = weights(format, 3, format.block_len(), &mut Numbers::from(5));
+        let packed = Packed::new(format, 3, format.block_len(), &data).unwrap();
+        for isa in Isa::available() {
+            assert!(Input::new(format, Vec::new()).matmul(isa, packed.panels()).is_empty());
+        }
+    }
+}
+
+#[test]
 fn a_row_comes_out_as_it_went_in() {
     for format in Format::ALL {
         let (rows, cols) = (21, 3 * format.block_len());
