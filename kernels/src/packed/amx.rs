@@ -73,7 +73,7 @@ struct Wide {
     scale: f32,
 }
 
-/// What a thread keeps from one product to the next: about 200 bytes for each element of a row.
+/// What a thread keeps from one product to the next: about 160 bytes for each element of a row.
 #[derive(Default)]
 struct Scratch {
     /// By block, then by tile of columns, four of 64 elements.
@@ -103,7 +103,16 @@ pub(super) fn product<P: Packing>(weights: Panels<'_>, columns: &[&[Q8]], y: &mu
     let chunks = y.chunks_mut((CHUNK * weights.rows).max(1));
     for (columns, y) in columns.chunks(CHUNK).zip(chunks) {
         let across = columns.len().div_ceil(COLUMNS);
-        gather::<P>(columns, &mut scratch);
+        let (wide, count) = (&mut scratch.wide, columns.len());
+        wide.resize(columns[0].len() * count, Default::default());
+        gather(columns, &mut scratch.activations, |block, column, x| {
+            let side = &mut wide[block * count + column];
+            match layout.run {
+                32 => side.pairs[..4].copy_from_slice(&x.sums),
+                _ => side.pairs = x.half_sums,
+            }
+            side.scale = x.scales[0] * layout.factor();
+        });
         for panel in 0..weights.count() {
             let sums = &mut scratch.sums;
             sums.clear();
@@ -131,24 +140,17 @@ fn put(sums: &[Sum], weights: &Panels<'_>, panel: usize, y: &mut [f32]) {
     }
 }
 
-/// Puts columns into tiles. Columns that the last tile lacks are left as they were: what they give is not read.
-fn gather<P: Packing>(columns: &[&[Q8]], Scratch { activations, wide, .. }: &mut Scratch) {
-    let layout = const { P::LAYOUT };
-    let (count, across) = (columns.len(), columns.len().div_ceil(COLUMNS));
-    let blocks = columns.first().map_or(0, |column| column.len());
-    activations.resize(blocks * across, [Activations([[0; 64]; COLUMNS]); 4]);
-    wide.resize(blocks * count, Default::default());
+/// Puts columns into tiles, by block and then by tile of columns, and gives each block of each column to `beside`. Columns that
+/// the last tile lacks are left as they were: what they give is not read.
+fn gather(columns: &[&[Q8]], activations: &mut Vec<[Activations; 4]>, mut beside: impl FnMut(usize, usize, &Q8)) {
+    let across = columns.len().div_ceil(COLUMNS);
+    activations.resize(columns[0].len() * across, [Activations([[0; 64]; COLUMNS]); 4]);
     for (c, column) in columns.iter().enumerate() {
         for (i, x) in column.iter().enumerate() {
             for (tile, q) in activations[i * across + c / COLUMNS].iter_mut().zip(x.q.as_chunks::<64>().0) {
                 tile.0[c % COLUMNS] = *q;
             }
-            let side = &mut wide[i * count + c];
-            match layout.run {
-                32 => side.pairs[..4].copy_from_slice(&x.sums),
-                _ => side.pairs = x.half_sums,
-            }
-            side.scale = x.scales[0] * layout.factor();
+            beside(i, c, x);
         }
     }
 }

@@ -9,7 +9,7 @@
 
 use std::{arch::x86_64::*, array, cell::Cell};
 
-use super::{COLUMNS, Products};
+use super::{CHUNK, COLUMNS, Sum, put};
 use crate::{
     ahead::{AHEAD, ask},
     packed::{
@@ -23,8 +23,6 @@ use crate::{
 
 /// Elements of a step: as many as a row of a tile has.
 const DEEP: usize = 32;
-/// Columns that pass together, so that what is kept for them stays in the cache.
-const CHUNK: usize = 256;
 
 /// A step of sixteen columns or rows, in numbers that add up to its elements, the largest first.
 ///
@@ -59,15 +57,14 @@ thread_local! {
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
 pub(in crate::packed) fn product<'x, const FORMAT: u8>(
     weights: Panels<'_>,
-    columns: impl ExactSizeIterator<Item = &'x [f32]>,
+    mut columns: impl ExactSizeIterator<Item = &'x [f32]>,
     y: &mut [f32],
 ) {
     // SAFETY: the tier's CPU has tiles, and the system lets the program use them.
     let tiles = unsafe { Tiles::new(2 * DEEP, columns.len()) };
     let mut scratch = SCRATCH.take();
-    let mut products = [Products([[0; ROWS]; COLUMNS]); 4];
+    let mut sums = [[Sum([0.0; ROWS]); COLUMNS]; 4];
     let steps = weights.cols.div_ceil(DEEP);
-    let mut columns = columns;
     for y in y.chunks_mut((CHUNK * weights.rows).max(1)) {
         let count = y.len() / weights.rows;
         let across = count.div_ceil(COLUMNS);
@@ -88,14 +85,14 @@ pub(in crate::packed) fn product<'x, const FORMAT: u8>(
                 let pair = [tile, (tile + 1).min(across - 1)];
                 let columns = pair.map(|tile| &scratch.columns[tile * steps..][..steps]);
                 if group == 4 {
-                    tiles.four_panels::<FORMAT>(columns[0], rows, &mut products);
+                    tiles.four_panels::<FORMAT>(columns[0], rows, &mut sums);
                 } else {
-                    tiles.two_by_two::<FORMAT>(columns, [rows[0], rows[1]], &mut products);
+                    tiles.two_by_two::<FORMAT>(columns, [rows[0], rows[1]], &mut sums);
                 }
-                for (i, products) in products.iter().enumerate() {
+                for (i, sums) in sums.iter().enumerate() {
                     let (tile, panel) = if group == 4 { (tile, first + i) } else { (tile + i / 2, first + i % 2) };
                     if tile < across && panel < panels.end {
-                        put(products, &weights, panel, &mut y[COLUMNS * tile * weights.rows..]);
+                        put(sums, &weights, panel, &mut y[COLUMNS * tile * weights.rows..]);
                     }
                 }
             }
@@ -103,18 +100,6 @@ pub(in crate::packed) fn product<'x, const FORMAT: u8>(
     }
     drop(tiles);
     SCRATCH.set(scratch);
-}
-
-/// Writes what a tile of columns gives for a panel.
-fn put(products: &Products, weights: &Panels<'_>, panel: usize, y: &mut [f32]) {
-    let rows = weights.rows_of(panel..panel + 1);
-    for (products, y) in products.0.iter().zip(y.chunks_exact_mut(weights.rows)) {
-        let y = &mut y[rows.clone()];
-        match y.as_mut_array::<ROWS>() {
-            Some(y) => *y = products.map(|bits| f32::from_bits(bits.cast_unsigned())),
-            None => y.iter_mut().zip(products).for_each(|(y, bits)| *y = f32::from_bits(bits.cast_unsigned())),
-        }
-    }
 }
 
 /// What a float rounds to with eight bits, which are the upper half of each number, and what it is short of.
@@ -227,7 +212,7 @@ macro_rules! add_four {
 
 /// What all products have in common: `$step` for each step, and the stores.
 macro_rules! multiply {
-    ($products:ident, $steps:ident, [$($columns:ident = $column:expr),*], [$($rows:ident = $panel:expr),*], $($step:expr),*) => {
+    ($sums:ident, $steps:ident, [$($columns:ident = $column:expr),*], [$($rows:ident = $panel:expr),*], $($step:expr),*) => {
         tile_asm!(
             "tilezero tmm0",
             "tilezero tmm1",
@@ -239,11 +224,11 @@ macro_rules! multiply {
             $(concat!("add {", stringify!($rows), "}, 2048"),)*
             "dec {steps}",
             "jnz 2b",
-            store_tiles!("products"),
+            store_tiles!("sums"),
             $($columns = inout(reg) $column.as_ptr() => _,)*
             $($rows = inout(reg) $panel.as_ptr() => _,)*
             steps = inout(reg) $steps => _,
-            products = in(reg) $products,
+            sums = in(reg) $sums,
             row = in(reg) 64usize,
         )
     };
@@ -256,19 +241,26 @@ impl Tiles {
         &self,
         columns: [&[ColumnStep]; 2],
         rows: [&[RowStep]; 2],
-        products: &mut [Products; 4],
+        sums: &mut [[Sum; COLUMNS]; 4],
     ) {
         let steps = columns[0].len();
         assert!(steps > 0 && columns[1].len() == steps && rows.iter().all(|rows| rows.len() == steps));
-        // SAFETY: `self` shaped the tiles. Each round loads at most 16 rows of 64 bytes from each part of a step, of which each of
-        // the four has one for each round; the stores write within the 4 KiB of `products`.
-        unsafe {
-            match FORMAT {
-                F16 => multiply!(
-                    products,
+        macro_rules! add {
+            ($($step:expr),*) => {
+                multiply!(
+                    sums,
                     steps,
                     [first = columns[0], second = columns[1]],
                     [upper = rows[0], lower = rows[1]],
+                    $($step),*
+                )
+            };
+        }
+        // SAFETY: `self` shaped the tiles. Each round loads at most 16 rows of 64 bytes from each part of a step, of which each of
+        // the four has one for each round; the stores write within the 4 KiB of `sums`.
+        unsafe {
+            match FORMAT {
+                F16 => add!(
                     load_columns!("0"),
                     load_rows!("0"),
                     add_all!(),
@@ -281,11 +273,7 @@ impl Tiles {
                     load_columns!("2048"),
                     add_all!()
                 ),
-                _ => multiply!(
-                    products,
-                    steps,
-                    [first = columns[0], second = columns[1]],
-                    [upper = rows[0], lower = rows[1]],
+                _ => add!(
                     load_columns!("0"),
                     load_rows!("0"),
                     add_all!(),
@@ -304,33 +292,32 @@ impl Tiles {
         &self,
         columns: &[ColumnStep],
         rows: [&[RowStep]; 4],
-        products: &mut [Products; 4],
+        sums: &mut [[Sum; COLUMNS]; 4],
     ) {
         let steps = columns.len();
         assert!(steps > 0 && rows.iter().all(|rows| rows.len() == steps));
-        // SAFETY: as for two by two, of five places.
-        unsafe {
-            match FORMAT {
-                F16 => multiply!(
-                    products,
+        macro_rules! add {
+            ($($step:expr),*) => {
+                multiply!(
+                    sums,
                     steps,
                     [columns = columns],
                     [a = rows[0], b = rows[1], c = rows[2], d = rows[3]],
+                    $($step),*
+                )
+            };
+        }
+        // SAFETY: as for two by two, of five places.
+        unsafe {
+            match FORMAT {
+                F16 => add!(
                     add_four!("0", "0"),
                     add_four!("0", "1024"),
                     add_four!("1024", "1024"),
                     add_four!("1024", "0"),
                     add_four!("2048", "0")
                 ),
-                _ => multiply!(
-                    products,
-                    steps,
-                    [columns = columns],
-                    [a = rows[0], b = rows[1], c = rows[2], d = rows[3]],
-                    add_four!("0", "0"),
-                    add_four!("1024", "0"),
-                    add_four!("2048", "0")
-                ),
+                _ => add!(add_four!("0", "0"), add_four!("1024", "0"), add_four!("2048", "0")),
             }
         }
     }

@@ -8,7 +8,7 @@
 
 use std::{arch::x86_64::*, array, cell::Cell};
 
-use super::{Activations, CHUNK, COLUMNS, Products, Sum, put};
+use super::{Activations, CHUNK, COLUMNS, Products, Sum, gather, put};
 use crate::{
     ahead::{AHEAD, ask},
     packed::{
@@ -51,7 +51,7 @@ struct Scales {
 #[repr(C, align(64))]
 struct Dots([Products; UNITS]);
 
-/// What a thread keeps from one product to the next: about 300 bytes for each element of a row.
+/// What a thread keeps from one product to the next: about 160 bytes for each element of a row.
 #[derive(Default)]
 struct Scratch {
     /// By block, then by tile of columns, four of 64 elements.
@@ -91,8 +91,12 @@ pub(super) fn product<P: Packing>(weights: Panels<'_>, columns: &[&[Q8]], y: &mu
     for (columns, y) in columns.chunks(CHUNK).zip(y.chunks_mut((CHUNK * weights.rows).max(1))) {
         let few = columns.len() <= COLUMNS / 2;
         let across = columns.len().div_ceil(COLUMNS);
-        gather(columns, &mut scratch);
         let Scratch { activations, sides, sums } = &mut scratch;
+        sides.resize(columns[0].len() * across, [Side::default(); COLUMNS]);
+        gather(columns, activations, |block, column, x| {
+            let sums = array::from_fn(|unit| x.scales[unit] * f32::from(x.sums[unit / 2][unit % 2]));
+            sides[block * across + column / COLUMNS][column % COLUMNS] = Side { scales: x.scales, sums };
+        });
         sums.clear();
         sums.resize(across, [Sum([0.0; ROWS]); COLUMNS]);
         let [mut now, mut before] = dots.each_mut();
@@ -116,18 +120,17 @@ pub(super) fn product<P: Packing>(weights: Panels<'_>, columns: &[&[Q8]], y: &mu
                 );
                 for tile in 0..across {
                     let next = &activations[block * across + tile];
-                    match waits.replace(Stage { panel, block, tile, scales: turn }) {
-                        None => {
-                            let behind = Behind { dots: before, scales: &scales[turn], sides: &nothing };
-                            tiles.eight_units::<P>(few, next, &codes, now, behind, &mut nowhere);
+                    let stage = waits.replace(Stage { panel, block, tile, scales: turn });
+                    let (own, sides, sums) = match stage {
+                        None => (turn, &nothing, &mut nowhere),
+                        Some(Stage { block, tile, scales, .. }) => {
+                            (scales, &sides[block * across + tile], &mut sums[tile])
                         }
-                        Some(stage) => {
-                            let sides = &sides[stage.block * across + stage.tile];
-                            let behind = Behind { dots: before, scales: &scales[stage.scales], sides };
-                            let sums = &mut sums[stage.tile];
-                            tiles.eight_units::<P>(few, next, &codes, now, behind, sums);
-                            finish(stage, sums);
-                        }
+                    };
+                    let behind = Behind { dots: before, scales: &scales[own], sides };
+                    tiles.eight_units::<P>(few, next, &codes, now, behind, sums);
+                    if let Some(stage) = stage {
+                        finish(stage, sums);
                     }
                     std::mem::swap(&mut now, &mut before);
                 }
@@ -146,25 +149,7 @@ pub(super) fn product<P: Packing>(weights: Panels<'_>, columns: &[&[Q8]], y: &mu
     SCRATCH.set(scratch);
 }
 
-/// Puts columns into tiles. What the last tile lacks is left as it was: what it gives is not read.
-fn gather(columns: &[&[Q8]], Scratch { activations, sides, .. }: &mut Scratch) {
-    let across = columns.len().div_ceil(COLUMNS);
-    let blocks = columns.first().map_or(0, |column| column.len());
-    activations.resize(blocks * across, [Activations([[0; 64]; COLUMNS]); 4]);
-    sides.resize(blocks * across, [Side::default(); COLUMNS]);
-    for (c, column) in columns.iter().enumerate() {
-        for (i, x) in column.iter().enumerate() {
-            let at = i * across + c / COLUMNS;
-            for (tile, q) in activations[at].iter_mut().zip(x.q.as_chunks::<64>().0) {
-                tile.0[c % COLUMNS] = *q;
-            }
-            let sums = array::from_fn(|unit| x.scales[unit] * f32::from(x.sums[unit / 2][unit % 2]));
-            sides[at][c % COLUMNS] = Side { scales: x.scales, sums };
-        }
-    }
-}
-
-/// Unpacks a block. Units that the last one lacks have no codes and scales of zero, which add nothing.
+/// Unpacks a block. Units that the last one lacks keep whatever codes were there, and have scales of zero, which add nothing.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
 fn unpack_block<P: Packing>(block: &[u8], steps: usize, to: &mut Codes, scales: &mut Scales) {
