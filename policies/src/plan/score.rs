@@ -174,11 +174,22 @@ struct Fit {
 pub(super) struct Fits {
     lists: Vec<Arc<Eligible>>,
     of: Vec<Fit>,
-    /// By place in `of`; with no score yet of those in `later`.
+    /// By place in `of`; with no score yet of those that a block says are not known.
     keys: Vec<Key>,
-    /// Places of those whose score depends on the others.
-    later: Vec<u32>,
+    /// Those that are looked at once more when all are known.
+    blocks: Vec<Block>,
     sums: Sums,
+}
+
+/// What was worked out of some that follow each other among those that may serve.
+struct Block {
+    known: Known,
+    running: f32x8,
+    /// The place of the first of them.
+    first: u32,
+    filled: u8,
+    /// A bit for each whose score depends on the others.
+    unknown: u8,
 }
 
 /// Sums over those that may serve, in one variable of the loop that asks them, so that they stay in registers.
@@ -248,8 +259,13 @@ impl Fits {
         for (lane, total) in totals.into_iter().enumerate().take(filled) {
             self.keys.push(asked.key(eight.able[lane], total, first + lane));
         }
-        if unknown != 0 {
-            self.later.extend((0..filled).filter(|lane| unknown >> lane & 1 != 0).map(|lane| (first + lane) as u32));
+        if unknown != 0 || asked.explores {
+            let (first, filled, unknown) = (first as u32, filled as u8, unknown as u8);
+            if self.blocks.is_empty() {
+                // As many as those of the list, for which keys have room.
+                self.blocks.reserve_exact(self.keys.capacity().div_ceil(TOGETHER));
+            }
+            self.blocks.push(Block { known, running: eight.running(), first, filled, unknown });
         }
     }
 
@@ -292,6 +308,8 @@ pub(super) struct Asked<'a> {
     /// What the request may be sent without.
     spared: Capabilities,
     draw: u64,
+    /// Whether one may be put first to hear of it again.
+    explores: bool,
 }
 
 impl<'a> Asked<'a> {
@@ -311,6 +329,7 @@ impl<'a> Asked<'a> {
             whole: facts.prompt_tokens.saturating_add(facts.max_tokens.unwrap_or(0)),
             spared,
             draw: facts.draw,
+            explores: facts.draw != 0 && prefer.is_some() && (facts.draw >> 32).is_multiple_of(EXPLORED_ONE_IN),
         }
     }
 
@@ -318,24 +337,23 @@ impl<'a> Asked<'a> {
     pub(super) fn order(&self, fits: &mut Fits, keep: usize) -> Vec<Candidate> {
         let usual = fits.sums.means.usual();
         let one_running = 1.0 / fits.sums.running.reduce_add().max(1.0);
-        let spread = |eight: &Eight<'_>| f32x8::ONE - eight.running() * one_running;
+        let spread = |running: f32x8| f32x8::ONE - running * one_running;
         let known = |eight: &Eight<'_>| self.expected.known(eight, self.qualities, &self.weights);
-        let total = |known: &Known, eight: &Eight<'_>| {
-            known.total(known.or(&usual).sum(&self.weights, spread(eight)), self.scale).to_array()
+        let total = |known: &Known, running: f32x8| {
+            known.total(known.or(&usual).sum(&self.weights, spread(running)), self.scale).to_array()
         };
         let mut keys = std::mem::take(&mut fits.keys);
         let fits = &*fits;
-        for later in fits.later.chunks(TOGETHER) {
-            let eight = self.eight(later, |at| fits.able(keys[*at as usize]));
-            for (at, total) in later.iter().zip(total(&known(&eight), &eight)) {
-                let key = &mut keys[*at as usize];
-                *key = self.key(fits.able(*key), total, *at as usize);
+        for block in fits.blocks.iter().filter(|block| block.unknown != 0) {
+            for (lane, total) in total(&block.known, block.running).into_iter().enumerate() {
+                if block.unknown >> lane & 1 != 0 {
+                    let key = &mut keys[block.first as usize + lane];
+                    *key = key.scored(total);
+                }
             }
         }
-        let explored = self.explore(&mut keys, fits, |eight, best| {
-            let known = known(eight);
-            let at_best = Known { latency: f32x8::ONE, load: f32x8::ONE, ..known };
-            total(if best { &at_best } else { &known }, eight)
+        let explored = self.explore(&mut keys, fits, |block| {
+            total(&Known { latency: f32x8::ONE, load: f32x8::ONE, ..block.known }, block.running)
         });
         if keep < keys.len() {
             keys = shorten(&keys, keep, fits.of.iter().map(|fit| usize::from(fit.site)));
@@ -347,7 +365,7 @@ impl<'a> Asked<'a> {
         for keys in keys.chunks(TOGETHER) {
             let eight = self.eight(keys, |key| fits.able(*key));
             let known = known(&eight);
-            let (totals, spread) = (total(&known, &eight), spread(&eight).to_array());
+            let (totals, spread) = (total(&known, eight.running()), spread(eight.running()).to_array());
             let (usd, ms) = (self.expected.usd(&eight).to_array(), self.expected.ms(&eight).to_array());
             for (lane, key) in keys.iter().enumerate() {
                 let able = eight.able[lane];
@@ -435,27 +453,28 @@ impl<'a> Asked<'a> {
     /// and only where the score decides; its place among those that may serve. It must be one that would be first if it
     /// answered at once and had no load: there is nothing to learn of the others. Each of them has the same chance.
     ///
-    /// `total` gives the scores of some, as they are or at their best.
-    fn explore(
-        &self,
-        keys: &mut [Key],
-        fits: &Fits,
-        total: impl Fn(&Eight<'_>, bool) -> [f32; TOGETHER],
-    ) -> Option<usize> {
-        if self.draw == 0 || self.by_list || !(self.draw >> 32).is_multiple_of(EXPLORED_ONE_IN) {
+    /// `at_best` gives the scores that those of a block would then have.
+    fn explore(&self, keys: &mut [Key], fits: &Fits, at_best: impl Fn(&Block) -> [f32; TOGETHER]) -> Option<usize> {
+        if !self.explores {
             return None;
         }
         let first = *keys.iter().min()?;
-        let eight = |keys: &[Key]| self.eight(keys, |key| fits.able(*key));
-        let to_beat = total(&eight(&[first]), false)[0];
-        let mut rivals: Vec<Key> = keys.iter().copied().filter(|key| key.group() == first.group()).collect();
-        // Nobody waits for a model to be loaded so that others may learn from it.
-        rivals.retain(|key| {
-            let live = self.live(fits.able(*key));
-            *key != first && !live.fresh && live.starts_ms == 0
+        let mut worthy: Vec<usize> = Vec::with_capacity(keys.len());
+        for block in &fits.blocks {
+            let totals = at_best(block).into_iter().take(block.filled.into());
+            worthy.extend(
+                totals
+                    .enumerate()
+                    .filter(|(_, total)| *total > first.total())
+                    .map(|(lane, _)| block.first as usize + lane),
+            );
+        }
+        worthy.retain(|at| {
+            let key = keys[*at];
+            let live = self.live(fits.able(key));
+            // Nobody waits for a model to be loaded so that others may learn from it.
+            key.group() == first.group() && key != first && !live.fresh && live.starts_ms == 0
         });
-        let at_best = rivals.chunks(TOGETHER).flat_map(|rivals| rivals.iter().zip(total(&eight(rivals), true)));
-        let worthy: Vec<usize> = at_best.filter(|(_, total)| *total > to_beat).map(|(rival, _)| rival.at()).collect();
         let chosen = *worthy.get((self.draw as u32 as usize).checked_rem(worthy.len())?)?;
         keys[chosen] = keys[chosen].first_of_its_stage();
         Some(chosen)

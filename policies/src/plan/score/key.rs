@@ -21,10 +21,19 @@ impl Key {
     /// decides, in 33 bits; `total` its score, which is not negative; `rank` its place in the list.
     #[inline]
     pub(super) fn new(group: u64, total: f32, rank: u16, draw: u64, at: usize) -> Self {
-        // The bits of a number that is not negative are in the order of the number.
-        let falling = !total.to_bits() & (u32::MAX >> 1);
         let rest = u64::from(rank) << (Self::AT + Self::TIE) | tie(draw, at) << Self::AT | at as u64;
-        Self(u128::from(group << Self::SCORE | u64::from(falling)) << 64 | u128::from(rest))
+        Self(u128::from(group << Self::SCORE | falling(total)) << 64 | u128::from(rest))
+    }
+
+    /// The same with another score, which is not negative.
+    #[inline]
+    pub(super) fn scored(self, total: f32) -> Self {
+        Self(self.first_of_its_stage().0 | u128::from(falling(total)) << 64)
+    }
+
+    /// Its score.
+    pub(super) fn total(self) -> f32 {
+        f32::from_bits(!((self.0 >> 64) as u32) & (u32::MAX >> 1))
     }
 
     /// Its stage with its lack of room, and its place in the list where that decides.
@@ -43,6 +52,13 @@ impl Key {
     pub(super) fn first_of_its_stage(self) -> Self {
         Self(self.0 & !(u128::from(u32::MAX >> 1) << 64))
     }
+}
+
+/// A score as [`Key::SCORE`] bits, the highest score first: the bits of a number that is not negative are in the order of the
+/// number.
+#[inline]
+fn falling(total: f32) -> u64 {
+    u64::from(!total.to_bits() & (u32::MAX >> 1))
 }
 
 /// A number of [`Key::TIE`] bits: another order of the candidates for each draw, their own order for none.
