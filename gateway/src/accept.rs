@@ -5,6 +5,8 @@
 //! would ever fire, and it would keep an engine slot for ever. HTTP/1.1 only: HTTP/2 without TLS has no timer for a
 //! peer that sends its preface and nothing more. Knows nothing of what the service does.
 
+mod workers;
+
 use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
 
 use http::{Request, Response};
@@ -21,6 +23,8 @@ use tokio::{
 };
 use tokio_io_timeout::TimeoutStream;
 use tower::Service;
+
+pub use self::workers::Workers;
 
 /// Bounds of one listener.
 #[derive(Clone, Copy, Debug)]
@@ -40,12 +44,17 @@ const MAX_HEADERS: usize = 100;
 /// A peer that takes no byte for this long, while there are some for it, is gone.
 const STALLED: Duration = Duration::from_secs(30);
 
-/// Serves `service` on `listener` until `stop` is done, then lets running requests end.
+/// Serves `service` on `listener` until `stop` is done, by `workers`, then lets running requests end.
 ///
 /// # Errors
 /// None while running: a failed accept (out of descriptors, say) is logged and tried again.
-pub async fn serve<S, B>(listener: TcpListener, service: S, limits: Limits, stop: impl Future<Output = ()>)
-where
+pub async fn serve<S, B>(
+    listener: TcpListener,
+    service: S,
+    limits: Limits,
+    workers: &Workers,
+    stop: impl Future<Output = ()>,
+) where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
     B: Body + Send + 'static,
@@ -74,10 +83,13 @@ where
         };
         let watcher = graceful.watcher();
         let service = service.clone();
-        tokio::spawn(async move {
+        let served = workers.serve(stream, move |stream| async move {
             connection(stream, service, limits, watcher).await;
             drop(slot);
         });
+        if let Err(error) = served {
+            tracing::warn!(%error, "a connection could not be served");
+        }
     }
     drop(listener);
     if timeout(limits.drain_timeout, graceful.shutdown()).await.is_err() {

@@ -19,6 +19,7 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject},
 };
 use rustls_platform_verifier::Verifier;
+use thread_local::ThreadLocal;
 use tokio::time::timeout;
 
 use crate::{
@@ -46,7 +47,7 @@ pub struct ClientOptions {
     /// How long an unused connection is kept. Below the 60 seconds after which common load balancers close
     /// theirs, so that a request seldom meets a connection that is just being closed.
     pub idle_timeout: Duration,
-    /// Unused connections kept for each host.
+    /// Unused connections that each thread keeps for each host.
     pub idle_per_host: usize,
     /// Certificate authorities of the company's own, as PEM texts, trusted beside the system's.
     pub authorities: Vec<String>,
@@ -66,12 +67,19 @@ impl Default for ClientOptions {
     }
 }
 
-/// A pool of connections to any number of hosts; cheap to clone.
+/// Pools of connections to any number of hosts; cheap to clone.
+///
+/// Each thread that sends has its own: a connection belongs to the runtime that it was made on, and to use it from another
+/// thread would cost a wake-up for each piece of an answer.
 #[derive(Clone, Debug)]
 pub struct Client {
-    inner: legacy::Client<Connector, Full<Bytes>>,
+    pools: Arc<ThreadLocal<Pool>>,
+    new: legacy::Builder,
+    connector: Connector,
     roots: Result<(), Arc<str>>,
 }
+
+type Pool = legacy::Client<Connector, Full<Bytes>>;
 
 /// The client could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -99,8 +107,8 @@ impl Client {
     pub fn new(options: &ClientOptions) -> Result<Self, ClientError> {
         let (tls, roots) = trusting(options)?;
         let connector = Connector::new(tls, options.connect_timeout, options.proxies.clone());
-        let inner = legacy::Client::builder(TokioExecutor::new())
-            .timer(TokioTimer::new())
+        let mut new = legacy::Client::builder(TokioExecutor::new());
+        new.timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(options.idle_timeout)
             .pool_max_idle_per_host(options.idle_per_host)
@@ -108,9 +116,8 @@ impl Client {
             .http2_initial_stream_window_size(1 << 20)
             .http2_initial_connection_window_size(64 << 20)
             .http2_keep_alive_interval(Duration::from_secs(20))
-            .http2_keep_alive_timeout(Duration::from_secs(10))
-            .build(connector);
-        Ok(Self { inner, roots })
+            .http2_keep_alive_timeout(Duration::from_secs(10));
+        Ok(Self { pools: Arc::default(), new, connector, roots })
     }
 
     /// Whether `https` addresses can be reached, and if not, why.
@@ -155,9 +162,11 @@ impl Client {
 
     /// Sends what `request` makes, again if the host says that it has not touched it.
     pub(crate) async fn send(&self, request: impl Fn() -> Request<Full<Bytes>>) -> Result<Response<Incoming>, NotSent> {
+        // Not kept: what is sent again may go on on another thread.
+        let pool = || self.pools.get_or(|| self.new.build(self.connector.clone()));
         let mut left = AGAIN;
         loop {
-            match self.inner.request(request()).await {
+            match pool().request(request()).await {
                 Err(error) if left > 0 && is_untouched(&error) => left -= 1,
                 outcome => return outcome,
             }

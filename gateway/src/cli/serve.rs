@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use crate::{
-    accept::{self, Limits},
+    accept::{self, Limits, Workers},
     anchors,
     config::{self, Access, Overrides, Target, Weights},
     evidence, fleet, index,
@@ -61,8 +61,10 @@ pub fn run(args: Serve) -> anyhow::Result<()> {
         eprintln!("{}", warnings.render(false).trim_end());
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let (ledger, instance, spent) = runtime.block_on(serve(source, config))?;
+    let workers = Workers::start().context("the threads that serve connections cannot be started")?;
+    let (ledger, instance, spent) = runtime.block_on(serve(source, config, &workers))?;
     // Requests that outlived the drain end here and record it, before the ledger closes.
+    workers.stop();
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     instance.stop();
     spent.close().context("what was spent could not be written; the next start takes for spent what was set aside")?;
@@ -70,7 +72,11 @@ pub fn run(args: Serve) -> anyhow::Result<()> {
 }
 
 /// Serves until told to stop; the ledger and the book of what was spent are still open then.
-async fn serve(source: Source, config: config::Config) -> anyhow::Result<(Ledger, Arc<Instance>, Arc<Book>)> {
+async fn serve(
+    source: Source,
+    config: config::Config,
+    workers: &Workers,
+) -> anyhow::Result<(Ledger, Arc<Instance>, Arc<Book>)> {
     let metrics = observe::install_metrics()?;
     let client = remote::Client::new(&remote::ClientOptions {
         proxies: remote::Proxies::environment(),
@@ -138,9 +144,10 @@ async fn serve(source: Source, config: config::Config) -> anyhow::Result<(Ledger
         let gateway = Arc::clone(&gateway);
         tower::service_fn(move |request| stack::admin(Arc::clone(&gateway), request))
     };
+    let here = Workers::here();
     tokio::join!(
-        accept::serve(listener, clients, limits, when(stopped.clone())),
-        accept::serve(admin, admins, limits, when(stopped))
+        accept::serve(listener, clients, limits, workers, when(stopped.clone())),
+        accept::serve(admin, admins, limits, &here, when(stopped))
     );
     // The last uses of keys are written once more.
     drop(drained);

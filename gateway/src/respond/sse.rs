@@ -15,7 +15,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
@@ -52,6 +52,8 @@ pub struct SseBody {
     /// It broke off, and its bytes cannot say so.
     cut: bool,
     timer: Pin<Box<Sleep>>,
+    /// Whom the timer wakes; none where it was not asked since it was set.
+    woken: Option<Waker>,
     last_bytes: Instant,
     last_heartbeat: Instant,
     deadlines: Deadlines,
@@ -93,6 +95,7 @@ impl SseBody {
             rest: Bytes::new(),
             cut: false,
             timer: Box::pin(sleep_until((now + HEARTBEAT.min(deadlines.idle)).min(deadlines.total))),
+            woken: None,
             last_bytes: now,
             last_heartbeat: now,
             deadlines,
@@ -128,8 +131,9 @@ impl SseBody {
             return Poll::Ready(None);
         }
         let mut gathered = Gathered::default();
+        let now = Instant::now();
         // Also for a stream that always has something: the timer below is only looked at when it has nothing.
-        if Instant::now() >= self.deadlines.total {
+        if now >= self.deadlines.total {
             self.late(Phase::Total, &mut gathered);
         }
         while !self.ended && gathered.len() < GATHER {
@@ -139,7 +143,7 @@ impl SseBody {
             }
         }
         if gathered.len() > 0 {
-            self.last_bytes = Instant::now();
+            self.last_bytes = now;
             let bytes = gathered.take();
             if let Some(recorder) = &mut self.recorder {
                 recorder.take(&bytes);
@@ -254,6 +258,11 @@ impl SseBody {
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        // Between two pieces it has been armed for whoever polls, and has nothing to say.
+        if !self.timer.is_elapsed() && self.woken.as_ref().is_some_and(|woken| woken.will_wake(cx.waker())) {
+            return Poll::Pending;
+        }
+        self.woken = None;
         while self.timer.as_mut().poll(cx).is_ready() {
             let now = Instant::now();
             let phase = if now >= self.deadlines.total {
@@ -280,6 +289,7 @@ impl SseBody {
                 }
             }
         }
+        self.woken = Some(cx.waker().clone());
         Poll::Pending
     }
 }
