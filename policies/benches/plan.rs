@@ -104,18 +104,24 @@ fn bench(c: &mut Criterion) {
     let asked_by_name = deployments[0].model.clone();
     // The upper half of a draw that is a multiple of 50 has the request try one anew that nothing was heard of lately.
     let explores = Facts { draw: 50 << 32 | 7, ..facts("widest", "en") };
-    for (name, facts, live) in [
+    const OWN_DRAWS: &str = "any of 300, each with a draw of its own";
+    for (name, mut facts, live) in [
         ("five named models", facts("auto", "ru"), &live),
         ("a model by its name", facts(&asked_by_name, "en"), &live),
         ("any of 300", facts("widest", "en"), &live),
         ("any of 300, a third unmeasured", facts("widest", "en"), &unmeasured),
         ("any of 300, one tried anew", explores, &stale),
+        // One in fifty tries one anew, as when requests come.
+        (OWN_DRAWS, facts("widest", "en"), &stale),
     ] {
         let snapshot = Snapshot { live, ..snapshot };
         let whole = plan(&facts, &snapshot);
         let candidates = whole.candidates.len();
         let mut took: Vec<Duration> = (0..CALLS)
-            .map(|_| {
+            .map(|call| {
+                if name == OWN_DRAWS {
+                    facts.draw = (call as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+                }
                 let began = Instant::now();
                 black_box(plan(black_box(&facts), &snapshot));
                 began.elapsed()
