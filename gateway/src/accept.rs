@@ -83,13 +83,10 @@ pub async fn serve<S, B>(
         };
         let watcher = graceful.watcher();
         let service = service.clone();
-        let served = workers.serve(stream, move |stream| async move {
+        workers.serve(stream, move |stream| async move {
             connection(stream, service, limits, watcher).await;
             drop(slot);
         });
-        if let Err(error) = served {
-            tracing::warn!(%error, "a connection could not be served");
-        }
     }
     drop(listener);
     if timeout(limits.drain_timeout, graceful.shutdown()).await.is_err() {

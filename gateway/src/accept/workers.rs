@@ -59,37 +59,27 @@ impl Workers {
     }
 
     /// Has a connection served by the one that serves the fewest.
-    ///
-    /// # Errors
-    /// When the connection cannot be moved from one thread to the other.
-    pub(super) fn serve<F>(
-        &self,
-        stream: TcpStream,
-        serve: impl FnOnce(TcpStream) -> F + Send + 'static,
-    ) -> io::Result<()>
+    pub(super) fn serve<F>(&self, stream: TcpStream, serve: impl FnOnce(TcpStream) -> F + Send + 'static)
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let Some(worker) = self.0.iter().min_by_key(|worker| worker.open.load(Relaxed)) else { return Ok(()) };
-        let stream = stream.into_std()?;
+        let worker = self.0.iter().min_by_key(|worker| worker.open.load(Relaxed)).expect("there is always one");
         worker.open.fetch_add(1, Relaxed);
         let open = Open(Arc::clone(&worker.open));
         worker.runtime.spawn(async move {
-            match TcpStream::from_std(stream) {
+            // It was accepted on another runtime, which is to be asked for it no more.
+            match stream.into_std().and_then(TcpStream::from_std) {
                 Ok(stream) => serve(stream).await,
                 Err(error) => tracing::warn!(%error, "a connection could not be served"),
             }
             drop(open);
         });
-        Ok(())
     }
 
     /// Ends what still runs and waits for it, for no longer than a second or so.
     pub fn stop(self) {
-        let threads: Vec<(oneshot::Sender<()>, JoinHandle<()>)> =
-            self.0.into_iter().filter_map(|worker| worker.thread).collect();
         // All are told before the first is waited for.
-        let (told, threads): (Vec<_>, Vec<_>) = threads.into_iter().unzip();
+        let (told, threads): (Vec<_>, Vec<_>) = self.0.into_iter().filter_map(|worker| worker.thread).unzip();
         drop(told);
         for thread in threads {
             if thread.join().is_err() {
@@ -147,7 +137,7 @@ mod tests {
                 // Until the client is gone.
                 let _ = server.readable().await;
             };
-            workers.serve(server, serve).unwrap();
+            workers.serve(server, serve);
             clients.push((told.recv().await.unwrap().unwrap(), client));
         }
         let of = |clients: &[(String, TcpStream)]| {
@@ -170,7 +160,7 @@ mod tests {
                 let _ = tell.send(thread::current().name().map(str::to_owned));
                 pending().await
             };
-            workers.serve(server, serve).unwrap();
+            workers.serve(server, serve);
             clients.push((told.recv().await.unwrap().unwrap(), client));
         }
         assert_eq!(of(&clients), even);
@@ -189,7 +179,7 @@ mod tests {
             pending::<()>().await;
             drop(held);
         };
-        workers.serve(server, serve).unwrap();
+        workers.serve(server, serve);
         told.await.unwrap();
         tokio::task::spawn_blocking(|| workers.stop()).await.unwrap();
         assert!(weak.upgrade().is_none());

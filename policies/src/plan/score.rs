@@ -250,7 +250,8 @@ impl Fits {
         let counts = FILLED[filled];
         let known = asked.expected.known(eight, asked.qualities, &asked.weights);
         sums.means.add(&known, counts);
-        sums.running += eight.running() & counts;
+        let running = eight.running();
+        sums.running += running & counts;
         // The spread of each is not known yet.
         let sum = known.sum(&asked.weights, f32x8::splat(f32::NAN));
         let totals = known.total(sum, asked.scale).to_array();
@@ -265,7 +266,7 @@ impl Fits {
                 // As many as those of the list, for which keys have room.
                 self.blocks.reserve_exact(self.keys.capacity().div_ceil(TOGETHER));
             }
-            self.blocks.push(Block { known, running: eight.running(), first, filled, unknown });
+            self.blocks.push(Block { known, running, first, filled, unknown });
         }
     }
 
@@ -365,7 +366,8 @@ impl<'a> Asked<'a> {
         for keys in keys.chunks(TOGETHER) {
             let eight = self.eight(keys, |key| fits.able(*key));
             let known = known(&eight);
-            let (totals, spread) = (total(&known, eight.running()), spread(eight.running()).to_array());
+            let running = eight.running();
+            let (totals, spread) = (total(&known, running), spread(running).to_array());
             let (usd, ms) = (self.expected.usd(&eight).to_array(), self.expected.ms(&eight).to_array());
             for (lane, key) in keys.iter().enumerate() {
                 let able = eight.able[lane];
