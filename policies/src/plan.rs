@@ -346,6 +346,7 @@ impl<'a> Asking<'a> {
 
     fn ask_each(&mut self, list: &Arc<Eligible>, wanted: impl Fn(usize) -> bool) {
         let Self { terms, asked, fit, ruled_out, .. } = self;
+        let plain = terms.route.limits.is_none() && terms.scope.is_none();
         fit.add(asked, list, |able| {
             let deployment = able.deployment as usize;
             if !wanted(deployment) {
@@ -354,7 +355,7 @@ impl<'a> Asking<'a> {
             let live = terms.snapshot.live.get(deployment).unwrap_or(&Live::UNMEASURED);
             // A prompt that fills the window leaves no room for an answer.
             let fits = terms.facts.prompt_tokens < able.context_tokens;
-            if fits && takes_more(live) && terms.route.limits.is_none() && terms.scope.is_none() {
+            if plain && fits && takes_more(live) {
                 return Some(live);
             }
             let Some(cause) = terms.cause(able, live) else { return Some(live) };

@@ -20,7 +20,7 @@ use serde::Serialize;
 use wide::f32x8;
 
 use self::{
-    factors::{Eight, Expected, Known, Means, TOGETHER},
+    factors::{AT_ONCE, Columns, Eight, Expected, Known, Means, TOGETHER},
     key::{Key, shorten},
 };
 use super::{Candidate, Licensed};
@@ -176,6 +176,8 @@ pub(super) struct Fits {
     of: Vec<Fit>,
     /// By place in `of`; with no score yet of those that a block says are not known.
     keys: Vec<Key>,
+    /// Likewise, where one may be tried anew: the score that it would have if it answered at once and had no load.
+    at_best: Vec<f32>,
     /// Those that are looked at once more when all are known.
     blocks: Vec<Block>,
     sums: Sums,
@@ -186,8 +188,7 @@ struct Block {
     known: Known,
     running: f32x8,
     /// The place of the first of them.
-    first: u32,
-    filled: u8,
+    first: usize,
     /// A bit for each whose score depends on the others.
     unknown: u8,
 }
@@ -217,56 +218,60 @@ impl Fits {
         list: &'l Arc<Eligible>,
         mut serves: impl FnMut(&Able) -> Option<&'l Live>,
     ) {
-        let Some(any) = list.able.first() else { return };
         self.of.reserve(list.able.len());
         self.keys.reserve(list.able.len());
+        if asked.explores {
+            self.at_best.reserve(list.able.len());
+        }
         if !self.lists.last().is_some_and(|last| Arc::ptr_eq(last, list)) {
             self.lists.push(Arc::clone(list));
         }
         // The list of the route, what a rule of the company names instead, what it degrades to.
         let number = (self.lists.len() - 1) as u16;
         let mut sums = self.sums;
-        let mut eight = Eight { able: [any; TOGETHER], live: [&Live::UNMEASURED; TOGETHER] };
-        let mut filled = 0;
+        let mut columns = Columns::new();
         for (at, able) in (0..).zip(&list.able) {
             let Some(live) = serves(able) else { continue };
             self.of.push(Fit { list: number, site: able.site, at });
-            (eight.able[filled], eight.live[filled]) = (able, live);
-            filled += 1;
-            if filled == TOGETHER {
-                self.score(asked, &eight, TOGETHER, &mut sums);
-                filled = 0;
+            columns.push(able, live, asked.qualities);
+            if columns.len() == AT_ONCE {
+                self.score(asked, &columns, list, &mut sums);
+                columns.clear();
             }
         }
-        if filled > 0 {
-            self.score(asked, &eight, filled, &mut sums);
-        }
+        self.score(asked, &columns, list, &mut sums);
         self.sums = sums;
     }
 
-    /// Scores the first `filled` of eight that were added last.
+    /// Scores those that were added last.
     #[inline(always)]
-    fn score(&mut self, asked: &Asked<'_>, eight: &Eight<'_>, filled: usize, sums: &mut Sums) {
-        let counts = FILLED[filled];
-        let known = asked.expected.known(eight, asked.qualities, &asked.weights);
-        sums.means.add(&known, counts);
-        let running = eight.running();
-        sums.running += running & counts;
-        // The spread of each is not known yet.
-        let sum = known.sum(&asked.weights, f32x8::splat(f32::NAN));
-        let totals = known.total(sum, asked.scale).to_array();
-        let unknown = (sum.is_nan() & counts).to_bitmask();
-        let first = self.keys.len();
-        for (lane, total) in totals.into_iter().enumerate().take(filled) {
-            self.keys.push(asked.key(eight.able[lane], total, first + lane));
-        }
-        if unknown != 0 || asked.explores {
-            let (first, filled, unknown) = (first as u32, filled as u8, unknown as u8);
-            if self.blocks.is_empty() {
-                // As many as those of the list, for which keys have room.
-                self.blocks.reserve_exact(self.keys.capacity().div_ceil(TOGETHER));
+    fn score(&mut self, asked: &Asked<'_>, columns: &Columns, list: &Eligible, sums: &mut Sums) {
+        for from in (0..columns.len()).step_by(TOGETHER) {
+            let eight = columns.eight(from);
+            let filled = (columns.len() - from).min(TOGETHER);
+            let counts = FILLED[filled];
+            let known = asked.expected.known(&eight, &asked.weights);
+            sums.means.add(&known, counts);
+            let running = eight.running();
+            sums.running += running & counts;
+            // The spread of each is not known yet.
+            let sum = known.sum(&asked.weights, f32x8::splat(f32::NAN));
+            let totals = known.total(sum, asked.scale).to_array();
+            let unknown = (sum.is_nan() & counts).to_bitmask();
+            let first = self.keys.len();
+            for (at, (fit, total)) in (first..).zip(self.of[first..].iter().zip(totals).take(TOGETHER)) {
+                self.keys.push(asked.key(&list.able[fit.at as usize], total, at));
             }
-            self.blocks.push(Block { known, running, first, filled, unknown });
+            if asked.explores {
+                self.at_best.extend_from_slice(&asked.at_best(&known, f32x8::splat(f32::NAN))[..filled]);
+            }
+            if unknown != 0 {
+                if self.blocks.is_empty() {
+                    // As many as those of the list, for which keys have room.
+                    self.blocks.reserve_exact(self.keys.capacity().div_ceil(TOGETHER));
+                }
+                self.blocks.push(Block { known, running, first, unknown: unknown as u8 });
+            }
         }
     }
 
@@ -339,23 +344,25 @@ impl<'a> Asked<'a> {
         let usual = fits.sums.means.usual();
         let one_running = 1.0 / fits.sums.running.reduce_add().max(1.0);
         let spread = |running: f32x8| f32x8::ONE - running * one_running;
-        let known = |eight: &Eight<'_>| self.expected.known(eight, self.qualities, &self.weights);
+        let known = |eight: &Eight<'_>| self.expected.known(eight, &self.weights);
         let total = |known: &Known, running: f32x8| {
             known.total(known.or(&usual).sum(&self.weights, spread(running)), self.scale).to_array()
         };
         let mut keys = std::mem::take(&mut fits.keys);
-        let fits = &*fits;
-        for block in fits.blocks.iter().filter(|block| block.unknown != 0) {
-            for (lane, total) in total(&block.known, block.running).into_iter().enumerate() {
-                if block.unknown >> lane & 1 != 0 {
-                    let key = &mut keys[block.first as usize + lane];
-                    *key = key.scored(total);
-                }
+        for block in &fits.blocks {
+            let totals = total(&block.known, block.running);
+            let unknown = (0..TOGETHER).filter(|lane| block.unknown >> lane & 1 != 0);
+            for lane in unknown.clone() {
+                let key = &mut keys[block.first + lane];
+                *key = key.scored(totals[lane]);
+            }
+            if self.explores {
+                let at_best = self.at_best(&block.known.or(&usual), spread(block.running));
+                unknown.for_each(|lane| fits.at_best[block.first + lane] = at_best[lane]);
             }
         }
-        let explored = self.explore(&mut keys, fits, |block| {
-            total(&Known { latency: f32x8::ONE, load: f32x8::ONE, ..block.known }, block.running)
-        });
+        let fits = &*fits;
+        let explored = self.explore(&mut keys, fits);
         if keep < keys.len() {
             keys = shorten(&keys, keep, fits.of.iter().map(|fit| usize::from(fit.site)));
         } else {
@@ -363,14 +370,20 @@ impl<'a> Asked<'a> {
         }
         let table = &self.snapshot.policies.table;
         let mut candidates = Vec::with_capacity(keys.len());
+        let mut columns = Columns::new();
         for keys in keys.chunks(TOGETHER) {
-            let eight = self.eight(keys, |key| fits.able(*key));
+            columns.clear();
+            for key in keys {
+                let able = fits.able(*key);
+                columns.push(able, self.live(able), self.qualities);
+            }
+            let eight = columns.eight(0);
             let known = known(&eight);
             let running = eight.running();
             let (totals, spread) = (total(&known, running), spread(running).to_array());
             let (usd, ms) = (self.expected.usd(&eight).to_array(), self.expected.ms(&eight).to_array());
             for (lane, key) in keys.iter().enumerate() {
-                let able = eight.able[lane];
+                let able = fits.able(*key);
                 candidates.push(Candidate {
                     deployment: able.deployment as usize,
                     licensed: Arc::clone(fits.licensed(*key)),
@@ -393,15 +406,6 @@ impl<'a> Asked<'a> {
             }
         }
         candidates
-    }
-
-    /// At most [`TOGETHER`] of those that may serve, to be looked at together; the first fills what is left.
-    fn eight<'f, T>(&self, of: &[T], able: impl Fn(&T) -> &'f Able) -> Eight<'f>
-    where
-        'a: 'f,
-    {
-        let able = std::array::from_fn(|lane| able(of.get(lane).unwrap_or(&of[0])));
-        Eight { able, live: able.map(|able| self.live(able)) }
     }
 
     fn live(&self, able: &Able) -> &'a Live {
@@ -451,33 +455,31 @@ impl<'a> Asked<'a> {
         self.whole <= able.context_tokens
     }
 
+    /// The scores of some if they answered at once and had no load.
+    #[inline(always)]
+    fn at_best(&self, known: &Known, spread: f32x8) -> [f32; TOGETHER] {
+        let known = Known { latency: f32x8::ONE, load: f32x8::ONE, ..*known };
+        known.total(known.sum(&self.weights, spread), self.scale).to_array()
+    }
+
     /// Puts one that nothing was heard of lately before the others of its stage, in one request of [`EXPLORED_ONE_IN`]
     /// and only where the score decides; its place among those that may serve. It must be one that would be first if it
     /// answered at once and had no load: there is nothing to learn of the others. Each of them has the same chance.
-    ///
-    /// `at_best` gives the scores that those of a block would then have.
-    fn explore(&self, keys: &mut [Key], fits: &Fits, at_best: impl Fn(&Block) -> [f32; TOGETHER]) -> Option<usize> {
+    fn explore(&self, keys: &mut [Key], fits: &Fits) -> Option<usize> {
         if !self.explores {
             return None;
         }
         let first = *keys.iter().min()?;
-        let mut worthy: Vec<usize> = Vec::with_capacity(keys.len());
-        for block in &fits.blocks {
-            let totals = at_best(block).into_iter().take(block.filled.into());
-            worthy.extend(
-                totals
-                    .enumerate()
-                    .filter(|(_, total)| *total > first.total())
-                    .map(|(lane, _)| block.first as usize + lane),
-            );
-        }
-        worthy.retain(|at| {
+        let worthy = |at: &usize| {
             let key = keys[*at];
             let live = self.live(fits.able(key));
             // Nobody waits for a model to be loaded so that others may learn from it.
             key.group() == first.group() && key != first && !live.fresh && live.starts_ms == 0
-        });
-        let chosen = *worthy.get((self.draw as u32 as usize).checked_rem(worthy.len())?)?;
+        };
+        let better = (0..).zip(&fits.at_best).filter(|(_, total)| **total > first.total()).map(|(at, _)| at);
+        let mut worthies: Vec<usize> = Vec::with_capacity(keys.len());
+        worthies.extend(better.filter(worthy));
+        let chosen = *worthies.get((self.draw as u32 as usize).checked_rem(worthies.len())?)?;
         keys[chosen] = keys[chosen].first_of_its_stage();
         Some(chosen)
     }

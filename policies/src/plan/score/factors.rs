@@ -1,7 +1,7 @@
 //! The factors of a score, and what a request is expected to cost and to take at a place.
 //!
-//! Hundreds of candidates are looked at for one request, so they are looked at by eight: few instructions work out
-//! a factor of all of them. A number that is not known is NaN here and nowhere else.
+//! Hundreds of candidates are looked at for one request, so what is known of them is put into columns and looked at by
+//! eight: few instructions work out a factor of all of them. A number that is not known is NaN here and nowhere else.
 
 use std::array;
 
@@ -35,53 +35,137 @@ const UNKNOWN: f32 = 0.5;
 
 /// How many candidates are looked at together.
 pub(super) const TOGETHER: usize = 8;
+/// How many are written into columns before they are looked at: a processor that has just written the numbers of one
+/// column waits until it can read eight of them at once.
+pub(super) const AT_ONCE: usize = 4 * TOGETHER;
 
-/// Candidates that are looked at together.
+/// Numbers of candidates, one below the other.
+#[derive(Clone, Copy)]
+struct Column([f32; AT_ONCE]);
+
+/// What is known of some candidates, in columns.
+pub(super) struct Columns {
+    len: usize,
+    quality: Column,
+    local: Column,
+    /// Prices in USD per million tokens.
+    input: Column,
+    cached: Column,
+    output: Column,
+    running: Column,
+    /// How many wait there, where it is not known how long a request would.
+    queued: Column,
+    /// How long a request would wait there, in milliseconds, where that is known.
+    wait: Column,
+    /// How long each takes until it can begin, as far as it tells, in milliseconds.
+    starts: Column,
+    error_rate: Column,
+    cached_share: Column,
+    cached_tokens: Column,
+    quota_left: Column,
+    cache_used: Column,
+    first_ms: Column,
+    further_ms: Column,
+}
+
+impl Columns {
+    pub(super) fn new() -> Self {
+        let none = Column([0.0; AT_ONCE]);
+        Self {
+            len: 0,
+            quality: none,
+            local: none,
+            input: none,
+            cached: none,
+            output: none,
+            running: none,
+            queued: none,
+            wait: none,
+            starts: none,
+            error_rate: none,
+            cached_share: none,
+            cached_tokens: none,
+            quota_left: none,
+            cache_used: none,
+            first_ms: none,
+            further_ms: none,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.len = 0;
+    }
+
+    /// Adds one; there must be room.
+    #[inline(always)]
+    pub(super) fn push(&mut self, able: &Able, live: &Live, qualities: &[f32]) {
+        let at = self.len;
+        let put = |column: &mut Column, number| column.0[at] = number;
+        put(&mut self.quality, qualities[able.row as usize]);
+        put(&mut self.local, f32::from(u8::from(able.local)));
+        put(&mut self.input, able.input_usd);
+        put(&mut self.cached, able.cached_usd);
+        put(&mut self.output, able.output_usd);
+        put(&mut self.running, live.running as f32);
+        let (queued, wait) = match live.wait_ms {
+            Some(wait) => (0.0, wait as f32),
+            None => (live.queued as f32, 0.0),
+        };
+        put(&mut self.queued, queued);
+        put(&mut self.wait, wait);
+        put(&mut self.starts, live.starts_ms as f32 + wait);
+        put(&mut self.error_rate, live.error_rate);
+        put(&mut self.cached_share, live.cached_share);
+        put(&mut self.cached_tokens, live.cached_prefix_tokens.map_or(f32::NAN, |tokens| tokens as f32));
+        put(&mut self.quota_left, live.quota_left);
+        put(&mut self.cache_used, live.cache_used);
+        put(&mut self.first_ms, live.ttft.map_or(f32::NAN, |first| first.mean));
+        put(&mut self.further_ms, live.tpot.map_or(f32::NAN, |further| further.mean));
+        self.len += 1;
+    }
+
+    /// Eight of them, from the one at `from` on; those beyond the last mean nothing.
+    #[inline(always)]
+    pub(super) fn eight(&self, from: usize) -> Eight<'_> {
+        Eight { of: self, from }
+    }
+}
+
+/// Eight candidates.
 #[derive(Clone, Copy)]
 pub(super) struct Eight<'a> {
-    pub(super) able: [&'a Able; TOGETHER],
-    pub(super) live: [&'a Live; TOGETHER],
+    of: &'a Columns,
+    from: usize,
 }
 
 impl Eight<'_> {
     #[inline(always)]
-    fn able(&self, number: impl Fn(&Able) -> f32) -> f32x8 {
-        f32x8::from(array::from_fn(|lane| number(self.able[lane])))
-    }
-
-    #[inline(always)]
-    fn live(&self, number: impl Fn(&Live) -> f32) -> f32x8 {
-        f32x8::from(array::from_fn(|lane| number(self.live[lane])))
+    fn of(&self, column: &Column) -> f32x8 {
+        let (eights, _) = column.0.as_chunks::<TOGETHER>();
+        f32x8::new(eights[self.from / TOGETHER])
     }
 
     #[inline(always)]
     pub(super) fn running(&self) -> f32x8 {
-        self.live(|live| live.running as f32)
-    }
-
-    /// How long each takes until it can begin, as far as it tells, in milliseconds.
-    #[inline(always)]
-    fn starts(&self) -> f32x8 {
-        self.live(|live| live.starts_ms as f32 + live.wait_ms.unwrap_or(0) as f32)
-    }
-
-    /// How many wait there, where it is not known how long a request would.
-    #[inline(always)]
-    fn queued(&self) -> f32x8 {
-        self.live(|live| if live.wait_ms.is_some() { 0.0 } else { live.queued as f32 })
+        self.of(&self.of.running)
     }
 
     /// What those that wait leave of a score.
     #[inline(always)]
     fn queue(&self) -> f32x8 {
-        let waits = self.live(|live| live.wait_ms.unwrap_or(0) as f32);
-        factor(f32x8::splat(HALF_QUEUE), self.queued()) * factor(f32x8::splat(HALF_WAIT_MS), waits)
+        // Two factors, with one division.
+        let half = f32x8::splat(HALF_QUEUE * HALF_WAIT_MS);
+        half / ((self.of(&self.of.queued) + HALF_QUEUE) * (self.of(&self.of.wait) + HALF_WAIT_MS))
     }
 
     /// The share of attempts that succeed.
     #[inline(always)]
     fn good(&self) -> f32x8 {
-        share(f32x8::ONE - self.live(|live| live.error_rate))
+        share(f32x8::ONE - self.of(&self.of.error_rate))
     }
 
     /// The same, and never nothing: one over it is how many attempts one success takes.
@@ -94,28 +178,16 @@ impl Eight<'_> {
     /// left.
     #[inline(always)]
     fn room(&self) -> f32x8 {
-        let quota = share(self.live(|live| live.quota_left) * PLENTY);
-        let cache = share((f32x8::ONE - self.live(|live| live.cache_used)) * PLENTY);
+        let quota = share(self.of(&self.of.quota_left) * PLENTY);
+        let cache = share((f32x8::ONE - self.of(&self.of.cache_used)) * PLENTY);
         smaller(quota, cache)
     }
 
     /// From the time per further token: 1 is at once.
     #[inline(always)]
     fn throughput(&self) -> f32x8 {
-        factor(f32x8::splat(HALF_THROUGHPUT_MS), time(self.live(further_ms)))
+        factor(f32x8::splat(HALF_THROUGHPUT_MS), time(self.of(&self.of.further_ms)))
     }
-}
-
-fn first_ms(live: &Live) -> f32 {
-    live.ttft.map_or(f32::NAN, |first| first.mean)
-}
-
-fn further_ms(live: &Live) -> f32 {
-    live.tpot.map_or(f32::NAN, |further| further.mean)
-}
-
-fn cached_tokens(live: &Live) -> f32 {
-    live.cached_prefix_tokens.map_or(f32::NAN, |tokens| tokens as f32)
 }
 
 /// What a request is about, as far as its cost and time at a place depend on it.
@@ -158,20 +230,22 @@ impl Expected {
         }
     }
 
-    /// The factors that have a weight; `qualities` by row.
+    /// The factors that have a weight.
     #[inline(always)]
-    pub(super) fn known(&self, eight: &Eight<'_>, qualities: &[f32], weights: &Prefer) -> Known {
+    pub(super) fn known(&self, eight: &Eight<'_>, weights: &Prefer) -> Known {
         let good = eight.good();
         let none = f32x8::ZERO;
+        let latency = if weights.latency > 0.0 { self.latency(eight) } else { none };
         // No closures: they would not be inlined.
         Known {
-            quality: eight.able(|able| qualities[able.row as usize]),
+            quality: eight.of(&eight.of.quality),
             cost: if weights.cost > 0.0 { self.cost(eight) } else { none },
-            latency: if weights.latency > 0.0 { self.latency(eight) } else { none },
+            latency,
             throughput: if weights.throughput > 0.0 { eight.throughput() } else { none },
             cached_prefix: if weights.cached_prefix > 0.0 { self.cached_prefix(eight) } else { none },
-            locality: eight.able(|able| f32::from(u8::from(able.local))),
-            start: if weights.latency > 0.0 { self.start(eight) } else { f32x8::ONE },
+            locality: eight.of(&eight.of.local),
+            // Asked of those whose latency is not known.
+            start: if latency.is_nan().any() { self.start(eight) } else { f32x8::ONE },
             // Errors are squared, so that a backend which fails fast attracts nothing.
             load: good * good * eight.queue() * eight.room(),
         }
@@ -193,19 +267,19 @@ impl Expected {
     /// The time until it can begin, as a factor: 1 is at once.
     #[inline(always)]
     fn start(&self, eight: &Eight<'_>) -> f32x8 {
-        factor(eight.some() * HALF_LATENCY_MS, eight.starts())
+        factor(eight.some() * HALF_LATENCY_MS, eight.of(&eight.of.starts))
     }
 
     /// The share of the prompt that is known to be cached.
     #[inline(always)]
     fn cached_prefix(&self, eight: &Eight<'_>) -> f32x8 {
-        share(eight.live(cached_tokens) * self.one_prompt_token)
+        share(eight.of(&eight.of.cached_tokens) * self.one_prompt_token)
     }
 
     /// The share of the prompt that is expected to be cached: what is known of it, else what is usual there.
     #[inline(always)]
     fn cached(&self, eight: &Eight<'_>) -> f32x8 {
-        share(or(eight.live(cached_tokens) * self.one_prompt_token, eight.live(|live| live.cached_share)))
+        share(or(eight.of(&eight.of.cached_tokens) * self.one_prompt_token, eight.of(&eight.of.cached_share)))
     }
 
     /// What the request is expected to cost there, in USD; NaN where a price is not known.
@@ -222,26 +296,26 @@ impl Expected {
     #[inline(always)]
     fn micro_usd(&self, eight: &Eight<'_>) -> f32x8 {
         let cached = self.cached(eight);
-        let input = eight.able(|able| able.input_usd);
-        let input = input + (eight.able(|able| able.cached_usd) - input) * cached;
-        input * self.prompt_tokens + eight.able(|able| able.output_usd) * self.answer_tokens
+        let input = eight.of(&eight.of.input);
+        let input = input + (eight.of(&eight.of.cached) - input) * cached;
+        input * self.prompt_tokens + eight.of(&eight.of.output) * self.answer_tokens
     }
 
     /// How long the whole answer takes if nothing fails, in milliseconds.
     #[inline(always)]
     fn once_ms(&self, eight: &Eight<'_>) -> f32x8 {
         // What was measured is the time with as much cached as usual.
-        let usual = share(eight.live(|live| live.cached_share));
-        let first = eight.live(first_ms) * (f32x8::ONE - self.cached(eight) * self.prefill)
+        let usual = share(eight.of(&eight.of.cached_share));
+        let first = eight.of(&eight.of.first_ms) * (f32x8::ONE - self.cached(eight) * self.prefill)
             / (f32x8::ONE - usual * self.prefill);
         // An answer of one token has no further one to wait for, and a place where all are such has no time for it.
         let rest = match self.further_tokens <= 0.0 {
             true => f32x8::ZERO,
-            false => eight.live(further_ms) * self.further_tokens,
+            false => eight.of(&eight.of.further_ms) * self.further_tokens,
         };
         let running = eight.running();
-        let waits = eight.queued() / larger(running, f32x8::ONE);
-        time((first + rest) * (f32x8::ONE + waits + running * (1.0 / DOUBLING_RUNNING))) + eight.starts()
+        let waits = eight.of(&eight.of.queued) / larger(running, f32x8::ONE);
+        time((first + rest) * (f32x8::ONE + waits + running * (1.0 / DOUBLING_RUNNING))) + eight.of(&eight.of.starts)
     }
 }
 
