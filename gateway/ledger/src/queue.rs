@@ -15,9 +15,11 @@ use crate::{
     ticket::{Group, Ticket},
 };
 
-/// How often the writer looks by itself for records, and for how long after the last one: to be woken costs the caller up to some
-/// tens of microseconds; this costs a thread that otherwise syncs some looks, and the record a fraction of a millisecond.
-const LOOK: Duration = Duration::from_micros(200);
+/// How soon the writer looks by itself for records, and for how long after the last one: to be woken costs the caller up to some
+/// tens of microseconds; this costs a thread that otherwise syncs some looks, and the record no longer than it was awaited, or
+/// a millisecond.
+const FIRST_LOOK: Duration = Duration::from_micros(200);
+const LOOK: Duration = Duration::from_millis(1);
 const LOOKS_FOR: Duration = Duration::from_millis(50);
 
 #[derive(Debug)]
@@ -109,6 +111,7 @@ impl Queue {
     /// called the writer looks by itself, so that no caller pays for waking it while records come now and then.
     pub(crate) fn wait(&self, spare: &mut Vec<u8>) -> Option<Batch> {
         let begun = Instant::now();
+        let mut look = FIRST_LOOK;
         let mut state = self.lock();
         loop {
             if let Some(batch) = Self::take_from(&mut state, spare) {
@@ -118,7 +121,8 @@ impl Queue {
                 return None;
             }
             if begun.elapsed() < LOOKS_FOR {
-                state = self.work.wait_timeout(state, LOOK).unwrap_or_else(PoisonError::into_inner).0;
+                state = self.work.wait_timeout(state, look).unwrap_or_else(PoisonError::into_inner).0;
+                look = LOOK.min(2 * look);
                 continue;
             }
             state.writer_waits = true;
