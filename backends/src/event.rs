@@ -119,7 +119,7 @@ impl FinishReason {
 }
 
 /// Bytes of an upstream with what the gateway needs to know of them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Frame {
     /// The bytes as they came: a server-sent event with its blank line, or a JSON body.
     pub bytes: Bytes,

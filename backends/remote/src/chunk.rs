@@ -3,7 +3,7 @@
 //! Everything else in it is skipped, not decoded: texts are neither copied nor unescaped. A chunk whose JSON is
 //! good but whose fields have other types than expected is still the caller's to judge.
 
-use std::{borrow::Cow, fmt};
+use std::fmt;
 
 use backends::text_tokens;
 use serde::{
@@ -19,8 +19,8 @@ pub(crate) struct Chunk<'a> {
     #[serde(borrow, default)]
     pub(crate) error: Option<&'a RawValue>,
     /// The kind of the object; some servers send their errors flat, with `error` here.
-    #[serde(borrow, default)]
-    pub(crate) object: Option<Cow<'a, str>>,
+    #[serde(default)]
+    pub(crate) object: Option<Word>,
     /// What its choices say; `None` if the key is missing.
     #[serde(default)]
     pub(crate) choices: Option<Choices>,
@@ -57,7 +57,7 @@ impl<'de> Deserialize<'de> for Choices {
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut choices: A) -> Result<Choices, A::Error> {
                 let mut all = Choices::default();
-                while let Some(choice) = choices.next_element::<Choice<'_>>()? {
+                while let Some(choice) = choices.next_element::<Choice>()? {
                     all.count += 1;
                     let Content(delta) = choice.delta.or(choice.message).unwrap_or_default();
                     let held = delta.and(choice.text.unwrap_or_default());
@@ -65,7 +65,7 @@ impl<'de> Deserialize<'de> for Choices {
                     all.text_tokens = all.text_tokens.saturating_add(held.tokens);
                     if let Some(reason) = choice.finish_reason {
                         all.finished |= 1 << choice.index.unwrap_or(0).min(127);
-                        all.failed |= reason == "error";
+                        all.failed |= reason.is_error;
                     }
                 }
                 Ok(all)
@@ -76,7 +76,7 @@ impl<'de> Deserialize<'de> for Choices {
 }
 
 #[derive(Deserialize)]
-struct Choice<'a> {
+struct Choice {
     #[serde(default)]
     index: Option<u32>,
     #[serde(default)]
@@ -85,8 +85,33 @@ struct Choice<'a> {
     message: Option<Content>,
     #[serde(default)]
     text: Option<Held>,
-    #[serde(borrow, default)]
-    finish_reason: Option<Cow<'a, str>>,
+    #[serde(default)]
+    finish_reason: Option<Word>,
+}
+
+/// A text of which only one thing matters. An optional `Cow` would be copied, borrowed or not.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Word {
+    /// Whether it is `error`.
+    pub(crate) is_error: bool,
+}
+
+impl<'de> Deserialize<'de> for Word {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = Word;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Word, E> {
+                Ok(Word { is_error: text == "error" })
+            }
+        }
+        deserializer.deserialize_str(Text)
+    }
 }
 
 /// What a delta or a message has in it but the role.
@@ -249,7 +274,7 @@ fn starts_object(json: &[u8]) -> bool {
 impl Chunk<'_> {
     /// Whether it reports an error instead of carrying an answer.
     pub(crate) fn is_error(&self) -> bool {
-        self.error.is_some() || self.object.as_deref() == Some("error")
+        self.error.is_some() || self.object.is_some_and(|object| object.is_error)
     }
 }
 

@@ -11,11 +11,14 @@
 //! - A stream ends well if a choice ended before `[DONE]`, or if all choices ended before its end. Whatever
 //!   breaks after that took nothing from the answer. Any other end is an error: no `finish_reason` is made up.
 
+mod alike;
+
 use std::{collections::VecDeque, sync::Arc};
 
 use backends::{Api, BackendError, Convention, Frame};
 use bytes::{Buf, Bytes, BytesMut};
 
+use self::alike::Alike;
 use crate::{
     chunk::{self, Read},
     own::{Own, Said},
@@ -40,6 +43,7 @@ pub struct Reader {
     /// The head of an event that began in an earlier buffer.
     head: BytesMut,
     search: Search,
+    alike: Alike,
     /// Frames that are ready behind one that was given out.
     ready: VecDeque<Result<Frame, BackendError>>,
     /// The choices that have ended.
@@ -84,6 +88,7 @@ impl Reader {
             at: 0,
             head: BytesMut::new(),
             search: Search::START,
+            alike: Alike::default(),
             ready: VecDeque::new(),
             finished: 0,
             skipped: false,
@@ -150,7 +155,11 @@ impl Reader {
         if self.state == State::Start && event.starts_with(BOM) {
             event = event.slice(BOM.len()..);
         }
-        match self.judge(&event) {
+        let verdict = match self.alike(&event) {
+            Some((length, frame)) if length == event.len() => Verdict::Keep(frame),
+            _ => self.judge(&event),
+        };
+        match verdict {
             Verdict::Keep(frame) | Verdict::Alone(frame) => Some(Ok(Frame { bytes: event, ..frame })),
             Verdict::Skip => None,
             Verdict::Fail(error) => Some(Err(error)),
@@ -165,16 +174,21 @@ impl Reader {
         let mut shared = Frame::default();
         while self.state != State::Over {
             let mut from = self.at;
-            let Some(length) = self.search.end(&buffer[from..]) else { break };
-            self.at += length;
-            if self.state == State::Start && buffer[from..self.at].starts_with(BOM) {
-                from += BOM.len();
-                start = from;
-            }
-            let end = self.at;
-            // As long as one that comes in pieces may be: what is taken does not depend on how it is cut.
-            let verdict =
-                if length > self.limit { Verdict::Fail(self.too_long()) } else { self.judge(&buffer[from..end]) };
+            let (end, verdict) = if let Some((length, frame)) = self.alike(&buffer[from..]) {
+                self.at += length;
+                (self.at, Verdict::Keep(frame))
+            } else {
+                let Some(length) = self.search.end(&buffer[from..]) else { break };
+                self.at += length;
+                let end = self.at;
+                if self.state == State::Start && buffer[from..end].starts_with(BOM) {
+                    from += BOM.len();
+                    start = from;
+                }
+                // As long as one that comes in pieces may be: what is taken does not depend on how it is cut.
+                let is_too_long = length > self.limit;
+                (end, if is_too_long { Verdict::Fail(self.too_long()) } else { self.judge(&buffer[from..end]) })
+            };
             let outcome = match verdict {
                 Verdict::Keep(frame) => {
                     shared.content |= frame.content;
@@ -215,8 +229,17 @@ impl Reader {
         if end == start {
             return self.ready.pop_front();
         }
-        shared.bytes = buffer.slice(start..end);
+        // Mostly the buffer holds one event and nothing else.
+        shared.bytes = if start == 0 && end == buffer.len() { buffer } else { buffer.slice(start..end) };
         Some(Ok(shared))
+    }
+
+    /// The length of the event that bytes begin with and what it says, where that is known from one before.
+    fn alike(&mut self, bytes: &[u8]) -> Option<(usize, Frame)> {
+        if self.search != Search::START || self.state != State::Open {
+            return None;
+        }
+        self.alike.first_of(bytes).filter(|(length, _)| *length <= self.limit)
     }
 
     /// Takes what is left at the end for an event, if it can be one: some hosts leave out the last blank line.
@@ -251,6 +274,7 @@ impl Reader {
     /// Decides what becomes of an event and remembers what it says.
     fn judge(&mut self, event: &[u8]) -> Verdict {
         self.state = State::Open;
+        let bytes = event;
         let event = sse::parse(event);
         let error = event.is_error();
         let Some(data) = event.data else { return Verdict::Skip };
@@ -292,7 +316,13 @@ impl Reader {
         let usage_only = choices.count == 0 && usage.is_some();
         let (content, text_tokens, finished) = (choices.content, choices.text_tokens, choices.finished != 0);
         let frame = Frame { content, text_tokens, finished, usage, usage_only, ..Frame::default() };
-        if usage_only { Verdict::Alone(frame) } else { Verdict::Keep(frame) }
+        if usage_only {
+            return Verdict::Alone(frame);
+        }
+        if content && usage.is_none() && !finished {
+            self.alike.learn(bytes, &frame);
+        }
+        Verdict::Keep(frame)
     }
 
     /// A part of an answer in an API of the caller's own, which ends with an event that the caller gets too.

@@ -11,7 +11,7 @@ use memchr::{memchr, memchr2};
 pub(crate) const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// A search for the end of an event that may go on over several buffers.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Search {
     at_line_start: bool,
     after_cr: bool,
