@@ -130,11 +130,14 @@ impl SseBody {
         if self.ended {
             return Poll::Ready(None);
         }
+        let Poll::Ready(first) = self.poll_event(cx) else { return self.poll_timer(cx) };
         let mut gathered = Gathered::default();
         let now = Instant::now();
-        // Also for a stream that always has something: the timer below is only looked at when it has nothing.
+        // Also for a stream that always has something: the timer is only looked at when it has nothing.
         if now >= self.deadlines.total {
             self.late(Phase::Total, &mut gathered);
+        } else {
+            self.take(first, &mut gathered);
         }
         while !self.ended && gathered.len() < GATHER {
             match self.poll_event(cx) {
