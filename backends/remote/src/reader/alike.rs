@@ -107,6 +107,14 @@ mod tests {
     const CONTENT: &str =
         r#"{"id":"c","choices":[{"index":0,"delta":{"content":"TEXT"},"finish_reason":null}],"usage":null}"#;
 
+    const FORMS: [&str; 5] = [
+        CONTENT,
+        r#"{"choices":[{"delta":{"content":"TEXT","refusal":null}}]}"#,
+        r#"{"choices":[{"delta":{"content":"TEXT","refusal":"TEXT"}}]}"#,
+        r#"{"choices":[{"delta":{"content":"TEXT"},"finish_reason":"length"}]}"#,
+        r#"{"choices":[{"text":"TEXT"}],"note":"TEXT"}"#,
+    ];
+
     fn event(form: &str, text: &str) -> String {
         format!("data: {}\n\n", form.replace("TEXT", text))
     }
@@ -195,19 +203,12 @@ mod tests {
     proptest! {
         #[test]
         fn an_event_says_the_same_whatever_came_before_it(
-            of in prop::collection::vec((0..5usize, "([ -~]|[\u{0}-\u{20}]|é|漢|😀|\\\\u00e9|\\\\\"){0,6}"), 1..24),
+            of in prop::collection::vec((0..FORMS.len(), "([ -~]|[\u{0}-\u{20}]|é|漢|😀|\\\\u00e9|\\\\\"){0,6}"), 1..24),
         ) {
-            let forms = [
-                CONTENT,
-                r#"{"choices":[{"delta":{"content":"TEXT","refusal":null}}]}"#,
-                r#"{"choices":[{"delta":{"content":"TEXT","refusal":"TEXT"}}]}"#,
-                r#"{"choices":[{"delta":{"content":"TEXT"},"finish_reason":"length"}]}"#,
-                r#"{"choices":[{"text":"TEXT"}],"note":"TEXT"}"#,
-            ];
             let reader = || Reader::new(Api::Chat, 1, 1 << 20, Convention::openai());
             let mut one = reader();
             for (form, text) in of {
-                let event = Bytes::from(event(forms[form], &text));
+                let event = Bytes::from(event(FORMS[form], &text));
                 let said = |reader: &mut Reader| {
                     reader.push(event.clone());
                     std::iter::from_fn(|| reader.next_frame()).map(|frame| format!("{frame:?}")).collect::<Vec<_>>()
@@ -219,6 +220,45 @@ mod tests {
                     one = reader();
                 }
             }
+        }
+
+        #[test]
+        fn a_stream_says_what_its_events_say_alone_however_it_is_cut(
+            of in prop::collection::vec((0..FORMS.len(), "([ -~&&[^\"\\\\]]|é|漢|😀|\\\\u00e9){0,6}"), 1..24),
+            lengths in prop::collection::vec(1..400usize, 1..12),
+        ) {
+            let events: Vec<Bytes> = of.iter().map(|(form, text)| event(FORMS[*form], text).into()).collect();
+            let stream = Bytes::from(events.concat());
+            let said = |pieces: &mut dyn Iterator<Item = Bytes>| {
+                let mut reader = Reader::new(Api::Chat, 1, 1 << 20, Convention::openai());
+                let (mut bytes, mut all) = (Vec::new(), Frame::default());
+                for piece in pieces {
+                    reader.push(piece);
+                    while let Some(frame) = reader.next_frame() {
+                        let frame = frame.unwrap();
+                        bytes.extend_from_slice(&frame.bytes);
+                        all.content |= frame.content;
+                        all.finished |= frame.finished;
+                        all.text_tokens += frame.text_tokens;
+                    }
+                }
+                (bytes, all)
+            };
+            let mut alone = (Vec::new(), Frame::default());
+            for event in &events {
+                let (bytes, frame) = said(&mut std::iter::once(event.clone()));
+                alone.0.extend_from_slice(&bytes);
+                alone.1.content |= frame.content;
+                alone.1.finished |= frame.finished;
+                alone.1.text_tokens += frame.text_tokens;
+            }
+            let (mut rest, mut lengths) = (stream.clone(), lengths.into_iter().cycle());
+            let mut cut = std::iter::from_fn(|| {
+                let length = lengths.next()?.min(rest.len());
+                (length > 0).then(|| rest.split_to(length))
+            });
+            prop_assert_eq!(&said(&mut cut), &alone);
+            prop_assert_eq!(&said(&mut std::iter::once(stream)), &alone);
         }
     }
 }
