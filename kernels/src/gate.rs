@@ -12,7 +12,7 @@ mod scalar;
 mod tests;
 
 #[cfg(target_arch = "x86_64")]
-use avx512 as avx512vnni;
+use {avx2 as avx2vnni, avx512 as avx512vnni};
 
 use crate::isa::{Isa, dispatch};
 

@@ -12,7 +12,10 @@ pub enum Tier {
     Scalar,
     /// AVX2 with FMA and F16C (Haswell, Zen and later).
     Avx2,
-    /// AVX-512 F, BW, DQ and VL, with everything of AVX2.
+    /// The above and AVX-VNNI, whose integer dot products add four bytes at a time (Alder Lake, Zen 5 and later; what has them
+    /// in AVX-512 too takes those).
+    Avx2Vnni,
+    /// AVX-512 F, BW, DQ and VL, with everything of AVX2 but VNNI.
     Avx512,
     /// The above and VNNI, whose integer dot products add four bytes at a time.
     Avx512Vnni,
@@ -23,13 +26,14 @@ pub enum Tier {
 
 impl Tier {
     /// Every tier, lowest first.
-    pub const ALL: [Tier; 5] = [Tier::Scalar, Tier::Avx2, Tier::Avx512, Tier::Avx512Vnni, Tier::Amx];
+    pub const ALL: [Tier; 6] = [Tier::Scalar, Tier::Avx2, Tier::Avx2Vnni, Tier::Avx512, Tier::Avx512Vnni, Tier::Amx];
 
     /// The name used in configuration, logs and benchmarks.
     pub fn name(self) -> &'static str {
         match self {
             Tier::Scalar => "scalar",
             Tier::Avx2 => "avx2",
+            Tier::Avx2Vnni => "avx2vnni",
             Tier::Avx512 => "avx512",
             Tier::Avx512Vnni => "avx512vnni",
             Tier::Amx => "amx",
@@ -42,6 +46,7 @@ impl Tier {
         match self {
             Tier::Scalar => true,
             Tier::Avx2 => has!("avx2") && has!("fma") && has!("f16c"),
+            Tier::Avx2Vnni => Tier::Avx2.on_this_cpu() && has!("avxvnni"),
             Tier::Avx512 => {
                 Tier::Avx2.on_this_cpu() && has!("avx512f") && has!("avx512bw") && has!("avx512dq") && has!("avx512vl")
             }
@@ -137,8 +142,8 @@ impl Isa {
     }
 }
 
-/// Calls the version of `function` that belongs to the tier of `$isa`, from the modules `scalar`, `avx2`, `avx512`
-/// and `avx512vnni` in scope. An operation without a VNNI version says `use avx512 as avx512vnni`. Where tiles are worth it, the
+/// Calls the version of `function` that belongs to the tier of `$isa`, from the modules `scalar`, `avx2`,
+/// `avx2vnni`, `avx512` and `avx512vnni` in scope. An operation without a VNNI version says `use avx512 as avx512vnni`. Where tiles are worth it, the
 /// operation has asked for them before.
 macro_rules! dispatch {
     ($isa:expr, $function:ident $(::<$($generic:tt),+>)? ($($argument:expr),* $(,)?)) => {
@@ -147,6 +152,9 @@ macro_rules! dispatch {
             // SAFETY: an `Isa` of this tier exists only on a CPU that reported AVX2, FMA and F16C.
             #[cfg(target_arch = "x86_64")]
             crate::isa::Tier::Avx2 => unsafe { avx2::$function$(::<$($generic),+>)?($($argument),*) },
+            // SAFETY: likewise for those and AVX-VNNI.
+            #[cfg(target_arch = "x86_64")]
+            crate::isa::Tier::Avx2Vnni => unsafe { avx2vnni::$function$(::<$($generic),+>)?($($argument),*) },
             // SAFETY: likewise for AVX-512 F, BW, DQ and VL.
             #[cfg(target_arch = "x86_64")]
             crate::isa::Tier::Avx512 => unsafe { avx512::$function$(::<$($generic),+>)?($($argument),*) },
@@ -180,7 +188,10 @@ mod tests {
             assert_eq!(tier.name().parse(), Ok(tier));
         }
         let error = "avx3".parse::<Tier>().unwrap_err().to_string();
-        assert_eq!(error, "unknown instruction set `avx3`; expected one of scalar, avx2, avx512, avx512vnni, amx");
+        assert_eq!(
+            error,
+            "unknown instruction set `avx3`; expected one of scalar, avx2, avx2vnni, avx512, avx512vnni, amx"
+        );
     }
 
     /// A machine that promises a tier and lacks it must fail: otherwise a green run says nothing of that tier.

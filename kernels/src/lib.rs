@@ -1,7 +1,7 @@
 //! The numeric loops of local inference: slices in, slices out, nothing else.
 //!
 //! Every operation is one module: a public function that checks its slices and picks a version by [`Isa`], a
-//! `scalar` version that says what the operation means, and `avx2` / `avx512` versions that must agree with it.
+//! `scalar` version that says what the operation means, and versions of the other tiers that must agree with it.
 //! Holding an [`Isa`] is the proof that the CPU can run its tier, so the only `unsafe` is the call at dispatch
 //! (the `dispatch!` macro), the loads and stores (`simd`), the tiles of AMX, which the system is asked for (`isa`) and which
 //! multiply (`tiles`, `packed::amx`, `peak::amx`), and the map of a file (`memory`).

@@ -31,7 +31,7 @@ fn results_are_within_two_units_in_the_last_place() {
             match isa.tier() {
                 Tier::Scalar => unreachable!("filtered above"),
                 // SAFETY: an `Isa` of this tier exists only on a CPU that reported its features.
-                Tier::Avx2 => unsafe { eight(&mut e) },
+                Tier::Avx2 | Tier::Avx2Vnni => unsafe { eight(&mut e) },
                 // SAFETY: likewise.
                 Tier::Avx512 | Tier::Avx512Vnni | Tier::Amx => unsafe { sixteen(&mut e) },
             }

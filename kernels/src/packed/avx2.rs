@@ -5,9 +5,9 @@ use std::arch::x86_64::*;
 use super::tile::{F16, F32, element_bytes, tiles};
 use crate::simd::{load_16, load_32, load_f16x8, load_two_32 as load, store_f32x8};
 
-type Bytes = [__m256i; 2];
-type Ints = [__m256i; 2];
-type Floats = [__m256; 2];
+pub(super) type Bytes = [__m256i; 2];
+pub(super) type Ints = [__m256i; 2];
+pub(super) type Floats = [__m256; 2];
 
 tiles!(#[target_feature(enable = "avx2,fma,f16c")]);
 
@@ -37,15 +37,22 @@ fn start<P: Packing>(_: i32) -> Ints {
 #[inline]
 #[target_feature(enable = "avx2")]
 fn add_pairs(sum: Ints, pairs: Ints, x: [i16; 2]) -> Ints {
-    let x = _mm256_set1_epi32(i32::from(x[0]) & 0xffff | i32::from(x[1]) << 16);
+    let x = two(x);
     let add = |sum, pairs| _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, x));
     [add(sum[0], pairs[0]), add(sum[1], pairs[1])]
+}
+
+/// Two numbers of 16 bits for each row.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn two(x: [i16; 2]) -> __m256i {
+    _mm256_set1_epi32(i32::from(x[0]) & 0xffff | i32::from(x[1]) << 16)
 }
 
 /// Shifts 16 bits at a time: what passes from byte to byte is masked off by the caller.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn shift(v: Bytes, by: i32) -> Bytes {
+pub(super) fn shift(v: Bytes, by: i32) -> Bytes {
     let left = |v| _mm256_sll_epi16(v, _mm_cvtsi32_si128(by));
     let right = |v| _mm256_srl_epi16(v, _mm_cvtsi32_si128(-by));
     if by >= 0 { [left(v[0]), left(v[1])] } else { [right(v[0]), right(v[1])] }
@@ -53,20 +60,20 @@ fn shift(v: Bytes, by: i32) -> Bytes {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn and(v: Bytes, mask: u8) -> Bytes {
+pub(super) fn and(v: Bytes, mask: u8) -> Bytes {
     let mask = _mm256_set1_epi8(mask as i8);
     [_mm256_and_si256(v[0], mask), _mm256_and_si256(v[1], mask)]
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn or(a: Bytes, b: Bytes) -> Bytes {
+pub(super) fn or(a: Bytes, b: Bytes) -> Bytes {
     [_mm256_or_si256(a[0], b[0]), _mm256_or_si256(a[1], b[1])]
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn or_where(v: Bytes, mask: u64, bit: u8) -> Bytes {
+pub(super) fn or_where(v: Bytes, mask: u64, bit: u8) -> Bytes {
     // Each byte takes the byte of the mask that has its bit, and keeps that bit alone.
     let own = _mm256_set1_epi64x(i64::from_le_bytes([1, 2, 4, 8, 16, 32, 64, 128]));
     let places = _mm256_setr_epi64x(0, 0x0101_0101_0101_0101, 0x0202_0202_0202_0202, 0x0303_0303_0303_0303);
@@ -80,73 +87,73 @@ fn or_where(v: Bytes, mask: u64, bit: u8) -> Bytes {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn lookup(table: &[u8; 16], v: Bytes) -> Bytes {
+pub(super) fn lookup(table: &[u8; 16], v: Bytes) -> Bytes {
     let table = _mm256_broadcastsi128_si256(load_16(table));
     [_mm256_shuffle_epi8(table, v[0]), _mm256_shuffle_epi8(table, v[1])]
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn none() -> Ints {
+pub(super) fn none() -> Ints {
     [_mm256_setzero_si256(); 2]
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn bytes(from: &[u8; 16]) -> Ints {
+pub(super) fn bytes(from: &[u8; 16]) -> Ints {
     let from = load_16(from);
     [_mm256_cvtepi8_epi32(from), _mm256_cvtepi8_epi32(_mm_srli_si128::<8>(from))]
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn add_scaled(sum: Ints, a: Ints, b: Ints) -> Ints {
+pub(super) fn add_scaled(sum: Ints, a: Ints, b: Ints) -> Ints {
     let add = |sum, a, b| _mm256_add_epi32(sum, _mm256_mullo_epi32(a, b));
     [add(sum[0], a[0], b[0]), add(sum[1], a[1], b[1])]
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn pairs(from: &[u8; 32]) -> Ints {
+pub(super) fn pairs(from: &[u8; 32]) -> Ints {
     let (halves, _) = from.as_chunks::<16>();
     [_mm256_cvtepu8_epi16(load_16(&halves[0])), _mm256_cvtepu8_epi16(load_16(&halves[1]))]
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn floats(v: Ints) -> Floats {
+pub(super) fn floats(v: Ints) -> Floats {
     [_mm256_cvtepi32_ps(v[0]), _mm256_cvtepi32_ps(v[1])]
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn zero() -> Floats {
+pub(super) fn zero() -> Floats {
     [_mm256_setzero_ps(); 2]
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn splat(x: f32) -> Floats {
+pub(super) fn splat(x: f32) -> Floats {
     [_mm256_set1_ps(x); 2]
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn singles(from: &[u8; 64]) -> Floats {
+pub(super) fn singles(from: &[u8; 64]) -> Floats {
     let (halves, _) = from.as_chunks::<32>();
     [_mm256_castsi256_ps(load_32(&halves[0])), _mm256_castsi256_ps(load_32(&halves[1]))]
 }
 
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
-fn halves(from: &[u8; 32]) -> Floats {
+pub(super) fn halves(from: &[u8; 32]) -> Floats {
     let (halves, _) = from.as_chunks::<16>();
     [load_f16x8(&halves[0]), load_f16x8(&halves[1])]
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn upper_halves(from: &[u8; 32]) -> Floats {
+pub(super) fn upper_halves(from: &[u8; 32]) -> Floats {
     let (halves, _) = from.as_chunks::<16>();
     let widen = |from| _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(load_16(from))));
     [widen(&halves[0]), widen(&halves[1])]
@@ -154,31 +161,31 @@ fn upper_halves(from: &[u8; 32]) -> Floats {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn add(a: Floats, b: Floats) -> Floats {
+pub(super) fn add(a: Floats, b: Floats) -> Floats {
     [_mm256_add_ps(a[0], b[0]), _mm256_add_ps(a[1], b[1])]
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn mul(a: Floats, b: Floats) -> Floats {
+pub(super) fn mul(a: Floats, b: Floats) -> Floats {
     [_mm256_mul_ps(a[0], b[0]), _mm256_mul_ps(a[1], b[1])]
 }
 
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn add_product(sum: Floats, a: Floats, b: Floats) -> Floats {
+pub(super) fn add_product(sum: Floats, a: Floats, b: Floats) -> Floats {
     [_mm256_fmadd_ps(a[0], b[0], sum[0]), _mm256_fmadd_ps(a[1], b[1], sum[1])]
 }
 
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn take_product(sum: Floats, a: Floats, b: Floats) -> Floats {
+pub(super) fn take_product(sum: Floats, a: Floats, b: Floats) -> Floats {
     [_mm256_fnmadd_ps(a[0], b[0], sum[0]), _mm256_fnmadd_ps(a[1], b[1], sum[1])]
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn store(v: Floats, to: &mut [f32; 16]) {
+pub(super) fn store(v: Floats, to: &mut [f32; 16]) {
     let (halves, _) = to.as_chunks_mut::<8>();
     store_f32x8(&mut halves[0], v[0]);
     store_f32x8(&mut halves[1], v[1]);

@@ -35,9 +35,15 @@ pub(super) fn multiply(steps: u32) -> Products {
             *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(pairs, ones));
         }
     }
+    Products { count: u64::from(steps) * (CHAINS * 32) as u64, sum: sum_i32x8(sums) }
+}
+
+/// The sum of all lanes, of which whole turns are lost.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn sum_i32x8<const N: usize>(sums: [__m256i; N]) -> i32 {
     let all = sums.into_iter().fold(_mm256_setzero_si256(), |one, other| _mm256_add_epi32(one, other));
     let four = _mm_add_epi32(_mm256_castsi256_si128(all), _mm256_extracti128_si256::<1>(all));
     let two = _mm_add_epi32(four, _mm_shuffle_epi32::<0b01_00_11_10>(four));
-    let sum = _mm_cvtsi128_si32(two).wrapping_add(_mm_extract_epi32::<1>(two));
-    Products { count: u64::from(steps) * (CHAINS * 32) as u64, sum }
+    _mm_cvtsi128_si32(two).wrapping_add(_mm_extract_epi32::<1>(two))
 }

@@ -5,8 +5,8 @@ use std::arch::x86_64::*;
 use super::{LARGEST, POSITIONS, scale_of, tile::mixes};
 use crate::simd::{load_f32x8, load_two_32 as load, max_f32x8, store_f32x8, store_u8x32};
 
-type Bytes = [__m256i; 2];
-type Ints = [__m256i; 2];
+pub(super) type Bytes = [__m256i; 2];
+pub(super) type Ints = [__m256i; 2];
 
 mixes!(#[target_feature(enable = "avx2,fma,f16c")]);
 
@@ -43,7 +43,7 @@ pub(super) fn planes(weights: &[f32; POSITIONS], scales: &[f32; POSITIONS], plan
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn none() -> Ints {
+pub(super) fn none() -> Ints {
     [_mm256_setzero_si256(); 2]
 }
 
@@ -61,7 +61,7 @@ fn add_products(sum: Ints, weights: [u8; 4], values: Bytes) -> Ints {
 
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn add(sums: &mut [f32; 16], high: Ints, low: Ints, scale: f32) {
+pub(super) fn add(sums: &mut [f32; 16], high: Ints, low: Ints, scale: f32) {
     let scale = _mm256_set1_ps(scale);
     for (i, sums) in sums.as_chunks_mut::<8>().0.iter_mut().enumerate() {
         let whole = _mm256_cvtepi32_ps(_mm256_add_epi32(_mm256_slli_epi32::<7>(high[i]), low[i]));
