@@ -65,7 +65,7 @@ impl<'de> Deserialize<'de> for Choices {
                     all.text_tokens = all.text_tokens.saturating_add(held.tokens);
                     if let Some(reason) = choice.finish_reason {
                         all.finished |= 1 << choice.index.unwrap_or(0).min(127);
-                        all.failed |= reason.is_error;
+                        all.failed |= reason == Word::Error;
                     }
                 }
                 Ok(all)
@@ -89,11 +89,12 @@ struct Choice {
     finish_reason: Option<Word>,
 }
 
-/// A text of which only one thing matters. An optional `Cow` would be copied, borrowed or not.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Word {
-    /// Whether it is `error`.
-    pub(crate) is_error: bool,
+/// A key or a text of which only this matters. An optional `Cow` would be copied, borrowed or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Word {
+    Error,
+    Role,
+    Other,
 }
 
 impl<'de> Deserialize<'de> for Word {
@@ -107,7 +108,11 @@ impl<'de> Deserialize<'de> for Word {
             }
 
             fn visit_str<E>(self, text: &str) -> Result<Word, E> {
-                Ok(Word { is_error: text == "error" })
+                Ok(match text {
+                    "error" => Word::Error,
+                    "role" => Word::Role,
+                    _ => Word::Other,
+                })
             }
         }
         deserializer.deserialize_str(Text)
@@ -130,8 +135,8 @@ impl<'de> Deserialize<'de> for Content {
 
             fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Content, A::Error> {
                 let mut content = Held::default();
-                while let Some(Key { role }) = fields.next_key()? {
-                    if role {
+                while let Some(key) = fields.next_key::<Word>()? {
+                    if key == Word::Role {
                         fields.next_value::<IgnoredAny>()?;
                     } else {
                         content = content.and(fields.next_value()?);
@@ -141,29 +146,6 @@ impl<'de> Deserialize<'de> for Content {
             }
         }
         deserializer.deserialize_map(Fields)
-    }
-}
-
-/// A key of a delta: the role, or another one.
-struct Key {
-    role: bool,
-}
-
-impl<'de> Deserialize<'de> for Key {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Name;
-        impl Visitor<'_> for Name {
-            type Value = Key;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a key")
-            }
-
-            fn visit_str<E>(self, name: &str) -> Result<Key, E> {
-                Ok(Key { role: name == "role" })
-            }
-        }
-        deserializer.deserialize_str(Name)
     }
 }
 
@@ -274,7 +256,7 @@ fn starts_object(json: &[u8]) -> bool {
 impl Chunk<'_> {
     /// Whether it reports an error instead of carrying an answer.
     pub(crate) fn is_error(&self) -> bool {
-        self.error.is_some() || self.object.is_some_and(|object| object.is_error)
+        self.error.is_some() || self.object == Some(Word::Error)
     }
 }
 

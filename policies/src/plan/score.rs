@@ -229,7 +229,7 @@ impl Fits {
         // The list of the route, what a rule of the company names instead, what it degrades to.
         let number = (self.lists.len() - 1) as u16;
         let mut sums = self.sums;
-        let mut columns = Columns::new();
+        let mut columns = Columns::default();
         for (at, able) in (0..).zip(&list.able) {
             let Some(live) = serves(able) else { continue };
             self.of.push(Fit { list: number, site: able.site, at });
@@ -370,7 +370,7 @@ impl<'a> Asked<'a> {
         }
         let table = &self.snapshot.policies.table;
         let mut candidates = Vec::with_capacity(keys.len());
-        let mut columns = Columns::new();
+        let mut columns = Columns::default();
         for keys in keys.chunks(TOGETHER) {
             columns.clear();
             for key in keys {

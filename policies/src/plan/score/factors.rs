@@ -40,10 +40,10 @@ pub(super) const TOGETHER: usize = 8;
 pub(super) const AT_ONCE: usize = 4 * TOGETHER;
 
 /// Numbers of candidates, one below the other.
-#[derive(Clone, Copy)]
-struct Column([f32; AT_ONCE]);
+type Column = [f32; AT_ONCE];
 
 /// What is known of some candidates, in columns.
+#[derive(Default)]
 pub(super) struct Columns {
     len: usize,
     quality: Column,
@@ -69,29 +69,6 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    pub(super) fn new() -> Self {
-        let none = Column([0.0; AT_ONCE]);
-        Self {
-            len: 0,
-            quality: none,
-            local: none,
-            input: none,
-            cached: none,
-            output: none,
-            running: none,
-            queued: none,
-            wait: none,
-            starts: none,
-            error_rate: none,
-            cached_share: none,
-            cached_tokens: none,
-            quota_left: none,
-            cache_used: none,
-            first_ms: none,
-            further_ms: none,
-        }
-    }
-
     pub(super) fn len(&self) -> usize {
         self.len
     }
@@ -104,7 +81,7 @@ impl Columns {
     #[inline(always)]
     pub(super) fn push(&mut self, able: &Able, live: &Live, qualities: &[f32]) {
         let at = self.len;
-        let put = |column: &mut Column, number| column.0[at] = number;
+        let put = |column: &mut Column, number| column[at] = number;
         put(&mut self.quality, qualities[able.row as usize]);
         put(&mut self.local, f32::from(u8::from(able.local)));
         put(&mut self.input, able.input_usd);
@@ -145,7 +122,7 @@ pub(super) struct Eight<'a> {
 impl Eight<'_> {
     #[inline(always)]
     fn of(&self, column: &Column) -> f32x8 {
-        let (eights, _) = column.0.as_chunks::<TOGETHER>();
+        let (eights, _) = column.as_chunks::<TOGETHER>();
         f32x8::new(eights[self.from / TOGETHER])
     }
 
